@@ -1,0 +1,42 @@
+"""Files that are either whole or absent: written under a temporary name, flushed, renamed."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; on success flush it to disk and rename it to `path`.
+
+    When the body raises, the temporary file is removed and what was at `path` is left untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def atomic_write_text(path: str | Path, content: str) -> None:
+    """Write `content` to `path` atomically, as UTF-8."""
+    atomic_write_bytes(path, content.encode())
+
+
+def atomic_write_json(path: str | Path, content: Any) -> None:
+    """Write `content` to `path` atomically, as indented JSON (NaN and infinity are refused)."""
+    atomic_write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

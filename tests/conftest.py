@@ -1,0 +1,40 @@
+"""The same tests on any device and in any precision: `pytest --device cuda --dtype float32`."""
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="device of the tests, e.g. cpu or cuda")
+    parser.addoption("--dtype", default="float64", choices=["float32", "float64"])
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--ray", action="store_true", help="also run the tests that start Ray")
+
+
+def pytest_collection_modifyitems(config, items):
+    missing = {
+        "slow": None if config.getoption("--slow") else "long test: give --slow",
+        "ray": None if config.getoption("--ray") else "starts Ray: give --ray",
+        "gpu": None
+        if config.getoption("--device").startswith("cuda")
+        else "needs a GPU: give --device cuda",
+    }
+    for item in items:
+        for marker, reason in missing.items():
+            if reason and marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def device(request):
+    return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture
+def dtype(request):
+    return getattr(torch, request.config.getoption("--dtype"))
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
