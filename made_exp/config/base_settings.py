@@ -1,0 +1,49 @@
+"""The base of every group of settings."""
+
+from dataclasses import dataclass, fields
+from enum import Enum
+
+from omegaconf import MISSING
+
+
+@dataclass
+class OptionSettings:
+    """Settings of one option of a group; `name` is the option, as typed in `group=name`."""
+
+    name: str = MISSING
+
+    def __post_init__(self) -> None:
+        # Plain strings below this door: checkpoints and JSON files hold only plain values.
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Enum):
+                setattr(self, field.name, value.value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError when a value is out of its range."""
+
+
+@dataclass
+class ModelSettings(OptionSettings):
+    """Any option of the group `model`."""
+
+
+@dataclass
+class DatasetSettings(OptionSettings):
+    """Any option of the group `dataset`."""
+
+
+@dataclass
+class OptimizerSettings(OptionSettings):
+    """Any option of the group `optimizer`."""
+
+
+@dataclass
+class SchedulerSettings(OptionSettings):
+    """Any option of the group `scheduler`."""
+
+
+@dataclass
+class OrderingSettings(OptionSettings):
+    """Any option of the group `ordering`."""
