@@ -1,1 +1,4 @@
-"""."""
+"""What a run shows: progress, TensorBoard, pictures while it trains; tables and pages afterwards.
+
+Nothing here knows of models: figures take arrays, reports read the files of finished runs.
+"""

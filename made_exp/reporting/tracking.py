@@ -1,0 +1,243 @@
+"""What a run writes down while it trains: `metrics.jsonl` and TensorBoard events."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from made_exp.files import atomic_write_bytes
+
+_log = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.jsonl"
+_FLUSH_SECONDS = 15
+_LAYOUT = {"MADE": {"NLL, train and valid (nats)": ["Multiline", ["train/nll", "valid/nll"]]}}
+
+
+class Tracker:
+    """Writes metrics and events into a run's own folder.
+
+    TensorBoard is a convenience: whatever goes wrong in it is warned about once, and the run goes
+    on with `metrics.jsonl` alone. A failure to write `metrics.jsonl` is an error.
+
+    Args:
+        run_dir: The run's folder; the events go directly into it, so that the run's name in
+            TensorBoard is the folder's.
+        tensorboard: Whether to write TensorBoard events.
+        purge_step: The first step that is going to be written, when a run is resumed: what an
+            interrupted run wrote at this step or later is dropped. None for a new run.
+    """
+
+    def __init__(
+        self, run_dir: str | Path, *, tensorboard: bool = True, purge_step: int | None = None
+    ) -> None:
+        self._path = Path(run_dir) / METRICS_FILE
+        if purge_step is not None:
+            truncate_metrics(self._path, purge_step)
+        self._writer: Any = None
+        if tensorboard:
+            self._guard(lambda: self._open(str(run_dir), purge_step))
+
+    def _open(self, run_dir: str, purge_step: int | None) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # half a second, only when used
+
+        keep_event_order(Path(run_dir), int(time.time()))
+        self._writer = SummaryWriter(run_dir, purge_step=purge_step, flush_secs=_FLUSH_SECONDS)
+        self._writer.add_custom_scalars(_LAYOUT)
+        self._writer.flush()
+
+    def _guard(self, write: Callable[[], Any]) -> None:
+        """Call `write`; if TensorBoard fails, warn and stop using it."""
+        try:
+            write()
+        except Exception as error:  # a log must never end a run
+            writer, self._writer = self._writer, None
+            message = f"TensorBoard logging stopped: {type(error).__name__}: {error}"
+            _log.warning("%s; %s goes on", message, METRICS_FILE)
+            try:
+                if writer is not None:
+                    writer.close()
+            except Exception:  # already reported
+                pass
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write scalars by tag, e.g. `{"valid/nll": 83.1}`."""
+        if self._writer is not None:
+            self._guard(lambda: self._write_scalars(step, values))
+
+    def _write_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, float(value), step)
+
+    def image(self, tag: str, image: np.ndarray, step: int) -> None:
+        """Write one picture: (H, W, 3) uint8, or (C, H, W) floats in [0, 1]."""
+        if self._writer is not None:
+            layout = "HWC" if np.asarray(image).dtype == np.uint8 else "CHW"
+            self._guard(lambda: self._writer.add_image(tag, image, step, dataformats=layout))
+
+    def text(self, tag: str, text: str, step: int = 0) -> None:
+        """Write text that is shown as it is, in a block of fixed width."""
+        if self._writer is not None:
+            block = "\n".join("    " + line for line in text.splitlines())
+            self._guard(lambda: self._writer.add_text(tag, block, step))
+
+    def hparams(self, values: Mapping[str, Any], text_keys: Collection[str] = ()) -> None:
+        """Write the run's settings for the HPARAMS dashboard.
+
+        Only the start of a session is written, and its end by `close`: no description of the
+        experiment, because TensorBoard would take the columns of that one run for all runs of a
+        sweep, and no sub-run.
+
+        Args:
+            values: Settings by dotted name, e.g. `{"optimizer.lr": 1e-3}`.
+            text_keys: Settings that are text where they are given; None is written as "none".
+        """
+        if self._writer is not None:
+            self._guard(lambda: self._write_hparams(hparam_values(values, text_keys)))
+
+    def _write_hparams(self, values: dict[str, float | str]) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
+        _, start, _ = hparams(values, {})
+        self._writer.file_writer.add_summary(start)
+        self._writer.flush()
+
+    def metrics(self, line: Mapping[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`; numbers that are not finite become null.
+
+        Raises:
+            OSError: The line cannot be written.
+        """
+        content = json.dumps(_finite(dict(line)), allow_nan=False) + "\n"
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            written = os.write(descriptor, content.encode())
+        finally:
+            os.close(descriptor)
+        if written < len(content):
+            raise OSError(f"{self._path}: the disk is full, a line was cut")
+
+    def flush(self) -> None:
+        """Bring what was written so far to disk; call it before a checkpoint is saved."""
+        if self._writer is not None:
+            self._guard(self._writer.flush)
+
+    def close(self, status: str = "completed") -> None:
+        """End the session.
+
+        Args:
+            status: "completed" marks the run as finished in the HPARAMS dashboard. With any other
+                status no end is written, because TensorBoard keeps the first that it reads and
+                the run may be resumed.
+        """
+        if self._writer is not None:
+            self._guard(lambda: self._close(status))
+        self._writer = None
+
+    def _close(self, status: str) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
+        if status == "completed":
+            _, _, end = hparams({}, {})
+            self._writer.file_writer.add_summary(end)
+        self._writer.close()
+
+    def __enter__(self) -> "Tracker":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close("completed" if kind is None else "failed")
+
+
+def truncate_metrics(path: Path, first_step: int) -> None:
+    """Drop the lines of `metrics.jsonl` from `first_step` on, and any line that was cut."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_bytes().splitlines(True) if _is_before(line, first_step)]
+    atomic_write_bytes(path, b"".join(kept))
+
+
+def _is_before(line: bytes, first_step: int) -> bool:
+    try:
+        return line.endswith(b"\n") and json.loads(line)["step"] < first_step
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def keep_event_order(run_dir: Path, now: int) -> None:
+    """Rename earlier event files where needed, so that a file opened at `now` sorts last.
+
+    TensorBoard reads a run's files in the order of their names, which start with the second of
+    their making: that is the wrong order for a run resumed within a second, or after the clock
+    was set back.
+
+    Args:
+        run_dir: The run's folder.
+        now: The time in seconds since 1970.
+    """
+    stems = ((path, path.name.split(".")) for path in sorted(run_dir.glob("events.out.tfevents.*")))
+    earlier = [(path, parts) for path, parts in stems if parts[3].isdigit()]
+    if not earlier or int(earlier[-1][1][3]) < now:
+        return
+    for index, (path, parts) in enumerate(earlier):
+        parts[3] = f"{now - len(earlier) + index:010d}"
+        path.rename(run_dir / ".".join(parts))
+
+
+def hparam_values(
+    values: Mapping[str, Any], text_keys: Collection[str] = ()
+) -> dict[str, float | str]:
+    """Settings as the HPARAMS dashboard needs them: each name always a number or always text.
+
+    A None is left out, or "none" in `text_keys`: a column that mixes text and numbers cannot be
+    sorted. Truth values are the text true or false; lists and dictionaries are JSON text.
+    """
+    converted: dict[str, float | str] = {}
+    for name, value in values.items():
+        if value is None:
+            if name in text_keys:
+                converted[name] = "none"
+        elif isinstance(value, bool):
+            converted[name] = str(value).lower()
+        elif isinstance(value, (int, float)):
+            if math.isfinite(value):
+                converted[name] = value
+        elif isinstance(value, (list, tuple, dict)):
+            converted[name] = json.dumps(value, default=str)
+        else:
+            converted[name] = str(value)
+    return converted
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name: `{"optimizer": {"lr": 1}}` -> `{"optimizer.lr": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot write replaced by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
