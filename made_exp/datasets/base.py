@@ -1,0 +1,137 @@
+"""The record every dataset loader returns, and what follows from it."""
+
+import hashlib
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from made_exp.variables import Kind, Variable
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples in three named splits, held in memory.
+
+    Attributes:
+        name: What the dataset is called in messages and results.
+        variables: One `Variable` per column, D in all.
+        train: (N, D); uint8 where all values are discrete and below 256, int64 where some are
+            larger, float32 where any variable is real or any value is missing (NaN).
+        valid: The same, for early stopping and model selection.
+        test: The same, scored once at the end.
+        image_shape: (height, width) where the rows are images, row by row.
+        train_context: (N,) int64 class labels, or None.
+        valid_context: The same for the validation split.
+        test_context: The same for the test split.
+        num_classes: Number of class labels; 0 without context.
+        class_names: What the labels are called, for pictures.
+        true_probs: float64 table with one axis per variable that sums to 1, where the data were
+            drawn from a known density.
+        dynamic_binarization: True when train holds grey levels 0..255 and every training epoch
+            draws x = 1[u < grey / 255] afresh; valid and test are then one fixed draw (0/1).
+        note: What a reader must know beside a result, e.g. which draw the test split is.
+    """
+
+    name: str
+    variables: tuple[Variable, ...]
+    train: Tensor
+    valid: Tensor
+    test: Tensor
+    image_shape: tuple[int, int] | None = None
+    train_context: Tensor | None = None
+    valid_context: Tensor | None = None
+    test_context: Tensor | None = None
+    num_classes: int = 0
+    class_names: tuple[str, ...] | None = None
+    true_probs: Tensor | None = None
+    dynamic_binarization: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            self._check_split(split)
+        if self.image_shape is not None:
+            height, width = self.image_shape
+            if height * width != self.num_dims:
+                raise ValueError(
+                    f"image_shape of dataset '{self.name}' is {height}x{width} = {height * width} "
+                    f"pixels, but its rows have {self.num_dims} variables"
+                )
+
+    def _check_split(self, split: str) -> None:
+        x, context = self.split(split), self.context(split)
+        if x.ndim != 2 or x.shape[1] != self.num_dims:
+            raise ValueError(
+                f"{split} split of dataset '{self.name}' has shape {tuple(x.shape)}; "
+                f"(rows, {self.num_dims}) is needed"
+            )
+        if len(x) == 0:
+            raise ValueError(f"{split} split of dataset '{self.name}' has no rows")
+        if (context is None) != (self.num_classes == 0):
+            raise ValueError(f"dataset '{self.name}': context and num_classes must come together")
+        if context is not None and context.shape != (len(x),):
+            raise ValueError(
+                f"{split} labels of dataset '{self.name}' have shape {tuple(context.shape)}; "
+                f"({len(x)},) is needed"
+            )
+
+    @property
+    def num_dims(self) -> int:
+        """Number of variables D."""
+        return len(self.variables)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether every variable is binary."""
+        return all(variable.kind is Kind.BINARY for variable in self.variables)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether no variable is real-valued."""
+        return all(variable.num_values is not None for variable in self.variables)
+
+    def split(self, split: str) -> Tensor:
+        """The examples (N, D) of split "train", "valid" or "test".
+
+        Raises:
+            ValueError: If there is no such split.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
+        x: Tensor = getattr(self, split)
+        return x
+
+    def context(self, split: str) -> Tensor | None:
+        """The class labels (N,) of split "train", "valid" or "test", or None."""
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
+        labels: Tensor | None = getattr(self, f"{split}_context")
+        return labels
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 (hex) over everything in the dataset that a result depends on."""
+    digest = hashlib.sha256()
+    for field in fields(dataset):
+        value = getattr(dataset, field.name)
+        if isinstance(value, Tensor):
+            digest.update(f"{field.name}{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.contiguous().numpy().tobytes())
+        elif field.name not in ("name", "note", "class_names"):
+            digest.update(f"{field.name}{value!r}".encode())
+    return digest.hexdigest()
+
+
+def reference_nll(dataset: Dataset, split: str) -> float | None:
+    """NLL of the density the data were drawn from, in nats per example of `split`.
+
+    Returns:
+        None where that density is unknown; infinity where it gives an example no probability.
+    """
+    if dataset.true_probs is None:
+        return None
+    index = tuple(dataset.split(split).long().T)
+    return float(-torch.log(dataset.true_probs.double()[index]).mean())

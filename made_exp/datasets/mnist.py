@@ -1,0 +1,208 @@
+"""MNIST and Fashion-MNIST: published IDX files, binarized in one of three ways."""
+
+import gzip
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.download import GZIP_MAGIC, Checksum, digest_problem, fetch
+from made_exp.variables import binary_variables
+
+NUM_VALID = 10_000  # the last of the 60000 training images, as in the literature
+# The draw of binarization=fixed, and of valid and test of binarization=dynamic, never changes.
+BINARIZATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a set of IDX files comes from: mirrors, and the MD5 of each decompressed file."""
+
+    folder: str
+    mirrors: tuple[str, ...]
+    md5: dict[str, str]
+    class_names: tuple[str, ...]
+
+
+_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+MNIST = _Source(
+    "mnist",
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    dict(
+        zip(
+            _FILES,
+            (
+                "6bbc9ace898e44ae57da46a324031adb",
+                "a25bea736e30d166cdddb491f175f624",
+                "2646ac647ad5339dbf082846283269ea",
+                "27ae3e4e09519cfbb04c329615203637",
+            ),
+            strict=True,
+        )
+    ),
+    tuple("0123456789"),
+)
+FASHION_MNIST = _Source(
+    "fashion_mnist",
+    ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    dict(
+        zip(
+            _FILES,
+            (
+                "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+                "9018921c3c673c538a1fc5bad174d6f9",
+                "8181f5470baa50b63fa0f6fddb340f0a",
+                "15d484375f8d13e6eb1aabb0c3f46965",
+            ),
+            strict=True,
+        )
+    ),
+    (
+        "T-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+)
+
+
+def load_mnist(**options: Any) -> Dataset:
+    """MNIST digits, 28x28, 50000 / 10000 / 10000; options as `load`."""
+    return load(MNIST, **options)
+
+
+def load_fashion_mnist(**options: Any) -> Dataset:
+    """Fashion-MNIST clothes, 28x28, 50000 / 10000 / 10000; options as `load`."""
+    return load(FASHION_MNIST, **options)
+
+
+def load(
+    source: _Source,
+    *,
+    seed: int,
+    data_dir: Path,
+    binarization: str = "threshold",
+    context: str = "none",
+) -> Dataset:
+    """Read the files of `source`, downloading them when they are not there.
+
+    Args:
+        source: MNIST or FASHION_MNIST.
+        seed: Not used: every draw here is the same for all runs, so that results compare.
+        data_dir: The data folder.
+        binarization: "threshold": 1 where grey > 127.5; "fixed": one Bernoulli(grey / 255) draw
+            per pixel; "dynamic": training images stay grey levels, drawn afresh in every epoch,
+            valid and test are the fixed draw. These are three different datasets.
+        context: "labels" to condition on the class, "none" to leave it.
+
+    Raises:
+        ValueError: If an option is unknown, or a file cannot be had or read.
+    """
+    del seed
+    if binarization not in ("threshold", "fixed", "dynamic"):
+        raise ValueError(f"binarization must be threshold, fixed or dynamic, got '{binarization}'")
+    if context not in ("none", "labels"):
+        raise ValueError(f"context must be none or labels, got '{context}'")
+    grey = {split: _images(source, split, data_dir) for split in ("train", "t10k")}
+    pixels = _three_splits(grey)
+    dynamic = binarization == "dynamic"
+    x = {split: _binarize(pixels[split], split, binarization) for split in SPLITS}
+    if dynamic:
+        x["train"] = pixels["train"]
+    labels: dict[str, Any] = {}
+    if context == "labels":
+        y = {split: _labels(source, split, data_dir) for split in ("train", "t10k")}
+        labels = {f"{split}_context": part.long() for split, part in _three_splits(y).items()}
+        labels |= {"num_classes": 10, "class_names": source.class_names}
+    return Dataset(
+        name=source.folder,
+        variables=binary_variables(x["train"].shape[1]),
+        train=x["train"],
+        valid=x["valid"],
+        test=x["test"],
+        **labels,
+        image_shape=(28, 28),
+        dynamic_binarization=dynamic,
+        note=f"binarization={binarization}",
+    )
+
+
+def _three_splits(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    whole = parts["train"]
+    return {"train": whole[:-NUM_VALID], "valid": whole[-NUM_VALID:], "test": parts["t10k"]}
+
+
+def _binarize(grey: Tensor, split: str, binarization: str) -> Tensor:
+    """0/1 images (N, 784) uint8 from grey levels 0..255, by threshold or by the fixed draw."""
+    if binarization == "threshold":
+        return (grey > 127).to(torch.uint8)
+    generator = torch.Generator().manual_seed(BINARIZATION_SEED + SPLITS.index(split))
+    x = torch.empty_like(grey)
+    for rows in torch.arange(len(grey)).split(5000):
+        u = torch.rand(len(rows), grey.shape[1], generator=generator)
+        x[rows] = (u * 255 < grey[rows]).to(torch.uint8)
+    return x
+
+
+def _images(source: _Source, part: str, data_dir: Path) -> Tensor:
+    array = read_idx(_file(source, f"{part}-images-idx3", data_dir), num_axes=3)
+    return torch.from_numpy(array.reshape(len(array), -1))
+
+
+def _labels(source: _Source, part: str, data_dir: Path) -> Tensor:
+    return torch.from_numpy(read_idx(_file(source, f"{part}-labels-idx1", data_dir), num_axes=1))
+
+
+def _file(source: _Source, name: str, data_dir: Path) -> Path:
+    """The IDX file, gzipped or not; downloaded if neither is there and right."""
+    checksum = Checksum("md5", source.md5[name], decompressed=True)
+    plain = data_dir / source.folder / f"{name}-ubyte"
+    if plain.is_file() and digest_problem(plain, checksum) is None:
+        return plain
+    urls = [f"{mirror}{name}-ubyte.gz" for mirror in source.mirrors]
+    return fetch(urls, plain.with_name(f"{name}-ubyte.gz"), checksum)
+
+
+def read_idx(path: Path, num_axes: int) -> np.ndarray:
+    """Read an IDX file of unsigned bytes, gzipped or not.
+
+    Args:
+        path: The file.
+        num_axes: How many axes the array must have.
+
+    Returns:
+        uint8 array; it can be written to.
+
+    Raises:
+        ValueError: If the file is not such an array, or longer or shorter than it says.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:2] == GZIP_MAGIC:
+            content = gzip.decompress(content)
+    except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+        raise ValueError(f"cannot read {path}: {error}") from error
+    start = 4 + 4 * num_axes
+    if len(content) < start or content[:4] != bytes((0, 0, 8, num_axes)):
+        raise ValueError(f"{path} is not an IDX file of bytes with {num_axes} axes")
+    shape = struct.unpack(f">{num_axes}I", content[4:start])
+    size = int(np.prod([int(n) for n in shape], dtype=object))
+    if len(content) - start != size:
+        raise ValueError(
+            f"{path} holds {len(content) - start} bytes of data, but its header says {size}"
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()

@@ -1,0 +1,166 @@
+"""Tables in a NumPy .npz file: the user's own, and the files that are published in this form."""
+
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.tables import check_table, infer_variables, split_rows, to_tensor
+
+DEFAULT_FRACTION = 0.1
+
+
+def load(*, seed: int, data_dir: Path, path: str, context: str = "none") -> Dataset:
+    """A table of the user's: `train`, optionally `valid`, `test`, `image_shape` and labels.
+
+    Args:
+        seed: Cuts missing splits out of train, a tenth of its rows each.
+        data_dir: Where a relative `path` is looked for when the current folder has none.
+        path: The file. Its arrays are (rows, variables); `NAME_data` is accepted for `NAME`,
+            and `NAME_labels` (rows,) are class labels 0..C-1.
+        context: "labels" to condition on the labels, "none" to leave them.
+
+    Raises:
+        ValueError: If the file or an array in it cannot be used, with the first bad row and column.
+    """
+    file = find_file(path, data_dir)
+    arrays = read_arrays(file)
+    tables = {
+        split: check_table(arrays[split], f"'{split}' of {file}")
+        for split in SPLITS
+        if split in arrays
+    }
+    if "train" not in tables:
+        raise ValueError(f"{file} has no array 'train'; it has {_names(arrays)}")
+    variables = infer_variables(tables, str(file))
+    labels = _labels(arrays, tables, file) if _wants_labels(context) else {}
+    tables, labels = _with_all_splits(tables, labels, seed)
+    context_of: dict[str, Any] = {f"{split}_context": labels.get(split) for split in SPLITS}
+    return Dataset(
+        name=file.stem,
+        variables=variables,
+        train=to_tensor(tables["train"], variables),
+        valid=to_tensor(tables["valid"], variables),
+        test=to_tensor(tables["test"], variables),
+        image_shape=_image_shape(arrays, len(variables), file),
+        **context_of,
+        num_classes=max((int(y.max()) + 1 for y in labels.values()), default=0),
+    )
+
+
+def find_file(path: str, data_dir: Path) -> Path:
+    """The file at `path`, relative to the current folder or else to `data_dir`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    given = Path(path).expanduser()
+    for candidate in (given, data_dir / given):
+        if candidate.is_file():
+            return candidate
+    if given.is_dir():
+        raise ValueError(f"dataset file is a folder: {path} (dataset.path)")
+    raise ValueError(
+        f"dataset file not found: {path} (dataset.path); set MADE_DATA_DIR or give an absolute path"
+    )
+
+
+def read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file that concern a dataset, with `_data` taken off their names.
+
+    Raises:
+        ValueError: If the file is not a whole .npz file, or holds pickled objects, which are
+            never opened.
+    """
+    wanted = {*SPLITS, "image_shape", *(f"{split}_labels" for split in SPLITS)}
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "created on Python 2"
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array; save it as np.savez(path, train=array)")
+            with archive:
+                for key in archive.files:
+                    name = key.removesuffix("_data")
+                    if name in wanted:
+                        arrays[name] = archive[key]
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        MemoryError,
+        OverflowError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"cannot read {file} as .npz: {reason}") from error
+    return arrays
+
+
+def _names(arrays: dict[str, np.ndarray]) -> str:
+    return ", ".join(arrays) or "nothing that is known (train, valid, test)"
+
+
+def _wants_labels(context: str) -> bool:
+    if context not in ("none", "labels"):
+        raise ValueError(f"context must be none or labels, got '{context}'")
+    return context == "labels"
+
+
+def _labels(
+    arrays: dict[str, np.ndarray], tables: dict[str, np.ndarray], file: Path
+) -> dict[str, Tensor]:
+    labels = {}
+    for split, table in tables.items():
+        y = arrays.get(f"{split}_labels")
+        if y is None:
+            raise ValueError(f"context=labels, but {file} has no array '{split}_labels'")
+        if y.shape != (len(table),) or y.dtype.kind not in "iu" or int(y.min()) < 0:
+            raise ValueError(
+                f"'{split}_labels' of {file} must be {len(table)} integers of 0 or more, "
+                f"got shape {y.shape}, dtype {y.dtype}"
+            )
+        labels[split] = torch.from_numpy(y.astype(np.int64))
+    return labels
+
+
+def _with_all_splits(
+    tables: dict[str, np.ndarray], labels: dict[str, Tensor], seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
+    """Cut the splits that are not in the file out of train."""
+    missing = [split for split in ("valid", "test") if split not in tables]
+    if not missing:
+        return tables, labels
+    rows = split_rows(len(tables["train"]), dict.fromkeys(missing, DEFAULT_FRACTION), seed)
+    cut = {split: tables["train"][r] for split, r in rows.items()}
+    cut_labels = {
+        split: labels["train"][torch.from_numpy(r)] for split, r in rows.items() if labels
+    }
+    return {**tables, **cut}, {**labels, **cut_labels}
+
+
+def _image_shape(
+    arrays: dict[str, np.ndarray], num_dims: int, file: Path
+) -> tuple[int, int] | None:
+    if "image_shape" not in arrays:
+        return None
+    shape = arrays["image_shape"]
+    if shape.shape != (2,) or shape.dtype.kind not in "iu" or int(shape.prod()) != num_dims:
+        raise ValueError(
+            f"'image_shape' of {file} must be 2 integers with product {num_dims}, "
+            f"got {shape.tolist()}"
+        )
+    return int(shape[0]), int(shape[1])
