@@ -14,6 +14,25 @@ class Kind(StrEnum):
     REAL = "real"
 
 
+# Which conditionals suit a kind of variable; the first is what `conditional=auto` picks.
+ALLOWED_CONDITIONALS: dict[Kind, tuple[str, ...]] = {
+    Kind.BINARY: ("bernoulli", "categorical"),
+    Kind.CATEGORICAL: ("categorical",),
+    Kind.ORDINAL: ("categorical", "logistic_mixture"),
+    Kind.INTEGER: ("logistic_mixture", "categorical"),
+    Kind.REAL: ("gaussian_mixture",),
+}
+
+# Which encodings suit a kind of variable as an input; the first is what `encoding=auto` picks.
+ALLOWED_ENCODINGS: dict[Kind, tuple[str, ...]] = {
+    Kind.BINARY: ("identity", "one_hot", "embedding"),
+    Kind.CATEGORICAL: ("one_hot", "embedding"),
+    Kind.ORDINAL: ("smooth", "one_hot", "embedding"),
+    Kind.INTEGER: ("smooth", "one_hot", "embedding"),
+    Kind.REAL: ("identity",),
+}
+
+
 @dataclass(frozen=True)
 class Variable:
     """One dimension of x.

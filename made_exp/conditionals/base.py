@@ -1,0 +1,139 @@
+"""What a conditional is: a one-dimensional distribution as a function of K raw numbers."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+class Conditional(ABC):
+    """Distribution of one variable given K raw numbers; has no state of its own.
+
+    Every method is vectorised over leading dimensions. Conditionals of the same settings are
+    equal and hash alike, so that variables can be grouped by them.
+
+    Values must be observed ones: NaN (not observed) is to be replaced before `log_prob` and its
+    result discarded there. Raw numbers should be float32 or wider.
+    """
+
+    is_discrete: ClassVar[bool]
+    num_uniforms: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def num_params(self) -> int:
+        """K, how many raw numbers describe the distribution."""
+
+    @abstractmethod
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Log mass (discrete) or log density (real) of the data as given, in nats.
+
+        Args:
+            params: (..., K) any finite numbers.
+            x: (...) values, any dtype; broadcasts against the leading dimensions of params.
+
+        Returns:
+            (...), in the dtype of params.
+        """
+
+    @abstractmethod
+    def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
+        """Inverse cumulative function: a draw that is determined by its uniform numbers.
+
+        Args:
+            params: (..., K).
+            uniforms: (..., U) in [0, 1), U = num_uniforms.
+            temperature: > 0; divides logits and multiplies scales, 1 is the distribution itself.
+
+        Returns:
+            (...) in the dtype of params.
+
+        Raises:
+            ValueError: If temperature is not positive.
+        """
+
+    @abstractmethod
+    def mean(self, params: Tensor) -> Tensor:
+        """Expected value (...) of the data as given, for params (..., K)."""
+
+    @abstractmethod
+    def initial_params(self, x: Tensor) -> Tensor:
+        """Raw numbers that start the conditional at the marginal distribution of the data.
+
+        Args:
+            x: (N,) training values; NaN is skipped.
+
+        Returns:
+            (K,) in the dtype of x if that is floating, else in the default dtype.
+        """
+
+
+class DiscreteConditional(Conditional):
+    """A conditional over the values 0..num_values-1."""
+
+    is_discrete: ClassVar[bool] = True
+    num_values: int
+
+    def probs(self, params: Tensor) -> Tensor:
+        """Probabilities (..., num_values) of all values, for params (..., K)."""
+        values = torch.arange(self.num_values, device=params.device)
+        return self.log_prob(params[..., None, :], values).exp()
+
+    def mean(self, params: Tensor) -> Tensor:
+        """Expected value (...), for params (..., K)."""
+        values = torch.arange(self.num_values, device=params.device, dtype=params.dtype)
+        return self.probs(params) @ values
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless temperature is a positive number."""
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+
+
+def check_num_components(num_components: int) -> None:
+    """Raise ValueError unless there is at least one component."""
+    if num_components < 1:
+        raise ValueError(f"num_components must be at least 1, got {num_components}")
+
+
+def check_num_values(num_values: int) -> None:
+    """Raise ValueError unless there are at least two values."""
+    if num_values < 2:
+        raise ValueError(f"num_values must be at least 2, got {num_values}")
+
+
+def observed_values(x: Tensor) -> Tensor:
+    """The values of x (N,) that are not NaN, as floating numbers (M,)."""
+    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    return x[~x.isnan()]
+
+
+def smoothed_frequencies(x: Tensor, num_values: int) -> Tensor:
+    """Relative frequencies (num_values,) of the values of x (N,), half a count added to each."""
+    x = observed_values(x)
+    counts = torch.bincount(x.long(), minlength=num_values).to(x.dtype) + 0.5
+    return counts / counts.sum()
+
+
+def spread_locations(x: Tensor, num_components: int) -> Tensor:
+    """Starting means of a mixture: halfway between quantiles of the data and an even spread.
+
+    Quantiles alone would coincide where many values are equal, and components that start equal
+    stay equal.
+
+    Args:
+        x: (N,) values without NaN, N >= 1, not all of them equal.
+        num_components: C.
+
+    Returns:
+        (C,) rising.
+    """
+    levels = (torch.arange(num_components, device=x.device, dtype=x.dtype) + 0.5) / num_components
+    # torch.quantile takes at most 2^24 numbers.
+    ordered = x.sort().values
+    quantiles = ordered[(levels * len(x)).long().clamp(max=len(x) - 1)]
+    low, high = ordered[int(0.005 * len(x))], ordered[int(0.995 * len(x))]
+    low, high = (low, high) if high > low else (ordered[0], ordered[-1])
+    return (quantiles + low + levels * (high - low)) / 2

@@ -1,0 +1,168 @@
+"""Probability mathematics of one variable: log-probabilities and inverse cumulative functions.
+
+Plain functions of tensors, vectorised over leading dimensions; all logarithms are natural (nats).
+Legend: V values of a discrete variable, C mixture components.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Limits far outside of what any data need; they keep every intermediate number finite in float32.
+MAX_LOG_SCALE = 30.0
+MAX_LOCATION = 1e6
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - exp(-x)) for x > 0, to full precision at both ends (Maechler 2012).
+
+    Args:
+        x: (...), > 0.
+    """
+    # Each branch is fed numbers at which it is finite, so that its unused gradient is not NaN.
+    small = x < math.log(2)
+    near_zero = torch.log(-torch.expm1(-torch.where(small, x, 1.0)))
+    far = torch.log1p(-torch.exp(-torch.where(small, 1.0, x)))
+    return torch.where(small, near_zero, far)
+
+
+def outside(x: Tensor, num_values: int) -> Tensor:
+    """Where x (...) is none of the values 0..num_values-1: too small, too large or NaN."""
+    return ~((x >= 0) & (x < num_values))
+
+
+def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
+    """Log p(x) of a Bernoulli variable with p(1) = sigmoid(logits).
+
+    Args:
+        logits: (...) any finite number.
+        x: (...) 0 or 1, any dtype.
+    """
+    # log sigmoid(+-logits) has no cancellation, unlike x * logits - softplus(logits).
+    return F.logsigmoid(logits * (2 * x.to(logits.dtype) - 1))
+
+
+def categorical_log_prob(logits: Tensor, x: Tensor) -> Tensor:
+    """Log p(x) of a categorical variable with p = softmax(logits).
+
+    Args:
+        logits: (..., V).
+        x: (...) value 0..V-1, any dtype; anything else has probability 0, log -inf.
+    """
+    num_values = logits.shape[-1]
+    index = x.nan_to_num(0).long().clamp(0, num_values - 1)
+    log_probs = F.log_softmax(logits, -1)
+    index, log_probs = torch.broadcast_tensors(index[..., None], log_probs)
+    chosen = log_probs.gather(-1, index[..., :1]).squeeze(-1)
+    return chosen.masked_fill(outside(x, num_values), -torch.inf)
+
+
+def categorical_quantile(probs: Tensor, uniforms: Tensor) -> Tensor:
+    """Inverse cumulative function: the first value v with P(x <= v) > u.
+
+    A value of probability zero is never returned, whatever the rounding of the cumulative sum.
+
+    Args:
+        probs: (..., V), >= 0, with a positive sum (which need not be one).
+        uniforms: (...) in [0, 1]; 1 gives the last value of positive probability.
+
+    Returns:
+        (...) int64 in 0..V-1.
+    """
+    # Entries without mass repeat the sum before them, so that none of them is ever reached first.
+    # A parallel cumulative sum need not even be monotone; cummax makes it so.
+    cumulative = torch.where(probs > 0, probs.cumsum(-1), 0.0).cummax(-1).values.contiguous()
+    total = cumulative[..., -1:].contiguous()
+    target = (uniforms[..., None] * total).contiguous()
+    first_above = torch.searchsorted(cumulative, target, right=True)
+    last_with_mass = torch.searchsorted(cumulative, total)
+    return torch.minimum(first_above, last_with_mass).squeeze(-1)
+
+
+def discretized_logistic_log_prob(
+    x: Tensor, means: Tensor, log_scales: Tensor, num_values: int
+) -> Tensor:
+    """Log of the mass that a logistic density gives to the bin of width one around x.
+
+    The first and the last bin reach to minus and plus infinity. With a and b the standardised
+    lower and upper edge, sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), whose
+    logarithm is a sum of three stable terms; a - b = -1 / scale does not depend on x.
+
+    Args:
+        x: (...) value 0..V-1, any dtype.
+        means: (...) in units of the values.
+        log_scales: (...) log of the logistic's scale; limited to -30..30.
+        num_values: Number of bins V, at least 2.
+    """
+    x = x.to(means.dtype)
+    inverse_scale = torch.exp(-log_scales.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE))
+    below_upper = F.logsigmoid((x + 0.5 - means) * inverse_scale)
+    above_lower = F.logsigmoid((means - x + 0.5) * inverse_scale)
+    is_first, is_last = x <= 0, x >= num_values - 1
+    return (
+        below_upper.masked_fill(is_last, 0.0)
+        + above_lower.masked_fill(is_first, 0.0)
+        + log1mexp(inverse_scale).masked_fill(is_first | is_last, 0.0)
+    )
+
+
+def discretized_logistic_quantile(
+    uniforms: Tensor, means: Tensor, scales: Tensor, num_values: int
+) -> Tensor:
+    """Inverse cumulative function of the discretized logistic: round the logistic's, then clamp.
+
+    The bin v is returned for u between the cumulative probabilities of its two edges, so the
+    draws have exactly the probabilities of `discretized_logistic_log_prob`.
+
+    Args:
+        uniforms: (...) in [0, 1].
+        means: (...) in units of the values.
+        scales: (...) > 0.
+        num_values: Number of bins V.
+
+    Returns:
+        (...) floating, whole numbers in 0..V-1.
+    """
+    value = torch.floor(means + scales * torch.logit(uniforms) + 0.5)
+    return value.clamp(0, num_values - 1)
+
+
+def normal_log_prob(z: Tensor, log_scales: Tensor) -> Tensor:
+    """Log density at z * scale of a normal variable with mean 0 and standard deviation scale.
+
+    Args:
+        z: (...) distance from the mean in standard deviations.
+        log_scales: (...).
+    """
+    return -0.5 * (z * z) - log_scales - 0.5 * math.log(2 * math.pi)
+
+
+def normal_quantile(uniforms: Tensor) -> Tensor:
+    """Inverse cumulative function of the standard normal; finite for uniforms (...) in [0, 1]."""
+    eps = torch.finfo(uniforms.dtype).eps
+    return torch.special.ndtri(uniforms.clamp(eps, 1 - eps))
+
+
+def mixture_log_prob(logits: Tensor, component_log_probs: Tensor) -> Tensor:
+    """Log of sum_c softmax(logits)_c p_c.
+
+    Args:
+        logits: (..., C).
+        component_log_probs: (..., C), log p_c.
+
+    Returns:
+        (...).
+    """
+    return torch.logsumexp(F.log_softmax(logits, -1) + component_log_probs, -1)
+
+
+def floored_log_scale(raw: Tensor, floor: float) -> Tensor:
+    """Give log(floor + exp(raw)): any number becomes a log scale that never falls below log(floor).
+
+    Args:
+        raw: (...) any finite number.
+        floor: Smallest scale, > 0.
+    """
+    return torch.log(floor + torch.exp(raw.clamp(max=MAX_LOG_SCALE)))
