@@ -274,7 +274,13 @@ def _retrieve(url: str, path: Path, read_seconds: float, progress: bool | None) 
         meter.close()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """The innermost cause of a network error, in a few words."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    while True:
+        inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    lines = str(error).splitlines() or [type(error).__name__]
+    text = lines[0].split("): ", 1)[-1]  # without "HTTPSConnection(host=..., port=...): "
     return text if len(text) <= 160 else text[:157] + "..."

@@ -7,12 +7,20 @@ from typing import Any
 
 from made_exp.datasets.base import Dataset
 
+UCI_NAMES = ("adult", "connect4", "dna", "mushrooms", "nips", "ocr_letters", "rcv1", "web")
 # Name -> module in this package and function in it. A loader takes seed, data_dir and the
 # dataset's own options, all by keyword.
 _LOADERS = {
     "shapes": ("shapes", "load"),
     "mnist": ("mnist", "load_mnist"),
     "fashion_mnist": ("mnist", "load_fashion_mnist"),
+    "binarized_mnist": ("binarized_mnist", "load"),
+    "gaussian_1d": ("densities_1d", "load_gaussian"),
+    "bimodal_1d": ("densities_1d", "load_bimodal"),
+    "smiley": ("densities_2d", "load_smiley"),
+    "hinton": ("densities_2d", "load_hinton"),
+    "image_2d": ("densities_2d", "load_image"),
+    **{name: ("uci", f"load_{name}") for name in UCI_NAMES},
     "npz": ("npz", "load"),
 }
 NAMES = tuple(_LOADERS)
