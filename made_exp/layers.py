@@ -16,6 +16,7 @@ class MaskedLinear(nn.Module):
         in_degrees: (I,) int64, fixed connectivity; None when degrees come with each call.
         out_degrees: (O,) int64, likewise.
         backend: Which kernel computes the product: auto, dense, staircase or triton.
+        generator: Where initial weights are drawn from.
     """
 
     def __init__(
@@ -27,11 +28,12 @@ class MaskedLinear(nn.Module):
         in_degrees: Tensor | None = None,
         out_degrees: Tensor | None = None,
         backend: str = "auto",
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.in_features, self.out_features, self.backend = in_features, out_features, backend
         bound = 1 / math.sqrt(max(in_features, 1))
-        self.weight = nn.Parameter(torch.empty(out_features, in_features).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(out_features, in_features).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.register_buffer("in_degrees", in_degrees, persistent=False)
         self.register_buffer("out_degrees", out_degrees, persistent=False)

@@ -1,0 +1,316 @@
+"""MADE: an autoregressive network and a conditional for each variable.
+
+    log p(x) = sum_d log p(x_d | x_earlier),
+
+and for a model of several mask sets the mixture log p(x) = logsumexp_m(log w_m + log p_m(x)):
+what is averaged are probabilities of whole examples (Germain et al. 2015, section 4.2), never
+logits, which would be no distribution.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from made_exp import completion
+from made_exp.masks import MaskSet
+from made_exp.networks import MaskedNetwork
+from made_exp.sampling import IncrementalSampler
+from made_exp.sampling_plan import build_plan
+from made_exp.variable_groups import VariableGroups
+
+DEFAULT_ORDERINGS = 32
+SAMPLING_BATCH = 250
+_REQUEST = 10_000
+
+ProgressCallback = Callable[[int], None]
+
+
+class MADE(nn.Module):
+    """An exact density over D discrete, real or mixed variables.
+
+    Args:
+        groups: Conditionals and encodings of the variables.
+        network: Maps encoded variables to params of the conditionals; its schedule holds the
+            orderings.
+        num_orderings: Mask sets in the mixture that `log_prob`, `sample` and `complete` stand
+            for; default all of the schedule, or 32 where it never repeats.
+
+    Raises:
+        ValueError: If the schedule does not have that many mask sets.
+    """
+
+    def __init__(
+        self, groups: VariableGroups, network: MaskedNetwork, num_orderings: int | None = None
+    ) -> None:
+        super().__init__()
+        self.groups, self.network, self.schedule = groups, network, network.schedule
+        available = self.schedule.num_orderings if self.schedule.is_resampled else 1
+        self.num_orderings = num_orderings or available or DEFAULT_ORDERINGS
+        self._check_num_orderings(self.num_orderings)
+        self._sampler: tuple[object, IncrementalSampler] | None = None
+
+    @property
+    def num_dims(self) -> int:
+        """Number of variables D."""
+        return self.groups.num_dims
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating dtype of the parameters."""
+        return self.network.output_bias.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.network.output_bias.device
+
+    def forward(
+        self, x: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Params (B, P) of all conditionals given x (B, D); see `conditional_log_probs`."""
+        context = self._one_hot(context, len(x))
+        return self.network(self.groups.features(x.to(self.dtype)), masks, context)
+
+    def conditional_log_probs(
+        self, x: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Log-probability of each variable given the earlier ones.
+
+        Args:
+            x: (B, D).
+            masks: The mask set; None for mask set 0.
+            context: (B,) int64 class labels in 0..num_classes-1, or None.
+
+        Returns:
+            (B, D), nats.
+        """
+        x = x.to(self.dtype)
+        params = self.network(self.groups.features(x), masks, self._one_hot(context, len(x)))
+        return self.groups.log_prob(params, x)
+
+    def joint_log_prob(
+        self, x: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Log-probability (B,) of whole examples under one mask set, in nats."""
+        return self.conditional_log_probs(x, masks, context).sum(1)
+
+    def log_prob(
+        self, x: Tensor, context: Tensor | None = None, num_orderings: int | None = None
+    ) -> Tensor:
+        """Log-probability of x under the model, a mixture over its orderings.
+
+        Args:
+            x: (B, D).
+            context: (B,) class labels, or None.
+            num_orderings: Orderings in the mixture; default the model's.
+
+        Returns:
+            (B,), nats.
+        """
+        count = self._check_num_orderings(num_orderings or self.num_orderings)
+        total = x.new_full((len(x),), -torch.inf, dtype=self.dtype)
+        for index in range(count):
+            masks = self.schedule.mask_set(index).to(x.device)
+            total = torch.logaddexp(total, self.joint_log_prob(x, masks, context))
+        return total - torch.log(total.new_tensor(float(count)))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+        temperature: float = 1.0,
+        batch_size: int = SAMPLING_BATCH,
+        progress: ProgressCallback | None = None,
+    ) -> Tensor:
+        """Draw exact samples: first the ordering, then the example.
+
+        A seed gives the same samples whatever the batch size: every example has its own uniforms.
+
+        Args:
+            num_samples: Number of examples n >= 0.
+            generator: Source of randomness; default torch's own.
+            context: (n,) class labels, or None.
+            temperature: Divides the logits of discrete conditionals; 1 samples the model.
+            batch_size: Examples drawn together.
+            progress: Called with the number of examples done after each batch.
+
+        Returns:
+            (n, D) in the dtype and on the device of the model.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        _check_sampling(num_samples, temperature, batch_size)
+        one_hot = self._one_hot(context, num_samples)
+        out = torch.empty(num_samples, self.num_dims, dtype=self.dtype, device=self.device)
+        for start in range(0, num_samples, _REQUEST):
+            uniforms = self._uniforms(min(_REQUEST, num_samples - start), generator)
+            chosen = (uniforms[:, 0] * self.num_orderings).long().clamp(max=self.num_orderings - 1)
+            for index in torch.unique(chosen).tolist():
+                rows = torch.nonzero(chosen == index).flatten()
+                sampler = self._sampler_for(self.schedule.mask_set(index))
+                for part in rows.split(batch_size):
+                    out[start + part] = sampler.draw(
+                        uniforms[part, 1:],
+                        context=None if one_hot is None else one_hot[start + part],
+                        temperature=temperature,
+                    )
+                    if progress is not None:
+                        progress(len(part))
+        return out
+
+    @torch.no_grad()
+    def complete(
+        self,
+        x: Tensor,
+        observed: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+        temperature: float = 1.0,
+        batch_size: int = SAMPLING_BATCH,
+        progress: ProgressCallback | None = None,
+    ) -> Tensor:
+        """Draw the unobserved variables given the observed ones, exactly.
+
+        Args:
+            x: (B, D); values at unobserved places are ignored and may be NaN.
+            observed: (B, D) or (D,) bool.
+            generator: Source of randomness; default torch's own.
+            context: (B,) class labels, or None.
+            temperature: Divides the logits of discrete conditionals.
+            batch_size: Examples drawn together.
+            progress: Called with the number of examples done after each batch.
+
+        Returns:
+            (B, D), equal to x where observed.
+
+        Raises:
+            ValueError: If a shape does not fit, or the model has one fixed ordering and the
+                observed variables do not come first in it.
+        """
+        _check_sampling(len(x), temperature, batch_size)
+        observed = completion.check_observed(observed, len(x), self.num_dims).to(self.device)
+        x = torch.where(observed, x.to(self.device, self.dtype), self._filler())
+        one_hot = self._one_hot(context, len(x))
+        uniforms, out = self._uniforms(len(x), generator), torch.empty_like(x)
+        for pattern, rows in completion.distinct_patterns(observed):
+            sets = completion.masks_for(self.schedule, pattern, self.num_orderings)
+            labels = None if context is None else context[rows]
+            weights = self._observed_log_probs(x[rows], pattern, sets, labels).softmax(0)
+            below = weights.cumsum(0) <= uniforms[rows, 0]
+            chosen = below.sum(0).clamp(max=len(sets) - 1)
+            for index in torch.unique(chosen).tolist():
+                sampler = self._sampler_for(sets[index])
+                for part in rows[chosen == index].split(batch_size):
+                    out[part] = sampler.draw(
+                        uniforms[part, 1:],
+                        context=None if one_hot is None else one_hot[part],
+                        temperature=temperature,
+                        given=x[part],
+                        observed=observed[part],
+                    )
+                    if progress is not None:
+                        progress(len(part))
+        return out
+
+    @torch.no_grad()
+    def completion_log_prob(
+        self, x: Tensor, observed: Tensor, context: Tensor | None = None
+    ) -> Tensor:
+        """Log-probability (B,) of the unobserved part of x given its observed part, in nats.
+
+        It is the density that `complete` draws from; arguments and errors are the same.
+        """
+        observed = completion.check_observed(observed, len(x), self.num_dims).to(self.device)
+        x = x.to(self.device, self.dtype)
+        out = x.new_empty(len(x))
+        for pattern, rows in completion.distinct_patterns(observed):
+            sets = completion.masks_for(self.schedule, pattern, self.num_orderings)
+            labels = None if context is None else context[rows]
+            both = torch.stack([self.joint_log_prob(x[rows], m, labels) for m in sets])
+            part = self._observed_log_probs(x[rows], pattern, sets, labels)
+            out[rows] = both.logsumexp(0) - part.logsumexp(0)
+        return out
+
+    @torch.no_grad()
+    def initialise_bias(self, train: Tensor) -> None:
+        """Start the output biases at the marginals of `train` (N, D)."""
+        params = self.groups.initial_params(train)
+        self.network.output_bias.copy_(params.to(self.network.output_bias))
+
+    def _observed_log_probs(
+        self, x: Tensor, pattern: Tensor, sets: list[MaskSet], context: Tensor | None
+    ) -> Tensor:
+        """Log-probability (M, B) of the observed variables, which come first in every set."""
+        x = torch.where(pattern, x, self._filler())
+        rows = [
+            self.conditional_log_probs(x, masks.to(x.device), context)[:, pattern].sum(1)
+            for masks in sets
+        ]
+        return torch.stack(rows)
+
+    def _filler(self) -> Tensor:
+        """(D,) a legal value for each variable, to stand where nothing was observed."""
+        shifts = [variable.shift for variable in self.groups.variables]
+        return torch.tensor(shifts, dtype=self.dtype, device=self.device)
+
+    def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables.
+
+        They are drawn on the CPU row by row, which is what makes them independent of batches.
+        """
+        if generator is not None and generator.device.type != "cpu":
+            seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
+            generator = torch.Generator().manual_seed(int(seed))
+        width = 1 + sum(self.groups.uniform_widths)
+        return torch.rand(count, width, generator=generator, dtype=self.dtype).to(self.device)
+
+    def _sampler_for(self, masks: MaskSet) -> IncrementalSampler:
+        """The sampler of a mask set, kept until the weights change or another set is asked for."""
+        version = tuple((p.data_ptr(), p._version) for p in self._tensors())
+        key = (version, masks.index, tuple(masks.ordering.tolist()))
+        if self._sampler is None or self._sampler[0] != key:
+            plan = build_plan(self.network, self.groups, masks)
+            self._sampler = (key, IncrementalSampler(plan))
+        return self._sampler[1]
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield from self.parameters()
+        yield from self.buffers()
+
+    def _one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:
+        num_classes = self.network.num_classes
+        if context is None:
+            if num_classes:
+                raise ValueError(f"context: this model needs class labels 0..{num_classes - 1}")
+            return None
+        if not num_classes:
+            raise ValueError("context: this model was built without classes, give None")
+        if context.shape != (num_examples,):
+            raise ValueError(
+                f"context must have shape ({num_examples},), got {tuple(context.shape)}"
+            )
+        if len(context) and not 0 <= int(context.min()) <= int(context.max()) < num_classes:
+            raise ValueError(f"context must hold labels in 0..{num_classes - 1}")
+        labels = context.to(self.device).long()
+        return nn.functional.one_hot(labels, num_classes).to(self.dtype)
+
+    def _check_num_orderings(self, count: int) -> int:
+        limit = self.schedule.num_orderings if self.schedule.is_resampled else 1
+        if count < 1 or (limit and count > limit):
+            raise ValueError(f"num_orderings must be in 1..{limit}, got {count}")
+        return count
+
+
+def _check_sampling(num_samples: int, temperature: float, batch_size: int) -> None:
+    if num_samples < 0:
+        raise ValueError(f"num_samples must be >= 0, got {num_samples}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be >= 1, got {batch_size}")

@@ -1,0 +1,221 @@
+"""Degrees and the masks they stand for: which unit may look at which.
+
+Each unit has a degree. Input variable d has its position in the ordering + 1 (1..D), a hidden
+unit 1..D-1, and the output of variable d its input degree - 1 (0..D-1). In every layer output
+unit o sees input unit i exactly if `out_degrees[o] >= in_degrees[i]`, so that the output of a
+variable depends on no variable at the same or a later position (Germain et al. 2015, section 3).
+
+A mask set is a pure function of (seed, index): evaluating a model never moves its training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp import orderings
+
+HIDDEN_DEGREES = ("spread", "uniform", "random")
+RESAMPLE = ("none", "order", "connectivity", "both")
+_ORDER_STREAM, _DEGREE_STREAM = 1, 2
+
+
+def visibility(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
+    """The mask M[o, i] = [out_degrees[o] >= in_degrees[i]].
+
+    Args:
+        in_degrees: (I,) int64.
+        out_degrees: (O,) int64.
+
+    Returns:
+        (O, I) bool.
+
+    >>> visibility(torch.tensor([1, 2, 3]), torch.tensor([1, 2])).int().tolist()
+    [[1, 0, 0], [1, 1, 0]]
+    """
+    return out_degrees[:, None] >= in_degrees[None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSet:
+    """An ordering and the degrees of every hidden unit: all masks of one network.
+
+    Attributes:
+        index: Which mask set of its schedule this is; -1 for one made for a single use.
+        ordering: (D,) int64, `ordering[t]` is the variable modelled at step t.
+        input_degrees: (D,) int64 in 1..D.
+        hidden_degrees: For each hidden layer (H,) int64 in 1..D-1.
+    """
+
+    index: int
+    ordering: Tensor
+    input_degrees: Tensor
+    hidden_degrees: tuple[Tensor, ...]
+
+    @classmethod
+    def from_ordering(
+        cls, ordering: Tensor, hidden_degrees: Sequence[Tensor], index: int = -1
+    ) -> "MaskSet":
+        """Derive the input degrees from `ordering` (D,)."""
+        degrees = orderings.inverse_ordering(ordering) + 1
+        return cls(index, ordering, degrees, tuple(hidden_degrees))
+
+    @property
+    def num_dims(self) -> int:
+        """Number of variables D."""
+        return len(self.ordering)
+
+    @property
+    def output_degrees(self) -> Tensor:
+        """(D,) int64 in 0..D-1: what the output of each variable may see at most."""
+        return self.input_degrees - 1
+
+    def to(self, device: torch.device | str) -> "MaskSet":
+        """The same mask set on `device`."""
+        if self.ordering.device == torch.device(device):
+            return self
+        return MaskSet(
+            self.index,
+            self.ordering.to(device),
+            self.input_degrees.to(device),
+            tuple(degrees.to(device) for degrees in self.hidden_degrees),
+        )
+
+    def with_first(self, observed: Tensor) -> "MaskSet":
+        """The mask set whose ordering has the observed variables first, otherwise unchanged.
+
+        Args:
+            observed: (D,) bool.
+        """
+        is_late = ~observed.to(self.ordering.device)[self.ordering]
+        moved = self.ordering[torch.argsort(is_late.int(), stable=True)]
+        return MaskSet.from_ordering(moved, self.hidden_degrees)
+
+
+@dataclass(frozen=True)
+class MaskSchedule:
+    """Which mask set is used at which training step; mask sets are functions of (seed, index).
+
+    Order-agnostic and connectivity-agnostic training (section 4.2 and 4.3 of the paper) are
+    settings of the same schedule: `resample` says what changes with the index.
+
+    Attributes:
+        ordering: The fixed ordering, a permutation of 0..D-1; where the order is resampled it is
+            used by no mask set.
+        hidden_sizes: Units in each hidden layer.
+        hidden_degrees: How hidden degrees are chosen. `spread`: equally over 1..D-1; `uniform`:
+            drawn uniformly from 1..D-1; `random`: as in the paper, drawn uniformly from the
+            smallest degree of the layer below to D-1.
+        tied: Whether all hidden layers share their degrees (residual networks need it).
+        resample: What differs between mask sets: none, order, connectivity or both.
+        num_orderings: Number of mask sets in the cycle; 0 never repeats.
+        every: Training steps for which a mask set stays.
+        seed: Seed (>= 0) of everything that is drawn.
+    """
+
+    ordering: tuple[int, ...]
+    hidden_sizes: tuple[int, ...] = ()
+    hidden_degrees: str = "spread"
+    tied: bool = False
+    resample: str = "none"
+    num_orderings: int = 1
+    every: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        orderings.check_ordering(self.ordering, len(self.ordering))
+        _check_choice("hidden_degrees", self.hidden_degrees, HIDDEN_DEGREES)
+        _check_choice("resample", self.resample, RESAMPLE)
+        if any(size < 1 for size in self.hidden_sizes):
+            raise ValueError(f"hidden_sizes must be >= 1, got {list(self.hidden_sizes)}")
+        if self.tied and len(set(self.hidden_sizes)) > 1:
+            raise ValueError(f"tied hidden layers need one size, got {list(self.hidden_sizes)}")
+        if self.num_orderings < 0:
+            raise ValueError(f"num_orderings must be >= 0, got {self.num_orderings}")
+        if self.every < 1:
+            raise ValueError(f"every must be >= 1, got {self.every}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be >= 0, got {self.seed}")
+
+    @property
+    def num_dims(self) -> int:
+        """Number of variables D."""
+        return len(self.ordering)
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether there is more than one mask set."""
+        return self.resample != "none" and self.num_orderings != 1
+
+    def index_at(self, step: int) -> int:
+        """Index of the mask set that training step `step` (0, 1, ...) uses."""
+        if not self.is_resampled:
+            return 0
+        index = step // self.every
+        return index % self.num_orderings if self.num_orderings else index
+
+    def mask_set(self, index: int) -> MaskSet:
+        """The mask set at `index` (>= 0), on the CPU.
+
+        Raises:
+            ValueError: If the index lies outside the cycle.
+        """
+        limit = self.num_orderings if self.is_resampled else 1
+        if index < 0 or (limit and index >= limit):
+            raise ValueError(f"mask set {index} does not exist: allowed are 0..{limit - 1}")
+        return _mask_set(self, index)
+
+    def at_step(self, step: int) -> MaskSet:
+        """The mask set that training step `step` uses."""
+        return self.mask_set(self.index_at(step))
+
+
+@lru_cache(maxsize=256)
+def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
+    resamples_order = schedule.is_resampled and schedule.resample in ("order", "both")
+    if resamples_order:
+        ordering = orderings.random(schedule.num_dims, [schedule.seed, index, _ORDER_STREAM])
+    else:
+        ordering = torch.tensor(schedule.ordering, dtype=torch.int64)
+    return MaskSet.from_ordering(ordering, _hidden_degrees(schedule, index), index)
+
+
+def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:
+    """Degrees of every hidden layer; sorted unless they change from one index to the next."""
+    if schedule.num_dims < 2:
+        return tuple(torch.ones(size, dtype=torch.int64) for size in schedule.hidden_sizes)
+    resamples = schedule.is_resampled and schedule.resample in ("connectivity", "both")
+    layers: list[Tensor] = []
+    for layer, size in enumerate(schedule.hidden_sizes):
+        if layers and schedule.tied:
+            layers.append(layers[0])
+            continue
+        seed = [schedule.seed, index if resamples else 0, _DEGREE_STREAM, layer]
+        rng = np.random.Generator(np.random.PCG64(seed))
+        lowest = int(layers[-1].min()) if layers else 1
+        degrees = _draw_degrees(schedule.hidden_degrees, size, schedule.num_dims, lowest, rng)
+        if resamples:
+            degrees = degrees[np.argsort(rng.random(size), kind="stable")]
+        else:
+            degrees = np.sort(degrees)
+        layers.append(torch.from_numpy(degrees))
+    return tuple(layers)
+
+
+def _draw_degrees(
+    kind: str, size: int, num_dims: int, lowest: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(size,) int64 degrees in 1..num_dims-1."""
+    if kind == "spread":
+        return 1 + np.arange(size, dtype=np.int64) * (num_dims - 1) // size
+    start = lowest if kind == "random" else 1
+    span = num_dims - start
+    return start + np.minimum((rng.random(size) * span).astype(np.int64), span - 1)
+
+
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} '{value}' is not one of {', '.join(allowed)}")
