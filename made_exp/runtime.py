@@ -1,0 +1,174 @@
+"""The machine under a run: device, threads, seeds, precision, and versions of everything."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+_SLOTS_VARIABLE = "MADE_SLOTS_PER_GPU"
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called `name`: auto (a GPU where there is one), cpu, cuda or cuda:N.
+
+    Raises:
+        ValueError: If the name is unknown, no CUDA device is visible, or number N does not exist.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device '{name}' is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device={name} but no CUDA device is visible")
+    count, index = torch.cuda.device_count(), device.index or 0
+    if index >= count:
+        raise ValueError(f"device={name} does not exist: cuda:0 to cuda:{count - 1} are visible")
+    return torch.device("cuda", index)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that `device` cannot compute in.
+
+    Raises:
+        ValueError: If the name is unknown or the device is too old.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError(f"precision=bf16 is not supported by {torch.cuda.get_device_name(device)}")
+
+
+@contextlib.contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Matrix products of float32 in TF32 where `precision` is tf32, in full otherwise."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextlib.contextmanager
+def num_threads(count: int | None) -> Iterator[None]:
+    """Compute with `count` CPU threads (None: as it is), then put the number back."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def gpu_slot(device: torch.device, *, automatic: bool) -> Iterator[torch.device]:
+    """The GPU that this process may use while jobs that run side by side share several.
+
+    Each GPU has a few slots (4, or $MADE_SLOTS_PER_GPU), each a locked file that the kernel frees
+    when its holder ends, however it ends. The emptiest GPU is taken first; when all slots are
+    taken, the call waits.
+
+    Args:
+        device: What `resolve_device` answered.
+        automatic: Whether the user left the choice; otherwise `device` is given back as it is.
+    """
+    if device.type != "cuda" or not automatic:
+        yield device
+        return
+    lock, index = _acquire_slot(torch.cuda.device_count(), int(os.environ.get(_SLOTS_VARIABLE, 4)))
+    try:
+        yield torch.device("cuda", index)
+    finally:
+        lock.release()
+
+
+def _acquire_slot(num_gpus: int, slots_per_gpu: int, poll_seconds: float = 1.0) -> tuple:
+    folder = Path(tempfile.gettempdir()) / f"made-exp-gpu-slots-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while True:
+        for slot in range(slots_per_gpu):
+            for index in range(num_gpus):
+                lock = FileLock(folder / f"{_visible_name(index)}_{slot}.lock")
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                return lock, index
+        time.sleep(poll_seconds)
+
+
+def _visible_name(index: int) -> str:
+    """What the machine calls the GPU that this process sees as number `index`."""
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return f"gpu{visible[index] if index < len(visible) and visible[index] else index}"
+
+
+def derive_seed(seed: int, *keys: int) -> int:
+    """A seed in 0..2^63-1 that is a function of `seed` and `keys` alone (splitmix64).
+
+    Streams of random numbers with different keys are unrelated, so that what is drawn at a step
+    is a function of the step and needs no state to be resumed.
+    """
+    mask = 2**64 - 1
+    state = seed & mask
+    for key in (*keys, 0):
+        state = (state + 0x9E3779B97F4A7C15 + (key & mask)) & mask
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+        state ^= state >> 31
+    return state >> 1
+
+
+@contextlib.contextmanager
+def untouched_generators(device: torch.device) -> Iterator[None]:
+    """Put torch's global generators back as they were, whatever the body draws."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, torch and what else the numbers may depend on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("made-exp", "torch", "numpy", "hydra-core"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    if torch.version.cuda:
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout this package runs from, with `+changes` if files were edited."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return commit + ("+changes" if _git(root, "status", "--porcelain", "-uno") else "")
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,48 @@
+"""A moving average of the weights, which evaluation and the final model use in their place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """average = decay * average + (1 - decay) * weights, after every step.
+
+    The decay rises to its final value as (1 + t) / (10 + t), so that the start is forgotten.
+
+    Args:
+        model: Its parameters are averaged.
+        decay: In (0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ValueError(f"weight_averaging must be in (0, 1), got {decay}")
+        self.decay = decay
+        self.parameters = list(model.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after optimizer step `step` (0, 1, ...)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        weights: list[Tensor] = [p.detach() for p in self.parameters]
+        torch._foreach_lerp_(self.average, weights, 1 - decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model with averaged weights inside the block, its own again after it."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.average, strict=True):
+            weight = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(weight)

@@ -1,0 +1,81 @@
+"""Batches by index from data that lie on the device: a function of (seed, epoch, position)."""
+
+import torch
+from torch import Tensor
+
+from made_exp.runtime import derive_seed
+
+_ORDER_STREAM, _BINARIZATION_STREAM = 1, 2
+
+
+class Batches:
+    """The training data, and which examples each step of each epoch sees.
+
+    An epoch is a permutation of the examples cut into batches of equal size; examples that fill
+    no whole batch wait for another epoch. Nothing is drawn from a hidden state, so that training
+    resumes anywhere exactly.
+
+    Args:
+        data: (N, D) training examples.
+        batch_size: Examples a step, of all processes together; N if that is smaller.
+        seed: Seed of the permutations and of the binarization.
+        device: Where the data are kept.
+        context: (N,) class labels or None.
+        binarize: Whether `data` are grey levels 0..255 that are drawn as 0 or 1 at every step
+            (Salakhutdinov and Murray 2008).
+        rank: Number of this process among those that share a batch.
+        world_size: Number of those processes; it divides the batch size.
+    """
+
+    def __init__(
+        self,
+        data: Tensor,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device,
+        context: Tensor | None = None,
+        binarize: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if len(data) == 0:
+            raise ValueError("there are no training examples")
+        self.batch_size = min(batch_size, len(data))
+        if self.batch_size % world_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared by {world_size} processes: "
+                "give a multiple of their number"
+            )
+        self.data = data.to(device)
+        self.context = None if context is None else context.to(device)
+        self.seed, self.device, self.binarize = seed, device, binarize
+        share = self.batch_size // world_size
+        self._share = slice(rank * share, (rank + 1) * share)
+        self._generator = torch.Generator(device) if binarize else None
+
+    def __len__(self) -> int:
+        """Number of batches an epoch."""
+        return len(self.data) // self.batch_size
+
+    def order(self, epoch: int) -> Tensor:
+        """(len(self), share) int64 on the device: the examples of every batch of `epoch`."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, _ORDER_STREAM, epoch))
+        order = torch.randperm(len(self.data), generator=generator)[: len(self) * self.batch_size]
+        return order.view(len(self), self.batch_size)[:, self._share].contiguous().to(self.device)
+
+    def thresholds(self, step: int) -> Tensor | None:
+        """(share, D) floats in [0, 255): a pixel of step `step` is 1 where its grey is above."""
+        if self._generator is None:
+            return None
+        self._generator.manual_seed(derive_seed(self.seed, _BINARIZATION_STREAM, step))
+        shape = (self.batch_size, self.data.shape[1])
+        draws = torch.rand(shape, generator=self._generator, device=self.device)
+        return draws[self._share] * 255
+
+    def gather(self, index: Tensor, thresholds: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The examples at `index` (B,): x (B, D) and their context (B,) or None."""
+        x = self.data[index]
+        if thresholds is not None:
+            x = (x > thresholds).to(torch.uint8)
+        return x, None if self.context is None else self.context[index]

@@ -1,0 +1,152 @@
+"""Checkpoints on disk: whole or absent, two generations of each, tensors and plain values only."""
+
+import logging
+import os
+import time
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from made_exp.files import atomic_path
+
+SCHEMA = 1
+_KIND = "made-exp checkpoint"
+_log = logging.getLogger(__name__)
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged, or of another version."""
+
+
+def previous_generation(path: Path) -> Path:
+    """Where the checkpoint that was at `path` before the present one is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` to `path`, keeping what was there as the previous generation.
+
+    At every moment `path` is the old or the new checkpoint, complete on disk.
+
+    Args:
+        path: Ends in .pt.
+        content: Tensors, numbers, strings and None in dictionaries and lists.
+
+    Raises:
+        CheckpointError: If it cannot be written; what was there before is intact.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            torch.save({"kind": _KIND, "schema": SCHEMA, **content}, temporary)
+            _flush(temporary)
+            if path.exists():
+                _keep(path, previous_generation(path))
+        _flush(path.parent)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise CheckpointError(
+            f"cannot write checkpoint {path}: {reason}. Earlier checkpoints are intact"
+        ) from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read the checkpoint at `path`, or the generation before where that one is damaged.
+
+    Tensors arrive on the CPU. Nothing but tensors and plain values is ever loaded, so a file from
+    someone else cannot execute anything.
+
+    Raises:
+        CheckpointError: If neither generation can be read, or the file is of another version.
+    """
+    earlier = previous_generation(path)
+    try:
+        return _read(path)
+    except _Damaged as error:
+        if not earlier.exists():
+            raise CheckpointError(str(error)) from error
+        _log.warning("%s; falling back to %s", error, earlier)
+    try:
+        return _read(earlier)
+    except _Damaged as error:
+        raise CheckpointError(f"{error}, and {path.name} cannot be read either") from error
+
+
+def exists(path: Path) -> bool:
+    """Whether a checkpoint of any generation is at `path`."""
+    return path.exists() or previous_generation(path).exists()
+
+
+class SavingBudget:
+    """Keeps the time spent on checkpoints below a share of the time of training.
+
+    Args:
+        share: Largest share, in (0, 1).
+    """
+
+    def __init__(self, share: float = 0.025) -> None:
+        self.share = share
+        self.saved_at = time.monotonic()
+        self._cost = 0.0
+
+    def allows(self) -> bool:
+        """Whether enough time has passed since the last checkpoint to pay for another."""
+        return time.monotonic() - self.saved_at >= self._cost / self.share
+
+    def spent(self, seconds: float) -> None:
+        """Note a checkpoint that has just taken `seconds`."""
+        self.saved_at, self._cost = time.monotonic(), seconds
+
+
+class _Damaged(Exception):
+    pass
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise _Damaged(f"checkpoint {path} does not exist")
+    try:
+        # torch.load does not check the sums that its own files carry.
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+        if bad is not None:
+            raise _Damaged(f"checkpoint {path} is damaged (checksum of {bad})")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle, in files that are refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except _Damaged:
+        raise
+    except Exception as error:  # a damaged file fails in any layer below
+        raise _Damaged(f"checkpoint {path} is damaged or no checkpoint") from error
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        raise CheckpointError(f"{path} is no checkpoint of made-exp")
+    if content.get("schema") != SCHEMA:
+        raise CheckpointError(
+            f"checkpoint {path} has schema {content.get('schema')}, this version of made-exp reads "
+            f"schema {SCHEMA}: use the version that wrote it, or train again"
+        )
+    return content
+
+
+def _keep(path: Path, earlier: Path) -> None:
+    """Make `earlier` the file now at `path`, which stays where it is."""
+    temporary = earlier.with_name(f".{earlier.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without hard links
+        os.replace(path, earlier)
+        return
+    os.replace(temporary, earlier)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

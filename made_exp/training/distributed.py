@@ -1,0 +1,93 @@
+"""Several processes that share one training (torchrun): who they are and what they agree on."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those of its run.
+
+    Attributes:
+        rank: 0..size-1; only rank 0 writes files and logs.
+        size: Number of processes.
+        local_rank: Number of this process on its machine.
+        device: Where this process keeps what it communicates.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the run folder."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of `values` over the processes."""
+        if self.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+            values /= self.size
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process."""
+        if self.size == 1:
+            return flag
+        flags = torch.tensor([int(flag)], device=self.device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return bool(flags.item())
+
+    def from_main(self, value: Any) -> Any:
+        """What rank 0 gives, in every process; a plain JSON value."""
+        if self.size == 1:
+            return value
+        content = json.dumps(value).encode() if self.is_main else b""
+        length = torch.tensor([len(content)], device=self.device)
+        dist.broadcast(length, 0)
+        buffer = torch.zeros(int(length), dtype=torch.uint8, device=self.device)
+        if self.is_main:
+            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(buffer, 0)
+        return json.loads(bytes(buffer.cpu().tolist()))
+
+    def wait(self) -> None:
+        """Return when every process has called this."""
+        self.any(False)
+
+
+def is_launched() -> bool:
+    """Whether torchrun started this process."""
+    return {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"} <= os.environ.keys()
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[World]:
+    """The world of this process; one process alone where torchrun did not start it.
+
+    Args:
+        device: Where the model lies; decides between gloo (CPU) and NCCL.
+    """
+    if not is_launched():
+        yield World(device=device)
+        return
+    local_rank = int(os.environ["LOCAL_RANK"])
+    if device.type == "cuda":
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), local_rank, device)
+    finally:
+        dist.destroy_process_group()

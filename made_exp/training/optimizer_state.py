@@ -1,0 +1,108 @@
+"""Optimizer state by parameter name, in the layout of the model's own state_dict.
+
+A layer may store its weight in another form than it saves it in (packed, sorted). Optimizer state
+follows the stored form; here it is passed through the model's state_dict, so that a checkpoint
+does not depend on the kernel or the device it was written with.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@torch.no_grad()
+def optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+    """State of `optimizer`: tensors like a parameter by saved name, the others by position."""
+    parameters = list(model.parameters())
+    states = [optimizer.state.get(parameter, {}) for parameter in parameters]
+    slots: dict[str, Any] = {}
+    for key in _slot_names(parameters, states):
+        values = [
+            state[key] if torch.is_tensor(state.get(key)) else torch.zeros_like(parameter)
+            for parameter, state in zip(parameters, states, strict=True)
+        ]
+        slots[key] = _through_state_dict(model, parameters, values)
+    counters = [
+        {k: _plain(v) for k, v in state.items() if k not in slots and v is not None}
+        for state in states
+    ]
+    return {"slots": slots, "counters": counters}
+
+
+@torch.no_grad()
+def load_optimizer_state(model: nn.Module, optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Take up what `optimizer_state` gave."""
+    parameters = list(model.parameters())
+    counters = saved["counters"]
+    if len(counters) != len(parameters):  # stored in another form than when it was saved
+        counters = [counters[0] if counters else {}] * len(parameters)
+    if not saved["slots"] and not any(counters):
+        return
+    slots = {
+        key: _from_state_dict(model, parameters, values) for key, values in saved["slots"].items()
+    }
+    capturable = any(group.get("capturable") for group in optimizer.param_groups)
+    fused = any(group.get("fused") for group in optimizer.param_groups)
+    for number, parameter in enumerate(parameters):
+        state = optimizer.state[parameter]
+        for key, values in slots.items():
+            state[key] = values[number]
+        for key, value in counters[number].items():
+            state[key] = value
+            if torch.is_tensor(value):
+                on_device = capturable or fused
+                state[key] = value.to(parameter.device if on_device else "cpu").clone()
+
+
+def _slot_names(parameters: list[nn.Parameter], states: list[dict[str, Any]]) -> list[str]:
+    names: dict[str, None] = {}
+    for parameter, state in zip(parameters, states, strict=True):
+        for key, value in state.items():
+            # A counter has shape (); so might a parameter, but never all of them.
+            if torch.is_tensor(value) and value.shape == parameter.shape and key != "step":
+                names[key] = None
+    return list(names)
+
+
+def _through_state_dict(
+    model: nn.Module, parameters: list[nn.Parameter], values: list[Tensor]
+) -> dict[str, Tensor]:
+    """`values` (one like each parameter) under the names and in the layout of state_dict."""
+    buffers = {name for name, _ in model.named_buffers()}
+    weights = _exchange(parameters, values)
+    try:
+        return {
+            name: tensor.detach().clone().cpu()
+            for name, tensor in model.state_dict().items()
+            if name not in buffers
+        }
+    finally:
+        _exchange(parameters, weights)
+
+
+def _from_state_dict(
+    model: nn.Module, parameters: list[nn.Parameter], saved: dict[str, Tensor]
+) -> list[Tensor]:
+    """The inverse of `_through_state_dict`."""
+    own = model.state_dict()
+    buffers = {name: own[name] for name, _ in model.named_buffers() if name in own}
+    weights = _exchange(parameters, [torch.zeros_like(p) for p in parameters])
+    try:
+        model.load_state_dict({**buffers, **saved})
+        return [parameter.detach().clone() for parameter in parameters]
+    finally:
+        _exchange(parameters, weights)
+
+
+def _exchange(parameters: list[nn.Parameter], values: list[Tensor]) -> list[Tensor]:
+    """Put `values` into the parameters; returns what was there."""
+    before = [parameter.data for parameter in parameters]
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.data = value
+    return before
+
+
+def _plain(value: Any) -> Any:
+    return value.detach().clone().cpu() if torch.is_tensor(value) else value

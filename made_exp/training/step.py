@@ -1,0 +1,103 @@
+"""One optimizer step: gather a batch, likelihood, gradient, update."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from made_exp.made import MADE
+from made_exp.masks import MaskSet
+from made_exp.runtime import derive_seed
+from made_exp.training.batches import Batches
+
+_DROPOUT_STREAM = 3
+
+
+class NegativeLogLikelihood(nn.Module):
+    """The loss as a module, which is what DistributedDataParallel wraps."""
+
+    def __init__(self, model: MADE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
+        """Mean NLL () of x (B, D) in nats under one ordering."""
+        return -self.model.joint_log_prob(x, masks, context).mean()
+
+
+class TrainStep:
+    """The plain form of a step; `GraphedStep` replays the same from a CUDA graph.
+
+    Args:
+        model: The model, on its device.
+        optimizer: Of the model's parameters.
+        batches: Where examples come from.
+        precision: fp32, tf32 or bf16.
+        grad_clip: Largest norm of the gradient, or None.
+        seed: Seed of dropout.
+        rank: Number of this process; with `world_size` > 1 gradients are averaged.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        model: MADE,
+        optimizer: Optimizer,
+        batches: Batches,
+        *,
+        precision: str = "fp32",
+        grad_clip: float | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.model, self.optimizer, self.batches = model, optimizer, batches
+        self.grad_clip, self.seed, self.rank = grad_clip, seed, rank
+        self.parameters = list(model.parameters())
+        self.loss: nn.Module = NegativeLogLikelihood(model)
+        if world_size > 1:
+            self.loss = DistributedDataParallel(self.loss)
+        self._bf16 = precision == "bf16"
+        self._draws = model.network.dropout > 0
+
+    def __call__(self, index: Tensor, step: int) -> Tensor:
+        """Train on the examples at `index` (B,); returns their mean NLL ()."""
+        self.seed_dropout(step)
+        masks = self.masks(step)
+        return self.update(index, self.batches.thresholds(step), masks)
+
+    def update(self, index: Tensor, thresholds: Tensor | None, masks: MaskSet | None) -> Tensor:
+        """The part of a step that a CUDA graph can record."""
+        x, context = self.batches.gather(index, thresholds)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            loss = self.loss(x, masks, context)
+        loss.backward()
+        if self.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def masks(self, step: int) -> MaskSet | None:
+        """The mask set of `step`; None where the model has a single one built in."""
+        schedule = self.model.schedule
+        return schedule.at_step(step) if schedule.is_resampled else None
+
+    def seed_dropout(self, step: int) -> None:
+        """Make what dropout draws a function of (seed, step), so that it needs no saved state."""
+        if not self._draws:
+            return
+        seed = derive_seed(self.seed, _DROPOUT_STREAM, step, self.rank)
+        if self.batches.device.type == "cuda":
+            torch.cuda.default_generators[self.batches.device.index or 0].manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        if not self._bf16:
+            return nullcontext()
+        # Cached casts would outlive the step that a graph records.
+        device = self.batches.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
