@@ -1,0 +1,89 @@
+"""Composing configs before Hydra's own run, so that a refused one leaves nothing behind."""
+
+import itertools
+import math
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig, OmegaConf
+
+import made_exp.config.resolvers  # noqa: F401
+import made_exp.config.settings  # noqa: F401
+from made_exp.config.command_line import CommandLine
+from made_exp.config.conf_folder import conf_dir
+
+_MOST_COMBINATIONS = 64
+
+
+def compose_config(command: CommandLine, overrides: list[str]) -> DictConfig:
+    """The config, `hydra` node included, that made-train would compose from `overrides`.
+
+    Raises:
+        HydraException, OmegaConfBaseException: It does not compose.
+    """
+    folder = Path(command.config_path or conf_dir()).absolute()
+    extra = []
+    if command.config_dir:
+        extra = [f"hydra.searchpath=['file://{Path(command.config_dir).absolute()}']"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(folder), job_name="train"):
+        return compose(command.config_name or "config", extra + overrides, True)
+
+
+def fixed_overrides(command: CommandLine) -> list[str]:
+    """The overrides that are the same for all jobs of a sweep."""
+    pairs = zip(command.overrides, command.parsed, strict=True)
+    return [text for text, override in pairs if not override.is_sweep_override()]
+
+
+def sweep_overrides(command: CommandLine, base: DictConfig) -> list[list[str]]:
+    """The overrides of each job of a sweep, in the order of Hydra's basic sweeper.
+
+    Args:
+        command: The command line.
+        base: The config composed from `fixed_overrides`.
+
+    Returns:
+        One list a job; for a search over intervals a single list, with the first value of each.
+    """
+    params = base.hydra.sweeper.get("params", None) or {}
+    texts = [f"{key}={value}" for key, value in OmegaConf.to_container(params).items()]
+    parsed = OverridesParser.create().parse_overrides(texts)
+    choices: dict[str, list[str]] = {}
+    for text, override in zip(texts + command.overrides, parsed + command.parsed, strict=True):
+        if not (override.key_or_group.startswith("hydra") and not override.is_sweep_override()):
+            choices[override.get_key_element()] = _values(text, override)
+    if "BasicSweeper" not in base.hydra.sweeper._target_:
+        return [[values[0] for values in choices.values()]]
+    return [list(combination) for combination in itertools.product(*choices.values())]
+
+
+def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
+    """`jobs`, or of a large sweep enough of them that every value occurs."""
+    if len(jobs) <= _MOST_COMBINATIONS:
+        return jobs
+    seen: set[str] = set()
+    chosen = []
+    for job in jobs:
+        if not seen.issuperset(job):
+            seen.update(job)
+            chosen.append(job)
+    return chosen
+
+
+def hydra_overrides(command: CommandLine) -> list[str]:
+    """The overrides of Hydra's own settings."""
+    return [text for text in fixed_overrides(command) if text.lstrip("+~").startswith("hydra")]
+
+
+def _values(text: str, override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [text]
+    key = override.get_key_element()
+    if override.is_discrete_sweep():
+        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    interval = override.value()
+    assert isinstance(interval, IntervalSweep)
+    start = interval.start
+    return [f"{key}={start if start is not None and math.isfinite(start) else 0}"]
