@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from made_exp.files import atomic_write_bytes
+from made_exp.runs import RunDirectory
 
 _log = logging.getLogger(__name__)
 
-METRICS_FILE = "metrics.jsonl"
 _FLUSH_SECONDS = 15
 _LAYOUT = {"MADE": {"NLL, train and valid (nats)": ["Multiline", ["train/nll", "valid/nll"]]}}
 
@@ -38,7 +38,7 @@ class Tracker:
     def __init__(
         self, run_dir: str | Path, *, tensorboard: bool = True, purge_step: int | None = None
     ) -> None:
-        self._path = Path(run_dir) / METRICS_FILE
+        self._path = RunDirectory(run_dir).metrics
         if purge_step is not None:
             truncate_metrics(self._path, purge_step)
         self._writer: Any = None
@@ -60,7 +60,7 @@ class Tracker:
         except Exception as error:  # a log must never end a run
             writer, self._writer = self._writer, None
             message = f"TensorBoard logging stopped: {type(error).__name__}: {error}"
-            _log.warning("%s; %s goes on", message, METRICS_FILE)
+            _log.warning("%s; %s goes on", message, self._path.name)
             try:
                 if writer is not None:
                     writer.close()
@@ -219,17 +219,6 @@ def hparam_values(
         else:
             converted[name] = str(value)
     return converted
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name: `{"optimizer": {"lr": 1}}` -> `{"optimizer.lr": 1}`."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _finite(value: Any) -> Any:

@@ -1,0 +1,185 @@
+"""Distributions of one or two discrete variables: learned, true, and what was drawn."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from made_exp.reporting.figures.canvas import (
+    BAR,
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    add_axes,
+    add_legend,
+    add_text,
+    new_figure,
+    plain,
+    render,
+    style,
+)
+
+_MAP, _DIFFERENCE_MAP = "magma", "RdBu_r"
+_PANEL, _LIGHT = 300, "#8fb1da"
+
+
+def density_1d(
+    learned: np.ndarray,
+    data: np.ndarray,
+    *,
+    true: np.ndarray | None = None,
+    samples: np.ndarray | None = None,
+    title: str = "",
+    data_name: str = "training data",
+    path: str | Path | None = None,
+) -> np.ndarray:
+    """Learned probabilities of one variable over the data's histogram.
+
+    Args:
+        learned: (V,) probabilities of the values 0..V-1.
+        data: (N,) values of the data.
+        true: (V,) probabilities under the density that the data were drawn from.
+        samples: (n,) values drawn from the model, shown as a second histogram below.
+        title: One line above.
+        data_name: What the histogram is called.
+        path: Where to save a PNG.
+    """
+    learned = np.asarray(learned, np.float64)
+    values = np.arange(len(learned))
+    figure = new_figure(900, 440 if samples is None else 600)
+    heights = [1] if samples is None else [2.4, 1]
+    axes, *below = np.atleast_1d(
+        figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    )
+    top = 1 - 46 / (figure.get_size_inches()[1] * figure.dpi) if title else 0.95
+    bottom = 0.12 if samples is None else 0.09
+    figure.subplots_adjust(left=0.085, right=0.98, bottom=bottom, top=top, hspace=0.28)
+    axes.bar(values, _frequencies(data, len(learned)), width=1.0, color=BAR, label=data_name)
+    edges = np.arange(len(learned) + 1) - 0.5
+    axes.stairs(learned, edges, color=BLUE, lw=2, label="learned")
+    if true is not None:
+        axes.plot(values, true, color=ORANGE, lw=1.5, ls="--", label="true")
+    style(axes, "", "value" if samples is None else "", "probability")
+    add_legend(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    if samples is not None:
+        below[0].bar(values, _frequencies(samples, len(learned)), width=1.0, color=_LIGHT)
+        style(below[0], f"{len(samples)} samples of the model", "value", "frequency")
+    if title:
+        add_text(figure, 16, 22, title, size=12, fontweight="bold")
+    return render(figure, path)
+
+
+def _frequencies(values: np.ndarray, num_values: int) -> np.ndarray:
+    """Relative frequencies (V,) of the values 0..V-1."""
+    counts = np.bincount(np.asarray(values).astype(np.int64).ravel(), minlength=num_values)
+    return counts / max(counts.sum(), 1)
+
+
+def density_2d(
+    learned: np.ndarray,
+    *,
+    true: np.ndarray | None = None,
+    samples: np.ndarray | None = None,
+    ordering: str = "",
+    title: str = "",
+    path: str | Path | None = None,
+) -> np.ndarray:
+    """True density, learned density, their difference, and samples, all upright.
+
+    Variable 0 is the row, counted from the top, and variable 1 the column, as in a picture.
+    True and learned share one colour scale.
+
+    Args:
+        learned: (V0, V1) probabilities.
+        true: (V0, V1) probabilities that the data were drawn from.
+        samples: (n, 2) values drawn from the model.
+        ordering: What the model's ordering is called, for the title.
+        title: One line above.
+        path: Where to save a PNG.
+    """
+    learned = np.asarray(learned, np.float64)
+    num_panels = 1 + 2 * (true is not None) + (samples is not None)
+    figure = new_figure(num_panels * (_PANEL + 118) + 8, _PANEL + 122)
+    if title or ordering:
+        line = ", ".join(filter(None, [title, ordering and f"ordering: {ordering}"]))
+        add_text(figure, 16, 22, line, size=12, fontweight="bold")
+    top = float(np.max(learned if true is None else true))
+    shades: dict[str, Any] = {"cmap": _MAP, "vmin": 0, "vmax": top}
+    panel = _Panels(figure)
+    if true is not None:
+        panel.density("True", np.asarray(true, np.float64), "probability", **shades)
+    panel.density("Learned", learned, "probability", **shades)
+    if true is not None:
+        difference = learned - np.asarray(true, np.float64)
+        limit = float(np.quantile(np.abs(difference), 0.999)) or 1e-12
+        shades = {"cmap": _DIFFERENCE_MAP, "vmin": -limit, "vmax": limit}
+        panel.density("Learned - true", difference, "difference of probability", **shades)
+    if samples is not None:
+        panel.samples(np.asarray(samples), learned.shape)
+    return render(figure, path)
+
+
+class _Panels:
+    """Square panels from left to right, each with room for a colour bar."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure, self.left = figure, 58
+
+    def _next(self, title: str, shape: tuple[int, ...]) -> Axes:
+        axes = add_axes(self.figure, self.left, 66, _PANEL, _PANEL)
+        style(axes, title, "variable 1 (column)", "variable 0 (row)" if self.left == 58 else "")
+        axes.grid(False)
+        axes.set_xlim(-0.5, shape[1] - 0.5)
+        axes.set_ylim(shape[0] - 0.5, -0.5)
+        self.left += _PANEL + 118
+        return axes
+
+    def density(
+        self,
+        title: str,
+        table: np.ndarray,
+        unit: str,
+        shape: tuple[int, ...] | None = None,
+        **shades: Any,
+    ) -> None:
+        """One table as colours with its colour bar; the axes span `shape`, or the table's."""
+        axes = self._next(title, shape or table.shape)
+        limits = axes.get_xlim(), axes.get_ylim()
+        image = axes.imshow(table, interpolation="nearest", aspect="auto", **shades)
+        axes.set(xlim=limits[0], ylim=limits[1])
+        place = add_axes(self.figure, self.left - 118 + 8, 66, 11, _PANEL)
+        ticks = ScalarFormatter()
+        ticks.set_powerlimits((-2, 3))
+        bar = self.figure.colorbar(image, cax=place, format=ticks)
+        bar.set_label(plain(unit), fontsize=8.5, color=MUTED)
+        bar.ax.tick_params(labelsize=8, colors=MUTED, length=2)
+        bar.ax.yaxis.get_offset_text().set(fontsize=8, color=MUTED)
+        bar.outline.set_visible(False)
+
+    def samples(self, samples: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Samples (n, 2): counted in blocks of up to 4 x 4 values, or as dots where few."""
+        count = f"{len(samples):,} samples".replace(",", " ")
+        size = block_size(len(samples), shape)
+        if size > 4:
+            axes = self._next(count, shape)
+            axes.set_facecolor("#f7f8fa")
+            spread = np.random.default_rng(0).uniform(-0.4, 0.4, size=samples.shape)
+            rows, columns = (samples + spread).T
+            axes.plot(columns, rows, ".", color=INK, ms=3, alpha=0.6, mew=0)
+            return
+        bins = [np.arange(0, num + size, size) - 0.5 for num in shape]
+        counts, _, _ = np.histogram2d(samples[:, 0], samples[:, 1], bins=bins)
+        edges = (-0.5, bins[1][-1], bins[0][-1], -0.5)
+        unit = "count" if size == 1 else f"count in a block of {size} x {size}"
+        self.density(count, counts, unit, shape, cmap=_MAP, extent=edges)
+
+
+def block_size(num_samples: int, shape: tuple[int, ...]) -> int:
+    """Side of the square blocks in which samples of a (V0, V1) table can be counted: 2 a block."""
+    return max(1, math.ceil(math.sqrt(2 * shape[0] * shape[1] / max(num_samples, 1))))

@@ -1,0 +1,196 @@
+"""Grids of images: samples beside real examples, completions, samples by class."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from made_exp.reporting.figures.canvas import MUTED, add_axes, add_text, new_figure, render
+
+_GAP = (0.80, 0.83, 0.87)
+_UNKNOWN = np.array([0.60, 0.68, 0.80])  # pixels that are not given
+_DRAWN_INK = np.array([1.0, 0.72, 0.30])  # bright pixels that the model drew
+_MARGIN, _TITLE = 16, 30
+
+
+def image_grid(
+    samples: np.ndarray,
+    image_shape: tuple[int, int],
+    *,
+    real: np.ndarray | None = None,
+    title: str = "",
+    max_value: float = 1.0,
+    num_columns: int | None = None,
+    path: str | Path | None = None,
+) -> np.ndarray:
+    """Samples in a square grid, beside as many real examples.
+
+    Args:
+        samples: (n, D) values in [0, max_value], row by row.
+        image_shape: (height, width) with height * width = D.
+        real: (m, D) examples of the data; the first n are shown.
+        title: One line above both.
+        max_value: The value drawn as white.
+        num_columns: Images a row; by default as many as make a square.
+        path: Where to save a PNG.
+    """
+    images = as_images(samples, image_shape, max_value)
+    columns = num_columns or math.ceil(math.sqrt(len(images)))
+    panels = [(f"{len(images)} samples", images)]
+    if real is not None:
+        examples = as_images(np.asarray(real)[: len(images)], image_shape, max_value)
+        panels.append((f"{len(examples)} real examples", examples))
+    mosaics = [(name, mosaic(stack, columns)) for name, stack in panels]
+    return render(_mosaic_figure(mosaics, title), path)
+
+
+def completion_grid(
+    original: np.ndarray,
+    observed: np.ndarray,
+    drawn: np.ndarray,
+    image_shape: tuple[int, int],
+    *,
+    title: str = "",
+    max_value: float = 1.0,
+    num_columns: int = 10,
+    path: str | Path | None = None,
+) -> np.ndarray:
+    """Completions: what was given, what was drawn for the rest, and the original.
+
+    What is not given is blue-grey; the bright pixels that were drawn are orange.
+
+    Args:
+        original: (B, D) real examples, values in [0, max_value].
+        observed: (B, D) booleans, true where a variable was given.
+        drawn: (B, D), or (B, M, D) for M completions of each example.
+        image_shape: (height, width) with height * width = D.
+        title: One line above the grid.
+        max_value: The value drawn as white.
+        num_columns: Examples beside each other; further ones go into another band below.
+        path: Where to save a PNG.
+    """
+    drawn = np.asarray(drawn)
+    drawn = drawn[:, None] if drawn.ndim == 2 else drawn
+    images = as_images(original, image_shape, max_value)
+    known = np.asarray(observed, bool).reshape(images.shape[:3])[..., None]
+    rows = [np.where(known, images, _UNKNOWN)]
+    for draw in np.swapaxes(drawn, 0, 1):
+        completed = as_images(draw, image_shape, max_value)
+        rows.append(np.where(known, completed, completed * _DRAWN_INK))
+    rows.append(images)
+    names = ["drawn"] if len(rows) == 3 else [f"drawn {m}" for m in range(1, len(rows) - 1)]
+    return _banded(rows, ["given", *names, "original"], num_columns, title, path)
+
+
+def class_grid(
+    samples: np.ndarray,
+    image_shape: tuple[int, int],
+    class_names: Sequence[str],
+    *,
+    title: str = "",
+    max_value: float = 1.0,
+    path: str | Path | None = None,
+) -> np.ndarray:
+    """Samples of each class, one class a row.
+
+    Args:
+        samples: (C, n, D) values in [0, max_value].
+        image_shape: (height, width) with height * width = D.
+        class_names: The C names of the classes.
+        title: One line above the grid.
+        max_value: The value drawn as white.
+        path: Where to save a PNG.
+    """
+    samples = np.asarray(samples)
+    rows = [as_images(row, image_shape, max_value) for row in samples]
+    return _banded(rows, list(class_names), samples.shape[1], title, path)
+
+
+def as_images(x: np.ndarray, image_shape: tuple[int, int], max_value: float = 1.0) -> np.ndarray:
+    """Rows (n, D) as grey pictures (n, height, width, 3) in [0, 1].
+
+    Raises:
+        ValueError: If D is not height * width.
+    """
+    x = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+    height, width = image_shape
+    if x.shape[1] != height * width:
+        raise ValueError(
+            f"samples have {x.shape[1]} variables; image_shape {height}x{width} needs "
+            f"{height * width}"
+        )
+    grey = np.clip(np.nan_to_num(x) / max_value, 0, 1).reshape(-1, height, width, 1)
+    return np.repeat(grey, 3, axis=-1)
+
+
+def mosaic(images: np.ndarray, num_columns: int) -> np.ndarray:
+    """Pictures (n, h, w, 3) as one picture with lines of one pixel between them."""
+    count, height, width, _ = images.shape
+    num_rows = math.ceil(count / num_columns)
+    shape = (num_rows * (height + 1) + 1, num_columns * (width + 1) + 1, 3)
+    picture = np.full(shape, _GAP)
+    for index, image in enumerate(images):
+        row, column = divmod(index, num_columns)
+        top, left = row * (height + 1) + 1, column * (width + 1) + 1
+        picture[top : top + height, left : left + width] = image
+    return picture
+
+
+def _scale(width: int) -> int:
+    """Screen pixels for each picture element, so that a grid is about 560 wide and stays sharp."""
+    return max(1, round(560 / width))
+
+
+def _show(figure: Figure, picture: np.ndarray, left: int, top: int, scale: int) -> None:
+    height, width, _ = picture.shape
+    axes = add_axes(figure, left, top, width * scale, height * scale)
+    axes.imshow(picture, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+
+
+def _mosaic_figure(mosaics: list[tuple[str, np.ndarray]], title: str) -> Figure:
+    scale = _scale(mosaics[0][1].shape[1])
+    top = _TITLE * (2 if title else 1) + 4
+    height = max(picture.shape[0] for _, picture in mosaics) * scale + top + _MARGIN
+    widths = [picture.shape[1] * scale for _, picture in mosaics]
+    figure = new_figure(max(sum(widths) + _MARGIN * (len(widths) + 1), 320), height)
+    if title:
+        add_text(figure, _MARGIN, 22, title, size=12, fontweight="bold")
+    left = _MARGIN
+    for (name, picture), width in zip(mosaics, widths, strict=True):
+        add_text(figure, left, top - 14, name, size=10, color=MUTED)
+        _show(figure, picture, left, top, scale)
+        left += width + _MARGIN
+    return figure
+
+
+def _banded(
+    rows: list[np.ndarray],
+    names: list[str],
+    num_columns: int,
+    title: str,
+    path: str | Path | None,
+) -> np.ndarray:
+    """Rows of pictures with a name on the left; long rows are broken into bands."""
+    count = len(rows[0])
+    columns = math.ceil(count / math.ceil(count / num_columns))
+    bands = []
+    for start in range(0, count, columns):
+        parts = [row[start : start + columns] for row in rows]
+        bands.append(mosaic(np.concatenate(parts), len(parts[0])))
+    scale = _scale(bands[0].shape[1] * 3 // 4)
+    top, label = (_TITLE + 8 if title else _MARGIN), 24 + 7 * max(map(len, names))
+    band_height, band_width = bands[0].shape[0] * scale, bands[0].shape[1] * scale
+    height = top + len(bands) * (band_height + _MARGIN)
+    figure = new_figure(max(label + band_width + _MARGIN, 320), height)
+    if title:
+        add_text(figure, _MARGIN, 22, title, size=12, fontweight="bold")
+    for band in bands:
+        _show(figure, band, label, top, scale)
+        for index, name in enumerate(names):
+            middle = top + (index + 0.5) * band_height / len(names)
+            add_text(figure, label - 10, middle, name, color=MUTED, ha="right")
+        top += band_height + _MARGIN
+    return render(figure, path)
