@@ -124,6 +124,7 @@ class MADE(nn.Module):
         context: Tensor | None = None,
         temperature: float = 1.0,
         batch_size: int = SAMPLING_BATCH,
+        mask_index: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Tensor:
         """Draw exact samples: first the ordering, then the example.
@@ -136,6 +137,7 @@ class MADE(nn.Module):
             context: (n,) class labels, or None.
             temperature: Divides the logits of discrete conditionals; 1 samples the model.
             batch_size: Examples drawn together.
+            mask_index: Draw from this mask set alone instead of the mixture.
             progress: Called with the number of examples done after each batch.
 
         Returns:
@@ -150,6 +152,8 @@ class MADE(nn.Module):
         for start in range(0, num_samples, _REQUEST):
             uniforms = self._uniforms(min(_REQUEST, num_samples - start), generator)
             chosen = (uniforms[:, 0] * self.num_orderings).long().clamp(max=self.num_orderings - 1)
+            if mask_index is not None:
+                chosen.fill_(mask_index)
             for index in torch.unique(chosen).tolist():
                 rows = torch.nonzero(chosen == index).flatten()
                 sampler = self._sampler_for(self.schedule.mask_set(index))

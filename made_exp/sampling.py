@@ -73,9 +73,7 @@ class IncrementalSampler:
 class _Workspace:
     """Activations of one batch size and the views of them that each step touches."""
 
-    def __init__(
-        self, plan: SamplingPlan, batch: int, temperature: float, clamped: bool
-    ) -> None:
+    def __init__(self, plan: SamplingPlan, batch: int, temperature: float, clamped: bool) -> None:
         self.plan, self.temperature, self.key = plan, temperature, (batch, temperature, clamped)
         like, num_dims = plan.levels[-1].bias, len(plan.ordering)
         self.x = like.new_zeros(num_dims, batch)

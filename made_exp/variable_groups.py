@@ -63,9 +63,7 @@ class VariableGroups(nn.Module):
         for index, variable in enumerate(self.variables):
             key = (conditionals[index], variable.kind, variable.num_values, variable.shift)
             members.setdefault(key, []).append(index)
-        self._groups = [
-            _Group(conditionals[group[0]], tuple(group)) for group in members.values()
-        ]
+        self._groups = [_Group(conditionals[group[0]], tuple(group)) for group in members.values()]
         self.encodings = nn.ModuleList(
             encoding_for(
                 encoding,
@@ -204,10 +202,13 @@ class VariableGroups(nn.Module):
                 group_params = params[:, self._buffer("params", number)].view(
                     len(params), len(group.variables), group.conditional.num_params
                 )
-                yield number, (
-                    group.conditional,
-                    x[:, self._buffer("columns", number)],
-                    group_params,
+                yield (
+                    number,
+                    (
+                        group.conditional,
+                        x[:, self._buffer("columns", number)],
+                        group_params,
+                    ),
                 )
 
     def _encoding(self, number: int) -> Encoding:

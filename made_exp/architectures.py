@@ -1,0 +1,151 @@
+"""The models by name, from plain arguments: one object behind every row of the results table.
+
+A histogram and a mixture of logistics are a MADE of one variable, whose network is its bias.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from made_exp.made import MADE
+from made_exp.masks import MaskSchedule
+from made_exp.networks import MaskedNetwork
+from made_exp.orderings import ImageShape, make_ordering
+from made_exp.variable_groups import VariableGroups
+from made_exp.variables import Variable
+
+AGNOSTIC = "agnostic"
+
+
+def make_schedule(
+    ordering: str,
+    num_dims: int,
+    hidden_sizes: Sequence[int],
+    *,
+    hidden_degrees: str = "spread",
+    tied: bool = False,
+    order: Sequence[int] | None = None,
+    image_shape: ImageShape | None = None,
+    resample: str = "both",
+    num_orderings: int = 32,
+    every: int = 1,
+    seed: int = 0,
+) -> MaskSchedule:
+    """Mask sets of a named ordering.
+
+    Args:
+        ordering: Any name of `orderings.make_ordering`, or agnostic: orderings or connectivity
+            resampled during training.
+        num_dims: Number of variables D.
+        hidden_sizes: Units of each hidden layer.
+        hidden_degrees: spread, uniform or random; see `MaskSchedule`.
+        tied: Whether hidden layers share their degrees.
+        order: The permutation of a custom ordering.
+        image_shape: (height, width), for the image scans.
+        resample: What an agnostic ordering resamples: order, connectivity or both.
+        num_orderings: Mask sets of an agnostic ordering; 0 never repeats.
+        every: Steps for which a mask set stays.
+        seed: Seed of everything that is drawn.
+    """
+    is_agnostic = ordering == AGNOSTIC
+    base = make_ordering(
+        "natural" if is_agnostic else ordering,
+        num_dims,
+        seed=seed,
+        image_shape=image_shape,
+        order=order,
+    )
+    return MaskSchedule(
+        ordering=tuple(base.tolist()),
+        hidden_sizes=tuple(hidden_sizes),
+        hidden_degrees=hidden_degrees,
+        tied=tied,
+        resample=resample if is_agnostic else "none",
+        num_orderings=num_orderings if is_agnostic else 1,
+        every=every,
+        seed=seed,
+    )
+
+
+def build_made(
+    variables: Sequence[Variable],
+    schedule: MaskSchedule,
+    *,
+    conditional: str = "auto",
+    num_components: int = 4,
+    encoding: str = "auto",
+    embedding_size: int = 8,
+    smooth_logits: bool = False,
+    num_orderings: int | None = None,
+    generator: torch.Generator | None = None,
+    **network_options: Any,
+) -> MADE:
+    """A MADE over `variables` with the mask sets of `schedule`.
+
+    Args:
+        variables: What each of the D variables holds.
+        schedule: Orderings and degrees, of as many variables.
+        conditional: auto, bernoulli, categorical, logistic_mixture or gaussian_mixture.
+        num_components: Components of mixture conditionals.
+        encoding: auto, one_hot, smooth or embedding.
+        embedding_size: Width of learned embeddings.
+        smooth_logits: Whether logits of ordered values are made of smooth functions.
+        num_orderings: Orderings of the mixture at evaluation; default all of the schedule.
+        generator: Where initial weights are drawn from.
+        **network_options: Options of `MaskedNetwork`.
+
+    Raises:
+        ValueError: If the schedule has another number of variables, or an option is wrong.
+    """
+    if schedule.num_dims != len(variables):
+        raise ValueError(
+            f"the ordering has {schedule.num_dims} variables, the data have {len(variables)}"
+        )
+    groups = VariableGroups(
+        variables,
+        conditional=conditional,
+        num_components=num_components,
+        encoding=encoding,
+        embedding_size=embedding_size,
+        smooth_logits=smooth_logits,
+        generator=generator,
+    )
+    network = MaskedNetwork(
+        groups.feature_widths,
+        groups.param_widths,
+        schedule,
+        generator=generator,
+        **network_options,
+    )
+    return MADE(groups, network, num_orderings)
+
+
+def build_histogram(variables: Sequence[Variable]) -> MADE:
+    """p(x) = softmax(theta)[x] for one discrete variable, theta starting at zero.
+
+    Raises:
+        ValueError: If there is more than one variable, or it is real.
+    """
+    return _one_variable("histogram", variables, "categorical", 1)
+
+
+def build_logistic_mixture(variables: Sequence[Variable], num_components: int = 4) -> MADE:
+    """A discretized mixture of logistics for one discrete variable.
+
+    Raises:
+        ValueError: If there is more than one variable, or it is not ordered.
+    """
+    return _one_variable("logistic_mixture", variables, "logistic_mixture", num_components)
+
+
+def _one_variable(
+    model: str, variables: Sequence[Variable], conditional: str, num_components: int
+) -> MADE:
+    if len(variables) != 1:
+        raise ValueError(
+            f"model={model} is a distribution of one variable, the data have {len(variables)}: "
+            "use model=made"
+        )
+    schedule = make_schedule("natural", 1, ())
+    return build_made(variables, schedule, conditional=conditional, num_components=num_components)

@@ -1,0 +1,176 @@
+import pickle
+import time
+
+import pytest
+import torch
+
+from made_exp.connectivity import connectivity, reachable
+from made_exp.masks import HIDDEN_DEGREES, MaskSchedule, visibility
+
+
+def schedule(num_dims=10, hidden_sizes=(16,), **options):
+    ordering = tuple(torch.randperm(num_dims, generator=torch.Generator().manual_seed(1)).tolist())
+    return MaskSchedule(ordering, hidden_sizes, **options)
+
+
+def product_of_masks(masks):
+    """(D, D) number of paths from inputs (columns) to outputs (rows), the plain way."""
+    degrees = [masks.input_degrees, *masks.hidden_degrees, masks.output_degrees]
+    paths = torch.eye(masks.num_dims, dtype=torch.float64)
+    for below, above in zip(degrees[:-1], degrees[1:], strict=True):
+        paths = visibility(below, above).double() @ paths
+    return paths
+
+
+@pytest.mark.parametrize("hidden_degrees", HIDDEN_DEGREES)
+@pytest.mark.parametrize("hidden_sizes", [(16,), (40, 30), (50, 60, 50)])
+@pytest.mark.parametrize("resample", ["none", "order", "connectivity", "both"])
+def test_product_of_masks_is_strictly_triangular_in_ordering(
+    hidden_degrees, hidden_sizes, resample
+):
+    masks_of = schedule(
+        hidden_sizes=hidden_sizes, hidden_degrees=hidden_degrees, resample=resample, num_orderings=5
+    )
+    for index in range(5 if masks_of.is_resampled else 1):
+        masks = masks_of.mask_set(index)
+        in_order = product_of_masks(masks)[masks.ordering][:, masks.ordering]
+        assert torch.equal(in_order.tril(-1), in_order)
+        if hidden_degrees == "spread":
+            assert (in_order.tril(-1) > 0).sum() == 45  # wide enough: no pair is lost
+
+
+@pytest.mark.parametrize("hidden_sizes", [(3,), (4, 30), (30, 4), (30, 4, 2), ()])
+@pytest.mark.parametrize("hidden_degrees", HIDDEN_DEGREES)
+def test_connectivity_equals_the_product_of_masks(hidden_sizes, hidden_degrees):
+    masks = schedule(hidden_sizes=hidden_sizes, hidden_degrees=hidden_degrees).mask_set(0)
+    paths = product_of_masks(masks) > 0
+    assert torch.equal(reachable(masks), paths)
+    if hidden_sizes:
+        assert connectivity(masks).lost_pairs == 45 - int(paths.sum())
+        assert sum(connectivity(masks).lost_by_layer) == connectivity(masks).lost_pairs
+
+
+def test_dead_units_equal_those_without_a_path():
+    masks = schedule(hidden_sizes=(12, 5, 9), hidden_degrees="uniform", seed=3).mask_set(0)
+    degrees = [masks.input_degrees, *masks.hidden_degrees, masks.output_degrees]
+    layers = [
+        visibility(below, above).double()
+        for below, above in zip(degrees[:-1], degrees[1:], strict=True)
+    ]
+    for layer in range(3):
+        below = torch.eye(10, dtype=torch.float64)
+        for matrix in layers[: layer + 1]:
+            below = matrix @ below
+        above = torch.eye(10, dtype=torch.float64)
+        for matrix in reversed(layers[layer + 1 :]):
+            above = above @ matrix
+        dead = (below.sum(1) == 0) | (above.sum(0) == 0)
+        assert connectivity(masks).dead_units[layer] == int(dead.sum())
+
+
+def test_narrow_layer_is_reported_by_name():
+    masks = schedule(hidden_sizes=(30, 4)).mask_set(0)
+    report = connectivity(masks)
+    assert report.lost_by_layer[0] == 0
+    assert report.lost_by_layer[1] > 0
+    (warning,) = report.warnings()
+    assert "hidden layer 2 (4 units)" in warning
+    assert not connectivity(masks, direct_connections=True).warnings()
+
+
+def test_visible_weights_are_counted():
+    masks = schedule(num_dims=5, hidden_sizes=(7, 6)).mask_set(0)
+    report = connectivity(
+        masks, direct_connections=True, feature_widths=[2] * 5, param_widths=[3] * 5
+    )
+    inputs = masks.input_degrees.repeat_interleave(2)
+    outputs = masks.output_degrees.repeat_interleave(3)
+    first, second = masks.hidden_degrees
+    pairs = [(inputs, first), (first, second), (second, outputs), (inputs, outputs)]
+    assert report.visible_weights == sum(int(visibility(*pair).sum()) for pair in pairs)
+    assert report.num_weights == 10 * 7 + 7 * 6 + 6 * 15 + 10 * 15
+
+
+def test_hidden_degrees_are_legal_and_sorted_when_fixed():
+    for kind in HIDDEN_DEGREES:
+        for degrees in (
+            schedule(hidden_sizes=(40, 7), hidden_degrees=kind).mask_set(0).hidden_degrees
+        ):
+            assert degrees.min() >= 1
+            assert degrees.max() <= 9
+            assert torch.equal(degrees, degrees.sort().values)
+
+
+def test_mask_sets_are_functions_of_seed_and_index():
+    resampled = schedule(resample="both", num_orderings=0, seed=4)
+    first = resampled.mask_set(1000)
+    again = pickle.loads(pickle.dumps(resampled)).mask_set(1000)
+    assert torch.equal(first.ordering, again.ordering)
+    assert torch.equal(first.hidden_degrees[0], again.hidden_degrees[0])
+    other = schedule(resample="both", num_orderings=0, seed=5).mask_set(1000)
+    assert not torch.equal(first.ordering, other.ordering)
+
+
+@pytest.mark.parametrize(
+    ("resample", "same_order", "same_degrees"),
+    [("order", False, True), ("connectivity", True, False), ("both", False, False)],
+)
+def test_resample_says_what_changes(resample, same_order, same_degrees):
+    masks_of = schedule(resample=resample, num_orderings=4)
+    first, second = masks_of.mask_set(0), masks_of.mask_set(1)
+    assert torch.equal(first.ordering, second.ordering) == same_order
+    assert torch.equal(first.hidden_degrees[0], second.hidden_degrees[0]) == same_degrees
+
+
+def test_steps_cycle_through_exactly_num_orderings_mask_sets():
+    masks_of = schedule(resample="both", num_orderings=3, every=2)
+    assert [masks_of.index_at(step) for step in range(8)] == [0, 0, 1, 1, 2, 2, 0, 0]
+    endless = schedule(resample="both", num_orderings=0)
+    assert [endless.index_at(step) for step in (0, 1, 99)] == [0, 1, 99]
+    assert schedule().index_at(17) == 0
+    with pytest.raises(ValueError, match=r"allowed are 0\.\.2"):
+        masks_of.mask_set(3)
+
+
+def test_observed_variables_move_to_the_front():
+    masks = schedule().mask_set(0)
+    observed = torch.zeros(10, dtype=torch.bool)
+    observed[[2, 5, 7]] = True
+    moved = masks.with_first(observed)
+    assert set(moved.ordering[:3].tolist()) == {2, 5, 7}
+    late = [d for d in masks.ordering.tolist() if d not in (2, 5, 7)]
+    assert moved.ordering[3:].tolist() == late
+    assert torch.equal(moved.input_degrees[moved.ordering], torch.arange(1, 11))
+
+
+def test_one_variable_has_a_mask_set():
+    masks = MaskSchedule((0,), (5,)).mask_set(0)
+    assert masks.input_degrees.tolist() == [1]
+    assert masks.output_degrees.tolist() == [0]
+
+
+def test_many_wide_mask_sets_are_made_quickly():
+    masks_of = MaskSchedule(
+        tuple(range(784)), (8000, 8000), resample="both", num_orderings=32, seed=123
+    )
+    start = time.perf_counter()
+    for index in range(32):
+        masks_of.mask_set(index)
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden_degrees": "even"}, "hidden_degrees 'even' is not one of"),
+        ({"resample": "all"}, "resample 'all' is not one of"),
+        ({"hidden_sizes": (0,)}, "hidden_sizes must be >= 1"),
+        ({"num_orderings": -1}, "num_orderings must be >= 0"),
+        ({"every": 0}, "every must be >= 1"),
+        ({"seed": -1}, "seed must be >= 0"),
+        ({"tied": True, "hidden_sizes": (3, 4)}, "need one size"),
+    ],
+)
+def test_wrong_settings_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        schedule(**options)
