@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ class Dataset:
             drawn from a known density.
         dynamic_binarization: True when train holds grey levels 0..255 and every training epoch
             draws x = 1[u < grey / 255] afresh; valid and test are then one fixed draw (0/1).
+        schema: The columns of a CSV file, as `TableSchema.to_dict` gives them.
         note: What a reader must know beside a result, e.g. which draw the test split is.
     """
 
@@ -48,6 +50,7 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
     true_probs: Tensor | None = None
     dynamic_binarization: bool = False
+    schema: dict[str, Any] | None = None
     note: str = ""
 
     def __post_init__(self) -> None:

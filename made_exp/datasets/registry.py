@@ -22,6 +22,7 @@ _LOADERS = {
     "image_2d": ("densities_2d", "load_image"),
     **{name: ("uci", f"load_{name}") for name in UCI_NAMES},
     "npz": ("npz", "load"),
+    "csv": ("csv", "load"),
 }
 NAMES = tuple(_LOADERS)
 

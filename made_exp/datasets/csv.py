@@ -1,0 +1,174 @@
+"""Tables of the user's in CSV files: mixed columns, missing cells, and rows written back."""
+
+import csv
+import difflib
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import Dataset
+from made_exp.datasets.npz import find_file
+from made_exp.datasets.schema import Cells, TableSchema, infer_column, standardised
+from made_exp.datasets.tables import split_rows, to_tensor
+from made_exp.files import atomic_write_text
+
+KINDS = ("binary", "categorical", "integer", "real")
+
+
+def load(
+    *,
+    seed: int,
+    data_dir: Path,
+    path: str,
+    kinds: Mapping[str, str] | None = None,
+    valid_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    delimiter: str = ",",
+) -> Dataset:
+    """Read a CSV file with a header; missing cells become NaN.
+
+    Args:
+        seed: Decides which rows are valid and test.
+        data_dir: Where a relative `path` is looked for when the current folder has none.
+        path: The file, in UTF-8.
+        kinds: Kind by column name, where the inferred one is not wanted.
+        valid_fraction: Share of the rows, in (0, 1).
+        test_fraction: Share of the rows, in (0, 1).
+        delimiter: One character, or \\t for a tab.
+
+    Returns:
+        The dataset, with its TableSchema as plain values in `schema`.
+
+    Raises:
+        ValueError: With line and column, if the file or a cell cannot be used.
+    """
+    fractions = {"valid": valid_fraction, "test": test_fraction}
+    for name, fraction in fractions.items():
+        if not 0 < fraction < 1:
+            raise ValueError(f"{name}_fraction must be in (0, 1), got {fraction}")
+    if valid_fraction + test_fraction >= 1:
+        raise ValueError("valid_fraction and test_fraction must add up to less than 1")
+    file = find_file(path, data_dir)
+    delimiter = _checked_delimiter(delimiter)
+    cells = read_cells(file, delimiter)
+    kinds = _checked_kinds(dict(kinds or {}), [c.name for c in cells], file)
+    schema = TableSchema(
+        tuple(infer_column(c, kinds.get(c.name)) for c in cells), delimiter=delimiter
+    )
+    table = schema.encode(cells)
+    rows = split_rows(len(table), fractions, seed)
+    schema = replace(
+        schema,
+        columns=tuple(
+            standardised(column, table[rows["train"], d], str(file))
+            for d, column in enumerate(schema.columns)
+        ),
+    )
+    x = to_tensor(table, schema.variables)
+    return Dataset(
+        name=file.stem,
+        variables=schema.variables,
+        train=x[torch.from_numpy(rows["train"])],
+        valid=x[torch.from_numpy(rows["valid"])],
+        test=x[torch.from_numpy(rows["test"])],
+        schema=schema.to_dict(),
+    )
+
+
+def read_cells(file: Path, delimiter: str) -> list[Cells]:
+    """The texts of every column of a CSV file.
+
+    Raises:
+        ValueError: If it is not such a file, with the line.
+    """
+    try:
+        content = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text: byte {error.start} ({error.reason})") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+    try:
+        numbered = [(reader.line_num, [t.strip() for t in row]) for row in reader if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"{file}, line {reader.line_num}: {error}") from error
+    if not numbered:
+        raise ValueError(f"{file} is empty; a line of column names is needed")
+    header, rows = numbered[0][1], numbered[1:]
+    _check_header(header, file, delimiter)
+    for line, row in rows:
+        if len(row) != len(header):
+            raise ValueError(
+                f"{file}, line {line} has {len(row)} fields, the header has {len(header)}"
+            )
+    if not rows:
+        raise ValueError(f"{file} has a header but no rows")
+    lines = [line for line, _ in rows]
+    columns = zip(*(row for _, row in rows), strict=True)
+    return [Cells(n, list(c), lines, str(file)) for n, c in zip(header, columns, strict=True)]
+
+
+def encode_rows(file: Path, schema: TableSchema) -> Tensor:
+    """Read new rows of a known table, their columns in any order.
+
+    Returns:
+        (N, D) float64, NaN where missing.
+
+    Raises:
+        ValueError: If columns are missing or unknown, or a cell is no value of its column.
+    """
+    cells = {c.name: c for c in read_cells(Path(file), schema.delimiter)}
+    missing = [name for name in schema.names if name not in cells]
+    unknown = [name for name in cells if name not in schema.names]
+    if missing or unknown:
+        what = f"no column '{missing[0]}'" if missing else f"unknown column '{unknown[0]}'"
+        raise ValueError(f"{file} has {what}; the table has {', '.join(schema.names)}")
+    return torch.from_numpy(schema.encode([cells[name] for name in schema.names]))
+
+
+def write_rows(path: Path, schema: TableSchema, x: Tensor) -> None:
+    """Write x (N, D) as a CSV file with the columns of the table, atomically."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=schema.delimiter, lineterminator="\n")
+    writer.writerow(schema.names)
+    writer.writerows(schema.decode(np.asarray(x.detach().cpu().double())))
+    atomic_write_text(path, text.getvalue())
+
+
+def _checked_delimiter(delimiter: str) -> str:
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise ValueError(f"delimiter must be one character, got '{delimiter}'")
+    return delimiter
+
+
+def _check_header(header: list[str], file: Path, delimiter: str) -> None:
+    for number, name in enumerate(header):
+        if not name:
+            raise ValueError(f"{file}: column {number + 1} has no name in the header")
+        if name in header[:number]:
+            raise ValueError(f"{file}: two columns are called '{name}'")
+    likely = next((d for d in (";", "\t", ",", "|") if len(header) == 1 and d in header[0]), None)
+    if likely:
+        raise ValueError(
+            f"{file} has one column only when split at '{delimiter}'; "
+            f"did you mean dataset.delimiter='{likely}'?"
+        )
+
+
+def _checked_kinds(kinds: dict[str, str], names: list[str], file: Path) -> dict[str, str]:
+    for name, kind in kinds.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f". Did you mean '{near[0]}'?" if near else f" (have: {', '.join(names)})"
+            raise ValueError(f"dataset.kinds: {file} has no column '{name}'{hint}")
+        if kind not in KINDS:
+            raise ValueError(
+                f"dataset.kinds.{name} must be one of {', '.join(KINDS)}, got '{kind}'"
+            )
+    return kinds

@@ -1,0 +1,307 @@
+"""The columns of a user's table: what each holds, and how its texts become numbers and back."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from made_exp.variables import Kind, Variable
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
+MAX_TABLE_CATEGORIES = 1000
+# Whole numbers with at most this many different values get a free table of probabilities.
+MAX_FEW_NUMBERS = 10
+MAX_RANGE = 2**24  # float32 counts exactly up to here
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_LEADING_ZERO = re.compile(r"[+-]?0\d+")  # a code such as 007, not a number
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The texts of one column and where they stand, for messages.
+
+    Attributes:
+        name: The column's name.
+        texts: (N,) texts without surrounding space.
+        lines: (N,) line numbers in the file, from 1.
+        source: How messages call the file.
+    """
+
+    name: str
+    texts: Sequence[str]
+    lines: Sequence[int]
+    source: str
+
+    def error(self, row: int, message: str) -> ValueError:
+        """What is wrong with the cell in this row."""
+        return ValueError(
+            f"{self.source}, line {self.lines[row]}, column '{self.name}': "
+            f"'{self.texts[row]}' {message}"
+        )
+
+    def distinct(self) -> list[str]:
+        """The different texts that are not missing, in order of appearance."""
+        return list(dict.fromkeys(_plain(t) for t in self.texts if not _is_missing(t)))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        variable: What the model sees; its categories are the texts of the values 0..K-1 of a
+            binary or categorical column.
+        offset: The whole number that value 0 of an integer column stands for.
+        decimals: Digits after the point with which a real column is written.
+    """
+
+    variable: Variable
+    offset: int = 0
+    decimals: int = 0
+
+    def encode(self, cells: Cells) -> np.ndarray:
+        """Values (N,) float64 of texts, NaN where missing.
+
+        Raises:
+            ValueError: For a text that is no value of this column, with line and column.
+        """
+        if self.variable.categories is not None:
+            return self._encode_categories(cells, self.variable.categories)
+        if self.variable.num_values is None:
+            return _numbers(cells, _NUMBER, "is not a number")
+        values = _numbers(cells, _WHOLE, "is not a whole number") - self.offset
+        high = self.variable.num_values - 1
+        outside = np.flatnonzero((values < 0) | (values > high))
+        if len(outside):
+            limits = f"{self.offset}..{self.offset + high}"
+            raise cells.error(int(outside[0]), f"is outside {limits}, the range of the table")
+        return values
+
+    def _encode_categories(self, cells: Cells, categories: tuple[str, ...]) -> np.ndarray:
+        index = {text: number for number, text in enumerate(categories)}
+        values = np.full(len(cells.texts), np.nan)
+        for row, text in enumerate(cells.texts):
+            if not _is_missing(text):
+                number = index.get(_plain(text))
+                if number is None:
+                    known = ", ".join(categories[:8]) + (", ..." if len(categories) > 8 else "")
+                    raise cells.error(row, f"is not a known category (have: {known})")
+                values[row] = number
+        return values
+
+    def decode(self, values: np.ndarray) -> list[str]:
+        """Texts of values (N,); empty where NaN."""
+        return ["" if np.isnan(v) else self._text(float(v)) for v in values]
+
+    def _text(self, value: float) -> str:
+        if self.variable.num_values is None:
+            if self.decimals > 0:
+                return f"{value:.{self.decimals}f}"
+            return f"{value:.9g}" if self.decimals < 0 else str(round(value))
+        number = min(max(round(value), 0), self.variable.num_values - 1)
+        if self.variable.categories is not None:
+            return self.variable.categories[number]
+        return str(self.offset + number)
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """All columns of a table, in their order in x.
+
+    Attributes:
+        columns: One per variable.
+        delimiter: What separates the fields of a line.
+    """
+
+    columns: tuple[Column, ...]
+    delimiter: str = ","
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The header."""
+        return tuple(column.variable.name for column in self.columns)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What the model is built for."""
+        return tuple(column.variable for column in self.columns)
+
+    def encode(self, cells: Sequence[Cells]) -> np.ndarray:
+        """The table (N, D) float64 of the texts of every column, NaN where missing."""
+        encoded = [column.encode(c) for column, c in zip(self.columns, cells, strict=True)]
+        return np.stack(encoded, axis=1)
+
+    def decode(self, x: np.ndarray) -> list[list[str]]:
+        """Rows of texts of x (N, D), empty where NaN."""
+        if x.ndim != 2 or x.shape[1] != len(self.columns):
+            raise ValueError(f"x must have shape (N, {len(self.columns)}), got {x.shape}")
+        columns = [column.decode(x[:, d]) for d, column in enumerate(self.columns)]
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Only plain values, as JSON holds them."""
+        columns = []
+        for column in self.columns:
+            v = column.variable
+            columns.append(
+                {
+                    "name": v.name,
+                    "kind": str(v.kind),
+                    "num_values": v.num_values,
+                    "shift": v.shift,
+                    "scale": v.scale,
+                    "categories": None if v.categories is None else list(v.categories),
+                    "offset": column.offset,
+                    "decimals": column.decimals,
+                }
+            )
+        return {"columns": columns, "delimiter": self.delimiter}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "TableSchema":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: If `content` does not describe a table.
+        """
+        try:
+            columns = tuple(_column_from_dict(c) for c in content["columns"])
+            return cls(columns, str(content["delimiter"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the description of a table: {error}") from error
+
+
+def _column_from_dict(content: Mapping[str, Any]) -> Column:
+    categories = content["categories"]
+    variable = Variable(
+        name=str(content["name"]),
+        kind=Kind(content["kind"]),
+        num_values=content["num_values"],
+        shift=float(content["shift"]),
+        scale=float(content["scale"]),
+        categories=None if categories is None else tuple(str(c) for c in categories),
+    )
+    return Column(variable, int(content["offset"]), int(content["decimals"]))
+
+
+def infer_column(cells: Cells, kind: str | None = None) -> Column:
+    """Decide what a column holds from all its texts.
+
+    Two different texts are binary; whole numbers with few different values, and texts, are
+    categorical; other whole numbers are integer and other numbers real.
+
+    Args:
+        cells: The column.
+        kind: "binary", "categorical", "integer" or "real" to decide it beforehand.
+
+    Raises:
+        ValueError: If the column is constant or all missing, has too many categories, or a cell
+            does not fit the kind; with line and column.
+    """
+    distinct = cells.distinct()
+    if len(distinct) < 2:
+        what = f"is constant ('{distinct[0]}')" if distinct else "has no value at all"
+        raise ValueError(f"column '{cells.name}' of {cells.source} {what}; drop it")
+    chosen = Kind(kind) if kind is not None else _infer_kind(cells, distinct)
+    if chosen in (Kind.BINARY, Kind.CATEGORICAL):
+        return _category_column(cells, distinct, chosen)
+    if chosen is Kind.INTEGER:
+        values = _numbers(cells, _WHOLE, "is not a whole number")
+        low, high = int(np.nanmin(values)), int(np.nanmax(values))
+        if high - low >= MAX_RANGE:
+            raise ValueError(
+                f"column '{cells.name}' of {cells.source} spans {low}..{high}, more than "
+                f"{MAX_RANGE} whole numbers; set dataset.kinds.{cells.name}=real"
+            )
+        return Column(Variable(cells.name, Kind.INTEGER, high - low + 1), offset=low)
+    _numbers(cells, _NUMBER, "is not a number")
+    return Column(Variable(cells.name, Kind.REAL), decimals=_decimals(distinct))
+
+
+def _infer_kind(cells: Cells, distinct: list[str]) -> Kind:
+    if len(distinct) == 2:
+        return Kind.BINARY
+    numbers = [t for t in distinct if _NUMBER.fullmatch(t) and not _LEADING_ZERO.fullmatch(t)]
+    if len(numbers) < len(distinct):
+        if len(distinct) > MAX_FEW_NUMBERS and len(numbers) > 0.9 * len(distinct):
+            odd = next(t for t in distinct if t not in set(numbers))
+            row = [_plain(t) for t in cells.texts].index(odd)
+            raise cells.error(
+                row,
+                "is not a number, as nearly all others are; correct it, leave it empty or set "
+                f"dataset.kinds.{cells.name}=categorical",
+            )
+        return Kind.CATEGORICAL
+    if all(_WHOLE.fullmatch(t) for t in distinct):
+        if len(distinct) <= MAX_FEW_NUMBERS:
+            return Kind.CATEGORICAL
+        values = [float(t) for t in distinct]
+        return Kind.INTEGER if max(values) - min(values) < MAX_RANGE else Kind.REAL
+    return Kind.REAL
+
+
+def _category_column(cells: Cells, distinct: list[str], kind: Kind) -> Column:
+    limit = 2 if kind is Kind.BINARY else MAX_TABLE_CATEGORIES
+    if len(distinct) > limit:
+        raise ValueError(
+            f"column '{cells.name}' of {cells.source} has {len(distinct)} different values in "
+            f"{len(cells.texts)} rows; {kind} columns can have {limit}. Drop the column if it "
+            "names the rows, or set its kind to integer or real"
+        )
+    if all(_NUMBER.fullmatch(t) for t in distinct):
+        distinct = sorted(distinct, key=float)
+    else:
+        distinct = sorted(distinct)
+    return Column(Variable(cells.name, kind, len(distinct), categories=tuple(distinct)))
+
+
+def standardised(column: Column, train: np.ndarray, source: str) -> Column:
+    """The column with the mean and deviation of the training values (N,), where it is real.
+
+    Raises:
+        ValueError: If the training split has no value, or only one, of a real column.
+    """
+    if column.variable.num_values is not None:
+        return column
+    name, known = column.variable.name, train[~np.isnan(train)]
+    if len(known) == 0:
+        raise ValueError(f"column '{name}' of {source} has no value in the training split; drop it")
+    # As the model sees them: differences that float32 cannot hold are none.
+    known = known.astype(np.float32).astype(np.float64)
+    if not known.std() > 0:
+        raise ValueError(f"column '{name}' of {source} is constant in the training split; drop it")
+    variable = replace(column.variable, shift=float(known.mean()), scale=float(known.std()))
+    return replace(column, variable=variable)
+
+
+def _is_missing(text: str) -> bool:
+    return text.lower() in MISSING
+
+
+def _plain(text: str) -> str:
+    """The text, with 3.0 and 3 alike: many programs write whole numbers with a point."""
+    whole = _WHOLE.fullmatch(text)
+    return text[: whole.start(2)] if whole and whole.group(2) else text
+
+
+def _numbers(cells: Cells, pattern: re.Pattern[str], message: str) -> np.ndarray:
+    """Values (N,) float64, NaN where missing; every text must match and be finite."""
+    values = np.full(len(cells.texts), np.nan)
+    for row, text in enumerate(cells.texts):
+        if not _is_missing(text):
+            if not pattern.fullmatch(text):
+                raise cells.error(row, message)
+            values[row] = float(text)
+            if not abs(values[row]) < float(np.finfo(np.float32).max):
+                raise cells.error(row, "is too large")
+    return values
+
+
+def _decimals(distinct: list[str]) -> int:
+    """Most digits after the point; -1 where numbers are written with an exponent."""
+    if any("e" in t.lower() for t in distinct):
+        return -1
+    return max(len(t.partition(".")[2]) for t in distinct)
