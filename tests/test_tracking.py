@@ -9,7 +9,6 @@ import pytest
 
 from made_exp.reporting.tracking import (
     Tracker,
-    flatten,
     hparam_values,
     keep_event_order,
     truncate_metrics,
@@ -208,12 +207,6 @@ def test_hparam_types_are_stable():
     values |= {"bad": float("inf"), "name": "made"}
     expected = {"lr": 1e-3, "seed": 0, "flag": "true", "sizes": "[1, 2]"}
     assert hparam_values(values, text_keys=["text"]) == expected | {"text": "none", "name": "made"}
-
-
-def test_flatten():
-    nested = {"optimizer": {"lr": 1, "more": {"b": [2]}}, "notes": {}, "seed": 0}
-    expected = {"optimizer.lr": 1, "optimizer.more.b": [2], "notes": {}, "seed": 0}
-    assert flatten(nested) == expected
 
 
 @pytest.mark.slow
