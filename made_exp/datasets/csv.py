@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
+from made_exp.datasets.inference import infer_column, standardised
 from made_exp.datasets.npz import find_file
-from made_exp.datasets.schema import Cells, TableSchema, infer_column, standardised
+from made_exp.datasets.schema import Cells, TableSchema
 from made_exp.datasets.tables import split_rows, to_tensor
 from made_exp.files import atomic_write_text
 
+_BLANK = ([], [""])
 KINDS = ("binary", "categorical", "integer", "real")
 
 
@@ -39,7 +41,7 @@ def load(
         kinds: Kind by column name, where the inferred one is not wanted.
         valid_fraction: Share of the rows, in (0, 1).
         test_fraction: Share of the rows, in (0, 1).
-        delimiter: One character, or \\t for a tab.
+        delimiter: One character, or a backslash and t for a tab.
 
     Returns:
         The dataset, with its TableSchema as plain values in `schema`.
@@ -92,9 +94,11 @@ def read_cells(file: Path, delimiter: str) -> list[Cells]:
         raise ValueError(f"{file} is not UTF-8 text: byte {error.start} ({error.reason})") from None
     except OSError as error:
         raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     try:
-        numbered = [(reader.line_num, [t.strip() for t in row]) for row in reader if any(row)]
+        numbered = [
+            (reader.line_num, [text.strip() for text in row]) for row in reader if row not in _BLANK
+        ]
     except csv.Error as error:
         raise ValueError(f"{file}, line {reader.line_num}: {error}") from error
     if not numbered:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,8 @@ import numpy as np
 from made_exp.variables import Kind, Variable
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
-MAX_TABLE_CATEGORIES = 1000
-# Whole numbers with at most this many different values get a free table of probabilities.
-MAX_FEW_NUMBERS = 10
-MAX_RANGE = 2**24  # float32 counts exactly up to here
-_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_LEADING_ZERO = re.compile(r"[+-]?0\d+")  # a code such as 007, not a number
+WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class Cells:
 
     def distinct(self) -> list[str]:
         """The different texts that are not missing, in order of appearance."""
-        return list(dict.fromkeys(_plain(t) for t in self.texts if not _is_missing(t)))
+        return list(dict.fromkeys(plain(t) for t in self.texts if not is_missing(t)))
 
 
 @dataclass(frozen=True)
@@ -71,8 +66,8 @@ class Column:
         if self.variable.categories is not None:
             return self._encode_categories(cells, self.variable.categories)
         if self.variable.num_values is None:
-            return _numbers(cells, _NUMBER, "is not a number")
-        values = _numbers(cells, _WHOLE, "is not a whole number") - self.offset
+            return read_numbers(cells, NUMBER, "is not a number")
+        values = read_numbers(cells, WHOLE, "is not a whole number") - self.offset
         high = self.variable.num_values - 1
         outside = np.flatnonzero((values < 0) | (values > high))
         if len(outside):
@@ -84,8 +79,8 @@ class Column:
         index = {text: number for number, text in enumerate(categories)}
         values = np.full(len(cells.texts), np.nan)
         for row, text in enumerate(cells.texts):
-            if not _is_missing(text):
-                number = index.get(_plain(text))
+            if not is_missing(text):
+                number = index.get(plain(text))
                 if number is None:
                     known = ", ".join(categories[:8]) + (", ..." if len(categories) > 8 else "")
                     raise cells.error(row, f"is not a known category (have: {known})")
@@ -187,121 +182,29 @@ def _column_from_dict(content: Mapping[str, Any]) -> Column:
     return Column(variable, int(content["offset"]), int(content["decimals"]))
 
 
-def infer_column(cells: Cells, kind: str | None = None) -> Column:
-    """Decide what a column holds from all its texts.
-
-    Two different texts are binary; whole numbers with few different values, and texts, are
-    categorical; other whole numbers are integer and other numbers real.
-
-    Args:
-        cells: The column.
-        kind: "binary", "categorical", "integer" or "real" to decide it beforehand.
-
-    Raises:
-        ValueError: If the column is constant or all missing, has too many categories, or a cell
-            does not fit the kind; with line and column.
-    """
-    distinct = cells.distinct()
-    if len(distinct) < 2:
-        what = f"is constant ('{distinct[0]}')" if distinct else "has no value at all"
-        raise ValueError(f"column '{cells.name}' of {cells.source} {what}; drop it")
-    chosen = Kind(kind) if kind is not None else _infer_kind(cells, distinct)
-    if chosen in (Kind.BINARY, Kind.CATEGORICAL):
-        return _category_column(cells, distinct, chosen)
-    if chosen is Kind.INTEGER:
-        values = _numbers(cells, _WHOLE, "is not a whole number")
-        low, high = int(np.nanmin(values)), int(np.nanmax(values))
-        if high - low >= MAX_RANGE:
-            raise ValueError(
-                f"column '{cells.name}' of {cells.source} spans {low}..{high}, more than "
-                f"{MAX_RANGE} whole numbers; set dataset.kinds.{cells.name}=real"
-            )
-        return Column(Variable(cells.name, Kind.INTEGER, high - low + 1), offset=low)
-    _numbers(cells, _NUMBER, "is not a number")
-    return Column(Variable(cells.name, Kind.REAL), decimals=_decimals(distinct))
-
-
-def _infer_kind(cells: Cells, distinct: list[str]) -> Kind:
-    if len(distinct) == 2:
-        return Kind.BINARY
-    numbers = [t for t in distinct if _NUMBER.fullmatch(t) and not _LEADING_ZERO.fullmatch(t)]
-    if len(numbers) < len(distinct):
-        if len(distinct) > MAX_FEW_NUMBERS and len(numbers) > 0.9 * len(distinct):
-            odd = next(t for t in distinct if t not in set(numbers))
-            row = [_plain(t) for t in cells.texts].index(odd)
-            raise cells.error(
-                row,
-                "is not a number, as nearly all others are; correct it, leave it empty or set "
-                f"dataset.kinds.{cells.name}=categorical",
-            )
-        return Kind.CATEGORICAL
-    if all(_WHOLE.fullmatch(t) for t in distinct):
-        if len(distinct) <= MAX_FEW_NUMBERS:
-            return Kind.CATEGORICAL
-        values = [float(t) for t in distinct]
-        return Kind.INTEGER if max(values) - min(values) < MAX_RANGE else Kind.REAL
-    return Kind.REAL
-
-
-def _category_column(cells: Cells, distinct: list[str], kind: Kind) -> Column:
-    limit = 2 if kind is Kind.BINARY else MAX_TABLE_CATEGORIES
-    if len(distinct) > limit:
-        raise ValueError(
-            f"column '{cells.name}' of {cells.source} has {len(distinct)} different values in "
-            f"{len(cells.texts)} rows; {kind} columns can have {limit}. Drop the column if it "
-            "names the rows, or set its kind to integer or real"
-        )
-    if all(_NUMBER.fullmatch(t) for t in distinct):
-        distinct = sorted(distinct, key=float)
-    else:
-        distinct = sorted(distinct)
-    return Column(Variable(cells.name, kind, len(distinct), categories=tuple(distinct)))
-
-
-def standardised(column: Column, train: np.ndarray, source: str) -> Column:
-    """The column with the mean and deviation of the training values (N,), where it is real.
-
-    Raises:
-        ValueError: If the training split has no value, or only one, of a real column.
-    """
-    if column.variable.num_values is not None:
-        return column
-    name, known = column.variable.name, train[~np.isnan(train)]
-    if len(known) == 0:
-        raise ValueError(f"column '{name}' of {source} has no value in the training split; drop it")
-    # As the model sees them: differences that float32 cannot hold are none.
-    known = known.astype(np.float32).astype(np.float64)
-    if not known.std() > 0:
-        raise ValueError(f"column '{name}' of {source} is constant in the training split; drop it")
-    variable = replace(column.variable, shift=float(known.mean()), scale=float(known.std()))
-    return replace(column, variable=variable)
-
-
-def _is_missing(text: str) -> bool:
+def is_missing(text: str) -> bool:
+    """Whether the text stands for no value."""
     return text.lower() in MISSING
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text, with 3.0 and 3 alike: many programs write whole numbers with a point."""
-    whole = _WHOLE.fullmatch(text)
+    whole = WHOLE.fullmatch(text)
     return text[: whole.start(2)] if whole and whole.group(2) else text
 
 
-def _numbers(cells: Cells, pattern: re.Pattern[str], message: str) -> np.ndarray:
-    """Values (N,) float64, NaN where missing; every text must match and be finite."""
+def read_numbers(cells: Cells, pattern: re.Pattern[str], message: str) -> np.ndarray:
+    """Values (N,) float64 of texts, NaN where missing.
+
+    Raises:
+        ValueError: For a text that does not match the pattern or is not a finite float32.
+    """
     values = np.full(len(cells.texts), np.nan)
     for row, text in enumerate(cells.texts):
-        if not _is_missing(text):
+        if not is_missing(text):
             if not pattern.fullmatch(text):
                 raise cells.error(row, message)
             values[row] = float(text)
             if not abs(values[row]) < float(np.finfo(np.float32).max):
                 raise cells.error(row, "is too large")
     return values
-
-
-def _decimals(distinct: list[str]) -> int:
-    """Most digits after the point; -1 where numbers are written with an exponent."""
-    if any("e" in t.lower() for t in distinct):
-        return -1
-    return max(len(t.partition(".")[2]) for t in distinct)
