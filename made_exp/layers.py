@@ -1,13 +1,30 @@
 """Linear layers in which a unit sees only the units of lower or equal degree."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from made_exp.kernels.backends import check_backend, choose_backend, triton_is_usable
+from made_exp.kernels.layout import BlockLayout
+from made_exp.kernels.masked_linear import masked_linear
+from made_exp.kernels.packed_linear import packed_linear
+from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
+
 
 class MaskedLinear(nn.Module):
     """y = x (W * M)^T + b with M[o, i] = [out_degrees[o] >= in_degrees[i]].
+
+    With degrees given here the connectivity is fixed: units are kept sorted by degree and
+    `weight` is a flat vector that holds little more than the visible weights, so the optimizer
+    and its state shrink as well. Otherwise degrees come with each call and `weight` is (O, I).
+    In both cases weights that the mask removes get no gradient; with fixed connectivity they
+    are zero from the start and stay so under every optimizer.
+
+    The state dict is the same in all cases: `weight` (O, I) and `bias` (O,), units in the
+    caller's order. Other tensors of the weight's shape (an optimizer's state) are turned between
+    the two by `dense_layout` and `stored_layout`.
 
     Args:
         in_features: Number of inputs I.
@@ -16,8 +33,14 @@ class MaskedLinear(nn.Module):
         in_degrees: (I,) int64, fixed connectivity; None when degrees come with each call.
         out_degrees: (O,) int64, likewise.
         backend: Which kernel computes the product: auto, dense, staircase or triton.
-        generator: Where initial weights are drawn from.
+        generator: Source of the initial weights, uniform within 1 / sqrt(I); bias starts at 0.
+
+    Raises:
+        ValueError: An unknown backend, or degrees of the wrong length or only one of the two.
     """
+
+    in_degrees: Tensor | None
+    out_degrees: Tensor | None
 
     def __init__(
         self,
@@ -31,23 +54,164 @@ class MaskedLinear(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_backend(backend)
+        _check_degrees(in_features, out_features, in_degrees, out_degrees)
         self.in_features, self.out_features, self.backend = in_features, out_features, backend
-        bound = 1 / math.sqrt(max(in_features, 1))
-        self.weight = nn.Parameter(torch.empty(out_features, in_features).uniform_(-bound, bound, generator=generator))
-        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.register_buffer("in_degrees", in_degrees, persistent=False)
         self.register_buffer("out_degrees", out_degrees, persistent=False)
+        self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
+        self._layout: BlockLayout | None = None
+        if in_degrees is not None and out_degrees is not None and backend != "dense":
+            self._keep(build_structure(in_degrees, out_degrees))
+        bound = 1 / math.sqrt(max(in_features, 1))
+        dense = torch.empty(out_features, in_features)
+        dense.uniform_(-bound, bound, generator=generator)
+        self.weight = nn.Parameter(self.stored_layout(dense))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the connectivity was fixed when the layer was built."""
+        return self.in_degrees is not None
+
+    def forward(
+        self,
+        x: Tensor,
+        in_degrees: Tensor | None = None,
+        out_degrees: Tensor | None = None,
+        *,
+        activation: str = "none",
+    ) -> Tensor:
+        """Map x (B, I) to (B, O).
+
+        Args:
+            x: (B, I).
+            in_degrees: (I,), where the connectivity is not fixed; otherwise None or the same.
+            out_degrees: (O,), likewise.
+            activation: none or relu, applied to the result at less cost than afterwards.
+        """
+        in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
+        if self._layout is None:
+            return masked_linear(
+                x, self.weight, self.bias, in_degrees, out_degrees,
+                backend=self.backend, activation=activation,
+            )  # fmt: skip
+        backend = self.backend
+        if backend == "auto":
+            backend = choose_backend(x.device, self.in_features, self.out_features)
+        if backend == "triton" and not triton_is_usable(x.device):
+            check_backend(backend, x.device)
+        return packed_linear(
+            x, self.weight, self.bias, self._structure(),
+            backend=backend, activation=activation,
+        )  # fmt: skip
 
     def masked_weight(
         self, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
     ) -> Tensor:
         """The (O, I) weight with zeros where the output does not see the input."""
-        in_degrees = self.in_degrees if in_degrees is None else in_degrees
-        out_degrees = self.out_degrees if out_degrees is None else out_degrees
-        return self.weight * (out_degrees[:, None] >= in_degrees[None, :])
+        in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
+        dense = self.dense_layout(self.weight)
+        return torch.where(out_degrees[:, None] >= in_degrees[None, :], dense, 0)
 
-    def forward(
-        self, x: Tensor, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
-    ) -> Tensor:
-        """Map x (B, I) to (B, O)."""
-        return nn.functional.linear(x, self.masked_weight(in_degrees, out_degrees), self.bias)
+    def dense_layout(self, stored: Tensor) -> Tensor:
+        """The (O, I) form, units in the caller's order, of a tensor shaped like `weight`."""
+        return stored if self._layout is None else unpack(stored, self._structure())
+
+    def stored_layout(self, dense: Tensor) -> Tensor:
+        """The form of `weight` of a dense (O, I) tensor; fixed masks set zeros in it."""
+        if self._layout is not None:
+            return pack(dense, self._structure())
+        if self.in_degrees is not None and self.out_degrees is not None:
+            return torch.where(self.out_degrees[:, None] >= self.in_degrees, dense, 0)
+        return dense
+
+    def extra_repr(self) -> str:
+        """Sizes and kernel, for print(model)."""
+        return (
+            f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, "
+            f"fixed={self.is_fixed}, backend={self.backend}"
+        )
+
+    def _degrees(
+        self, in_degrees: Tensor | None, out_degrees: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The degrees that hold in this call."""
+        if self.in_degrees is None or self.out_degrees is None:
+            if in_degrees is None or out_degrees is None:
+                raise ValueError(
+                    "in_degrees, out_degrees: got None; a layer whose connectivity is not fixed "
+                    "needs both in each call"
+                )
+            return in_degrees, out_degrees
+        same = self._accepted[0] is in_degrees and self._accepted[1] is out_degrees
+        if not same and not torch.compiler.is_compiling():
+            self._check_same("in_degrees", in_degrees, self.in_degrees)
+            self._check_same("out_degrees", out_degrees, self.out_degrees)
+            self._accepted = (in_degrees, out_degrees)
+        return self.in_degrees, self.out_degrees
+
+    def _check_same(self, name: str, given: Tensor | None, fixed: Tensor) -> None:
+        if given is not None and not torch.equal(given.to(fixed.device), fixed):
+            raise ValueError(
+                f"{name}: got degrees that differ from those the layer was built with; "
+                "a layer of fixed connectivity takes no others"
+            )
+
+    def _keep(self, structure: PackedStructure) -> None:
+        self._layout = structure.layout
+        for name in _STRUCTURE_TENSORS:
+            self.register_buffer("_" + name, getattr(structure, name), persistent=False)
+        self.register_buffer("_sorted_in_degrees", structure.in_degrees, persistent=False)
+        self.register_buffer("_sorted_out_degrees", structure.out_degrees, persistent=False)
+
+    def _structure(self) -> PackedStructure:
+        assert self._layout is not None
+        kept: dict[str, Any] = self._buffers
+        return PackedStructure(
+            self._layout,
+            kept["_sorted_in_degrees"],
+            kept["_sorted_out_degrees"],
+            *[kept["_" + name] for name in _STRUCTURE_TENSORS],
+        )
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._layout is not None:
+            weight = self.weight if keep_vars else self.weight.detach()
+            destination[prefix + "weight"] = self.dense_layout(weight)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool,
+        missing: Any, unexpected: Any, errors: list[str],
+    ) -> None:  # fmt: skip
+        key, shape = prefix + "weight", (self.out_features, self.in_features)
+        dense = state_dict.get(key)
+        fits = dense is not None and tuple(dense.shape) == shape
+        if dense is not None and not fits:
+            errors.append(f"size mismatch for {key}: got {tuple(dense.shape)}, allowed: {shape}")
+        if fits and self.is_fixed:
+            state_dict[key] = self.stored_layout(dense.to(self.weight.device))
+        elif dense is not None and not fits:
+            state_dict[key] = self.weight.detach()
+        super()._load_from_state_dict(
+            state_dict, prefix, metadata, strict, missing, unexpected, errors
+        )
+        if dense is not None:
+            state_dict[key] = dense
+
+
+_STRUCTURE_TENSORS = ("rows", "first_rows", "in_order", "out_order")
+
+
+def _check_degrees(
+    in_features: int, out_features: int, in_degrees: Tensor | None, out_degrees: Tensor | None
+) -> None:
+    if (in_degrees is None) != (out_degrees is None):
+        raise ValueError("in_degrees, out_degrees: got only one; allowed: both or neither")
+    for name, degrees, size in (
+        ("in_degrees", in_degrees, in_features),
+        ("out_degrees", out_degrees, out_features),
+    ):
+        if degrees is not None and tuple(degrees.shape) != (size,):
+            raise ValueError(f"{name}: got shape {tuple(degrees.shape)}; allowed: ({size},)")

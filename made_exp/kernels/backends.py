@@ -1,0 +1,93 @@
+"""The names of the kernels, which of them can run where, and which is best."""
+
+import importlib.util
+import os
+from functools import cache
+
+import torch
+
+BACKENDS = ("auto", "dense", "staircase", "triton")
+ACTIVATIONS = ("none", "relu")
+
+# Sorting and gathering a resampled weight pays when a batch uses it this often.
+MIN_BATCH_TO_GATHER = 2000
+
+
+def choose_backend(
+    device: torch.device,
+    in_features: int,
+    out_features: int,
+    *,
+    batch: int | None = None,
+    resampled: bool = False,
+) -> str:
+    """The backend that `auto` stands for.
+
+    Args:
+        device: Where the layer computes.
+        in_features: Number of inputs I.
+        out_features: Number of outputs O.
+        batch: Examples per call, where known.
+        resampled: Whether degrees change from step to step. Units then cannot be kept sorted,
+            and sorting them in the step costs more than it saves, unless the batch is large.
+    """
+    if not resampled:
+        return "staircase"
+    if device.type == "cuda":
+        # Sorting there would wait for the host; the comparison of degrees does not.
+        return "triton" if triton_is_usable(device) else "dense"
+    large = in_features * out_features >= MIN_BATCH_TO_GATHER**2 // 4
+    gather = batch is not None and batch >= MIN_BATCH_TO_GATHER and large
+    return "staircase" if gather else "dense"
+
+
+def check_backend(backend: str, device: torch.device | None = None) -> None:
+    """Refuse a backend that does not exist, or that cannot run on the device.
+
+    Raises:
+        ValueError: With the backend, and what is needed or allowed.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: got {backend!r}; allowed: {', '.join(BACKENDS)}")
+    if backend != "triton":
+        return
+    if not triton_is_installed():
+        raise ValueError(
+            "kernel=triton: the package triton is not installed; "
+            "install it, or choose auto, dense or staircase"
+        )
+    if device is not None and not triton_is_usable(device):
+        raise ValueError(
+            f"kernel=triton: needs a CUDA device, got device {str(device)!r}; "
+            "choose auto, dense or staircase (TRITON_INTERPRET=1 interprets it slowly on the CPU)"
+        )
+
+
+@cache
+def triton_is_installed() -> bool:
+    """Whether the package can be imported."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def triton_is_interpreted() -> bool:
+    """Whether Triton kernels run in Python on the CPU, for tests."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+def triton_is_usable(device: torch.device) -> bool:
+    """Whether Triton kernels run on tensors of this device."""
+    return triton_is_installed() and (device.type == "cuda" or triton_is_interpreted())
+
+
+def compute_dtype(x: torch.Tensor, weight: torch.Tensor) -> torch.dtype:
+    """The dtype of the matrix products: autocast's where it is on, else that of the weight.
+
+    Raises:
+        ValueError: x and weight differ in dtype and autocast is off.
+    """
+    kind = x.device.type
+    if x.dtype != torch.float64 and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    if x.dtype != weight.dtype:
+        raise ValueError(f"x: got {x.dtype}; allowed: the dtype of the weight, {weight.dtype}")
+    return x.dtype

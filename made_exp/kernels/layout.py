@@ -1,0 +1,165 @@
+"""Which blocks of a masked weight are stored when its units are sorted by degree.
+
+Sorted by degree, output o sees the first `visible[o]` inputs, and that number never falls with o:
+the layer is a staircase. Cut into a few blocks of rows, block b needs only as many columns as its
+last row sees. The blocks lie behind each other, row by row, in one flat vector.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+# A block costs about as much as this many weights: the calls around three matrix products.
+BLOCK_COST = 12_000
+# Below this many weights the calls cost more than the arithmetic that blocks would save.
+MIN_WEIGHTS = 60_000
+MAX_CUTS = 96
+# Widths are rounded up, so that rows start at an address from which wide loads are possible.
+WIDTH_MULTIPLE = 16
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """A staircase of blocks; block b holds rows row_starts[b]..row_starts[b+1].
+
+    Attributes:
+        num_in: Number of inputs I.
+        row_starts: First row of each block, and at the end the number of outputs O.
+        widths: How many of the sorted inputs the rows of a block have a weight for.
+        shared: How many of those every row of the block sees; only the rest needs a mask.
+    """
+
+    num_in: int
+    row_starts: tuple[int, ...]
+    widths: tuple[int, ...]
+    shared: tuple[int, ...]
+
+    @property
+    def num_out(self) -> int:
+        """Number of outputs O."""
+        return self.row_starts[-1]
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each block starts in the flat vector, and at the end its length."""
+        offsets = [0]
+        for first, last, width in zip(
+            self.row_starts, self.row_starts[1:], self.widths, strict=False
+        ):
+            offsets.append(offsets[-1] + (last - first) * width)
+        return tuple(offsets)
+
+    @property
+    def num_stored(self) -> int:
+        """Length of the flat vector."""
+        return self.offsets[-1]
+
+    def blocks(self, flat: Tensor) -> list[Tensor]:
+        """The (rows, width) views into a flat vector (num_stored,), one per block."""
+        return [
+            flat[start:end].view(-1, width)
+            if width
+            else flat.new_empty(self.row_starts[b + 1] - self.row_starts[b], 0)
+            for b, (start, end, width) in enumerate(
+                zip(self.offsets, self.offsets[1:], self.widths, strict=False)
+            )
+        ]
+
+    def row_offsets(self) -> Tensor:
+        """(O,) int64: where each row starts in the flat vector."""
+        rows = [
+            self.offsets[b] + r * width
+            for b, width in enumerate(self.widths)
+            for r in range(self.row_starts[b + 1] - self.row_starts[b])
+        ]
+        return torch.tensor(rows, dtype=torch.int64)
+
+    def row_widths(self) -> Tensor:
+        """(O,) int64: how many weights each row has."""
+        counts = torch.tensor(self.row_starts).diff()
+        return torch.repeat_interleave(torch.tensor(self.widths), counts)
+
+
+def visible_counts(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
+    """How many leading inputs a kernel must read for each output, for any order of the inputs.
+
+    Args:
+        in_degrees: (I,) degrees; sorted, the count is the number of inputs seen, else an upper
+            bound that leaves out only the unseen tail.
+        out_degrees: (O,) degrees.
+
+    Returns:
+        (O,) int64 in 0..I.
+    """
+    lowest_from_here = (
+        in_degrees.flip(0).cummin(0).values.flip(0) if len(in_degrees) else in_degrees
+    )
+    return torch.searchsorted(lowest_from_here.contiguous(), out_degrees.contiguous(), right=True)
+
+
+def first_rows(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
+    """The first output that may see each input, for any order of the outputs.
+
+    Args:
+        in_degrees: (I,) degrees.
+        out_degrees: (O,) degrees.
+
+    Returns:
+        (I,) int64 in 0..O; O where no output sees the input.
+    """
+    highest_so_far = out_degrees.cummax(0).values if len(out_degrees) else out_degrees
+    return torch.searchsorted(highest_so_far.contiguous(), in_degrees.contiguous())
+
+
+def single_block(visible: Sequence[int], num_in: int) -> BlockLayout:
+    """One block with every weight, for layers too small to gain from more."""
+    return BlockLayout(num_in, (0, len(visible)), (num_in,), (visible[0],))
+
+
+def plan_blocks(
+    visible: Sequence[int], num_in: int, *, block_cost: int = BLOCK_COST
+) -> BlockLayout:
+    """Cut the rows into blocks with the least stored weights plus `block_cost` per block.
+
+    Args:
+        visible: (O,) number of sorted inputs each sorted output sees, never falling.
+        num_in: Number of inputs I.
+        block_cost: What one more block costs, in weights.
+    """
+    if len(visible) * num_in < MIN_WEIGHTS:
+        return single_block(visible, num_in)
+    cuts = _candidate_cuts(visible)
+    widths = [_round_up(visible[cut - 1], num_in) for cut in cuts[1:]]
+    best, origin = [0], [0]
+    for end in range(1, len(cuts)):
+        costs = [
+            best[start] + (cuts[end] - cuts[start]) * widths[end - 1] + block_cost
+            for start in range(end)
+        ]
+        best.append(min(costs))
+        origin.append(costs.index(best[-1]))
+    chosen = [len(cuts) - 1]
+    while chosen[-1]:
+        chosen.append(origin[chosen[-1]])
+    chosen.reverse()
+    row_starts = tuple(cuts[c] for c in chosen)
+    return BlockLayout(
+        num_in,
+        row_starts,
+        tuple(widths[c - 1] for c in chosen[1:]),
+        tuple(visible[r] for r in row_starts[:-1]),
+    )
+
+
+def _candidate_cuts(visible: Sequence[int]) -> list[int]:
+    """Rows where the staircase rises, thinned to MAX_CUTS, with both ends."""
+    rises = [r for r in range(1, len(visible)) if visible[r] != visible[r - 1]]
+    stride = max(1, -(-len(rises) // MAX_CUTS))
+    return [0, *rises[stride - 1 :: stride], len(visible)]
+
+
+def _round_up(width: int, num_in: int) -> int:
+    return min(num_in, -(-width // WIDTH_MULTIPLE) * WIDTH_MULTIPLE)

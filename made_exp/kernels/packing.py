@@ -1,0 +1,85 @@
+"""Between a dense weight in the caller's order of units and the stored blocks of the sorted one."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from made_exp.kernels.layout import BlockLayout, first_rows, plan_blocks, visible_counts
+
+
+@dataclass(frozen=True)
+class PackedStructure:
+    """What a packed layer needs besides its weights.
+
+    Attributes:
+        layout: The stored blocks.
+        in_degrees: (I,) int64 sorted degrees.
+        out_degrees: (O,) int64 sorted degrees.
+        rows: (3, O) int64: offset, width and number of inputs seen of each sorted row.
+        first_rows: (I,) int64: the first sorted row that sees each sorted input.
+        in_order: (2, I) int64: the order that sorts the inputs, and its inverse; None if sorted.
+        out_order: (2, O) int64: likewise for the outputs.
+    """
+
+    layout: BlockLayout
+    in_degrees: Tensor
+    out_degrees: Tensor
+    rows: Tensor
+    first_rows: Tensor
+    in_order: Tensor | None = None
+    out_order: Tensor | None = None
+
+
+def build_structure(in_degrees: Tensor, out_degrees: Tensor) -> PackedStructure:
+    """Sort the units and choose the blocks.
+
+    Args:
+        in_degrees: (I,) int64.
+        out_degrees: (O,) int64, O >= 1.
+    """
+    in_order, out_order = _sorting_order(in_degrees), _sorting_order(out_degrees)
+    ins = in_degrees if in_order is None else in_degrees[in_order[0]]
+    outs = out_degrees if out_order is None else out_degrees[out_order[0]]
+    visible = visible_counts(ins, outs)
+    layout = plan_blocks(visible.tolist(), len(ins))
+    device = ins.device
+    rows = torch.stack(
+        [layout.row_offsets().to(device), layout.row_widths().to(device), visible.to(device)]
+    )
+    return PackedStructure(layout, ins, outs, rows, first_rows(ins, outs), in_order, out_order)
+
+
+def pack(dense: Tensor, structure: PackedStructure) -> Tensor:
+    """The stored vector (num_stored,) of a dense (O, I) weight; zero where the mask is."""
+    s = structure
+    columns = dense if s.in_order is None else dense.index_select(1, s.in_order[0])
+    ordered = columns if s.out_order is None else columns.index_select(0, s.out_order[0])
+    flat = dense.new_zeros(s.layout.num_stored)
+    for b, block in enumerate(s.layout.blocks(flat)):
+        rows = slice(s.layout.row_starts[b], s.layout.row_starts[b + 1])
+        width = s.layout.widths[b]
+        seen = s.out_degrees[rows, None] >= s.in_degrees[None, :width]
+        block.copy_(torch.where(seen, ordered[rows, :width], 0))
+    return flat
+
+
+def unpack(flat: Tensor, structure: PackedStructure) -> Tensor:
+    """The dense (O, I) weight, in the caller's order, of a stored vector (num_stored,)."""
+    s = structure
+    ordered = flat.new_zeros(s.layout.num_out, s.layout.num_in)
+    for b, block in enumerate(s.layout.blocks(flat)):
+        ordered[s.layout.row_starts[b] : s.layout.row_starts[b + 1], : s.layout.widths[b]] = block
+    rows = ordered if s.out_order is None else ordered.index_select(0, s.out_order[1])
+    return rows if s.in_order is None else rows.index_select(1, s.in_order[1])
+
+
+def _sorting_order(degrees: Tensor) -> Tensor | None:
+    """(2, n) the stable order that sorts the degrees and its inverse; None if sorted already."""
+    order = torch.argsort(degrees, stable=True)
+    positions = torch.arange(len(degrees), device=degrees.device)
+    if torch.equal(order, positions):
+        return None
+    inverse = torch.empty_like(order)
+    inverse[order] = positions
+    return torch.stack([order, inverse])
