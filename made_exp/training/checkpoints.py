@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from made_exp.files import atomic_path
+from made_exp.runs import RunError
 
 SCHEMA = 1
 _KIND = "made-exp checkpoint"
 _log = logging.getLogger(__name__)
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(RunError):
     """A checkpoint is missing, damaged, or of another version."""
 
 

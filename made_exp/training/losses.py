@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from made_exp.runs import RunError
 
-class DivergedError(RuntimeError):
+
+class DivergedError(RunError):
     """Training met a loss that is not finite; the message says where and what to try."""
 
 

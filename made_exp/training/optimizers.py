@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-_CLASSES: dict[str, type[Optimizer]] = {
+_CLASSES: dict[str, Any] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
@@ -70,7 +70,8 @@ def _parameter_groups(
 ) -> list[dict[str, Any]]:
     if not weight_decay:
         return [{"params": [p for _, p in parameters], "weight_decay": 0.0}]
-    decayed, kept = [], []
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
     for name, parameter in parameters:
         (kept if name.endswith("bias") else decayed).append(parameter)
     groups = [

@@ -11,6 +11,8 @@ from made_exp.made import MADE
 from made_exp.masks import MaskSet
 from made_exp.runtime import derive_seed
 from made_exp.training.batches import Batches
+from made_exp.training.distributed import World
+from made_exp.training.settings import TrainingSettings
 
 _DROPOUT_STREAM = 3
 
@@ -101,3 +103,45 @@ class TrainStep:
         # Cached casts would outlive the step that a graph records.
         device = self.batches.device.type
         return torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
+
+
+def wants_graph(
+    model: MADE, device: torch.device, optimizer: str, settings: TrainingSettings, world: World
+) -> bool:
+    """Whether steps can be replayed from a CUDA graph: one GPU, fixed masks, no labels."""
+    return (
+        settings.cuda_graph
+        and device.type == "cuda"
+        and world.size == 1
+        and optimizer in ("adam", "adamw", "sgd")
+        and not model.schedule.is_resampled
+        and not model.network.num_classes
+    )
+
+
+def make_step(
+    model: MADE,
+    optimizer: Optimizer,
+    batches: Batches,
+    settings: TrainingSettings,
+    world: World,
+    *,
+    graph: bool = False,
+) -> TrainStep:
+    """The step for these settings; with `graph`, one that is replayed from a CUDA graph."""
+    if graph:
+        from made_exp.training.cuda_graph import GraphedStep
+
+        kind: type[TrainStep] = GraphedStep
+    else:
+        kind = TrainStep
+    return kind(
+        model,
+        optimizer,
+        batches,
+        precision=settings.precision,
+        grad_clip=settings.grad_clip,
+        seed=settings.seed,
+        rank=world.rank,
+        world_size=world.size,
+    )

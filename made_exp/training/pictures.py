@@ -1,0 +1,92 @@
+"""What a model has learned, as the picture that fits its data: grids, tables, columns."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from made_exp.datasets.base import Dataset
+from made_exp.made import MADE
+from made_exp.reporting import figures
+
+MAX_TABLE = 2**16
+_BATCH = 1000
+
+
+@torch.no_grad()
+def draw_picture(
+    model: MADE,
+    dataset: Dataset,
+    path: Path,
+    *,
+    num_samples: int,
+    seed: int,
+    title: str = "",
+    ordering: str = "",
+) -> np.ndarray:
+    """Sample the model and draw the samples, or for one or two variables the learned density.
+
+    Args:
+        model: In evaluation mode after the call, as before it.
+        dataset: What the model was trained on.
+        path: Where the PNG goes.
+        num_samples: Samples to draw (> 0).
+        seed: Of the samples; the same seed shows the same draw of a changing model.
+        title: One line above the picture.
+        ordering: What the model's ordering is called.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    context = None
+    if dataset.num_classes:
+        # Whole rows of each class, so that the grid can be read.
+        rows = max(1, math.ceil(num_samples / dataset.num_classes))
+        context = torch.arange(dataset.num_classes).repeat_interleave(rows)
+        num_samples = len(context)
+    was_training = model.training
+    model.eval()
+    try:
+        samples = model.sample(num_samples, generator=generator, context=context).cpu().numpy()
+        table = _table(model, dataset)
+    finally:
+        model.train(was_training)
+    train = dataset.train if not dataset.dynamic_binarization else dataset.valid
+    real = train[:num_samples].numpy()
+    true = None if dataset.true_probs is None else dataset.true_probs.numpy()
+    if dataset.image_shape is not None and dataset.is_discrete:
+        largest = max(v.num_values or 2 for v in dataset.variables) - 1
+        if context is not None:
+            names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
+            return figures.class_grid(
+                samples.reshape(dataset.num_classes, -1, dataset.num_dims),
+                dataset.image_shape,
+                names,
+                title=title,
+                max_value=largest,
+                path=path,
+            )
+        return figures.image_grid(
+            samples, dataset.image_shape, real=real, title=title, max_value=largest, path=path
+        )
+    if table is not None and dataset.num_dims == 1:
+        return figures.density_1d(table, train[:, 0].numpy(), true=true, title=title, path=path)
+    if table is not None:
+        return figures.density_2d(
+            table, true=true, samples=samples, ordering=ordering, title=title, path=path
+        )
+    return figures.vector_grid(samples, real, title=title, path=path)
+
+
+def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:
+    """Probabilities of all values of one or two discrete variables, else None."""
+    if not dataset.is_discrete or dataset.num_dims > 2 or dataset.num_classes:
+        return None
+    shape = [variable.num_values or 0 for variable in dataset.variables]
+    if math.prod(shape) > MAX_TABLE:
+        return None
+    cells = torch.cartesian_prod(*(torch.arange(size) for size in shape)).view(-1, len(shape))
+    parts = [model.log_prob(part.to(model.device)) for part in cells.split(_BATCH)]
+    return torch.cat(parts).double().exp().view(shape).cpu().numpy()
