@@ -1,15 +1,5 @@
-"""Datasets: one loader per family, all returning the same record with three named splits."""
+"""Datasets: one loader per family, all returning the same record with three named splits.
 
-from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
-from made_exp.datasets.download import default_data_dir
-from made_exp.datasets.registry import NAMES, load_dataset
-
-__all__ = [
-    "NAMES",
-    "SPLITS",
-    "Dataset",
-    "default_data_dir",
-    "fingerprint",
-    "load_dataset",
-    "reference_nll",
-]
+`registry.load_dataset` loads one by name, `base.Dataset` is the record. Nothing is imported here,
+so that `download.default_data_dir` and the registry's names are at hand without torch.
+"""

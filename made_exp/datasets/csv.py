@@ -18,7 +18,7 @@ from made_exp.datasets.schema import Cells, TableSchema
 from made_exp.datasets.tables import split_rows, to_tensor
 from made_exp.files import atomic_write_text
 
-_BLANK = ([], [""])
+_BLANK: tuple[list[str], ...] = ([], [""])
 KINDS = ("binary", "categorical", "integer", "real")
 
 

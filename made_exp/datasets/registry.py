@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from made_exp.datasets.base import Dataset
+if TYPE_CHECKING:
+    from made_exp.datasets.base import Dataset
 
 UCI_NAMES = ("adult", "connect4", "dna", "mushrooms", "nips", "ocr_letters", "rcv1", "web")
 # Name -> module in this package and function in it. A loader takes seed, data_dir and the
@@ -27,7 +28,7 @@ _LOADERS = {
 NAMES = tuple(_LOADERS)
 
 
-def load_dataset(name: str, *, seed: int, data_dir: Path, **options: Any) -> Dataset:
+def load_dataset(name: str, *, seed: int, data_dir: Path, **options: Any) -> "Dataset":
     """Load a dataset by name.
 
     Args:
