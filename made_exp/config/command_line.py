@@ -1,7 +1,7 @@
 """The command line of made-train: flags anywhere among the overrides, mistakes explained."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,6 +12,11 @@ from made_exp.config.errors import ConfigError, did_you_mean
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _FREE_DICTIONARIES = ("notes.", "dataset.kinds.")
+_PRESETS = {
+    "hydra/launcher": ("joblib", "submitit_local", "submitit_slurm", "ray"),
+    "hydra/sweeper": ("optuna",),
+}
+"""Groups of plugins whose options have a preset of ours, named made_OPTION."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class CommandLine:
     config_name: str | None
     config_path: str | None
     config_dir: str | None
+
+    def with_overrides(self, *more: str) -> "CommandLine":
+        """The same with further overrides."""
+        return replace(
+            self,
+            argv=[*self.argv, *more],
+            overrides=[*self.overrides, *more],
+            parsed=self.parsed + [_parse(text) for text in more],
+        )
 
     def value_of(self, key: str) -> str | None:
         """The last plain value given for `key` on the command line, or None."""
@@ -78,13 +92,13 @@ def parse_command_line(argv: list[str]) -> CommandLine:
     known = [flag for action in parser._actions for flag in action.option_strings]
     if rest:
         flag = rest[0].split("=")[0]
-        raise ConfigError(f"unknown flag '{rest[0]}'.{did_you_mean(flag, known)}")
+        raise ConfigError(f"unknown flag '{rest[0]}'{did_you_mean(flag, known)}")
     shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
     if args.shell_completion:
         return CommandLine(
             argv, args.overrides, [], False, False, False, args.config_name, None, None
         )
-    overrides = [_free(override) for override in args.overrides]
+    overrides = [_preset(_free(override)) for override in args.overrides]
     parsed = [_parse(override) for override in overrides]
     return CommandLine(
         argv=_flags(args) + overrides,
@@ -114,11 +128,16 @@ def _free(override: str) -> str:
     return f"++{override}" if override.startswith(_FREE_DICTIONARIES) else override
 
 
+def _preset(override: str) -> str:
+    group, _, option = override.partition("=")
+    return f"{group}=made_{option}" if option in _PRESETS.get(group, ()) else override
+
+
 def _parse(text: str) -> Override:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfigError(_explain_parse_error(text)) from error
+        raise ConfigError(_explain_parse_error(text.removeprefix("++"))) from error
 
 
 def _explain_parse_error(text: str) -> str:

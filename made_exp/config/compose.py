@@ -47,13 +47,13 @@ def sweep_overrides(command: CommandLine, base: DictConfig) -> list[list[str]]:
     Returns:
         One list a job; for a search over intervals a single list, with the first value of each.
     """
-    params = base.hydra.sweeper.get("params", None) or {}
-    texts = [f"{key}={value}" for key, value in OmegaConf.to_container(params).items()]
+    params = OmegaConf.select(base, "hydra.sweeper.params") or OmegaConf.create()
+    texts = [f"{key}={value}" for key, value in params.items()]
     parsed = OverridesParser.create().parse_overrides(texts)
     choices: dict[str, list[str]] = {}
-    for text, override in zip(texts + command.overrides, parsed + command.parsed, strict=True):
-        if not (override.key_or_group.startswith("hydra") and not override.is_sweep_override()):
-            choices[override.get_key_element()] = _values(text, override)
+    for override in parsed + command.parsed:
+        if not override.key_or_group.startswith("hydra"):
+            choices[override.get_key_element()] = _values(override)
     if "BasicSweeper" not in base.hydra.sweeper._target_:
         return [[values[0] for values in choices.values()]]
     return [list(combination) for combination in itertools.product(*choices.values())]
@@ -72,15 +72,10 @@ def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
     return chosen
 
 
-def hydra_overrides(command: CommandLine) -> list[str]:
-    """The overrides of Hydra's own settings."""
-    return [text for text in fixed_overrides(command) if text.lstrip("+~").startswith("hydra")]
-
-
-def _values(text: str, override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        return [text]
+def _values(override: Override) -> list[str]:
     key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
     if override.is_discrete_sweep():
         return [f"{key}={value}" for value in override.sweep_string_iterator()]
     interval = override.value()

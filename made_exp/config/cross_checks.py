@@ -141,9 +141,9 @@ def _check_machine(settings: Settings) -> None:
     if trainer.kernel == "triton":
         if importlib.util.find_spec("triton") is None:
             raise ConfigError("trainer.kernel=triton, but triton is not installed; take auto")
-        if trainer.device in ("cpu", "mps") and os.environ.get("TRITON_INTERPRET") != "1":
+        if trainer.device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
             raise ConfigError(
-                f"trainer.kernel=triton needs a CUDA device, got trainer.device={trainer.device}"
+                f"trainer.kernel=triton needs a CUDA device, got trainer.device=cpu"
             )
     if trainer.device.startswith("cuda") and _surely_without_cuda():
         raise ConfigError(f"trainer.device={trainer.device} but no CUDA device is visible")

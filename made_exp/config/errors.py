@@ -1,7 +1,11 @@
 """How mistakes travel from where they are found to the one line that the user reads."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
+
+from made_exp.runs import RunError
 
 
 class ConfigError(ValueError):
@@ -21,15 +25,34 @@ class JobFailure(BaseException):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """' Did you mean 'x'?' for the nearest of `known`, or '' when nothing is near."""
+    """'. Did you mean 'x'?' for the nearest of `known`, or '' when nothing is near."""
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if not close:
         close = [name for name in names if len(word) >= 3 and name.startswith(word)][:1]
-    return f" Did you mean '{close[0]}'?" if close else ""
+    return f". Did you mean '{close[0]}'?" if close else ""
 
 
 def one_line(error: BaseException) -> str:
     """The message of `error` on one line; for errors without a message, their type."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     text = " ".join(str(error).split())
     return text or type(error).__name__
+
+
+def is_users_mistake(error: BaseException) -> bool:
+    """Whether `error` is answered by one line: a wrong setting, file or folder, not a defect.
+
+    Plain ValueErrors count as long as training has not begun; afterwards they are defects.
+    """
+    if isinstance(error, ConfigError | RunError):
+        return True
+    if isinstance(error, OSError) and not isinstance(error, ChildProcessError | BlockingIOError):
+        return True
+    return type(error) is ValueError and not _raised_in_training(error)
+
+
+def _raised_in_training(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).match("made_exp/training/loop.py") for frame in frames)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
@@ -41,7 +40,7 @@ def extra_hint(missing: str) -> str:
     """The pip line for the extra that brings the config `missing`, or ''."""
     for config, extra in _EXTRAS.items():
         if missing == config or missing.startswith(f"{config}/"):
-            return f" It comes with an extra: pip install 'made-exp[{extra}]'"
+            return f". It comes with an extra: pip install 'made-exp[{extra}]'"
     return ""
 
 
@@ -55,7 +54,7 @@ def _missing_option(error: MissingConfigException) -> str:
         options = [name for name in OPTIONS.get(group, {})]
     have = f" (have: {', '.join(options)})" if options else ""
     hint = extra_hint(missing) or did_you_mean(option, options)
-    return f"no option '{option}' in group '{group}'{have}.{hint}"
+    return f"no option '{option}' in group '{group}'{have}{hint}"
 
 
 def _wrong_value(error: OmegaConfBaseException) -> str:
@@ -68,17 +67,12 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
         return f"{key}: '{value}' is not {_TYPES.get(found[1], found[1])}"
     if found := re.search(r"expected one of \[(.*)\]", first):
         allowed = found[1].split(", ")
-        return f"{key}: '{value}' is not one of {found[1]}{_or_period(str(value), allowed)}"
+        return f"{key}: '{value}' is not one of {found[1]}{did_you_mean(str(value), allowed)}"
     if "is not a ListConfig" in first:
         return f"{key}: {value} is not a list; write {key}=[{value}]"
     if "is not Optional" in first or "not Optional" in first:
         return f"{key} must not be null"
     return f"{key}: {first}" if key else first
-
-
-def _or_period(word: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(word, known)
-    return f".{hint}" if hint else ""
 
 
 def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
@@ -87,21 +81,21 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     if schema is Settings:
         root = path.split(".")[0]
         names = [entry.name for entry in dataclasses.fields(Settings)] + list(_OTHER_ROOT_KEYS)
-        return f"unknown key '{root}'.{did_you_mean(root, names)}"
+        return f"unknown key '{root}'{did_you_mean(root, names)}"
     if group in OPTIONS:
         return _not_of_option(group, field, error)
     known = [entry.name for entry in dataclasses.fields(schema)] if _is_schema(schema) else []
-    return f"unknown key '{path}'.{did_you_mean(field, known)}"
+    return f"unknown key '{path}'{did_you_mean(field, known)}"
 
 
 def _not_of_option(group: str, field: str, error: OmegaConfBaseException) -> str:
     option = _option_of(group, error)
     known = option_fields(group, option) if option else []
     others = [name for name in OPTIONS[group] if field in option_fields(group, name)]
-    where = f" It exists in: {', '.join(others)}" if others else did_you_mean(field, known)
+    where = f". It exists in: {', '.join(others)}" if others else did_you_mean(field, known)
     chosen = f"{group}={option}" if option else group
     settings = ", ".join(known) or "it has none"
-    return f"'{field}' is not a setting of {chosen} ({settings}).{where}"
+    return f"'{field}' is not a setting of {chosen} ({settings}){where}"
 
 
 def _option_of(group: str, error: OmegaConfBaseException) -> str | None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from made_exp.config.conf_folder import conf_hash
 
 _LONGEST_SLUG = 60
-_NO_NAME = ("resume",)
+_NO_NAME = ("resume", "notes")
 
 
 def run_id() -> str:
@@ -46,7 +46,7 @@ def _part(override: str) -> str:
 
 def _is_unnamed(override: str) -> bool:
     key = override.partition("=")[0].lstrip("+~")
-    return key in _NO_NAME or key.startswith(("hydra.", "hydra/"))
+    return key in _NO_NAME or key.startswith(("hydra.", "hydra/", "notes."))
 
 
 def _job_slug(*, _root_: DictConfig) -> str:

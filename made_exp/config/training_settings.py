@@ -186,7 +186,7 @@ class TrainerSettings(OptionSettings):
         at_least(self, 1, "num_samples", "num_threads")
         above(self, 0, "grad_clip", "max_minutes")
         fraction(self, "weight_averaging")
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ValueError(
-                f"device must be auto, cpu, cuda, cuda:0, cuda:1, ... or mps, got '{self.device}'"
+                f"device must be auto, cpu, cuda, cuda:0, cuda:1, ..., got '{self.device}'"
             )

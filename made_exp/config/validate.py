@@ -1,7 +1,6 @@
 """From a composed config to checked settings; every mistake becomes a ConfigError."""
 
 import dataclasses
-from collections.abc import Collection
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -36,8 +35,14 @@ def settings_from(cfg: DictConfig, *, here: bool = True) -> Settings:
 
 
 def missing_keys(cfg: DictConfig) -> set[str]:
-    """Names of the settings that have no value yet."""
-    return {key for key in OmegaConf.missing_keys(cfg) if not key.startswith("hydra.")}
+    """Names of the settings that have no value, also of those that were taken out."""
+    missing = set()
+    for field in dataclasses.fields(Settings):
+        if field.name not in cfg or OmegaConf.is_missing(cfg, field.name):
+            missing.add(field.name)
+        elif isinstance(node := cfg[field.name], DictConfig):
+            missing |= OmegaConf.missing_keys(node)
+    return missing
 
 
 def _refuse_added_keys(cfg: DictConfig) -> None:
@@ -46,7 +51,7 @@ def _refuse_added_keys(cfg: DictConfig) -> None:
         path, known = extras[0]
         names = ", ".join(path for path, _ in extras)
         hint = did_you_mean(path.split(".")[-1], known)
-        raise ConfigError(f"not a setting (added with '+'): {names}.{hint}")
+        raise ConfigError(f"not a setting (added with '+'): {names}{hint}")
 
 
 def _added_keys(node: DictConfig, prefix: str) -> list[tuple[str, list[str]]]:
@@ -80,7 +85,7 @@ def _check_names(cfg: DictConfig) -> None:
         name = cfg[group].name
         if name not in options:
             raise ConfigError(
-                f"{group}.name: '{name}' is not one of {', '.join(options)}."
+                f"{group}.name: '{name}' is not one of {', '.join(options)}"
                 f"{did_you_mean(name, options)}"
             )
         if OmegaConf.get_type(cfg[group]) is not options[name]:
@@ -97,10 +102,3 @@ def _value(cfg: DictConfig, name: str) -> Any:
         raise ConfigError(explain(error)) from error
     except ValueError as error:
         raise ConfigError(f"{name}.{error}") from error
-
-
-def check_groups(names: Collection[str]) -> None:
-    """Raise ConfigError unless every one of `names` is a group of settings."""
-    for name in names:
-        if name not in OPTIONS:
-            raise ConfigError(f"unknown group '{name}'.{did_you_mean(name, OPTIONS)}")

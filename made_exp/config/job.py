@@ -1,0 +1,152 @@
+"""One job, as Hydra calls it here or in a worker: check, skip or run, and answer for failures."""
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+import made_exp.config.resolvers  # noqa: F401  (workers import this module first)
+from made_exp.config import provenance, sweep_log
+from made_exp.config.conf_folder import conf_hash
+from made_exp.config.errors import ConfigError, JobFailure, is_users_mistake, one_line
+from made_exp.config.fingerprint import fingerprint
+from made_exp.config.processes import is_main_process, threads_per_job
+from made_exp.config.settings import Settings
+from made_exp.config.validate import settings_from
+from made_exp.runs import RunDirectory, RunError, finished_sibling
+
+log = logging.getLogger("made_exp.job")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a job is and what it was asked.
+
+    Attributes:
+        run_dir: Its folder, absolute.
+        overrides: Overrides of the task.
+        number: Its number in the sweep; None for a single run.
+        frozen_hash: Hash of conf/ when the sweep started.
+    """
+
+    run_dir: Path
+    overrides: list[str]
+    number: int | None
+    frozen_hash: str
+
+    @property
+    def in_sweep(self) -> bool:
+        """Whether the job is one of a sweep."""
+        return self.number is not None
+
+
+def run_job(cfg: DictConfig) -> float | None:
+    """Run the experiment that `cfg` describes; the objective is its validation NLL in nats.
+
+    Raises:
+        JobFailure: A single run failed; it carries the error past Hydra.
+        Exception: A job of a sweep failed; the sweeper counts it and goes on.
+    """
+    job = _this_job()
+    start = time.monotonic()
+    is_new = not RunDirectory(job.run_dir).status.exists()
+    try:
+        objective, status = _answer(cfg, job)
+    except Exception as error:
+        _record(job, "failed", None, start, error)
+        _explain_in_log(error)
+        if job.in_sweep:
+            raise
+        if is_new and is_main_process() and is_users_mistake(error):
+            _remove_traces(job.run_dir)
+        raise JobFailure(error) from error
+    _record(job, status, objective, start)
+    return objective
+
+
+def _this_job() -> Job:
+    hydra = HydraConfig.get()
+    number = int(hydra.job.num) if hydra.mode == RunMode.MULTIRUN else None
+    return Job(
+        run_dir=Path(hydra.runtime.output_dir),
+        overrides=list(hydra.overrides.task),
+        number=number,
+        frozen_hash=str(hydra.job.env_set.MADE_CONF_HASH),
+    )
+
+
+def _answer(cfg: DictConfig, job: Job) -> tuple[float | None, str]:
+    if job.in_sweep and job.frozen_hash != conf_hash():
+        raise ConfigError("conf/ changed since this sweep started; start the sweep again")
+    settings = settings_from(cfg)
+    if settings.trainer.num_threads is None:
+        settings.trainer.num_threads = threads_per_job()
+    if settings.resume:
+        objective = _finished(job, settings)
+        if objective is not None:
+            return objective, "skipped"
+    if is_main_process():
+        provenance.save_provenance(job.run_dir, settings, job.overrides)
+    from made_exp.experiment import run  # torch is imported only here
+
+    return run(settings, run_dir=job.run_dir, overrides=job.overrides), "completed"
+
+
+def _finished(job: Job, settings: Settings) -> float | None:
+    identity = fingerprint(settings)
+    objective = RunDirectory(job.run_dir).finished_objective(identity)
+    if objective is None and job.in_sweep:
+        sibling = finished_sibling(job.run_dir, identity)
+        if sibling is not None:
+            objective = sibling.finished_objective(identity)
+            _remove_traces(job.run_dir)
+    if objective is not None:
+        log.info("already finished, skipped: %s", job.run_dir)
+    return objective
+
+
+def _record(
+    job: Job,
+    status: str,
+    objective: float | None,
+    start: float,
+    error: Exception | None = None,
+) -> None:
+    if not job.in_sweep or not is_main_process():
+        return
+    entry = {
+        "number": job.number,
+        "folder": job.run_dir.name,
+        "overrides": job.overrides,
+        "status": status,
+        "objective": objective,
+        "error": one_line(error) if error else None,
+        "error_type": type(error).__name__ if error else None,
+        "seconds": round(time.monotonic() - start, 3),
+    }
+    with contextlib.suppress(OSError):
+        sweep_log.append(job.run_dir.parent, entry)
+
+
+def _explain_in_log(error: Exception) -> None:
+    # The terminal shows one line at the end; the log of the job has the whole story.
+    log.debug("failed: %s", one_line(error), exc_info=error)
+
+
+def _remove_traces(run_dir: Path) -> None:
+    """Remove what was written before the mistake was found, and the folder if that was all."""
+    run = RunDirectory(run_dir)
+    files = {run.config.name, run.status.name, ".hydra", ".lock", "train.log", *provenance.FILES}
+    with contextlib.suppress(OSError, RunError), run.locked():
+        for folder in (run.checkpoints, run.samples):
+            if folder.exists():
+                folder.rmdir()  # Fails where there is something in it.
+        if {entry.name for entry in os.scandir(run_dir)} <= files:
+            shutil.rmtree(run_dir)
