@@ -44,7 +44,7 @@ def tiny_made(
         for name, value in model.state_dict().items()
     }
     model.load_state_dict(state)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def all_binary(num_dims):

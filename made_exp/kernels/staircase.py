@@ -20,7 +20,8 @@ def staircase_forward(
     if bias is None:
         y = x.new_zeros(len(x), layout.num_out)
     else:
-        y = bias.to(x.dtype).expand(len(x), -1).contiguous()
+        # A copy even for a batch of one, where an expanded bias would be its own storage.
+        y = bias.to(x.dtype).repeat(len(x), 1)
     for b, block in enumerate(layout.blocks(weight)):
         rows = y[:, layout.row_starts[b] : layout.row_starts[b + 1]]
         if layout.widths[b]:
