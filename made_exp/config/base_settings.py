@@ -18,9 +18,9 @@ class OptionSettings:
             value = getattr(self, field.name)
             if isinstance(value, Enum):
                 setattr(self, field.name, value.value)
-        self.check()
+        self._check()
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise ValueError when a value is out of its range."""
 
 

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
-import made_exp.config.resolvers  # noqa: F401
+import made_exp.config.resolvers
 import made_exp.config.settings  # noqa: F401
 from made_exp.config.command_line import CommandLine
 from made_exp.config.conf_folder import conf_dir
@@ -48,7 +48,7 @@ def sweep_overrides(command: CommandLine, base: DictConfig) -> list[list[str]]:
         One list a job; for a search over intervals a single list, with the first value of each.
     """
     params = OmegaConf.select(base, "hydra.sweeper.params") or OmegaConf.create()
-    texts = [f"{key}={value}" for key, value in params.items()]
+    texts = [f"{key!s}={value}" for key, value in params.items()]
     parsed = OverridesParser.create().parse_overrides(texts)
     choices: dict[str, list[str]] = {}
     for override in parsed + command.parsed:

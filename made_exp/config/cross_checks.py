@@ -12,10 +12,6 @@ from made_exp.config.model_settings import NetworkSettings
 from made_exp.config.ordering_settings import CustomOrderSettings, check_permutation
 from made_exp.config.settings import Settings
 
-_BINARY = (
-    "shapes mnist fashion_mnist binarized_mnist adult connect4 dna mushrooms nips ocr_letters rcv1"
-    " web"
-).split()
 _NUM_DIMS = {
     "gaussian_1d": 1,
     "bimodal_1d": 1,
@@ -112,7 +108,7 @@ def _check_model(settings: Settings) -> None:
     model, dataset = settings.model, settings.dataset.name
     if dataset in ("npz", "csv"):
         return  # The kinds of their variables are known only when they are read.
-    binary = dataset in _BINARY
+    binary = _NUM_DIMS[dataset] > 2
     if model.name in ("histogram", "logistic_mixture"):
         if _NUM_DIMS[dataset] > 1:
             raise ConfigError(
@@ -126,8 +122,10 @@ def _check_model(settings: Settings) -> None:
             "logistic_mixture": binary,
         }.get(model.conditional, False)
         if wrong:
-            allowed = "auto, bernoulli, categorical" if binary else (
-                "auto, categorical, logistic_mixture"
+            allowed = (
+                "auto, bernoulli, categorical"
+                if binary
+                else ("auto, categorical, logistic_mixture")
             )
             values = "0 and 1" if binary else "ordered discrete values"
             raise ConfigError(
@@ -142,9 +140,7 @@ def _check_machine(settings: Settings) -> None:
         if importlib.util.find_spec("triton") is None:
             raise ConfigError("trainer.kernel=triton, but triton is not installed; take auto")
         if trainer.device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
-            raise ConfigError(
-                f"trainer.kernel=triton needs a CUDA device, got trainer.device=cpu"
-            )
+            raise ConfigError("trainer.kernel=triton needs a CUDA device, got trainer.device=cpu")
     if trainer.device.startswith("cuda") and _surely_without_cuda():
         raise ConfigError(f"trainer.device={trainer.device} but no CUDA device is visible")
 

@@ -73,7 +73,7 @@ class SmileySettings(DatasetSettings):
     num_examples: int = 10000
     original: bool = False
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 2, "size")
         at_least(self, 10, "num_examples")
 
@@ -91,7 +91,7 @@ class HintonSettings(DatasetSettings):
     size: int = 200
     num_examples: int = 100000
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 2, "size")
         at_least(self, 10, "num_examples")
 
@@ -111,7 +111,7 @@ class Image2dSettings(DatasetSettings):
     size: int = 100
     num_examples: int = 100000
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 2, "size")
         at_least(self, 10, "num_examples")
 
@@ -129,7 +129,7 @@ class NpzSettings(DatasetSettings):
     path: str = MISSING
     context: Context = Context.none
 
-    def check(self) -> None:
+    def _check(self) -> None:
         if Path(self.path).suffix.lower() != ".npz":
             raise ValueError(f"path must be a .npz file, got '{self.path}'")
 
@@ -153,7 +153,7 @@ class CsvSettings(DatasetSettings):
     test_fraction: float = 0.1
     delimiter: str = ","
 
-    def check(self) -> None:
+    def _check(self) -> None:
         fraction(self, "valid_fraction", "test_fraction")
         above(self, 0, "valid_fraction", "test_fraction")
         total = self.valid_fraction + self.test_fraction

@@ -78,7 +78,7 @@ def _this_job() -> Job:
         run_dir=Path(hydra.runtime.output_dir),
         overrides=list(hydra.overrides.task),
         number=number,
-        frozen_hash=str(hydra.job.env_set.MADE_CONF_HASH),
+        frozen_hash=str(hydra.job.env_set["MADE_CONF_HASH"]),
     )
 
 

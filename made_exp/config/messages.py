@@ -51,7 +51,7 @@ def _missing_option(error: MissingConfigException) -> str:
         return _without_noise(str(error))
     options = [name for name in error.options or [] if not name.startswith("made_")]
     if not options:
-        options = [name for name in OPTIONS.get(group, {})]
+        options = list(OPTIONS.get(group, {}))
     have = f" (have: {', '.join(options)})" if options else ""
     hint = extra_hint(missing) or did_you_mean(option, options)
     return f"no option '{option}' in group '{group}'{have}{hint}"
@@ -84,7 +84,9 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
         return f"unknown key '{root}'{did_you_mean(root, names)}"
     if group in OPTIONS:
         return _not_of_option(group, field, error)
-    known = [entry.name for entry in dataclasses.fields(schema)] if _is_schema(schema) else []
+    known = []
+    if schema is not None and dataclasses.is_dataclass(schema):
+        known = [entry.name for entry in dataclasses.fields(schema)]
     return f"unknown key '{path}'{did_you_mean(field, known)}"
 
 
@@ -100,14 +102,10 @@ def _not_of_option(group: str, field: str, error: OmegaConfBaseException) -> str
 
 def _option_of(group: str, error: OmegaConfBaseException) -> str | None:
     try:
-        name = str(error.parent_node._get_node("name")._value())  # type: ignore[union-attr]
+        name = str(error.parent_node._get_node("name")._value())
     except AttributeError:
         return None
     return name if name in OPTIONS[group] else None
-
-
-def _is_schema(schema: object) -> bool:
-    return isinstance(schema, type) and dataclasses.is_dataclass(schema)
 
 
 def _without_noise(text: str) -> str:
@@ -116,7 +114,9 @@ def _without_noise(text: str) -> str:
     for line in text.splitlines():
         if line.startswith("Config search path"):
             break
-        noise = re.match(r"\s*(To append to your config|full_key:|object_type=|reference_type=)", line)
+        noise = re.match(
+            r"\s*(To append to your config|full_key:|object_type=|reference_type=)", line
+        )
         if line.strip() and not noise:
             kept.append(line.rstrip())
     return "\n".join(kept) or "the config cannot be composed"

@@ -84,7 +84,7 @@ class NetworkSettings(ModelSettings):
     embedding_size: int = 8
     smooth_logits: bool = False
 
-    def check(self) -> None:
+    def _check(self) -> None:
         fraction(self, "dropout")
         at_least(self, 1, "num_components", "embedding_size")
 
@@ -100,8 +100,8 @@ class MadeSettings(NetworkSettings):
     name: str = "made"
     hidden_sizes: list[int] = field(default_factory=lambda: [500])
 
-    def check(self) -> None:
-        super().check()
+    def _check(self) -> None:
+        super()._check()
         all_at_least(self, 1, "hidden_sizes")
 
 
@@ -118,8 +118,8 @@ class ResMadeSettings(NetworkSettings):
     hidden_size: int = 500
     num_blocks: int = 2
 
-    def check(self) -> None:
-        super().check()
+    def _check(self) -> None:
+        super()._check()
         at_least(self, 1, "hidden_size", "num_blocks")
 
 
@@ -141,5 +141,5 @@ class LogisticMixtureSettings(ModelSettings):
     name: str = "logistic_mixture"
     num_components: int = 4
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 1, "num_components")

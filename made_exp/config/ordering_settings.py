@@ -34,7 +34,7 @@ class RandomOrderSettings(OrderingSettings):
     name: str = "random"
     seed: int | None = None
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 0, "seed")
 
 
@@ -50,7 +50,7 @@ class CustomOrderSettings(OrderingSettings):
     name: str = "custom"
     order: Any = MISSING
 
-    def check(self) -> None:
+    def _check(self) -> None:
         if isinstance(self.order, str):
             return
         if not isinstance(self.order, list):
@@ -78,7 +78,7 @@ class AgnosticSettings(OrderingSettings):
     eval_orderings: int | None = None
     valid_orderings: int = 1
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 0, "num_orderings")
         at_least(self, 1, "every", "eval_orderings", "valid_orderings")
 

@@ -50,8 +50,7 @@ from made_exp.config.training_settings import (
 )
 
 _PLAIN_DATASETS = (
-    "gaussian_1d bimodal_1d binarized_mnist"
-    " adult connect4 dna mushrooms nips ocr_letters rcv1 web"
+    "gaussian_1d bimodal_1d binarized_mnist adult connect4 dna mushrooms nips ocr_letters rcv1 web"
 )
 _FIXED_ORDERS = "natural reversed column_major snake spiral centre_out"
 

@@ -22,7 +22,7 @@ class AdamSettings(OptimizerSettings):
     weight_decay: float = 0.0
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
 
-    def check(self) -> None:
+    def _check(self) -> None:
         above(self, 0, "lr")
         at_least(self, 0, "weight_decay")
         _check_betas(self.betas)
@@ -37,7 +37,7 @@ class AdamWSettings(OptimizerSettings):
     weight_decay: float = 1e-2
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
 
-    def check(self) -> None:
+    def _check(self) -> None:
         above(self, 0, "lr")
         at_least(self, 0, "weight_decay")
         _check_betas(self.betas)
@@ -53,7 +53,7 @@ class SgdSettings(OptimizerSettings):
     nesterov: bool = False
     weight_decay: float = 0.0
 
-    def check(self) -> None:
+    def _check(self) -> None:
         above(self, 0, "lr")
         at_least(self, 0, "weight_decay")
         fraction(self, "momentum")
@@ -69,7 +69,7 @@ class AdagradSettings(OptimizerSettings):
     lr: float = 1e-2
     weight_decay: float = 0.0
 
-    def check(self) -> None:
+    def _check(self) -> None:
         above(self, 0, "lr")
         at_least(self, 0, "weight_decay")
 
@@ -84,7 +84,7 @@ class AdadeltaSettings(OptimizerSettings):
     eps: float = 1e-6
     weight_decay: float = 0.0
 
-    def check(self) -> None:
+    def _check(self) -> None:
         above(self, 0, "lr", "eps")
         at_least(self, 0, "weight_decay")
         fraction(self, "rho")
@@ -97,7 +97,7 @@ class ConstantSettings(SchedulerSettings):
     name: str = "constant"
     warmup_steps: int = 0
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 0, "warmup_steps")
 
 
@@ -109,7 +109,7 @@ class CosineSettings(SchedulerSettings):
     warmup_steps: int = 0
     final_fraction: float = 0.0
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 0, "warmup_steps")
         fraction(self, "final_fraction", one_included=True)
 
@@ -123,7 +123,7 @@ class PlateauSettings(SchedulerSettings):
     patience: int = 5
     min_lr: float = 1e-6
 
-    def check(self) -> None:
+    def _check(self) -> None:
         above(self, 0, "factor")
         fraction(self, "factor")
         at_least(self, 0, "patience", "min_lr")
@@ -180,7 +180,7 @@ class TrainerSettings(OptionSettings):
     tensorboard: bool = True
     check_numbers: bool = True
 
-    def check(self) -> None:
+    def _check(self) -> None:
         at_least(self, 0, "epochs", "samples_every", "checkpoint_every_seconds")
         at_least(self, 1, "max_steps", "batch_size", "patience", "eval_every", "eval_batch_size")
         at_least(self, 1, "num_samples", "num_threads")
