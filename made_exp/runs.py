@@ -13,7 +13,11 @@ from made_exp.files import atomic_write_json
 
 
 class RunError(RuntimeError):
-    """A run cannot go on; the message is complete."""
+    """A run folder cannot be used as asked: a mistake in the input, found before training."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what is left."""
 
 
 class RunState(StrEnum):

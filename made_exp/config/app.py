@@ -14,6 +14,7 @@ from made_exp.config.hydra_main import hydra_main
 from made_exp.config.messages import explain
 from made_exp.config.preflight import preflight
 from made_exp.config.search_result import best_command
+from made_exp.runs import TrainingError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -48,7 +49,7 @@ def answer(error: BaseException) -> int:
     else, and for everything where the user has set HYDRA_FULL_ERROR=1.
     """
     mistake = is_users_mistake(error) or _is_about_config(error)
-    diverged = any(kind.__name__ == "DivergedError" for kind in type(error).__mro__)
+    diverged = isinstance(error, TrainingError)
     if os.environ.get(_FULL_ERROR) == "1" or not (mistake or diverged):
         traceback.print_exception(error)
     if mistake or diverged:

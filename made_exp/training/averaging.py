@@ -31,6 +31,12 @@ class WeightAverage:
         weights: list[Tensor] = [p.detach() for p in self.parameters]
         torch._foreach_lerp_(self.average, weights, 1 - decay)
 
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Make the average the present weights."""
+        for average, parameter in zip(self.average, self.parameters, strict=True):
+            average.copy_(parameter)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model with averaged weights inside the block, its own again after it."""

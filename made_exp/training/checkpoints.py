@@ -2,7 +2,6 @@
 
 import logging
 import os
-import time
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -12,14 +11,14 @@ from typing import Any
 import torch
 
 from made_exp.files import atomic_path
-from made_exp.runs import RunError
+from made_exp.runs import TrainingError
 
 SCHEMA = 1
 _KIND = "made-exp checkpoint"
 _log = logging.getLogger(__name__)
 
 
-class CheckpointError(RunError):
+class CheckpointError(TrainingError):
     """A checkpoint is missing, damaged, or of another version."""
 
 
@@ -79,27 +78,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def exists(path: Path) -> bool:
     """Whether a checkpoint of any generation is at `path`."""
     return path.exists() or previous_generation(path).exists()
-
-
-class SavingBudget:
-    """Keeps the time spent on checkpoints below a share of the time of training.
-
-    Args:
-        share: Largest share, in (0, 1).
-    """
-
-    def __init__(self, share: float = 0.025) -> None:
-        self.share = share
-        self.saved_at = time.monotonic()
-        self._cost = 0.0
-
-    def allows(self) -> bool:
-        """Whether enough time has passed since the last checkpoint to pay for another."""
-        return time.monotonic() - self.saved_at >= self._cost / self.share
-
-    def spent(self, seconds: float) -> None:
-        """Note a checkpoint that has just taken `seconds`."""
-        self.saved_at, self._cost = time.monotonic(), seconds
 
 
 class _Damaged(Exception):

@@ -87,5 +87,4 @@ class GraphedStep(TrainStep):
     @torch.no_grad()
     def _plain_loss(self, index: Tensor, thresholds: Tensor | None) -> Tensor:
         x, context = self.batches.gather(index, thresholds)
-        with self._autocast():
-            return self.loss(x, None, context)
+        return self.loss_of(x, None, context)

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from made_exp.runs import RunError
+from made_exp.runs import TrainingError
 
 
-class DivergedError(RunError):
+class DivergedError(TrainingError):
     """Training met a loss that is not finite; the message says where and what to try."""
 
 
@@ -25,9 +25,9 @@ class EpochLosses:
         """Note the loss () of the batch at `position`."""
         self.values[position] = loss
 
-    def mean(self, count: int) -> Tensor:
-        """Mean () of the first `count` losses, in nats."""
-        return self.values[:count].mean()
+    def mean(self, start: int, stop: int) -> Tensor:
+        """Mean () of the losses at start..stop-1, in nats."""
+        return self.values[start:stop].mean()
 
     def first_bad(self, start: int, stop: int) -> tuple[int, float] | None:
         """Position and value of the first loss in start..stop-1 that is not finite."""

@@ -1,6 +1,7 @@
 """Whom the training loop tells what it does."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from made_exp.evaluation import Evaluation
 from made_exp.training.state import TrainState
@@ -10,11 +11,16 @@ class Observer(ABC):
     """Hears of every step and evaluation."""
 
     @abstractmethod
-    def stepped(self, state: TrainState, num_batches: int) -> None:
-        """An optimizer step is done; called after each, so it must be quick."""
+    def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
+        """Optimizer step `step` is done, `epoch` passes over the data so far.
+
+        It is called after each step, so it must be quick; `recent_nll` waits for the device.
+        """
 
     @abstractmethod
-    def evaluated(self, state: TrainState, train_nll: float, valid: Evaluation, lr: float) -> None:
+    def evaluated(
+        self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
+    ) -> None:
         """The model was evaluated; `train_nll` is the mean loss (nats) of the last epoch."""
 
     @abstractmethod
@@ -29,10 +35,12 @@ class Observer(ABC):
 class SilentObserver(Observer):
     """Does nothing with what it hears."""
 
-    def stepped(self, state: TrainState, num_batches: int) -> None:
+    def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
         """See `Observer.stepped`."""
 
-    def evaluated(self, state: TrainState, train_nll: float, valid: Evaluation, lr: float) -> None:
+    def evaluated(
+        self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
+    ) -> None:
         """See `Observer.evaluated`."""
 
     def draw_samples(self, epoch: int) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from made_exp.evaluation import Evaluation
+from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import Tracker
-from made_exp.runs import RunDirectory, RunError
+from made_exp.runs import RunDirectory, TrainingError
 from made_exp.training.observer import Observer
 from made_exp.training.state import TrainState
 
@@ -22,6 +23,7 @@ class RunObserver(Observer):
     Args:
         run: The run's folder.
         tracker: Writes metrics.jsonl and TensorBoard events.
+        progress: Shows that the run goes on.
         draw: Draws the model's picture into a file, with a title, and returns it.
         num_dims: Number of variables D, for bits per dimension.
     """
@@ -30,22 +32,27 @@ class RunObserver(Observer):
         self,
         run: RunDirectory,
         tracker: Tracker,
+        progress: Progress,
         draw: Callable[[Path, str], np.ndarray],
         num_dims: int,
     ) -> None:
-        self.run, self.tracker, self.draw, self.num_dims = run, tracker, draw, num_dims
+        self.run, self.tracker, self.progress = run, tracker, progress
+        self.draw, self.num_dims = draw, num_dims
         self._state = TrainState()
 
-    def stepped(self, state: TrainState, num_batches: int) -> None:
+    def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
         """See `Observer.stepped`."""
+        self.progress.update(step, epoch, recent_nll)
 
-    def evaluated(self, state: TrainState, train_nll: float, valid: Evaluation, lr: float) -> None:
+    def evaluated(
+        self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
+    ) -> None:
         """See `Observer.evaluated`."""
         self._state = state
-        epoch = state.epoch + (state.position > 0)
+        self.progress.evaluated(state.step, state.epochs_begun, train_nll, valid.nll, is_best)
         train_bits = train_nll / (self.num_dims * LOG2)
         line = {
-            "epoch": epoch,
+            "epoch": state.epochs_begun,
             "step": state.step,
             "train_nll": train_nll,
             "valid_nll": valid.nll,
@@ -58,7 +65,7 @@ class RunObserver(Observer):
         try:
             self.tracker.metrics(line)
         except OSError as error:
-            raise RunError(f"cannot write {self.run.metrics}: {error}") from error
+            raise TrainingError(f"cannot write {self.run.metrics}: {error}") from error
         self.tracker.scalars(
             state.step,
             {
@@ -82,6 +89,11 @@ class RunObserver(Observer):
             _log.warning("no picture %s: %s: %s", path, type(error).__name__, error)
             return
         self.tracker.image("samples", image, step)
+
+    def tested(self, test: Evaluation, step: int) -> None:
+        """The best model was scored on test, once, after `step` steps."""
+        self.tracker.scalars(step, {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim})
+        self.tracker.flush()
 
     def flush(self) -> None:
         """See `Observer.flush`."""

@@ -1,8 +1,16 @@
-"""How far training has come: everything that is not weights or optimizer state."""
+"""Everything that training changes, and how far it has come."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch.optim import Optimizer
+
+from made_exp.made import MADE
+from made_exp.training.averaging import WeightAverage
+from made_exp.training.losses import EpochLosses
+from made_exp.training.schedulers import Scheduler
 
 
 @dataclass
@@ -18,7 +26,6 @@ class TrainState:
         best_nll: Lowest validation NLL so far, in nats.
         best_epoch: Epoch it was reached at.
         since_best: Evaluations since then.
-        last_nll: Validation NLL of the last evaluation.
         seconds: Time spent in training, evaluations included, interruptions not.
         step_seconds: Time spent in optimizer steps alone.
     """
@@ -31,10 +38,52 @@ class TrainState:
     best_nll: float = math.inf
     best_epoch: int = 0
     since_best: int = 0
-    last_nll: float = math.inf
     seconds: float = 0.0
     step_seconds: float = 0.0
 
-    def as_dict(self) -> dict[str, Any]:
-        """The attributes by name."""
-        return asdict(self)
+    @property
+    def epochs_begun(self) -> int:
+        """Completed epochs, and one more if training stands inside one."""
+        return self.epoch + (self.position > 0)
+
+    def note_evaluation(self, nll: float) -> bool:
+        """Take in a validation NLL (nats); whether it is the best so far."""
+        is_best = nll < self.best_nll
+        self.since_best = 0 if is_best else self.since_best + 1
+        if is_best:
+            self.best_nll, self.best_epoch = nll, self.epochs_begun
+        self.evaluated_step = self.step
+        self.evaluations += 1
+        return is_best
+
+
+@dataclass
+class Learner:
+    """What training changes and a checkpoint holds.
+
+    Attributes:
+        model: The model, on its device.
+        optimizer: Of the model's parameters.
+        scheduler: Factor of the learning rate at each step.
+        losses: Losses of the present epoch.
+        average: Moving average of the weights, or None.
+        state: Progress.
+    """
+
+    model: MADE
+    optimizer: Optimizer
+    scheduler: Scheduler
+    losses: EpochLosses
+    average: WeightAverage | None = None
+    state: TrainState = field(default_factory=TrainState)
+
+    def evaluated_weights(self) -> AbstractContextManager[None]:
+        """While entered, the model has the weights that are evaluated: averaged, if at all."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def first_bad_parameter(self) -> str | None:
+        """Name of a parameter that is not finite, or None."""
+        for name, parameter in self.model.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                return name
+        return None

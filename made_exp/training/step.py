@@ -82,6 +82,11 @@ class TrainStep:
         self.optimizer.step()
         return loss.detach()
 
+    def loss_of(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
+        """Mean NLL () of x (B, D) in this process alone, in the precision of training."""
+        with self._autocast():
+            return -self.model.joint_log_prob(x, masks, context).mean()
+
     def masks(self, step: int) -> MaskSet | None:
         """The mask set of `step`; None where the model has a single one built in."""
         schedule = self.model.schedule
@@ -105,13 +110,11 @@ class TrainStep:
         return torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
 
 
-def wants_graph(
-    model: MADE, device: torch.device, optimizer: str, settings: TrainingSettings, world: World
-) -> bool:
+def wants_graph(model: MADE, optimizer: str, settings: TrainingSettings, world: World) -> bool:
     """Whether steps can be replayed from a CUDA graph: one GPU, fixed masks, no labels."""
     return (
         settings.cuda_graph
-        and device.type == "cuda"
+        and model.device.type == "cuda"
         and world.size == 1
         and optimizer in ("adam", "adamw", "sgd")
         and not model.schedule.is_resampled
