@@ -1,5 +1,6 @@
 """Downloads from a server on this machine that cuts, stalls, lies and serves wrong bytes."""
 
+import contextlib
 import gzip
 import hashlib
 import signal
@@ -36,10 +37,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.hits.append(self.path)
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             getattr(self, self.path.strip("/"))()
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def good(self):
         self.start(len(CONTENT))
@@ -229,7 +228,7 @@ def test_folder_that_cannot_be_written_is_named(server, tmp_path, content):
         path.write_bytes(content)
     tmp_path.chmod(0o555)
     try:
-        with pytest.raises(DownloadError, match="cannot be written.*MADE_DATA_DIR"):
+        with pytest.raises(DownloadError, match=r"cannot be written.*MADE_DATA_DIR"):
             fetch([server.url + "good"], path, SHA256)
     finally:
         tmp_path.chmod(0o755)

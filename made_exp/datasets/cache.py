@@ -25,8 +25,12 @@ def is_writable(folder: Path) -> bool:
     return existing.is_dir() and bool(marked) and os.access(existing, os.W_OK | os.X_OK)
 
 
-def _folders(data_dir: Path) -> tuple[Path, Path]:
-    return data_dir, platformdirs.user_cache_path("made-exp")
+def _places(data_dir: Path, relative: str) -> list[Path]:
+    """Where the file may be: the user's cache folder stands in for a read-only data folder."""
+    place = data_dir / relative
+    if is_writable(place.parent):
+        return [place]
+    return [place, platformdirs.user_cache_path("made-exp") / relative]
 
 
 def cached(
@@ -48,19 +52,17 @@ def cached(
         read: Reads it back; ValueError, OSError, KeyError or EOFError mean a damaged file.
         write: Writes it atomically.
     """
-    for folder in _folders(data_dir):
-        if (folder / relative).is_file():
+    places = _places(data_dir, relative)
+    for place in places:
+        if place.is_file():
             try:
-                return read(folder / relative)
+                return read(place)
             except (ValueError, OSError, KeyError, EOFError) as error:
-                logger.warning("%s is damaged (%s): made anew", folder / relative, error)
+                logger.warning("%s is damaged (%s): made anew", place, error)
     result = make()
-    for folder in _folders(data_dir):
-        try:
-            if is_writable((folder / relative).parent):
-                (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-                write(folder / relative, result)
-                break
-        except OSError as error:
-            logger.warning("cannot keep %s: %s", folder / relative, error)
+    try:
+        places[-1].parent.mkdir(parents=True, exist_ok=True)
+        write(places[-1], result)
+    except OSError as error:
+        logger.warning("cannot keep %s: %s", places[-1], error)
     return result

@@ -81,9 +81,9 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
     wanted = {*SPLITS, "image_shape", *(f"{split}_labels" for split in SPLITS)}
     arrays: dict[str, np.ndarray] = {}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(file, "rb") as stream:
             warnings.simplefilter("ignore")  # "created on Python 2"
-            archive = np.load(file, allow_pickle=False)
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array; save it as np.savez(path, train=array)")
             with archive:

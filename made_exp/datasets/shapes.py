@@ -1,6 +1,7 @@
 """Shapes: 20x20 binary images of filled circles, squares, triangles and stars."""
 
 import io
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ CLASS_NAMES = ("circle", "square", "triangle", "star")
 # Per class: corners, radius of the dents between them over the radius of the corners (a straight
 # edge when it is cos(pi / corners)), smallest and largest radius of the corners in pixels.
 _OUTLINES = (
-    (2, 1.0, 5.0, 8.5),  # circle: the corners are not used
+    (2, 1.0, 5.5, 8.8),  # circle: the corners are not used
     (4, np.cos(np.pi / 4), 7.0, 9.8),
     (3, np.cos(np.pi / 3), 7.0, 9.8),
     (5, 0.40, 7.5, 9.8),
 )
 _VERSION = 1  # raise it when other images come out: the cached file's name holds it
 _SUBPIXELS = 5
+_DIRECTIONS = 3600  # a tenth of a degree
 _CHUNK = 500
 
 
@@ -86,35 +88,30 @@ def draw_shapes(
     offset = (np.arange(fine) + 0.5) / _SUBPIXELS - size / 2
     distance = np.hypot(offset[:, None], offset[None, :])
     angle = np.arctan2(offset[:, None], offset[None, :])
-    images = [
-        _inside(distance, angle, _OUTLINES[c], r, phi)
-        for c, r, phi in zip(classes, radius, rotation, strict=True)
+    direction = np.floor(angle / (2 * np.pi) * _DIRECTIONS).astype(np.int64) % _DIRECTIONS
+    turn = np.floor(rotation / (2 * np.pi) * _DIRECTIONS).astype(np.int64) % _DIRECTIONS
+    inside = [
+        distance <= (r * np.roll(_outline(*_OUTLINES[c][:2]), t))[direction]
+        for c, r, t in zip(classes, radius, turn, strict=True)
     ]
-    covered = np.stack(images).reshape(-1, size, _SUBPIXELS, size, _SUBPIXELS)
-    covered = covered.sum(axis=(2, 4), dtype=np.int64)
+    covered = np.stack(inside).reshape(-1, size, _SUBPIXELS, size, _SUBPIXELS).sum(axis=(2, 4))
     return (2 * covered >= _SUBPIXELS**2).astype(np.uint8)
 
 
-def _inside(
-    distance: np.ndarray,
-    angle: np.ndarray,
-    outline: tuple[float, float, float, float],
-    radius: float,
-    rotation: float,
-) -> np.ndarray:
-    """Whether points in polar coordinates are inside one outline; same shape as `distance`.
+@lru_cache
+def _outline(corners: int, dent: float) -> np.ndarray:
+    """Distance (_DIRECTIONS,) of an outline from its centre in every direction; corners at 1.
 
     From a corner at angle 0 to the dent at half = pi / corners the outline is a straight line;
     the rest of it repeats that by rotation and reflection.
     """
-    corners, dent = outline[:2]
     if dent == 1.0:
-        return distance <= radius
+        return np.ones(_DIRECTIONS)
+    angle = (np.arange(_DIRECTIONS) + 0.5) * (2 * np.pi / _DIRECTIONS)
     half = np.pi / corners
-    from_corner = np.abs((angle - rotation + half) % (2 * half) - half)
-    normal = np.hypot(dent * np.sin(half), 1 - dent * np.cos(half))
-    tilt = np.arctan2(1 - dent * np.cos(half), dent * np.sin(half))
-    return distance * np.cos(from_corner - tilt) * normal <= radius * dent * np.sin(half)
+    from_corner = np.abs((angle + half) % (2 * half) - half)
+    normal_x, normal_y = dent * np.sin(half), 1 - dent * np.cos(half)
+    return normal_x / (normal_x * np.cos(from_corner) + normal_y * np.sin(from_corner))
 
 
 def _make(seed: int) -> dict[str, np.ndarray]:
