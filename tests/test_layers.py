@@ -1,0 +1,211 @@
+"""A masked layer is the same layer however its weights are stored."""
+
+import copy
+import io
+
+import pytest
+import torch
+
+from made_exp.layers import MaskedLinear
+
+SIZES = [(1, 1), (7, 5), (1, 9), (9, 1), (300, 270)]
+
+
+def degrees(num_in, num_out, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    ins = torch.randint(1, max(2, num_in), (num_in,), generator=generator)
+    return ins, torch.randint(0, max(2, num_in), (num_out,), generator=generator)
+
+
+def make_layer(num_in, num_out, *, fixed=True, backend="auto", dtype=torch.float64):
+    ins, outs = degrees(num_in, num_out)
+    generator = torch.Generator().manual_seed(1)
+    given = {"in_degrees": ins, "out_degrees": outs} if fixed else {}
+    layer = MaskedLinear(num_in, num_out, backend=backend, generator=generator, **given)
+    return layer.to(dtype), ins, outs
+
+
+@pytest.mark.parametrize(("num_in", "num_out"), SIZES)
+@pytest.mark.parametrize("backend", ["auto", "staircase", "dense"])
+def test_fixed_and_resampled_layers_agree(num_in, num_out, backend, dtype):
+    fixed, ins, outs = make_layer(num_in, num_out, backend=backend, dtype=dtype)
+    free, _, _ = make_layer(num_in, num_out, fixed=False, backend=backend, dtype=dtype)
+    free.load_state_dict(fixed.state_dict())
+    x = torch.randn(4, num_in, dtype=dtype, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(fixed(x), free(x, ins, outs))
+    torch.testing.assert_close(
+        fixed(x, activation="relu"), torch.relu(free(x, ins, outs)), rtol=1e-5, atol=1e-6
+    )
+    weight = fixed.masked_weight()
+    torch.testing.assert_close(weight, free.masked_weight(ins, outs), rtol=0, atol=0)
+    torch.testing.assert_close(fixed(x), x @ weight.t() + fixed.bias)
+
+
+def test_initial_weights_do_not_depend_on_storage_or_global_generator():
+    torch.manual_seed(3)
+    packed, _, _ = make_layer(300, 270)
+    dense, _, _ = make_layer(300, 270, backend="dense")
+    assert torch.equal(packed.masked_weight(), dense.masked_weight())
+    bound = 300**-0.5
+    assert packed.masked_weight().abs().max() <= bound
+    assert packed.weight.numel() < 0.9 * 300 * 270
+
+
+OPTIMIZERS = {
+    "adam": lambda p: torch.optim.Adam(p, weight_decay=0.1),
+    "adamw": lambda p: torch.optim.AdamW(p, weight_decay=0.1, fused=True),
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adagrad": lambda p: torch.optim.Adagrad(p, weight_decay=0.1),
+    "adadelta": lambda p: torch.optim.Adadelta(p, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("backend", ["staircase", "dense"])
+def test_masked_weights_stay_exactly_zero(name, backend):
+    layer, ins, outs = make_layer(300, 270, backend=backend)
+    optimizer = OPTIMIZERS[name](layer.parameters())
+    before = layer.masked_weight().detach()
+    x = torch.randn(8, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(x).square().sum().backward()
+        optimizer.step()
+    stored = layer.dense_layout(layer.weight)
+    assert (stored[outs[:, None] < ins] == 0).all()
+    assert (layer.state_dict()["weight"][outs[:, None] < ins] == 0).all()
+    assert not torch.equal(layer.masked_weight(), before)
+
+
+def test_training_is_the_same_in_both_storages():
+    results = []
+    for backend in ("staircase", "dense"):
+        layer, _, _ = make_layer(300, 270, backend=backend)
+        optimizer = torch.optim.Adam(layer.parameters())
+        x = torch.randn(8, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+        for _ in range(3):
+            optimizer.zero_grad()
+            layer(x).square().sum().backward()
+            optimizer.step()
+        moments = optimizer.state[layer.weight]["exp_avg_sq"]
+        results.append((layer.state_dict(), layer.dense_layout(moments)))
+    torch.testing.assert_close(*results)
+
+
+def test_state_dict_is_dense_and_moves_between_backends():
+    packed, _, _ = make_layer(300, 270)
+    state = packed.state_dict()
+    assert {name: tuple(t.shape) for name, t in state.items()} == {
+        "weight": (270, 300),
+        "bias": (270,),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    for backend in ("dense", "staircase"):
+        other, _, _ = make_layer(300, 270, backend=backend)
+        with torch.no_grad():
+            other.weight.add_(1)
+        other.load_state_dict(torch.load(buffer, weights_only=True))
+        buffer.seek(0)
+        assert torch.equal(other.masked_weight(), packed.masked_weight())
+
+
+def test_loading_clears_what_the_mask_removes():
+    layer, ins, outs = make_layer(300, 270)
+    state = layer.state_dict()
+    state["weight"] = torch.ones_like(state["weight"])
+    layer.load_state_dict(state)
+    assert torch.equal(layer.masked_weight(), (outs[:, None] >= ins).to(torch.float64))
+    assert (state["weight"] == 1).all(), "the caller's state was changed"
+    assert torch.equal(layer.dense_layout(layer.weight), layer.masked_weight())
+
+
+def test_loading_a_wrong_shape_is_refused():
+    layer, _, _ = make_layer(7, 5)
+    state = layer.state_dict() | {"weight": torch.zeros(5, 8)}
+    with pytest.raises(RuntimeError, match="size mismatch for weight"):
+        layer.load_state_dict(state)
+
+
+def test_missing_weight_is_refused():
+    layer, _, _ = make_layer(7, 5)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        layer.load_state_dict({"bias": torch.zeros(5)})
+
+
+@pytest.mark.parametrize("backend", ["staircase", "dense"])
+def test_stored_and_dense_layouts_undo_each_other(backend):
+    layer, ins, outs = make_layer(300, 270, backend=backend)
+    dense = torch.randn(270, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    dense[outs[:, None] < ins] = 0
+    assert torch.equal(layer.dense_layout(layer.stored_layout(dense)), dense)
+    assert layer.stored_layout(dense).shape == layer.weight.shape
+
+
+def test_copies_are_independent_and_compute_the_same():
+    layer, ins, outs = make_layer(300, 270)
+    x = torch.randn(2, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    twin = copy.deepcopy(layer)
+    expected = layer(x, ins, outs)
+    with torch.no_grad():
+        layer.weight.zero_()
+    torch.testing.assert_close(twin(x, ins, outs), expected)
+
+
+def test_casting_keeps_degrees():
+    layer, ins, outs = make_layer(300, 270)
+    small = copy.deepcopy(layer).to(torch.bfloat16).to(torch.float64)
+    hidden = outs[:, None] < ins
+    assert (small.masked_weight()[hidden] == 0).all()
+    torch.testing.assert_close(small.masked_weight(), layer.masked_weight(), rtol=0.01, atol=1e-3)
+
+
+def test_device_of_the_test_run(device):
+    layer, ins, outs = make_layer(300, 270, dtype=torch.float32)
+    x = torch.randn(2, 300, generator=torch.Generator().manual_seed(0))
+    expected = layer(x)
+    moved = copy.deepcopy(layer).to(device)
+    torch.testing.assert_close(
+        moved(x.to(device), ins.to(device), outs.to(device)).cpu(), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_degrees_are_needed_in_each_call_where_they_are_not_fixed():
+    layer, ins, _ = make_layer(7, 5, fixed=False)
+    with pytest.raises(ValueError, match="needs both in each call"):
+        layer(torch.zeros(1, 7, dtype=torch.float64), ins)
+
+
+def test_fixed_layer_refuses_other_degrees():
+    layer, ins, outs = make_layer(7, 5)
+    x = torch.zeros(1, 7, dtype=torch.float64)
+    layer(x, ins.clone(), outs.clone())
+    with pytest.raises(ValueError, match="out_degrees: got degrees that differ"):
+        layer(x, ins, outs + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backend": "best"}, "backend: got 'best'"),
+        ({"in_degrees": torch.ones(7)}, "got only one"),
+        ({"in_degrees": torch.ones(7), "out_degrees": torch.ones(4)}, "out_degrees: got shape"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MaskedLinear(7, 5, **arguments)
+
+
+def test_layer_without_bias_and_without_visible_inputs():
+    layer = MaskedLinear(
+        400, 300, bias=False,
+        in_degrees=torch.arange(1, 401), out_degrees=torch.zeros(300, dtype=torch.int64),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(layer.parameters(), fused=True)
+    y = layer(torch.ones(2, 400))
+    y.sum().backward()
+    optimizer.step()
+    assert torch.equal(y, torch.zeros(2, 300))
+    assert not layer.masked_weight().any()
