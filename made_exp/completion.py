@@ -9,11 +9,17 @@ moved to the front. The mixture of these has the conditional
 its orderings are weighted by their own probability of what was observed, not evenly.
 """
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from made_exp.masks import MaskSchedule, MaskSet
 from made_exp.orderings import inverse_ordering
+
+if TYPE_CHECKING:
+    from made_exp.made import MADE
 
 
 def check_observed(observed: Tensor, num_examples: int, num_dims: int) -> Tensor:
@@ -60,6 +66,64 @@ def masks_for(schedule: MaskSchedule, pattern: Tensor, num_orderings: int) -> li
         return [masks.with_first(pattern) for masks in sets]
     _check_prefix(sets[0].ordering, pattern.to(sets[0].ordering.device))
     return sets
+
+
+def fill(model: "MADE", x: Tensor, observed: Tensor) -> Tensor:
+    """x (B, D) in the model's dtype, with a legal value wherever nothing was observed."""
+    shifts = [variable.shift for variable in model.groups.variables]
+    filler = torch.tensor(shifts, dtype=model.dtype, device=x.device)
+    return torch.where(observed, x.to(model.dtype), filler)
+
+
+def choose_masks(
+    model: "MADE", x: Tensor, observed: Tensor, uniforms: Tensor, context: Tensor | None
+) -> Iterator[tuple[MaskSet, Tensor]]:
+    """Draw for each example the ordering that completes it, by its weight w_m.
+
+    Args:
+        model: The model.
+        x: (B, D), as from `fill`.
+        observed: (B, D) bool.
+        uniforms: (B,) in [0, 1).
+        context: (B,) class labels, or None.
+
+    Yields:
+        Mask sets, each with the indices of its examples; together they are all examples.
+    """
+    for pattern, rows in distinct_patterns(observed):
+        sets = masks_for(model.schedule, pattern, model.num_orderings)
+        labels = None if context is None else context[rows]
+        weights = observed_log_probs(model, x[rows], pattern, sets, labels).softmax(0)
+        below = weights.cumsum(0) <= uniforms[rows]
+        chosen = below.sum(0).clamp(max=len(sets) - 1)
+        for index in torch.unique(chosen).tolist():
+            yield sets[index], rows[chosen == index]
+
+
+def observed_log_probs(
+    model: "MADE", x: Tensor, pattern: Tensor, sets: list[MaskSet], context: Tensor | None
+) -> Tensor:
+    """Log-probability (M, B) of the observed variables, which come first in every mask set."""
+    x = fill(model, x, pattern)
+    rows = [
+        model.conditional_log_probs(x, masks.to(x.device), context)[:, pattern].sum(1)
+        for masks in sets
+    ]
+    return torch.stack(rows)
+
+
+def log_prob(model: "MADE", x: Tensor, observed: Tensor, context: Tensor | None) -> Tensor:
+    """Log-probability (B,) of the unobserved part of x (B, D) given its observed part, in nats."""
+    observed = check_observed(observed, len(x), model.num_dims).to(model.device)
+    x = x.to(model.device, model.dtype)
+    out = x.new_empty(len(x))
+    for pattern, rows in distinct_patterns(observed):
+        sets = masks_for(model.schedule, pattern, model.num_orderings)
+        labels = None if context is None else context[rows]
+        both = [model.joint_log_prob(x[rows], masks.to(x.device), labels) for masks in sets]
+        part = observed_log_probs(model, x[rows], pattern, sets, labels)
+        out[rows] = torch.stack(both).logsumexp(0) - part.logsumexp(0)
+    return out
 
 
 def _check_prefix(ordering: Tensor, pattern: Tensor) -> None:

@@ -199,27 +199,21 @@ class MADE(nn.Module):
         """
         _check_sampling(len(x), temperature, batch_size)
         observed = completion.check_observed(observed, len(x), self.num_dims).to(self.device)
-        x = torch.where(observed, x.to(self.device, self.dtype), self._filler())
-        one_hot = self._one_hot(context, len(x))
-        uniforms, out = self._uniforms(len(x), generator), torch.empty_like(x)
-        for pattern, rows in completion.distinct_patterns(observed):
-            sets = completion.masks_for(self.schedule, pattern, self.num_orderings)
-            labels = None if context is None else context[rows]
-            weights = self._observed_log_probs(x[rows], pattern, sets, labels).softmax(0)
-            below = weights.cumsum(0) <= uniforms[rows, 0]
-            chosen = below.sum(0).clamp(max=len(sets) - 1)
-            for index in torch.unique(chosen).tolist():
-                sampler = self._sampler_for(sets[index])
-                for part in rows[chosen == index].split(batch_size):
-                    out[part] = sampler.draw(
-                        uniforms[part, 1:],
-                        context=None if one_hot is None else one_hot[part],
-                        temperature=temperature,
-                        given=x[part],
-                        observed=observed[part],
-                    )
-                    if progress is not None:
-                        progress(len(part))
+        uniforms, one_hot = self._uniforms(len(x), generator), self._one_hot(context, len(x))
+        x = completion.fill(self, x.to(self.device), observed)
+        out = torch.empty_like(x)
+        for masks, rows in completion.choose_masks(self, x, observed, uniforms[:, 0], context):
+            sampler = self._sampler_for(masks)
+            for part in rows.split(batch_size):
+                out[part] = sampler.draw(
+                    uniforms[part, 1:],
+                    context=None if one_hot is None else one_hot[part],
+                    temperature=temperature,
+                    given=x[part],
+                    observed=observed[part],
+                )
+                if progress is not None:
+                    progress(len(part))
         return out
 
     @torch.no_grad()
@@ -230,38 +224,13 @@ class MADE(nn.Module):
 
         It is the density that `complete` draws from; arguments and errors are the same.
         """
-        observed = completion.check_observed(observed, len(x), self.num_dims).to(self.device)
-        x = x.to(self.device, self.dtype)
-        out = x.new_empty(len(x))
-        for pattern, rows in completion.distinct_patterns(observed):
-            sets = completion.masks_for(self.schedule, pattern, self.num_orderings)
-            labels = None if context is None else context[rows]
-            both = torch.stack([self.joint_log_prob(x[rows], m, labels) for m in sets])
-            part = self._observed_log_probs(x[rows], pattern, sets, labels)
-            out[rows] = both.logsumexp(0) - part.logsumexp(0)
-        return out
+        return completion.log_prob(self, x, observed, context)
 
     @torch.no_grad()
     def initialise_bias(self, train: Tensor) -> None:
         """Start the output biases at the marginals of `train` (N, D)."""
         params = self.groups.initial_params(train)
         self.network.output_bias.copy_(params.to(self.network.output_bias))
-
-    def _observed_log_probs(
-        self, x: Tensor, pattern: Tensor, sets: list[MaskSet], context: Tensor | None
-    ) -> Tensor:
-        """Log-probability (M, B) of the observed variables, which come first in every set."""
-        x = torch.where(pattern, x, self._filler())
-        rows = [
-            self.conditional_log_probs(x, masks.to(x.device), context)[:, pattern].sum(1)
-            for masks in sets
-        ]
-        return torch.stack(rows)
-
-    def _filler(self) -> Tensor:
-        """(D,) a legal value for each variable, to stand where nothing was observed."""
-        shifts = [variable.shift for variable in self.groups.variables]
-        return torch.tensor(shifts, dtype=self.dtype, device=self.device)
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
         """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables.
