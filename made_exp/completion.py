@@ -69,7 +69,7 @@ def masks_for(schedule: MaskSchedule, pattern: Tensor, num_orderings: int) -> li
 
 
 def fill(model: "MADE", x: Tensor, observed: Tensor) -> Tensor:
-    """x (B, D) in the model's dtype, with a legal value wherever nothing was observed."""
+    """Give x (B, D) in the model's dtype, with a legal value wherever nothing was observed."""
     shifts = [variable.shift for variable in model.groups.variables]
     filler = torch.tensor(shifts, dtype=model.dtype, device=x.device)
     return torch.where(observed, x.to(model.dtype), filler)
