@@ -10,7 +10,7 @@ from made_exp.config.key_value import run_command
 
 def evaluate(settings: EvalSettings) -> None:
     """Score the run and print the outcome as JSON."""
-    from made_exp.experiment import evaluate_run  # torch is imported only here
+    from made_exp.scoring import evaluate_run  # torch is imported only here
 
     outcome = evaluate_run(
         settings.run,

@@ -34,6 +34,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "image_shape": dataset.image_shape and list(dataset.image_shape),
         "num_classes": dataset.num_classes,
         "class_names": dataset.class_names and list(dataset.class_names),
+        "table": dataset.schema,
     }
 
 

@@ -9,7 +9,7 @@ from made_exp.config.key_value import run_command
 
 def sample(settings: SampleSettings) -> None:
     """Draw from the run and print where the samples are."""
-    from made_exp.experiment import sample_run  # torch is imported only here
+    from made_exp.drawing import sample_run  # torch is imported only here
 
     path = sample_run(
         settings.run,

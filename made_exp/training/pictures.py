@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from made_exp.datasets.base import Dataset
 from made_exp.made import MADE
@@ -49,19 +50,38 @@ def draw_picture(
     was_training = model.training
     model.eval()
     try:
-        samples = model.sample(num_samples, generator=generator, context=context).cpu().numpy()
-        table = _table(model, dataset)
+        samples = model.sample(num_samples, generator=generator, context=context).cpu()
+        return picture_of(
+            model, dataset, samples, path, context=context, title=title, ordering=ordering
+        )
     finally:
         model.train(was_training)
-    train = dataset.train if not dataset.dynamic_binarization else dataset.valid
+
+
+@torch.no_grad()
+def picture_of(
+    model: MADE,
+    dataset: Dataset,
+    samples: Tensor,
+    path: Path,
+    *,
+    context: Tensor | None = None,
+    title: str = "",
+    ordering: str = "",
+) -> np.ndarray:
+    """Draw samples (n, D) of `model`, with their class labels (n,) if it has any; see above."""
+    drawn, num_samples = samples.numpy(), len(samples)
+    train = dataset.valid if dataset.dynamic_binarization else dataset.train
     real = train[:num_samples].numpy()
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.image_shape is not None and dataset.is_discrete:
         largest = max(v.num_values or 2 for v in dataset.variables) - 1
         if context is not None:
             names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
+            smallest = int(torch.bincount(context, minlength=dataset.num_classes).min())
+            rows = [drawn[(context == c).numpy()][:smallest] for c in range(dataset.num_classes)]
             return figures.class_grid(
-                samples.reshape(dataset.num_classes, -1, dataset.num_dims),
+                np.stack(rows),
                 dataset.image_shape,
                 names,
                 title=title,
@@ -69,15 +89,16 @@ def draw_picture(
                 path=path,
             )
         return figures.image_grid(
-            samples, dataset.image_shape, real=real, title=title, max_value=largest, path=path
+            drawn, dataset.image_shape, real=real, title=title, max_value=largest, path=path
         )
+    table = _table(model, dataset)
     if table is not None and dataset.num_dims == 1:
         return figures.density_1d(table, train[:, 0].numpy(), true=true, title=title, path=path)
     if table is not None:
         return figures.density_2d(
-            table, true=true, samples=samples, ordering=ordering, title=title, path=path
+            table, true=true, samples=drawn, ordering=ordering, title=title, path=path
         )
-    return figures.vector_grid(samples, real, title=title, path=path)
+    return figures.vector_grid(drawn, real, title=title, path=path)
 
 
 def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:

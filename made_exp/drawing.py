@@ -1,0 +1,218 @@
+"""Drawing from finished runs: new samples, or completions of partly observed examples."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import Dataset
+from made_exp.datasets.csv import encode_rows, write_rows
+from made_exp.datasets.schema import TableSchema
+from made_exp.experiment import load_data
+from made_exp.files import atomic_path
+from made_exp.loading import load_with_description
+from made_exp.made import MADE
+from made_exp.reporting import figures
+from made_exp.runs import RunDirectory
+from made_exp.training.pictures import picture_of
+
+# Rows of completions in a picture when the user does not say how many.
+_MAX_PICTURED = 5
+
+
+def sample_run(
+    run: str | Path,
+    *,
+    num_samples: int = 100,
+    path: str | Path | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    observed: str | None = None,
+    num_examples: int = 10,
+    device: str = "auto",
+) -> Path:
+    """Draw from the best model of a run into a file.
+
+    Args:
+        run: Folder of the run.
+        num_samples: Examples to draw; with `observed`, completions of each example.
+        path: A .png, .npz or .csv file; default one in the run's folder samples/.
+        seed: Of the draws.
+        temperature: Divides the logits of discrete variables; 1 samples the model.
+        observed: top_half, bottom_half, left_half, right_half or random_half of test examples; or
+            a .npz file (`x`, and `observed` or NaN for what is unknown) or a .csv file (empty
+            cells are unknown) of your own.
+        num_examples: With a named pattern, how many test examples are completed.
+        device: auto, cpu, cuda or cuda:N.
+
+    Returns:
+        Where the draws are.
+
+    Raises:
+        ValueError: If the model cannot complete the pattern exactly, or a file does not fit.
+        CheckpointError: If the run holds no model that can be used.
+    """
+    model, content = load_with_description(run, device)
+    target = _target(Path(run), path, seed, observed, content["data"])
+    generator = torch.Generator().manual_seed(seed)
+    if observed is not None:
+        return _complete(
+            model, content, target, generator, observed, num_examples, num_samples, temperature
+        )
+    context = None
+    if model.network.num_classes:
+        context = torch.arange(num_samples) * model.network.num_classes // num_samples
+    samples = model.sample(
+        num_samples, generator=generator, context=context, temperature=temperature
+    ).cpu()
+    if target.suffix == ".png":
+        picture_of(model, load_data(content["config"]), samples, target, context=context)
+    elif target.suffix == ".csv":
+        write_rows(target, table_schema(content["data"]), samples)
+    else:
+        labels = {} if context is None else {"labels": context.numpy()}
+        _write_npz(target, samples=_as_given(samples, model), **labels)
+    return target
+
+
+def table_schema(data: dict[str, Any]) -> TableSchema:
+    """How the variables of a run are written in a text file."""
+    if data.get("table"):
+        return TableSchema.from_dict(data["table"])
+    return TableSchema.from_dict(
+        {
+            "columns": [{**entry, "offset": 0, "decimals": -1} for entry in data["variables"]],
+            "delimiter": ",",
+        }
+    )
+
+
+def _target(
+    run: Path, path: str | Path | None, seed: int, observed: str | None, data: dict[str, Any]
+) -> Path:
+    if path is not None:
+        target = Path(path)
+        if not target.absolute().parent.is_dir():
+            raise ValueError(f"path: the folder of '{path}' does not exist")
+        return target
+    what = "samples" if observed is None else f"completions_{Path(observed).stem}"
+    has_picture = data["image_shape"] or (observed is None and len(data["variables"]) <= 2)
+    suffix = ".png" if has_picture else (".csv" if data.get("table") else ".npz")
+    folder = RunDirectory(run).samples
+    folder.mkdir(exist_ok=True)
+    return folder / f"{what}_seed_{seed}{suffix}"
+
+
+def _complete(
+    model: MADE,
+    content: dict[str, Any],
+    target: Path,
+    generator: torch.Generator,
+    observed: str,
+    num_examples: int,
+    num_samples: int,
+    temperature: float,
+) -> Path:
+    data = content["data"]
+    is_pattern = not observed.lower().endswith((".npz", ".csv"))
+    context = None
+    if is_pattern:
+        dataset = load_data(content["config"])
+        x, known, context = _examples(dataset, observed, num_examples, generator)
+    elif observed.lower().endswith(".csv"):
+        x = encode_rows(Path(observed), table_schema(data))
+        known = ~torch.isnan(x)
+    else:
+        x, known = _read_npz(Path(observed), model.num_dims)
+    if context is None and model.network.num_classes:
+        raise ValueError("observed: a class-conditional model completes only named patterns")
+    count = min(num_samples, _MAX_PICTURED) if target.suffix == ".png" else num_samples
+    count = 1 if target.suffix == ".csv" else count
+    drawn = model.complete(
+        x.repeat_interleave(count, 0),
+        known.repeat_interleave(count, 0),
+        generator=generator,
+        context=None if context is None else context.repeat_interleave(count, 0),
+        temperature=temperature,
+    ).cpu()
+    if target.suffix == ".csv":
+        write_rows(target, table_schema(data), drawn)
+    elif target.suffix == ".png":
+        _picture_completions(x, known, drawn, data, target)
+    else:
+        shaped = _as_given(drawn, model).reshape(len(x), count, -1)
+        _write_npz(target, completions=shaped, observed=known.numpy(), x=x.numpy())
+    return target
+
+
+def _examples(
+    dataset: Dataset, pattern: str, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Test examples (n, D), which variables of them are given (n, D), and their labels."""
+    x = dataset.test[:count]
+    context = None if dataset.test_context is None else dataset.test_context[:count]
+    if pattern == "random_half":
+        ranks = torch.rand(x.shape, generator=generator).argsort(1).argsort(1)
+        return x, ranks < dataset.num_dims // 2, context
+    if dataset.image_shape is None:
+        raise ValueError(f"observed={pattern} needs images; use random_half, a .npz or a .csv file")
+    height, width = dataset.image_shape
+    rows = torch.arange(height)[:, None].expand(height, width)
+    columns = torch.arange(width)[None, :].expand(height, width)
+    halves = {
+        "top_half": rows < height // 2,
+        "bottom_half": rows >= height - height // 2,
+        "left_half": columns < width // 2,
+        "right_half": columns >= width - width // 2,
+    }
+    if pattern not in halves:
+        names = ", ".join([*halves, "random_half"])
+        raise ValueError(f"observed '{pattern}' is not one of {names}, nor a .npz or .csv file")
+    return x, halves[pattern].reshape(1, -1).expand(len(x), -1), context
+
+
+def _read_npz(path: Path, num_dims: int) -> tuple[Tensor, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            x = torch.from_numpy(np.asarray(archive["x"], np.float64))
+            known = ~torch.isnan(x)
+            if "observed" in archive.files:
+                known = known & torch.from_numpy(np.asarray(archive["observed"], bool))
+    except Exception as error:  # whatever a damaged archive raises
+        raise ValueError(f"observed: cannot read array 'x' of {path}: {error}") from error
+    if x.ndim != 2 or x.shape[1] != num_dims:
+        raise ValueError(f"observed: x of {path} has shape {tuple(x.shape)}, not (N, {num_dims})")
+    return x, known
+
+
+def _picture_completions(
+    x: Tensor, known: Tensor, drawn: Tensor, data: dict[str, Any], target: Path
+) -> None:
+    if not data["image_shape"]:
+        raise ValueError("path: completions of a table have no picture; use .npz or .csv")
+    largest = max(entry["num_values"] or 2 for entry in data["variables"]) - 1
+    figures.completion_grid(
+        torch.nan_to_num(x.double()).numpy(),
+        known.numpy(),
+        drawn.reshape(len(x), -1, x.shape[1]).numpy(),
+        tuple(data["image_shape"]),
+        title=f"{data['name']}, completions",
+        max_value=largest,
+        path=target,
+    )
+
+
+def _as_given(samples: Tensor, model: MADE) -> np.ndarray:
+    """Samples in the smallest type that holds the values of the data."""
+    sizes = [variable.num_values for variable in model.groups.variables]
+    if any(size is None for size in sizes):
+        return samples.numpy()
+    largest = max(size or 0 for size in sizes)
+    return samples.round().to(torch.uint8 if largest <= 256 else torch.int64).numpy()
+
+
+def _write_npz(path: Path, **arrays: Any) -> None:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
