@@ -1,0 +1,85 @@
+"""Readers given any bytes either read them or say what is wrong; nothing else escapes."""
+
+import contextlib
+import gzip
+import io
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from made_exp.datasets.binarized_mnist import read_amat
+from made_exp.datasets.csv import load as load_csv
+from made_exp.datasets.densities_2d import read_picture
+from made_exp.datasets.mnist import read_idx
+from made_exp.datasets.npz import load as load_npz
+
+SETTINGS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def npz_bytes():
+    buffer = io.BytesIO()
+    np.savez(buffer, train=np.eye(6, dtype=np.uint8), image_shape=[2, 3])
+    return buffer.getvalue()
+
+
+def picture_bytes(kind):
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((16, 16)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+CSV = b"a,b,c\n" + b"".join(b"%d,%d.5,x%d\n" % (i, i * i, i % 3) for i in range(20))
+IDX = b"\0\0\x08\x03" + b"\0\0\0\x02" * 3 + bytes(8)
+READERS = {
+    "idx": (lambda path: read_idx(path, 3), IDX),
+    "idx.gz": (lambda path: read_idx(path, 3), gzip.compress(IDX)),
+    "amat": (lambda path: read_amat(path, 3), b"0 1 0\n1 1 1\n"),
+    "npz": (lambda path: load_npz(seed=0, data_dir=path.parent, path=str(path)), npz_bytes()),
+    "csv": (lambda path: load_csv(seed=0, data_dir=path.parent, path=str(path)), CSV),
+    "png": (lambda path: read_picture(path, 4), picture_bytes("PNG")),
+    "gif": (lambda path: read_picture(path, 4), picture_bytes("GIF")),
+    "jpeg": (lambda path: read_picture(path, 4), picture_bytes("JPEG")),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_whole_file_is_read(name, tmp_path):
+    reader, content = READERS[name]
+    (tmp_path / "file").write_bytes(content)
+    reader(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", READERS)
+@SETTINGS
+@given(content=st.binary(max_size=300))
+def test_random_bytes_are_refused_in_words(name, tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    with contextlib.suppress(ValueError):
+        READERS[name][0](tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", READERS)
+@SETTINGS
+@given(data=st.data())
+def test_damaged_files_are_refused_in_words(name, tmp_path, data):
+    reader, content = READERS[name]
+    damaged = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(content)))
+    (tmp_path / "file").write_bytes(bytes(damaged[: end or None]))
+    with contextlib.suppress(ValueError):
+        reader(tmp_path / "file")
+
+
+@SETTINGS
+@given(text=st.text(max_size=200))
+def test_random_text_is_no_csv_or_a_table(tmp_path, text):
+    (tmp_path / "file").write_bytes(("a,b\n" + text).encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(ValueError):
+        load_csv(seed=0, data_dir=tmp_path, path=str(tmp_path / "file"))
