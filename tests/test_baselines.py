@@ -1,0 +1,177 @@
+"""Baselines: right on tables that can be summed by hand, normalised, and kept once computed."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from made_exp import baselines
+from made_exp.baselines import ChowLiuTree
+from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.variables import Kind, Variable, binary_variables
+
+
+def binary(x, test=None, **changes):
+    splits = {"train": x, "valid": x, "test": x if test is None else test}
+    return Dataset(**{"name": "toy", "variables": binary_variables(x.shape[1])} | splits | changes)
+
+
+def all_inputs(num_dims):
+    rows = list(itertools.product((0, 1), repeat=num_dims))
+    return torch.tensor(rows, dtype=torch.uint8)
+
+
+def chain(num_rows, num_dims, generator, stay=0.9):
+    """A Markov chain that keeps its value with probability `stay`, columns shuffled."""
+    x = torch.zeros(num_rows, num_dims, dtype=torch.uint8)
+    x[:, 0] = torch.rand(num_rows, generator=generator) < 0.5
+    for d in range(1, num_dims):
+        kept = torch.rand(num_rows, generator=generator) < stay
+        x[:, d] = torch.where(kept, x[:, d - 1], 1 - x[:, d - 1])
+    order = torch.randperm(num_dims, generator=generator)
+    return x[:, order], order
+
+
+def test_tree_probabilities_of_all_inputs_sum_to_one(generator):
+    x, _ = chain(200, 8, generator)
+    log_prob = ChowLiuTree(x).log_prob(all_inputs(8))
+    assert float(log_prob.exp().sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_tree_finds_the_chain_that_made_the_data(generator):
+    x, order = chain(4000, 12, generator)
+    parents = ChowLiuTree(x).parents
+    edges = {frozenset((int(order[d]), int(order[p]))) for d, p in enumerate(parents) if p >= 0}
+    assert edges == {frozenset((d, d + 1)) for d in range(11)}
+
+
+def test_tree_scores_the_chain_near_its_entropy(generator):
+    x, _ = chain(40_000, 6, generator)
+    entropy = math.log(2) + 5 * -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    assert ChowLiuTree(x).nll(x) == pytest.approx(entropy, abs=0.02)
+
+
+def test_tree_is_the_best_of_all_trees(generator):
+    """Against every spanning tree of 4 nodes (Cayley: 16), by total mutual information."""
+    x = (torch.rand(300, 4, generator=generator) < 0.4).to(torch.uint8)
+    x[:, 3] = x[:, 0] & x[:, 1]
+    tree = ChowLiuTree(x)
+    pairs = list(itertools.combinations(range(4), 2))
+    best = max(
+        sum(float(tree.information[i, j]) for i, j in edges)
+        for edges in itertools.combinations(pairs, 3)
+        if is_tree(edges)
+    )
+    found = sum(float(tree.information[d, p]) for d, p in enumerate(tree.parents) if p >= 0)
+    assert found == pytest.approx(best, abs=1e-12)
+
+
+def is_tree(edges):
+    reached = {0}
+    for _ in edges:
+        reached |= {v for edge in edges if reached & set(edge) for v in edge}
+    return len(reached) == 4
+
+
+def test_tree_is_no_worse_than_independent_variables_and_finite_on_unseen_values(generator):
+    x, _ = chain(100, 6, generator)
+    x[:, 2] = 0  # never 1 in training
+    scores = baselines.compute(binary(x, test=all_inputs(6)))
+    assert all(math.isfinite(score) for score in scores.values())
+    on_train = baselines.compute(binary(x))
+    assert on_train["chow_liu"] < on_train["independent"]
+
+
+def test_independent_is_laplace_smoothed():
+    x = torch.tensor([[1, 0], [1, 0], [0, 0]], dtype=torch.uint8)
+    p = [3 / 5, 1 / 5]
+    expected = -(2 * math.log(p[0]) + math.log(1 - p[0]) + 3 * math.log(1 - p[1])) / 3
+    assert baselines.compute(binary(x))["independent"] == pytest.approx(expected)
+
+
+def test_missing_values_are_left_out():
+    x = torch.tensor([[1.0, 0], [math.nan, 0], [0, math.nan]])
+    scores = baselines.compute(binary(x))
+    expected = -(2 * math.log(0.5) + 2 * math.log(3 / 4)) / 3
+    assert scores == {"independent": pytest.approx(expected)}
+    complete = torch.tensor([[1, 0], [0, 1]], dtype=torch.uint8)
+    expected = -(2 * math.log(0.5) + 2 * math.log(0.5)) / 3
+    assert baselines.compute(binary(complete, test=x))["independent"] == pytest.approx(expected)
+
+
+def test_joint_table_of_two_variables_sees_their_dependence(generator):
+    row = torch.randint(5, (2000, 1), generator=generator, dtype=torch.uint8)
+    x = torch.cat([row, row], 1)
+    levels = tuple(Variable(name, Kind.ORDINAL, 5) for name in ("row", "column"))
+    scores = baselines.compute(binary(x, variables=levels))
+    assert scores["uniform"] == pytest.approx(math.log(25))
+    assert scores["independent"] == pytest.approx(2 * math.log(5), abs=0.01)
+    assert scores["histogram"] == pytest.approx(math.log(5), abs=0.01)
+    assert "chow_liu" not in scores
+
+
+def test_histogram_sums_to_one():
+    x = torch.tensor([[0], [0], [3]], dtype=torch.uint8)
+    scored = [
+        baselines.compute(
+            binary(x, test=torch.tensor([[k]]), variables=(Variable("x", Kind.ORDINAL, 4),))
+        )["histogram"]
+        for k in range(4)
+    ]
+    assert sum(math.exp(-s) for s in scored) == pytest.approx(1)
+
+
+def test_real_variables_are_gaussian(generator):
+    x = 5 + 2 * torch.randn(20_000, 2, generator=generator)
+    variables = tuple(Variable(f"x{d}", Kind.REAL, shift=5.0, scale=2.0) for d in range(2))
+    scores = baselines.compute(binary(x, variables=variables))
+    entropy = 2 * (0.5 * math.log(2 * math.pi * math.e) + math.log(2))
+    assert scores == {"independent": pytest.approx(entropy, abs=0.05)}
+
+
+def test_grey_levels_count_as_probabilities(generator):
+    """Fitting to grey levels is fitting to infinitely many of their binary draws."""
+    grey = torch.randint(256, (60, 5), generator=generator, dtype=torch.uint8)
+    draws = torch.rand(2000, 60, 5, generator=generator) * 255 < grey
+    drawn = draws.reshape(-1, 5).to(torch.uint8)
+    test = all_inputs(5)
+    dynamic = Dataset("g", binary_variables(5), grey, test, test, dynamic_binarization=True)
+    # 60 examples carry more smoothing than 120000: compare what the smoothing cannot hide.
+    many = Dataset("g", binary_variables(5), grey.repeat(2000, 1), test, test)
+    object.__setattr__(many, "dynamic_binarization", True)
+    expected = baselines.compute(binary(drawn, test=test))
+    found = baselines.compute(many)
+    assert found["independent"] == pytest.approx(expected["independent"], abs=0.01)
+    assert found["chow_liu"] == pytest.approx(expected["chow_liu"], abs=0.02)
+    assert set(baselines.compute(dynamic)) == {"independent", "chow_liu"}
+
+
+def test_single_binary_variable():
+    scores = baselines.compute(binary(torch.tensor([[0], [1]], dtype=torch.uint8)))
+    assert scores["independent"] == scores["uniform"] == scores["histogram"] == math.log(2)
+
+
+def test_result_is_kept_by_content(tmp_path, monkeypatch, generator):
+    x, _ = chain(100, 4, generator)
+    first = baselines.load_or_compute(binary(x), tmp_path)
+    assert first == baselines.compute(binary(x))
+    calls = []
+    monkeypatch.setattr(
+        baselines, "compute", lambda dataset: calls.append(dataset.name) or {"a": 1.0}
+    )
+    assert baselines.load_or_compute(binary(x, name="same"), tmp_path) == first
+    assert calls == []
+    assert baselines.load_or_compute(binary(1 - x), tmp_path) == {"a": 1.0}
+    (file,) = [f for f in (tmp_path / "baselines").iterdir() if "chow" in f.read_text()]
+    for damage in ("", "{", "[1]", '{"independent": "x"}'):
+        file.write_text(damage)
+        assert baselines.load_or_compute(binary(x), tmp_path) == {"a": 1.0}
+
+
+def test_large_tables_are_quick(generator):
+    x = torch.rand(5000, 1500, generator=generator) < 0.1
+    dataset = binary(x.to(torch.uint8))
+    scores = baselines.compute(dataset)
+    assert scores["chow_liu"] < scores["independent"]
+    assert len(SPLITS) == 3
