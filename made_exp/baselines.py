@@ -25,8 +25,9 @@ def compute(dataset: Dataset) -> dict[str, float]:
     `independent`: every variable on its own (a Gaussian where it is real); `chow_liu`: the best
     tree, for binary data without missing values (Chow and Liu 1968); `histogram` and `uniform`:
     the joint table, for one or two variables. One is added to the counts of single variables,
-    1/4 to those of a table of two, PAIR_COUNT to those of the tree. Missing values (NaN) are left out, in fitting as in
-    scoring. Grey levels of dynamic binarization count as the probabilities that they are.
+    1/4 to those of a table of two, PAIR_COUNT to those of the tree. Missing values (NaN) are left
+    out, in fitting as in scoring. Grey levels of dynamic binarization count as the probabilities
+    that they are.
 
     Returns:
         NLL by name of the baseline, each finite.
@@ -108,8 +109,8 @@ class ChowLiuTree:
     """The tree of largest likelihood over binary variables, found exactly.
 
     P(x) = P(x_root) prod_d P(x_d | x_parent(d)) with the maximum spanning tree over the mutual
-    informations (Chow and Liu 1968). PAIR_COUNT is added to the count of each of the four cells of a
-    pair, and to that of a single variable in agreement.
+    informations (Chow and Liu 1968). PAIR_COUNT is added to the count of each of the four cells of
+    a pair, and to that of a single variable in agreement.
     """
 
     def __init__(self, train: Tensor) -> None:
