@@ -1,5 +1,11 @@
 """Every backend computes the definition, forward and backward, for any degrees and shapes."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -50,9 +56,7 @@ def test_backend_equals_definition(backend, kind, shape, activation, device, dty
     expected = expected.relu() if activation == "relu" else expected
     y = masked_linear(x, weight, bias, ins, outs, backend=backend, activation=activation)
     torch.testing.assert_close(y, expected)
-    torch.testing.assert_close(
-        gradients(y, x, weight, bias), gradients(expected, x, weight, bias)
-    )
+    torch.testing.assert_close(gradients(y, x, weight, bias), gradients(expected, x, weight, bias))
 
 
 @pytest.mark.parametrize("kind", ["random", "sorted", "nothing", "everything"])
@@ -87,6 +91,20 @@ def test_masked_weights_do_not_matter_whatever_they_are(device, dtype):
             masked_linear(x, wild, bias, ins, outs, backend=backend),
             masked_linear(x, weight, bias, ins, outs, backend=backend),
         )
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_forward_and_backward_leave_their_arguments_alone(batch, device, dtype):
+    for kind in ("random", "sorted"):
+        layer = make_layer(batch, 30, 40, kind=kind, device=device, dtype=dtype)
+        *tensors, ins, outs = layer
+        structure = build_structure(ins, outs)
+        stored = pack(tensors[1].detach(), structure).requires_grad_()
+        before = [t.detach().clone() for t in (*tensors, stored)]
+        packed_linear(tensors[0], stored, tensors[2], structure).sum().backward()
+        for backend in BACKENDS:
+            masked_linear(*layer, backend=backend, activation="relu").sum().backward()
+        assert all(torch.equal(a, b) for a, b in zip((*tensors, stored), before, strict=True))
 
 
 def test_packed_storage_is_little_more_than_half(device):
@@ -232,3 +250,21 @@ def test_triton_is_refused_where_it_cannot_run(monkeypatch):
     monkeypatch.setattr("made_exp.kernels.backends.triton_is_installed", lambda: False)
     with pytest.raises(ValueError, match="kernel=triton: the package triton is not installed"):
         check_backend("triton", torch.device("cpu"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
+def test_triton_kernels_in_the_interpreter(device):
+    """Triton decides when it is imported whether it interprets: these tests need a process."""
+    if device.type == "cuda":
+        pytest.skip("test_kernels_triton.py runs compiled in this process")
+    path = Path(__file__).with_name("test_kernels_triton.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    assert "skipped" not in done.stdout

@@ -238,11 +238,7 @@ def _triton() -> Any:
 
 def _rows(s: PackedStructure) -> Any:
     offsets, widths, visible = s.rows
+    aligned = all(width % 16 == 0 for width in s.layout.widths)
     return _triton().Rows(
-        s.in_degrees.int(),
-        s.out_degrees.int(),
-        offsets,
-        widths.int(),
-        visible.int(),
-        s.first_rows.int(),
+        s.in_degrees, s.out_degrees, offsets, widths, visible, s.first_rows, aligned
     )

@@ -17,11 +17,9 @@ def staircase_forward(
 
     Stored weights that the mask removes must be zero.
     """
-    if bias is None:
-        y = x.new_zeros(len(x), layout.num_out)
-    else:
-        # A copy even for a batch of one, where an expanded bias would be its own storage.
-        y = bias.to(x.dtype).repeat(len(x), 1)
+    # `repeat` copies even for a batch of one, where an expanded bias would be its own storage.
+    filled = x.new_zeros(layout.num_out) if bias is None else bias.to(x.dtype)
+    y = filled.repeat(len(x), 1)
     for b, block in enumerate(layout.blocks(weight)):
         rows = y[:, layout.row_starts[b] : layout.row_starts[b + 1]]
         if layout.widths[b]:

@@ -8,7 +8,7 @@ units are sorted by degree the bounds are tight and half of the tiles are never 
 Legend: B batch, I inputs, O outputs; b, i, o run over them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # mypy: disallow-untyped-defs=False
 # ruff: noqa: ANN001, ANN202  (what a kernel takes are pointers and numbers of Triton)
@@ -17,24 +17,27 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from made_exp.kernels.backends import triton_is_interpreted
 from made_exp.kernels.layout import first_rows, visible_counts
 
 
 class Rows(NamedTuple):
-    """Where the weights of a layer lie and which of them matter; int32 but for the offsets."""
+    """Where the weights of a layer lie and which of them matter; all int64."""
 
     in_degrees: Tensor
     """(I,)"""
     out_degrees: Tensor
     """(O,)"""
     offsets: Tensor
-    """(O,) int64"""
+    """(O,)"""
     widths: Tensor
     """(O,)"""
     visible: Tensor
     """(O,)"""
     first_rows: Tensor
     """(I,)"""
+    aligned: bool
+    """Whether every row starts at a multiple of 16 numbers, so that wide loads are possible."""
 
 
 class Tiles(NamedTuple):
@@ -51,12 +54,13 @@ def dense_rows(in_degrees: Tensor, out_degrees: Tensor) -> Rows:
     num_in, num_out = len(in_degrees), len(out_degrees)
     offsets = torch.arange(num_out, device=in_degrees.device) * num_in
     return Rows(
-        in_degrees.int(),
-        out_degrees.int(),
+        in_degrees,
+        out_degrees,
         offsets,
-        torch.full_like(offsets, num_in, dtype=torch.int32),
-        visible_counts(in_degrees, out_degrees).int(),
-        first_rows(in_degrees, out_degrees).int(),
+        torch.full_like(offsets, num_in),
+        visible_counts(in_degrees, out_degrees),
+        first_rows(in_degrees, out_degrees),
+        num_in % 16 == 0,
     )
 
 
@@ -64,6 +68,7 @@ def triton_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows, *, relu: bool, dtype: torch.dtype
 ) -> Tensor:
     """Map x (B, I) to (B, O) in `dtype`, with bias and activation in the same kernel."""
+    _check_dtype(dtype)
     x, num_out = x.contiguous(), len(rows.out_degrees)
     y = torch.empty(len(x), num_out, dtype=dtype, device=x.device)
     if not y.numel():
@@ -72,11 +77,10 @@ def triton_forward(
     grid = (triton.cdiv(len(x), tiles.batch), triton.cdiv(num_out, tiles.outputs))
     with _on(x):
         _forward_kernel[grid](
-            x, weight, weight if bias is None else bias, y, *rows,
+            x, weight, weight if bias is None else bias, y, *rows[:6],
             len(x), x.shape[1], num_out,
-            HAS_BIAS=bias is not None, RELU=relu, DTYPE=_TL_DTYPES[dtype], PRECISION=_precision(),
-            TILE_B=tiles.batch, TILE_I=tiles.inputs, TILE_O=tiles.outputs,
-            num_warps=tiles.num_warps,
+            HAS_BIAS=bias is not None, RELU=relu,
+            **_options(tiles, rows, dtype),
         )  # fmt: skip
     return y
 
@@ -91,11 +95,9 @@ def triton_grad_input(grad: Tensor, weight: Tensor, rows: Rows, *, dtype: torch.
     grid = (triton.cdiv(len(grad), tiles.batch), triton.cdiv(num_in, tiles.inputs))
     with _on(grad):
         _grad_input_kernel[grid](
-            grad, weight, grad_x, *rows,
+            grad, weight, grad_x, *rows[:6],
             len(grad), num_in, grad.shape[1],
-            DTYPE=_TL_DTYPES[dtype], PRECISION=_precision(),
-            TILE_B=tiles.batch, TILE_I=tiles.inputs, TILE_O=tiles.outputs,
-            num_warps=tiles.num_warps,
+            **_options(tiles, rows, dtype),
         )  # fmt: skip
     return grad_x
 
@@ -116,11 +118,9 @@ def triton_grad_weight(
     grid = (triton.cdiv(num_in, tiles.inputs), triton.cdiv(num_out, tiles.outputs))
     with _on(x):
         _grad_weight_kernel[grid](
-            grad, x, grad_weight, *rows,
+            grad, x, grad_weight, *rows[:6],
             len(x), num_in, num_out,
-            DTYPE=_TL_DTYPES[dtype], PRECISION=_precision(),
-            TILE_B=tiles.batch, TILE_I=tiles.inputs, TILE_O=tiles.outputs,
-            num_warps=tiles.num_warps,
+            **_options(tiles, rows, dtype),
         )  # fmt: skip
     return grad_weight
 
@@ -130,20 +130,23 @@ def _forward_kernel(
     x, weight, bias, y,
     in_degrees, out_degrees, row_offsets, row_widths, visible, first_rows,
     num_b, num_i, num_o,
-    HAS_BIAS: tl.constexpr, RELU: tl.constexpr, DTYPE: tl.constexpr, PRECISION: tl.constexpr,
+    HAS_BIAS: tl.constexpr, RELU: tl.constexpr,
+    DTYPE: tl.constexpr, PRODUCT: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
     TILE_B: tl.constexpr, TILE_I: tl.constexpr, TILE_O: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0) * TILE_B + tl.arange(0, TILE_B)
     o = tl.program_id(1) * TILE_O + tl.arange(0, TILE_O)
     has_b, has_o = b < num_b, o < num_o
-    out_degree = tl.load(out_degrees + o, mask=has_o, other=0)
+    out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
     row = tl.load(row_offsets + o, mask=has_o, other=0)
-    limit = tl.max(tl.load(visible + o, mask=has_o, other=0), axis=0)
+    if ALIGNED:
+        row = tl.multiple_of(row, 16)
+    limit = tl.max(tl.load(visible + o, mask=has_o, other=0).to(tl.int32), axis=0)
     total = tl.zeros((TILE_B, TILE_O), dtype=tl.float32)
     for start in range(0, limit, TILE_I):
         i = start + tl.arange(0, TILE_I)
         has_i = i < limit
-        in_degree = tl.load(in_degrees + i, mask=has_i, other=0)
+        in_degree = tl.load(in_degrees + i, mask=has_i, other=0).to(tl.int32)
         seen = (out_degree[None, :] >= in_degree[:, None]) & has_i[:, None] & has_o[None, :]
         x_tile = tl.load(
             x + b[:, None].to(tl.int64) * num_i + i[None, :],
@@ -151,7 +154,8 @@ def _forward_kernel(
             other=0.0,
         )
         w_tile = tl.load(weight + row[None, :] + i[:, None], mask=seen, other=0.0)
-        total += tl.dot(x_tile.to(DTYPE), w_tile.to(DTYPE), input_precision=PRECISION)
+        x_tile, w_tile = x_tile.to(DTYPE).to(PRODUCT), w_tile.to(DTYPE).to(PRODUCT)
+        total += tl.dot(x_tile, w_tile, input_precision=PRECISION)
     if HAS_BIAS:
         total += tl.load(bias + o, mask=has_o, other=0.0).to(tl.float32)[None, :]
     if RELU:
@@ -165,20 +169,22 @@ def _grad_input_kernel(
     grad, weight, grad_x,
     in_degrees, out_degrees, row_offsets, row_widths, visible, first_rows,
     num_b, num_i, num_o,
-    DTYPE: tl.constexpr, PRECISION: tl.constexpr,
+    DTYPE: tl.constexpr, PRODUCT: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
     TILE_B: tl.constexpr, TILE_I: tl.constexpr, TILE_O: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0) * TILE_B + tl.arange(0, TILE_B)
     i = tl.program_id(1) * TILE_I + tl.arange(0, TILE_I)
     has_b, has_i = b < num_b, i < num_i
-    in_degree = tl.load(in_degrees + i, mask=has_i, other=0)
-    first = tl.min(tl.load(first_rows + i, mask=has_i, other=num_o), axis=0)
+    in_degree = tl.load(in_degrees + i, mask=has_i, other=0).to(tl.int32)
+    first = tl.min(tl.load(first_rows + i, mask=has_i, other=num_o).to(tl.int32), axis=0)
     total = tl.zeros((TILE_B, TILE_I), dtype=tl.float32)
     for start in range(first // TILE_O * TILE_O, num_o, TILE_O):
         o = start + tl.arange(0, TILE_O)
         has_o = o < num_o
-        out_degree = tl.load(out_degrees + o, mask=has_o, other=0)
+        out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
         row = tl.load(row_offsets + o, mask=has_o, other=0)
+        if ALIGNED:
+            row = tl.multiple_of(row, 16)
         seen = (out_degree[:, None] >= in_degree[None, :]) & has_o[:, None] & has_i[None, :]
         g_tile = tl.load(
             grad + b[:, None].to(tl.int64) * num_o + o[None, :],
@@ -186,7 +192,8 @@ def _grad_input_kernel(
             other=0.0,
         )
         w_tile = tl.load(weight + row[:, None] + i[None, :], mask=seen, other=0.0)
-        total += tl.dot(g_tile.to(DTYPE), w_tile.to(DTYPE), input_precision=PRECISION)
+        g_tile, w_tile = g_tile.to(DTYPE).to(PRODUCT), w_tile.to(DTYPE).to(PRODUCT)
+        total += tl.dot(g_tile, w_tile, input_precision=PRECISION)
     where = grad_x + b[:, None].to(tl.int64) * num_i + i[None, :]
     tl.store(where, total.to(grad_x.dtype.element_ty), mask=has_b[:, None] & has_i[None, :])
 
@@ -196,17 +203,19 @@ def _grad_weight_kernel(
     grad, x, grad_weight,
     in_degrees, out_degrees, row_offsets, row_widths, visible, first_rows,
     num_b, num_i, num_o,
-    DTYPE: tl.constexpr, PRECISION: tl.constexpr,
+    DTYPE: tl.constexpr, PRODUCT: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
     TILE_B: tl.constexpr, TILE_I: tl.constexpr, TILE_O: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0) * TILE_I + tl.arange(0, TILE_I)
     o = tl.program_id(1) * TILE_O + tl.arange(0, TILE_O)
     has_i, has_o = i < num_i, o < num_o
-    in_degree = tl.load(in_degrees + i, mask=has_i, other=0)
-    out_degree = tl.load(out_degrees + o, mask=has_o, other=0)
+    in_degree = tl.load(in_degrees + i, mask=has_i, other=0).to(tl.int32)
+    out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
     row = tl.load(row_offsets + o, mask=has_o, other=0)
+    if ALIGNED:
+        row = tl.multiple_of(row, 16)
     width = tl.load(row_widths + o, mask=has_o, other=0)
-    limit = tl.max(tl.load(visible + o, mask=has_o, other=0), axis=0)
+    limit = tl.max(tl.load(visible + o, mask=has_o, other=0).to(tl.int32), axis=0)
     total = tl.zeros((TILE_O, TILE_I), dtype=tl.float32)
     if tl.program_id(0) * TILE_I < limit:
         for start in range(0, num_b, TILE_B):
@@ -222,7 +231,8 @@ def _grad_weight_kernel(
                 mask=has_b[:, None] & has_i[None, :],
                 other=0.0,
             )
-            total += tl.dot(g_tile.to(DTYPE), x_tile.to(DTYPE), input_precision=PRECISION)
+            g_tile, x_tile = g_tile.to(DTYPE).to(PRODUCT), x_tile.to(DTYPE).to(PRODUCT)
+            total += tl.dot(g_tile, x_tile, input_precision=PRECISION)
     total = tl.where(out_degree[:, None] >= in_degree[None, :], total, 0.0)
     stored = has_o[:, None] & (i[None, :] < width[:, None])
     where = grad_weight + row[:, None] + i[None, :]
@@ -232,6 +242,28 @@ def _grad_weight_kernel(
 _TL_DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 
 
+def _check_dtype(dtype: torch.dtype) -> None:
+    if dtype not in _TL_DTYPES:
+        allowed = ", ".join(str(d) for d in _TL_DTYPES)
+        raise ValueError(f"kernel=triton: got {dtype}; allowed: {allowed}")
+
+
+def _options(tiles: Tiles, rows: Rows, dtype: torch.dtype) -> dict[str, Any]:
+    """What all three kernels are specialised for."""
+    # Triton's interpreter would multiply the bits of bfloat16 numbers, not their values.
+    widened = triton_is_interpreted() and dtype == torch.bfloat16
+    return {
+        "DTYPE": _TL_DTYPES[dtype],
+        "PRODUCT": tl.float32 if widened else _TL_DTYPES[dtype],
+        "PRECISION": _precision(),
+        "ALIGNED": rows.aligned,
+        "TILE_B": tiles.batch,
+        "TILE_I": tiles.inputs,
+        "TILE_O": tiles.outputs,
+        "num_warps": tiles.num_warps,
+    }
+
+
 def _tiles(batch: int) -> Tiles:
     """Tiles no larger along the batch than it needs; tl.dot wants 16 at least."""
     return Tiles(batch=min(64, max(16, triton.next_power_of_2(batch))))
@@ -239,8 +271,12 @@ def _tiles(batch: int) -> Tiles:
 
 def _precision() -> str:
     """How float32 products are taken: as torch's own matrix products are."""
-    return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
+    precision = torch.backends.cuda.matmul.fp32_precision
+    if precision == "none":  # it inherits the setting of all backends
+        precision = getattr(torch.backends, "fp32_precision", "ieee")
+    return "tf32" if precision == "tf32" else "ieee"
 
 
 def _on(tensor: Tensor) -> torch.cuda.device:
+    """Kernels go to the current device, which need not be the tensor's."""
     return torch.cuda.device(tensor.device if tensor.is_cuda else -1)
