@@ -13,7 +13,7 @@ from made_exp.architectures import (
     build_made,
     make_schedule,
 )
-from made_exp.datasets.base import Dataset
+from made_exp.datasets.base import Dataset, fingerprint
 from made_exp.made import MADE
 from made_exp.runs import RunDirectory
 from made_exp.runtime import derive_seed, resolve_device
@@ -35,6 +35,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "num_classes": dataset.num_classes,
         "class_names": dataset.class_names and list(dataset.class_names),
         "table": dataset.schema,
+        "fingerprint": fingerprint(dataset),
     }
 
 

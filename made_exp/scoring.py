@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import Dataset
+from made_exp.datasets.base import Dataset, fingerprint
 from made_exp.evaluation import (
     Evaluation,
     evaluate,
@@ -16,7 +16,7 @@ from made_exp.evaluation import (
 )
 from made_exp.experiment import DATA_SEED, load_data
 from made_exp.files import atomic_write_json
-from made_exp.loading import describe_data, load_with_description
+from made_exp.loading import load_with_description
 from made_exp.made import MADE
 from made_exp.reporting import figures
 
@@ -81,7 +81,7 @@ def evaluate_run(
 def _load(run: str | Path, split: str, device: str) -> tuple[MADE, Dataset, Tensor, Tensor | None]:
     model, content = load_with_description(run, device)
     dataset = load_data(content["config"])
-    if describe_data(dataset)["variables"] != content["data"]["variables"]:
+    if fingerprint(dataset) != content["data"]["fingerprint"]:
         raise ValueError(f"{run}: the data have changed since it was trained ({dataset.name})")
     x, context = dataset.split(split), dataset.context(split)
     if split == "train" and dataset.dynamic_binarization:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from made_exp.runs import RunDirectory
-from made_exp.training.checkpoints import load_checkpoint, save_checkpoint
+from made_exp.training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from made_exp.training.losses import DivergedError
 from made_exp.training.optimizer_state import load_optimizer_state, optimizer_state
 from made_exp.training.state import Learner
@@ -84,9 +84,13 @@ class CheckpointKeeper:
         """Put the learner into the state of last.pt.
 
         Raises:
-            CheckpointError: If it cannot be read.
+            CheckpointError: If it cannot be read, or was trained on other data.
         """
         content, learner = load_checkpoint(self.run.last), self.learner
+        if content.get("data") != self.description.get("data"):
+            raise CheckpointError(
+                f"cannot resume {self.run.path}: the data have changed since it was started"
+            )
         if learner.average is not None:
             learner.model.load_state_dict(content["average"])
             learner.average.restart()
