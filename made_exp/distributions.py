@@ -29,7 +29,7 @@ def log1mexp(x: Tensor) -> Tensor:
 
 
 def outside(x: Tensor, num_values: int) -> Tensor:
-    """Where x (...) is none of the values 0..num_values-1: too small, too large or NaN."""
+    """Where x (...), floating, is none of 0..num_values-1: too small, too large or NaN."""
     return ~((x >= 0) & (x < num_values))
 
 
@@ -38,7 +38,7 @@ def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
 
     Args:
         logits: (...) any finite number.
-        x: (...) 0 or 1, any dtype.
+        x: (...) 0 or 1, any dtype; not checked, since this is what training spends its time on.
     """
     # log sigmoid(+-logits) has no cancellation, unlike x * logits - softplus(logits).
     return F.logsigmoid(logits * (2 * x.to(logits.dtype) - 1))
@@ -51,8 +51,9 @@ def categorical_log_prob(logits: Tensor, x: Tensor) -> Tensor:
         logits: (..., V).
         x: (...) value 0..V-1, any dtype; anything else has probability 0, log -inf.
     """
-    num_values = logits.shape[-1]
-    index = x.nan_to_num(0).long().clamp(0, num_values - 1)
+    # As floating numbers: the comparison of a uint8 tensor with 256 would wrap around.
+    num_values, x = logits.shape[-1], x.to(logits.dtype)
+    index = x.nan_to_num(0).clamp(0, num_values - 1).long()
     log_probs = F.log_softmax(logits, -1)
     index, log_probs = torch.broadcast_tensors(index[..., None], log_probs)
     chosen = log_probs.gather(-1, index[..., :1]).squeeze(-1)

@@ -61,6 +61,7 @@ class DiscretizedLogisticMixture(DiscreteConditional):
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """Log mass (...) of x (...); -inf for values outside of 0..num_values-1."""
         logits, means, log_scales = self._components(params)
+        x = x.to(params.dtype)
         components = discretized_logistic_log_prob(x[..., None], means, log_scales, self.num_values)
         log_probs = mixture_log_prob(logits, components)
         return log_probs.masked_fill(outside(x, self.num_values), -torch.inf)

@@ -1,0 +1,154 @@
+import pytest
+import torch
+
+from made_exp.encodings import (
+    Embedding,
+    Identity,
+    OneHot,
+    Smooth,
+    default_encoding,
+    encoding_for,
+)
+from made_exp.variables import ALLOWED_ENCODINGS, Kind, Variable
+
+
+def variable_of(kind, num_values=6):
+    num_values = {Kind.BINARY: 2, Kind.REAL: None}.get(kind, num_values)
+    return Variable("age", kind, num_values, 1.5, 2.0)
+
+
+@pytest.fixture
+def encodings(device, dtype, generator):
+    all_of_them = [
+        OneHot(6),
+        Smooth(6),
+        Smooth(6, 3, one_hot_scale=0.5),
+        Embedding(4, 6, 3, generator),
+        Identity(),
+        Identity(1.5, 2.0),
+    ]
+    return [encoding.to(device, dtype) for encoding in all_of_them]
+
+
+@pytest.mark.parametrize("x_dtype", [torch.uint8, torch.int64, torch.float32, torch.float64])
+def test_features_have_the_dtype_of_the_module(x_dtype, encodings, generator, device, dtype):
+    x = torch.randint(6, (10, 4), generator=generator).to(device, x_dtype)
+    for encoding in encodings:
+        features = encoding(x)
+        assert features.shape == (10, 4, encoding.num_features)
+        assert features.dtype == dtype
+
+
+def test_single_is_one_column_of_all(encodings, generator, device):
+    x = torch.randint(6, (10, 4), generator=generator).to(device)
+    for encoding in encodings:
+        features = encoding(x)
+        for position in range(4):
+            single = encoding.single(x[:, position], position)
+            torch.testing.assert_close(single, features[:, position])
+
+
+def test_only_embeddings_have_state(encodings):
+    names = {type(encoding).__name__: list(encoding.state_dict()) for encoding in encodings}
+    assert names == {"OneHot": [], "Smooth": [], "Embedding": ["weight"], "Identity": []}
+
+
+def test_identity_standardises(device, dtype):
+    x = torch.tensor([[1.5, 3.5]], dtype=dtype, device=device)
+    assert Identity(1.5, 2.0).to(device, dtype)(x).squeeze(-1).tolist() == [[0.0, 1.0]]
+    bits = torch.tensor([[0, 1]], dtype=torch.uint8, device=device)
+    assert Identity().to(device, dtype)(bits).squeeze(-1).tolist() == [[0.0, 1.0]]
+
+
+def test_one_hot(device, dtype):
+    x = torch.arange(5, device=device)[:, None]
+    expected = torch.eye(5, dtype=dtype, device=device)
+    assert OneHot(5).to(device, dtype)(x).squeeze(1).equal(expected)
+
+
+@pytest.mark.parametrize("num_values", [2, 5, 200, 1000])
+def test_smooth_features_of_neighbours_are_close(num_values, device, dtype):
+    x = torch.arange(num_values, device=device)[:, None]
+    features = Smooth(num_values).to(device, dtype)(x).squeeze(1)
+    distance = torch.cdist(features, features)
+    assert distance.diagonal(1).min() > 0
+    if num_values >= 200:
+        far = distance[0, num_values // 2]
+        assert distance.diagonal(1).max() < 0.25 * far
+    assert features[:, 0].diff().min() > 0
+    assert features.abs().max() <= 1
+
+
+@pytest.mark.parametrize("num_values", [2, 3, 20, 65])
+def test_smooth_features_can_tell_any_few_values_apart(num_values):
+    """A linear layer above them, with a bias, can be any function of the value."""
+    features = Smooth(num_values).to(torch.float64)(torch.arange(num_values)[:, None]).squeeze(1)
+    with_bias = torch.cat([features, torch.ones(num_values, 1, dtype=torch.float64)], 1)
+    assert torch.linalg.matrix_rank(with_bias) == num_values
+
+
+def test_embedding_tables_differ_by_variable_and_learn(device, dtype, generator):
+    encoding = Embedding(3, 4, 5, generator).to(device, dtype)
+    x = torch.tensor([[2, 2, 2]], device=device)
+    features = encoding(x)
+    for position in range(3):
+        assert features[0, position].equal(encoding.weight[position, 2])
+    features.sum().backward()
+    assert encoding.weight.grad.sum(-1).nonzero().tolist() == [[0, 2], [1, 2], [2, 2]]
+    again = Embedding(3, 4, 5, torch.Generator().manual_seed(0)).to(device, dtype)
+    assert again.weight.equal(encoding.weight)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "num_features"),
+    [
+        (Kind.BINARY, Identity, 1),
+        (Kind.CATEGORICAL, OneHot, 40),
+        (Kind.ORDINAL, Smooth, 1 + 39 + 40),
+        (Kind.INTEGER, Smooth, 1 + 16),
+        (Kind.REAL, Identity, 1),
+    ],
+)
+def test_auto_picks_by_kind(kind, expected, num_features):
+    encoding = default_encoding(variable_of(kind, 40))
+    assert type(encoding) is expected
+    assert encoding.num_features == num_features
+    assert encoding_for("auto", variable_of(kind, 40)).num_features == num_features
+
+
+@pytest.mark.parametrize("kind", [Kind.BINARY, Kind.CATEGORICAL, Kind.ORDINAL, Kind.INTEGER])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("one_hot", OneHot), ("smooth", Smooth), ("embedding", Embedding), ("hash", None)],
+)
+def test_encoding_by_name(kind, name, expected):
+    variable = variable_of(kind)
+    if name in ALLOWED_ENCODINGS[kind]:
+        encoding = encoding_for(name, variable, num_variables=3, embedding_size=2)
+        assert type(encoding) is expected
+        x = torch.ones(7, 3, dtype=torch.uint8)
+        assert encoding(x).shape == (7, 3, encoding.num_features)
+        return
+    with pytest.raises(ValueError, match=rf"{kind} variable 'age' must be auto or .*got '{name}'"):
+        encoding_for(name, variable)
+
+
+def test_real_values_are_standardised_whatever_the_name():
+    encoding = encoding_for("embedding", variable_of(Kind.REAL))
+    assert encoding(torch.tensor([[3.5]])).item() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: OneHot(1), "num_values must be at least 2, got 1"),
+        (lambda: Smooth(1), "num_values must be at least 2, got 1"),
+        (lambda: Smooth(5, 5), r"num_functions must be 1\.\.4, got 5"),
+        (lambda: Embedding(3, 1, 2), "num_values must be at least 2, got 1"),
+        (lambda: Embedding(3, 4, 0), "embedding_size must be at least 1, got 0"),
+        (lambda: Identity(0.0, 0.0), "scale must be > 0, got 0"),
+    ],
+)
+def test_wrong_settings_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
