@@ -1,0 +1,92 @@
+"""Finding runs: every folder below a place that a run has written to, over any number of sweeps."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from made_exp.reporting.records import RunRecord, read_run
+from made_exp.reporting.run_files import settings_of
+
+_MARKS = ("status.json", "results.json", "metrics.jsonl", os.path.join(".hydra", "config.yaml"))
+_INNER = frozenset({"checkpoints", "samples"})
+_SWEEP_FILE = "results.jsonl"
+
+
+def find_runs(path: str | Path) -> list[RunRecord]:
+    """All runs at or below `path`, whatever became of them, by name.
+
+    Jobs that a sweep's results file knows as failed, but that left no folder, are among them.
+
+    Raises:
+        ValueError: If `path` is no folder or holds no run.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise ValueError(f"path must be an existing folder, got '{path}'")
+    runs: list[RunRecord] = []
+    sweeps: dict[Path, dict[str, dict[str, Any]]] = {}
+    for folder in _folders(root):
+        entries = sweeps[folder] = _sweep_entries(folder)
+        runs += [
+            _lost(folder / name, root, entry)
+            for name, entry in entries.items()
+            if entry.get("status") == "failed" and not (folder / name).exists()
+        ]
+        if any((folder / mark).exists() for mark in _MARKS):
+            siblings = (
+                sweeps[folder.parent] if folder != root else _sweep_entries(root.absolute().parent)
+            )
+            runs.append(read_run(folder, _name(folder, root), siblings.get(folder.absolute().name)))
+    if not runs:
+        raise ValueError(
+            f"no runs below '{path}': no folder there holds a status.json, "
+            "results.json or metrics.jsonl"
+        )
+    return sorted(runs, key=lambda run: run.name)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    # Symbolic links are not followed: they may lead round in circles.
+    for folder, children, _ in os.walk(root):
+        children[:] = sorted(c for c in children if not c.startswith(".") and c not in _INNER)
+        yield Path(folder)
+
+
+def _sweep_entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """The last entry of each job in a sweep's results file, by the job's folder."""
+    entries: dict[str, dict[str, Any]] = {}
+    try:
+        lines = (folder / _SWEEP_FILE).read_bytes().splitlines()
+    except OSError:
+        return entries
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            name = entry["folder"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if isinstance(name, str) and name and Path(name).name == name:
+            entries[name] = entry
+    return entries
+
+
+def _lost(folder: Path, root: Path, entry: dict[str, Any]) -> RunRecord:
+    overrides = entry.get("overrides")
+    settings = settings_of(overrides if isinstance(overrides, list) else [])
+    return RunRecord(
+        name=_name(folder, root),
+        path=folder,
+        status="failed",
+        settings=settings,
+        dataset=str(settings.get("dataset.name", "")),
+        error=str(entry.get("error") or ""),
+    )
+
+
+def _name(folder: Path, root: Path) -> str:
+    """Path of `folder` below `root`, as text that can be written as UTF-8."""
+    relative = os.path.relpath(folder, root)
+    name = folder.resolve().name if relative == "." else relative
+    return os.fsencode(name).decode("utf-8", "replace")

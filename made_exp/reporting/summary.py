@@ -1,0 +1,296 @@
+"""Runs as tables: one for each dataset, with the settings that differ, sorted, seeds averaged."""
+
+import difflib
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from made_exp.reporting.records import RunRecord
+
+# Settings that show or place a run, but do not decide its outcome.
+_NOT_SHOWN = frozenset(
+    {
+        "resume",
+        "experiment",
+        "trainer.name",
+        "trainer.progress",
+        "trainer.tensorboard",
+        "trainer.num_threads",
+        "trainer.checkpoint_every_seconds",
+        "trainer.samples_every",
+        "trainer.num_samples",
+        "trainer.animation",
+    }
+)
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        key: What it is called for sorting and in the CSV file.
+        title: What stands above it.
+        is_setting: Whether it is a setting that differs between the runs.
+    """
+
+    key: str
+    title: str
+    is_setting: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        cells: Value by the column's key; None where there is none.
+        runs: The runs it stands for.
+    """
+
+    cells: dict[str, Any]
+    runs: tuple[RunRecord, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The runs on one dataset.
+
+    Attributes:
+        dataset: The dataset's name, with the options that distinguish it.
+        columns: From left to right.
+        rows: From top to bottom.
+        runs: All its runs, best first.
+    """
+
+    dataset: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def settings(self) -> tuple[Column, ...]:
+        """The columns that are settings."""
+        return tuple(column for column in self.columns if column.is_setting)
+
+
+_RUN = (Column("run", "run"),)
+_NUMBERS = (
+    Column("test_nll", "test NLL"),
+    Column("test_nll_stderr", "s.e."),
+    Column("valid_nll", "valid NLL"),
+    Column("epochs", "epochs"),
+    Column("seconds", "seconds"),
+    Column("status", "status"),
+)
+_GROUPED = (
+    Column("test_nll", "mean test NLL"),
+    Column("test_nll_std", "std"),
+    Column("count", "finished"),
+    Column("valid_nll", "valid NLL"),
+    Column("epochs", "epochs"),
+    Column("seconds", "seconds"),
+    Column("status", "status"),
+)
+
+
+def make_tables(
+    runs: Sequence[RunRecord], *, group_by: str | None = None, sort: str = "test_nll"
+) -> list[Table]:
+    """One table for each dataset, because likelihoods of different data do not compare.
+
+    Args:
+        runs: The runs.
+        group_by: A setting (or several, with commas between) over which runs that are otherwise
+            equal are averaged, e.g. "seed"; None for one row a run.
+        sort: The column to sort by, ascending; with a "-" before it, descending. Rows without a
+            value come last.
+
+    Raises:
+        ValueError: If `group_by` or `sort` names nothing that the runs have.
+    """
+    grouped_over = [name.strip() for name in (group_by or "").split(",") if name.strip()]
+    known = {key for run in runs for key in run.settings}
+    for name in grouped_over:
+        _check(name, known, "group_by")
+    tables = []
+    for dataset, members in split_by_dataset(runs).items():
+        tables.append(_table(dataset, _sorted_runs(members), grouped_over))
+    columns = {name for table in tables for c in table.columns for name in (c.key, c.title)}
+    key = _check(sort.removeprefix("-"), columns | known, "sort")
+    return [_sorted(table, key, sort.startswith("-")) for table in tables]
+
+
+def _check(name: str, allowed: set[str], argument: str) -> str:
+    if name not in allowed:
+        plain = name.replace(".", "_").replace("/", "_")
+        if plain in allowed:
+            return plain
+        near = difflib.get_close_matches(name, sorted(allowed), 1, 0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"{argument}={name}: no run has it.{hint}")
+    return name
+
+
+def split_by_dataset(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Runs by dataset; options of the dataset are part of it, except whether labels are used."""
+    groups: list[tuple[dict[str, Any], list[RunRecord]]] = []
+    for run in sorted(runs, key=lambda run: not run.is_complete_config):
+        options = _dataset_options(run)
+        members = _group_of(run, options, groups)
+        if members is None:
+            groups.append((options, [run]))
+        else:
+            members.append(run)
+    return _named(groups)
+
+
+def _group_of(
+    run: RunRecord,
+    options: dict[str, Any],
+    groups: list[tuple[dict[str, Any], list[RunRecord]]],
+) -> list[RunRecord] | None:
+    """The group that `run` belongs to; a run that failed early only knows what was typed."""
+    if run.is_complete_config:
+        return next((members for known, members in groups if known == options), None)
+    fitting = [members for known, members in groups if options.items() <= known.items()]
+    in_sweep = [m for m in fitting if any(other.path.parent == run.path.parent for other in m)]
+    fitting = in_sweep or fitting
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _dataset_options(run: RunRecord) -> dict[str, Any]:
+    options = {
+        key.removeprefix("dataset."): cell_text(value)
+        for key, value in run.settings.items()
+        if key.startswith("dataset.") and key != "dataset.context"
+    }
+    return {**options, "name": run.dataset} if run.dataset else options
+
+
+def _named(
+    groups: list[tuple[dict[str, Any], list[RunRecord]]],
+) -> dict[str, list[RunRecord]]:
+    names = Counter(options.get("name", "") for options, _ in groups)
+    named: dict[str, list[RunRecord]] = {}
+    for options, members in sorted(groups, key=lambda group: str(sorted(group[0].items()))):
+        name = options.get("name", "") or "unknown dataset"
+        same = [other for other, _ in groups if other.get("name") == options.get("name")]
+        parts = [
+            f"{key}={value}"
+            for key, value in sorted(options.items())
+            if key == "path" or any(other.get(key) != value for other in same)
+        ]
+        if parts and (names[name] > 1 or "path" in options):
+            name = f"{name} ({', '.join(parts)})"
+        named.setdefault(name, []).extend(members)
+    return named
+
+
+def _sorted_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    def key(run: RunRecord) -> tuple[float, float, str]:
+        inf = math.inf
+        test = inf if run.test_nll is None else run.test_nll
+        return test, inf if run.valid_nll is None else run.valid_nll, run.name
+
+    return sorted(runs, key=key)
+
+
+def differing_settings(runs: Sequence[RunRecord]) -> list[str]:
+    """Settings that two of the runs that have them give different values, by dotted name."""
+    seen: dict[str, Any] = {}
+    differing: set[str] = set()
+    for run in runs:
+        for key, value in run.settings.items():
+            if key not in _NOT_SHOWN and seen.setdefault(key, cell_text(value)) != cell_text(value):
+                differing.add(key)
+    order = {key: index for index, key in enumerate(k for run in runs for k in run.settings)}
+    # The names of options come first: they say what the other settings belong to.
+    return sorted(differing, key=lambda key: (not key.endswith(".name"), order[key]))
+
+
+def short_titles(keys: Sequence[str]) -> dict[str, str]:
+    """Titles by setting: the last part of the name where that is unique, `model` for model.name."""
+
+    def short(key: str) -> str:
+        return key.removesuffix(".name") if key.endswith(".name") else key.rsplit(".", 1)[-1]
+
+    taken = [
+        title for column in (*_RUN, *_NUMBERS, *_GROUPED) for title in {column.key, column.title}
+    ]
+    counts = Counter([*map(short, keys), *taken])
+    return {key: short(key) if counts[short(key)] == 1 else key for key in keys}
+
+
+def _table(dataset: str, runs: list[RunRecord], grouped_over: Sequence[str]) -> Table:
+    keys = [key for key in differing_settings(runs) if key not in grouped_over]
+    titles = short_titles(keys)
+    settings = tuple(Column(key, titles[key], True) for key in keys)
+    if not grouped_over:
+        rows = tuple(Row(_cells(run, keys), (run,)) for run in runs)
+        return Table(dataset, (*_RUN, *settings, *_NUMBERS), rows, tuple(runs))
+    groups: dict[tuple[str, ...], list[RunRecord]] = {}
+    for run in runs:
+        identity = tuple(cell_text(run.settings.get(key, _ABSENT)) for key in keys)
+        groups.setdefault(identity, []).append(run)
+    rows = tuple(Row(_mean_cells(group, keys), tuple(group)) for group in groups.values())
+    return Table(dataset, (*settings, *_GROUPED), rows, tuple(runs))
+
+
+def _cells(run: RunRecord, keys: Sequence[str]) -> dict[str, Any]:
+    cells = {key: run.settings.get(key) for key in keys}
+    cells |= {"run": run.name}
+    return cells | {column.key: getattr(run, column.key) for column in _NUMBERS}
+
+
+def _mean_cells(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, Any]:
+    finished = [run for run in runs if run.status == "completed"]
+    tests = [run.test_nll for run in finished if run.test_nll is not None]
+    states = Counter(run.status for run in runs)
+    cells: dict[str, Any] = {key: runs[0].settings.get(key) for key in keys}
+    for name in ("test_nll", "valid_nll", "epochs", "seconds"):
+        values = [value for run in finished if (value := getattr(run, name)) is not None]
+        cells[name] = fmean(values) if values else None
+    cells["test_nll_std"] = stdev(tests) if len(tests) > 1 else None
+    cells["count"] = len(finished)
+    parts = [f"{count} {state}" for state, count in sorted(states.items())]
+    cells["status"] = runs[0].status if len(states) == 1 else ", ".join(parts)
+    return cells
+
+
+def _sorted(table: Table, key: str, descending: bool) -> Table:
+    by_title = {column.title: column.key for column in table.columns}
+    key = by_title.get(key, key)
+
+    def value(row: Row) -> Any:
+        return row.cells[key] if key in row.cells else row.runs[0].settings.get(key)
+
+    known = [row for row in table.rows if value(row) is not None]
+    unknown = [row for row in table.rows if value(row) is None]
+    known.sort(key=lambda row: sort_key(value(row)), reverse=descending)
+    return Table(table.dataset, table.columns, (*known, *unknown), table.runs)
+
+
+def sort_key(value: Any) -> tuple[int, float, str]:
+    """A key that orders numbers before text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0, value, ""
+    return 1, 0.0, cell_text(value)
+
+
+def cell_text(value: Any) -> str:
+    """A setting or name as text: numbers as short as they are exact, lists as JSON."""
+    if value is None or value is _ABSENT:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value, default=str)
+    return str(value)

@@ -1,0 +1,150 @@
+"""Tables as CSV, as Markdown and on the terminal."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from made_exp.reporting.summary import Column, Row, Table, cell_text
+
+_NLL = ("test_nll", "test_nll_stderr", "test_nll_std", "valid_nll")
+_STATUS_STYLES = {"completed": "green", "running": "cyan", "stopped": "yellow"}
+
+
+def formatted(column: Column, row: Row, table: Table) -> str:
+    """A cell as it is shown; likelihoods of one table have equally many digits."""
+    value = row.cells.get(column.key)
+    if value is None:
+        return ""
+    if column.key in _NLL:
+        largest = max((abs(r.cells.get(column.key) or 0.0) for r in table.rows), default=0.0)
+        digits = 4 if largest < 20 and column.key in ("test_nll", "valid_nll") else 3
+        return f"{value:.{digits}f}" if abs(value) < 1e7 else f"{value:.4g}"
+    if column.key == "seconds":
+        return f"{value:.1f}"
+    if column.key == "epochs":
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return one_line(cell_text(value))
+
+
+def one_line(text: str) -> str:
+    """`text` without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """All tables as one, numbers in full, with a column for the dataset."""
+    columns: dict[str, None] = {"dataset": None}
+    for table in tables:
+        columns |= dict.fromkeys(column.key for column in table.columns)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer.writerow({key: _csv_cell(key) for key in columns})
+    for table in tables:
+        for row in table.rows:
+            cells = {"dataset": table.dataset, **row.cells}
+            writer.writerow({key: _csv_cell(cells.get(key)) for key in columns})
+    return buffer.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    text = one_line(cell_text(value))
+    # A spreadsheet would run such text as a formula.
+    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """The tables as Markdown, each under its dataset's name, and what could not be read."""
+    lines: list[str] = []
+    for table in tables:
+        lines += [f"## {_markdown(table.dataset)}", ""]
+        lines.append("| " + " | ".join(_markdown(c.title) for c in table.columns) + " |")
+        lines.append("| " + " | ".join(_alignment(c, table) for c in table.columns) + " |")
+        for row in table.rows:
+            cells = (_markdown(formatted(column, row, table)) for column in table.columns)
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    problems = problem_lines(tables)
+    if problems:
+        lines += ["## Problems", "", *(f"* {_markdown(line)}" for line in problems), ""]
+    return "\n".join(["NLL in nats per example.", "", *lines])
+
+
+def problem_lines(tables: Sequence[Table]) -> list[str]:
+    """One line for each error of a run and for each file that could not be read."""
+    lines = []
+    for run in (run for table in tables for run in table.runs):
+        lines += [f"{run.name}: {problem}" for problem in run.problems]
+        if run.error:
+            lines.append(f"{run.name}: {run.status}: {run.error}")
+    return [one_line(line) for line in lines]
+
+
+def _markdown(text: str) -> str:
+    text = one_line(text)
+    for character in "\\`*_[]<>|~#$":
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+def _alignment(column: Column, table: Table) -> str:
+    return "---:" if is_numeric(column, table) else "---"
+
+
+def is_numeric(column: Column, table: Table) -> bool:
+    """Whether all values of a column are numbers."""
+    values = [row.cells.get(column.key) for row in table.rows]
+    known = [value for value in values if value is not None]
+    return bool(known) and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in known
+    )
+
+
+def terminal_table(table: Table, width: int) -> tuple[Any, int]:
+    """The table for a rich console of `width` columns, and the width that it really needs.
+
+    Where the terminal is narrow, names of runs and titles are folded and the columns that matter
+    least are left out; settings, likelihoods and status never are.
+    """
+    import rich.box
+    import rich.table
+    from rich.text import Text
+
+    columns, widths = _fitting(table, width)
+    shown = rich.table.Table(
+        title=Text(one_line(table.dataset), style="bold"), title_justify="left", box=rich.box.SIMPLE
+    )
+    for column in columns:
+        # Text, not str: names may hold what rich takes for markup.
+        justify: Any = "right" if is_numeric(column, table) else "left"
+        header = Text(one_line(column.title))
+        shown.add_column(header, justify=justify, min_width=widths[column.key], overflow="fold")
+    for row in table.rows:
+        status = str(row.cells.get("status"))
+        cells = [Text(formatted(column, row, table)) for column in columns]
+        cells[-1].stylize(_STATUS_STYLES.get(status, "red" if status.isalpha() else "yellow"))
+        shown.add_row(*cells)
+    return shown, max(width, _total(columns, widths))
+
+
+def _fitting(table: Table, width: int) -> tuple[list[Column], dict[str, int]]:
+    """Columns that fit into `width`, and the least width of each."""
+    columns = list(table.columns)
+    widths = {
+        column.key: max((len(formatted(column, row, table)) for row in table.rows), default=0)
+        for column in columns
+    }
+    widths = {
+        column.key: min(max(widths[column.key], 4), 16 if column.key == "run" else 30)
+        for column in columns
+    }
+    for spare in ("seconds", "epochs", "valid_nll"):
+        if _total(columns, widths) > width:
+            columns = [column for column in columns if column.key != spare]
+    return columns, widths
+
+
+def _total(columns: Sequence[Column], widths: dict[str, int]) -> int:
+    return sum(widths[column.key] + 3 for column in columns) + 1

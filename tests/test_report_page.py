@@ -1,0 +1,212 @@
+"""The HTML page: self-contained, safe with any name or value, and alive in a browser."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from run_folders import HOSTILE, make_run, make_sweep
+
+from made_exp.reporting import report
+from made_exp.reporting.chart_data import chart_data, chart_kind, thinned
+from made_exp.reporting.discovery import find_runs
+from made_exp.reporting.page import json_for_script
+from made_exp.reporting.run_files import CurvePoint
+from made_exp.reporting.summary import make_tables
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--hide-scrollbars",
+]
+DRIVER = """
+window.onerror = (message) => { document.title = "error: " + message; };
+addEventListener("load", () => {
+  const table = document.querySelector("table.sortable");
+  const column = (index) => [...table.tBodies[0].rows].map((row) => row.cells[index].dataset.sort);
+  const click = (index) => table.tHead.rows[0].cells[index].querySelector("button").click();
+  const result = { svgs: document.querySelectorAll(".chart svg").length };
+  result.heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+  const index = result.heads.indexOf("test NLL");
+  click(index); result.up = column(index);
+  click(index); result.down = column(index);
+  click(result.heads.indexOf("run")); result.names = column(result.heads.indexOf("run"));
+  const line = document.querySelector(".series");
+  result.line = line.getAttribute("points").split(" ").length;
+  document.querySelector("input").click();
+  result.redrawn = document.querySelector(".series") !== line;
+  result.failures = document.querySelectorAll(".failure").length;
+  result.sideways = document.documentElement.scrollWidth > innerWidth;
+  document.title = JSON.stringify(result);
+});
+"""
+
+
+class Elements(HTMLParser):
+    """Start tags with their attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture
+def hostile_page(tmp_path):
+    """A page over runs whose every name and value tries to be markup."""
+    root = tmp_path / "runs"
+    override = f"notes.why={HOSTILE}"
+    bad = {"notes": {"why": HOSTILE}, "overrides": [override], "dataset": f"x{HOSTILE}"}
+    make_run(root / "a_<img src=x onerror=alert(1)>", **bad)
+    make_run(root / 'b_"quoted"\'', **bad | {"notes": {"why": "</script><b>"}}, nll=81)
+    make_run(root / "c_failed", **bad, status="failed")
+    (root / "c_failed" / "config.json").unlink()
+    return report(root).page.read_text()
+
+
+def test_markup_in_names_and_values_stays_text(hostile_page):
+    elements = Elements(hostile_page)
+    assert len(elements.all("script")) == 2
+    assert not [e for e in elements.all("img") if not e["src"].startswith("data:image/png;base64,")]
+    assert not [e for _, attributes in elements.found for e in attributes if e.startswith("on")]
+    assert "<script>alert" not in hostile_page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in hostile_page
+
+
+def test_data_for_charts_cannot_leave_its_element(hostile_page):
+    data = re.search(r'id="data">(.*?)</script>', hostile_page, re.DOTALL).group(1)
+    assert not set("<>&") & set(data)
+    (first, *_), *_ = [table["runs"] for table in json.loads(data)]
+    assert first["texts"]["notes.why"] in (HOSTILE, "</script><b>")
+
+
+def test_json_for_script_round_trips():
+    content = {"</script><!--": "&lt;\u2028\U0001f600"}
+    text = json_for_script(content)
+    assert json.loads(text) == content
+    assert text.isascii()
+
+
+def test_policy_allows_this_pages_own_code_only(hostile_page):
+    (policy,) = [m["content"] for m in Elements(hostile_page).all("meta") if "http-equiv" in m]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        body = re.findall(rf"<{tag}>(.*?)</{tag}>", hostile_page, re.DOTALL)
+        (digest,) = [base64.b64encode(hashlib.sha256(b.encode()).digest()).decode() for b in body]
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_page_needs_no_network(tmp_path):
+    page = report(make_sweep(tmp_path / "s")).page.read_text()
+    elements = Elements(page)
+    assert not elements.all("link")
+    sources = [a.get("src") or a.get("href") for _, a in elements.found]
+    assert all(s.startswith(("data:", "#")) for s in sources if s)
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_page_holds_samples_of_the_best_runs_and_failures(tmp_path):
+    page = report(make_sweep(tmp_path / "s")).page.read_text()
+    images = Elements(page).all("img")
+    assert len(images) == 4
+    assert "seed-0_lr-0.001" in images[0]["alt"]
+    assert page.count("<details>") == 2
+    assert "Traceback (most recent call last)" in page
+
+
+def test_a_picture_that_is_none_is_left_out(tmp_path):
+    folder = make_run(tmp_path / "a")
+    (folder / "samples" / "final.png").write_text("<svg onload=alert(1)>")
+    assert not Elements(report(tmp_path).page.read_text()).all("img")
+
+
+def test_rates_get_logarithmic_axes(tmp_path):
+    for number, lr in enumerate((1e-3, 3e-4)):
+        sizes = [[5], [5, 5]][number]
+        make_run(tmp_path / str(number), lr=lr, seed=number, hidden_sizes=sizes, epochs=10 + number)
+    make_run(tmp_path / "failed", lr=1e30, status="failed")
+    runs = find_runs(tmp_path)
+    kinds = {key: chart_kind(key, runs) for key in runs[0].settings}
+    assert kinds["optimizer.lr"] == "log"
+    assert kinds["optimizer.weight_decay"] == "linear"  # only zeros
+    assert kinds["seed"] == kinds["trainer.epochs"] == "linear"
+    assert kinds["model.hidden_sizes"] == kinds["optimizer.name"] == "band"
+    (table,) = make_tables(runs)
+    assert [s["key"] for s in chart_data(table)["settings"]] == [c.key for c in table.settings]
+
+
+def test_long_curves_are_thinned():
+    curve = [CurvePoint(epoch, None, 1.0) for epoch in range(1001)]
+    kept = thinned(curve)
+    assert len(kept) <= 210
+    assert (kept[0].epoch, kept[-1].epoch) == (0, 1000)
+    assert thinned([]) == []
+
+
+def chromium(tmp_path, *arguments):
+    profile = tmp_path / "profile"
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--timeout=20000", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    shutil.rmtree(profile, ignore_errors=True)
+    return done.stdout
+
+
+@needs_chromium
+def test_page_in_a_browser(tmp_path):
+    page = report(make_sweep(tmp_path / "s")).page
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
+    driven = tmp_path / "driven.html"
+    driven.write_text(text.replace("<title>", f"<script>{DRIVER}</script><title>", 1))
+    dom = chromium(tmp_path, "--window-size=1280,900", "--dump-dom", driven.as_uri())
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL).group(1)
+    result = json.loads(title.replace("&quot;", '"'))
+    assert result["svgs"] == 3  # curves, lr, seed
+    numbers = [float(value) for value in result["up"] if value]
+    assert numbers == sorted(numbers)
+    assert result["up"][4:] == result["down"][4:] == ["", ""]
+    assert result["down"][:4] == result["up"][:4][::-1]
+    assert result["names"] == sorted(result["names"])
+    assert result["line"] == 20
+    assert result["redrawn"]
+    assert result["failures"] == 4  # two runs in each of two charts
+    assert not result["sideways"]
+
+
+@needs_chromium
+def test_hostile_page_in_a_browser_runs_nothing_and_draws(tmp_path, hostile_page):
+    path = tmp_path / "page.html"
+    path.write_text(hostile_page)
+    dom = chromium(tmp_path, "--dump-dom", path.as_uri())
+    assert dom.count("<polyline") >= 2
+    assert "<title>Report on runs</title>" in dom
+
+
+@needs_chromium
+def test_screenshot(tmp_path):
+    page = report(make_sweep(tmp_path / "s")).page
+    picture = tmp_path / "page.png"
+    chromium(tmp_path, "--window-size=1280,2400", f"--screenshot={picture}", page.as_uri())
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        assert image.size == (1280, 2400)
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 50
