@@ -33,6 +33,13 @@ def test_mnist_is_the_genuine_one():
     ]
 
 
+def test_fashion_mnist_is_the_genuine_one():
+    real("fashion_mnist/train-images-idx3-ubyte.gz")
+    dataset = load_dataset("fashion_mnist", seed=0, data_dir=FOLDER, context="labels")
+    assert dataset.test_context.bincount().tolist() == [1000] * 10
+    assert dataset.class_names[-1] == "ankle boot"
+
+
 def test_binarizations_of_mnist_differ_and_agree_in_mean():
     real("mnist/train-images-idx3-ubyte.gz")
     fixed = load_dataset("mnist", seed=0, data_dir=FOLDER, binarization="fixed")
