@@ -172,13 +172,12 @@ class _Experiment:
         if not self.world.is_main:
             trainer.train()
             return self.world.from_main(None)
-        first = trainer.state.step + 1 if trainer.state.evaluated_step >= 0 else 0
         with ExitStack() as stack:
             tracker = stack.enter_context(
                 Tracker(
                     self.folder.path,
                     tensorboard=self.settings.trainer.tensorboard,
-                    purge_step=first if resumes else None,
+                    purge_step=trainer.state.evaluated_step + 1 if resumes else None,
                 )
             )
             if not resumes:

@@ -42,7 +42,6 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     try:
         with atomic_path(path) as temporary:
             torch.save({"kind": _KIND, "schema": SCHEMA, **content}, temporary)
-            _flush(temporary)
             if path.exists():
                 _keep(path, previous_generation(path))
         _flush(path.parent)
@@ -122,9 +121,9 @@ def _keep(path: Path, earlier: Path) -> None:
     os.replace(temporary, earlier)
 
 
-def _flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _flush(folder: Path) -> None:
+    """Bring the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

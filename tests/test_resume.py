@@ -1,0 +1,136 @@
+"""Interrupted and resumed equals uninterrupted, bit for bit on a CPU."""
+
+import pytest
+import torch
+from training_cases import AGNOSTIC, OPTIMIZERS, SCHEDULERS, Crash, Listener, make_case
+
+FEATURES = {
+    "dropout": {"network": {"dropout": 0.3}},
+    "batch norm": {"network": {"normalization": "batch", "dropout": 0.1}},
+    "dynamic binarization": {"binarize": True},
+    "agnostic": {"ordering": AGNOSTIC, "network": {"conditioning_weights": True}},
+    "cycle of orderings": {"ordering": {**AGNOSTIC, "num_orderings": 3, "every": 2}},
+    "weight averaging": {"trainer": {"weight_averaging": 0.9}},
+    "clipping": {"trainer": {"grad_clip": 0.1}},
+    "labels": {"num_classes": 3},
+    "staircase": {"kernel": "staircase"},
+    "rare evaluation": {"trainer": {"eval_every": 3}},
+    "patience": {"trainer": {"patience": 2, "epochs": 30}, "lr": 0.1},
+    "step limit": {"trainer": {"max_steps": 8}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _fast_disk(monkeypatch):
+    """What is compared here does not depend on when the disk has it."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def tensors_of(value, prefix=""):
+    """All tensors and numbers in nested dictionaries and lists, by path."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    return {k: v for key, item in items for k, v in tensors_of(item, f"{prefix}/{key}").items()}
+
+
+def assert_same_training(first, second):
+    one, two = (tensors_of(trainer.keeper._content()) for trainer in (first, second))
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        if "seconds" in key or key.startswith("/generators"):
+            continue
+        if torch.is_tensor(value):
+            assert torch.equal(value, two[key]), key
+        else:
+            assert value == two[key], key
+
+
+def run_with_crashes(path, crashes, **case):
+    """Train in several lives, each ended at a step of `crashes` or by the end of training."""
+    lines = []
+    for number, crash_at in enumerate([*crashes, None]):
+        trainer = make_case(path, listener=Listener(crash_at), **case)
+        if number:
+            trainer.keeper.restore()
+            lines = [line for line in lines if line[0] <= trainer.state.evaluated_step]
+        try:
+            trainer.train()
+        except Crash:
+            lines += trainer.observer.lines
+        else:
+            assert crash_at is None
+    return trainer, lines + trainer.observer.lines
+
+
+def check(tmp_path, crashes, every_step=True, **case):
+    whole = make_case(tmp_path / "whole", **case)
+    whole.train()
+    if every_step:
+        case = {**case, "trainer": {**case.get("trainer", {}), "checkpoint_every_seconds": 0.0}}
+    resumed, lines = run_with_crashes(tmp_path / "resumed", crashes, **case)
+    assert_same_training(whole, resumed)
+    assert lines == whole.observer.lines
+    best = [torch.load(t.keeper.run.best, weights_only=True)["model"] for t in (whole, resumed)]
+    for name, value in best[0].items():
+        assert torch.equal(value, best[1][name])
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_and_scheduler_resumes_exactly(tmp_path, optimizer, scheduler):
+    check(tmp_path, [5, 11], optimizer=optimizer, scheduler=scheduler)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_every_feature_resumes_exactly(tmp_path, feature):
+    check(tmp_path, [2, 4] if feature == "patience" else [2, 8], **FEATURES[feature])
+
+
+@pytest.mark.parametrize("crash_at", (3, 4, 6, 9, 12))
+def test_resumes_exactly_from_any_step(tmp_path, crash_at):
+    check(tmp_path, [crash_at], network={"dropout": 0.2}, binarize=True)
+
+
+def test_resumes_exactly_from_the_checkpoints_of_evaluations(tmp_path):
+    check(tmp_path, [5, 10], every_step=False, optimizer="adam")
+
+
+def test_resumes_in_single_precision(tmp_path):
+    check(tmp_path, [5], dtype=torch.float32, scheduler="cosine")
+
+
+def test_resuming_twice_without_a_step_between_changes_nothing(tmp_path):
+    check(tmp_path, [5, 5, 5])
+
+
+def test_a_finished_training_resumes_to_itself(tmp_path):
+    first = make_case(tmp_path)
+    first.train()
+    second = make_case(tmp_path)
+    second.keeper.restore()
+    second.train()
+    assert second.observer.steps == []
+    assert second.observer.lines == []
+    assert_same_training(first, second)
+
+
+def test_more_epochs_go_on_where_training_ended(tmp_path):
+    whole = make_case(tmp_path / "whole", trainer={"epochs": 6})
+    whole.train()
+    make_case(tmp_path / "parts", trainer={"epochs": 3}).train()
+    rest = make_case(tmp_path / "parts", trainer={"epochs": 6})
+    rest.keeper.restore()
+    rest.train()
+    assert_same_training(whole, rest)
+
+
+def test_training_leaves_global_generators_alone(tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    make_case(tmp_path, network={"dropout": 0.5}, binarize=True).train()
+    assert torch.equal(torch.rand(4), expected)
