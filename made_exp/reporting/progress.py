@@ -240,10 +240,9 @@ def evaluation_line(
     left = pace.seconds_left(step)
     line = (
         f"epoch {epoch:6.1f}  step {step:>{len(str(pace.total_steps))}}/{pace.total_steps}  "
-        f"train {train_nll:.4f}  valid {valid_nll:.4f}{'*' if best else ' '} nats  "
-        f"{speed} examples/s"
+        f"train {train_nll:.4f}  valid {valid_nll:.4f}{'*' if best else ' '} nats"
     )
-    return line if left is None else f"{line}  {duration(left)} left"
+    return line if left is None else f"{line}  {speed} examples/s  {duration(left)} left"
 
 
 def duration(seconds: float) -> str:

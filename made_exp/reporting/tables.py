@@ -17,14 +17,18 @@ def formatted(column: Column, row: Row, table: Table) -> str:
     if value is None:
         return ""
     if column.key in _NLL:
-        largest = max((abs(r.cells.get(column.key) or 0.0) for r in table.rows), default=0.0)
-        digits = 4 if largest < 20 and column.key in ("test_nll", "valid_nll") else 3
-        return f"{value:.{digits}f}" if abs(value) < 1e7 else f"{value:.4g}"
+        return f"{value:.{_digits(table)}f}" if abs(value) < 1e7 else f"{value:.4g}"
     if column.key == "seconds":
         return f"{value:.1f}"
     if column.key == "epochs":
         return f"{value:.4g}" if isinstance(value, float) else str(value)
     return one_line(cell_text(value))
+
+
+def _digits(table: Table) -> int:
+    """Decimals of the likelihoods of a table: more where they are small."""
+    values = (row.cells.get(key) for row in table.rows for key in ("test_nll", "valid_nll"))
+    return 4 if max((abs(value) for value in values if value is not None), default=0) < 20 else 3
 
 
 def one_line(text: str) -> str:

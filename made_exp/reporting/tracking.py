@@ -202,7 +202,8 @@ def hparam_values(
     """Settings as the HPARAMS dashboard needs them: each name always a number or always text.
 
     A None is left out, or "none" in `text_keys`: a column that mixes text and numbers cannot be
-    sorted. Truth values are the text true or false; lists and dictionaries are JSON text.
+    sorted. Truth values are the text true or false; lists and dictionaries are JSON text; an empty
+    dictionary is left out.
     """
     converted: dict[str, float | str] = {}
     for name, value in values.items():
@@ -214,9 +215,9 @@ def hparam_values(
         elif isinstance(value, (int, float)):
             if math.isfinite(value):
                 converted[name] = value
-        elif isinstance(value, (list, tuple, dict)):
+        elif isinstance(value, (list, tuple)) or (isinstance(value, dict) and value):
             converted[name] = json.dumps(value, default=str)
-        else:
+        elif not isinstance(value, dict):
             converted[name] = str(value)
     return converted
 
