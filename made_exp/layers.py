@@ -61,6 +61,7 @@ class MaskedLinear(nn.Module):
         self.register_buffer("out_degrees", out_degrees, persistent=False)
         self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
         self._layout: BlockLayout | None = None
+        self._cached: PackedStructure | None = None
         if in_degrees is not None and out_degrees is not None and backend != "dense":
             self._keep(build_structure(in_degrees, out_degrees))
         bound = 1 / math.sqrt(max(in_features, 1))
@@ -168,12 +169,16 @@ class MaskedLinear(nn.Module):
     def _structure(self) -> PackedStructure:
         assert self._layout is not None
         kept: dict[str, Any] = self._buffers
-        return PackedStructure(
+        # Moving the layer to a device replaces its buffers, and the record must follow.
+        if self._cached is not None and self._cached.rows is kept["_rows"]:
+            return self._cached
+        self._cached = PackedStructure(
             self._layout,
             kept["_sorted_in_degrees"],
             kept["_sorted_out_degrees"],
             *[kept["_" + name] for name in _STRUCTURE_TENSORS],
         )
+        return self._cached
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

@@ -57,15 +57,21 @@ class BlockLayout:
         """Length of the flat vector."""
         return self.offsets[-1]
 
-    def blocks(self, flat: Tensor) -> list[Tensor]:
-        """The (rows, width) views into a flat vector (num_stored,), one per block."""
+    @property
+    def is_dense(self) -> bool:
+        """Whether there is one block with every weight."""
+        return self.widths == (self.num_in,)
+
+    def blocks(self, flat: Tensor) -> list[tuple[slice, int, Tensor]]:
+        """The rows, the width and the view (rows, width) into a flat vector of each block."""
+        starts, offsets = self.row_starts, self.offsets
         return [
-            flat[start:end].view(-1, width)
-            if width
-            else flat.new_empty(self.row_starts[b + 1] - self.row_starts[b], 0)
-            for b, (start, end, width) in enumerate(
-                zip(self.offsets, self.offsets[1:], self.widths, strict=False)
+            (
+                slice(starts[b], starts[b + 1]),
+                width,
+                flat[offsets[b] : offsets[b + 1]].view(starts[b + 1] - starts[b], width),
             )
+            for b, width in enumerate(self.widths)
         ]
 
     def row_offsets(self) -> Tensor:

@@ -12,7 +12,11 @@ from torch import Tensor
 from made_exp.kernels.backends import ACTIVATIONS, check_backend, choose_backend, compute_dtype
 from made_exp.kernels.dense import dense_backward, dense_forward
 from made_exp.kernels.packing import build_structure, pack, unpack
-from made_exp.kernels.staircase import staircase_backward, staircase_forward
+from made_exp.kernels.staircase import (
+    staircase_forward,
+    staircase_grad_input,
+    staircase_grad_weight,
+)
 
 
 def masked_linear(
@@ -93,7 +97,7 @@ def _forward(
         s = build_structure(in_degrees, out_degrees)
         if s.in_order is not None:
             x = x.index_select(1, s.in_order[0])
-        y = staircase_forward(x, pack(weight, s), None, s.layout)
+        y = staircase_forward(x, pack(weight, s), None, s)
         y = y if s.out_order is None else y.index_select(1, s.out_order[1])
         y = y if bias is None else y.add_(bias)
     else:
@@ -152,9 +156,9 @@ def _staircase_backward(
         x = x.index_select(1, s.in_order[0])
     if s.out_order is not None:
         grad = grad.index_select(1, s.out_order[0])
-    grad_x, grad_weight = staircase_backward(
-        grad, x, pack(weight, s), s.in_degrees, s.out_degrees, s.layout, needs_x, needs_weight
-    )
+    stored = pack(weight, s)
+    grad_x = staircase_grad_input(grad, stored, s) if needs_x else None
+    grad_weight = staircase_grad_weight(grad, x, stored, s) if needs_weight else None
     if grad_x is not None and s.in_order is not None:
         grad_x = grad_x.index_select(1, s.in_order[1])
     return grad_x, None if grad_weight is None else unpack(grad_weight, s)
@@ -163,8 +167,10 @@ def _staircase_backward(
 class _MaskedLinear(torch.autograd.Function):
     """The op without the dispatcher's cost, which a small network would feel."""
 
+    # A separate setup_context would inspect the signature in each call, at ten times the cost.
     @staticmethod
     def forward(
+        ctx: Any,
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
@@ -174,13 +180,11 @@ class _MaskedLinear(torch.autograd.Function):
         activation: str,
         dtype: torch.dtype,
     ) -> Tensor:
-        return _forward(x, weight, bias, in_degrees, out_degrees, backend, activation, dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, _, in_degrees, out_degrees, ctx.backend, activation, ctx.dtype = inputs
-        y = output if activation == "relu" else None
-        ctx.save_for_backward(x, weight, y, in_degrees, out_degrees)
+        y = _forward(x, weight, bias, in_degrees, out_degrees, backend, activation, dtype)
+        kept = y if activation == "relu" else None
+        ctx.save_for_backward(x, weight, kept, in_degrees, out_degrees)
+        ctx.backend, ctx.dtype = backend, dtype
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:

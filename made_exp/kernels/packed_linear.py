@@ -12,7 +12,11 @@ from torch import Tensor
 from made_exp.kernels.backends import compute_dtype
 from made_exp.kernels.layout import BlockLayout
 from made_exp.kernels.packing import PackedStructure
-from made_exp.kernels.staircase import staircase_backward, staircase_forward
+from made_exp.kernels.staircase import (
+    staircase_forward,
+    staircase_grad_input,
+    staircase_grad_weight,
+)
 
 
 def packed_linear(
@@ -34,14 +38,12 @@ def packed_linear(
         backend: staircase or triton.
         activation: none or relu, applied to the result.
     """
-    s = structure
-    tensors = (x, weight, bias, s.in_degrees, s.out_degrees, s.rows, s.first_rows)
-    orders = (s.in_order, s.out_order)
-    options = (backend, activation, compute_dtype(x, weight))
-    if torch.compiler.is_compiling():
-        lists = (list(s.layout.row_starts), list(s.layout.widths), list(s.layout.shared))
-        return packed_linear_op(*tensors, *orders, *lists, *options)
-    return _PackedLinear.apply(*tensors, *orders, s.layout, *options)
+    s, dtype = structure, compute_dtype(x, weight)
+    if not torch.compiler.is_compiling():
+        return _PackedLinear.apply(x, weight, bias, s, backend, activation, dtype)
+    tensors = (s.in_degrees, s.out_degrees, s.rows, s.first_rows, s.in_order, s.out_order)
+    lists = (list(s.layout.row_starts), list(s.layout.widths), list(s.layout.shared))
+    return packed_linear_op(x, weight, bias, *tensors, *lists, backend, activation, dtype)
 
 
 def _forward(
@@ -62,7 +64,7 @@ def _forward(
             x, weight, bias, _rows(s), relu=activation == "relu", dtype=dtype
         )
     else:
-        y = staircase_forward(x, weight, bias, s.layout)
+        y = staircase_forward(x, weight, bias, s)
         if activation == "relu":
             y.relu_()
     return _take(y, s.out_order, 1)
@@ -96,9 +98,8 @@ def _backward(
             else None
         )
     else:
-        grad_x, grad_weight = staircase_backward(
-            grad, sorted_x, weight, s.in_degrees, s.out_degrees, s.layout, needs[0], needs[1]
-        )
+        grad_x = staircase_grad_input(grad, weight, s) if needs[0] else None
+        grad_weight = staircase_grad_weight(grad, sorted_x, weight, s) if needs[1] else None
     if grad_x is not None:
         grad_x = _take(grad_x, s.in_order, 1).to(x.dtype)
     return grad_x, grad_weight, grad_bias
@@ -107,38 +108,28 @@ def _backward(
 class _PackedLinear(torch.autograd.Function):
     """The op without the dispatcher's cost, which a small network would feel."""
 
+    # A separate setup_context would inspect the signature in each call, at ten times the cost.
     @staticmethod
     def forward(
+        ctx: Any,
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        in_degrees: Tensor,
-        out_degrees: Tensor,
-        rows: Tensor,
-        first_rows: Tensor,
-        in_order: Tensor | None,
-        out_order: Tensor | None,
-        layout: BlockLayout,
+        structure: PackedStructure,
         backend: str,
         activation: str,
         dtype: torch.dtype,
     ) -> Tensor:
-        s = PackedStructure(layout, in_degrees, out_degrees, rows, first_rows, in_order, out_order)
-        return _forward(x, weight, bias, s, backend, activation, dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, _, *structure, layout, backend, activation, dtype = inputs
-        y = output if activation == "relu" else None
-        ctx.save_for_backward(x, weight, y, *structure)
-        ctx.layout, ctx.backend, ctx.dtype = layout, backend, dtype
+        y = _forward(x, weight, bias, structure, backend, activation, dtype)
+        ctx.save_for_backward(x, weight, y if activation == "relu" else None)
+        ctx.structure, ctx.backend, ctx.dtype = structure, backend, dtype
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, weight, y, *structure = ctx.saved_tensors
-        s = PackedStructure(ctx.layout, *structure)
-        needs = ctx.needs_input_grad
-        return *_backward(grads[0], x, weight, y, s, ctx.backend, ctx.dtype, needs), *[None] * 10
+        x, weight, y = ctx.saved_tensors
+        options = (ctx.structure, ctx.backend, ctx.dtype, ctx.needs_input_grad)
+        return *_backward(grads[0], x, weight, y, *options), None, None, None, None
 
 
 @torch.library.custom_op("made_exp::packed_linear", mutates_args=())

@@ -1,6 +1,7 @@
 """Between a dense weight in the caller's order of units and the stored blocks of the sorted one."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -30,6 +31,14 @@ class PackedStructure:
     in_order: Tensor | None = None
     out_order: Tensor | None = None
 
+    @cached_property
+    def comparable_degrees(self) -> tuple[Tensor, Tensor]:
+        """Degrees of inputs (1, I) and outputs (O, 1) as float32, exact to 2**24.
+
+        The comparison of floating numbers is vectorised.
+        """
+        return self.in_degrees.float()[None, :], self.out_degrees.float()[:, None]
+
 
 def build_structure(in_degrees: Tensor, out_degrees: Tensor) -> PackedStructure:
     """Sort the units and choose the blocks.
@@ -56,9 +65,7 @@ def pack(dense: Tensor, structure: PackedStructure) -> Tensor:
     columns = dense if s.in_order is None else dense.index_select(1, s.in_order[0])
     ordered = columns if s.out_order is None else columns.index_select(0, s.out_order[0])
     flat = dense.new_zeros(s.layout.num_stored)
-    for b, block in enumerate(s.layout.blocks(flat)):
-        rows = slice(s.layout.row_starts[b], s.layout.row_starts[b + 1])
-        width = s.layout.widths[b]
+    for rows, width, block in s.layout.blocks(flat):
         seen = s.out_degrees[rows, None] >= s.in_degrees[None, :width]
         block.copy_(torch.where(seen, ordered[rows, :width], 0))
     return flat
@@ -68,10 +75,11 @@ def unpack(flat: Tensor, structure: PackedStructure) -> Tensor:
     """The dense (O, I) weight, in the caller's order, of a stored vector (num_stored,)."""
     s = structure
     ordered = flat.new_zeros(s.layout.num_out, s.layout.num_in)
-    for b, block in enumerate(s.layout.blocks(flat)):
-        ordered[s.layout.row_starts[b] : s.layout.row_starts[b + 1], : s.layout.widths[b]] = block
-    rows = ordered if s.out_order is None else ordered.index_select(0, s.out_order[1])
-    return rows if s.in_order is None else rows.index_select(1, s.in_order[1])
+    for rows, width, block in s.layout.blocks(flat):
+        ordered[rows, :width] = block
+    if s.out_order is not None:
+        ordered = ordered.index_select(0, s.out_order[1])
+    return ordered if s.in_order is None else ordered.index_select(1, s.in_order[1])
 
 
 def _sorting_order(degrees: Tensor) -> Tensor | None:

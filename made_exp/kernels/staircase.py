@@ -6,65 +6,54 @@ Legend: B batch, I inputs, O outputs, both sorted by degree.
 import torch
 from torch import Tensor
 
-from made_exp.kernels.dense import comparable, matmul_into
-from made_exp.kernels.layout import BlockLayout
+from made_exp.kernels.dense import matmul_into
+from made_exp.kernels.packing import PackedStructure
 
 
 def staircase_forward(
-    x: Tensor, weight: Tensor, bias: Tensor | None, layout: BlockLayout
+    x: Tensor, weight: Tensor, bias: Tensor | None, structure: PackedStructure
 ) -> Tensor:
     """Map x (B, I) with the stored weight (num_stored,) and bias (O,) to (B, O).
 
     Stored weights that the mask removes must be zero.
     """
-    # `repeat` copies even for a batch of one, where an expanded bias would be its own storage.
-    filled = x.new_zeros(layout.num_out) if bias is None else bias.to(x.dtype)
-    y = filled.repeat(len(x), 1)
-    for b, block in enumerate(layout.blocks(weight)):
-        rows = y[:, layout.row_starts[b] : layout.row_starts[b + 1]]
-        if layout.widths[b]:
-            rows.addmm_(x[:, : layout.widths[b]], block.to(x.dtype).t())
+    layout = structure.layout
+    if layout.is_dense:
+        dense = weight.view(layout.num_out, layout.num_in).to(x.dtype)
+        return torch.nn.functional.linear(x, dense, None if bias is None else bias.to(x.dtype))
+    y = x.new_zeros(len(x), layout.num_out)
+    if bias is not None:
+        y.copy_(bias)
+    for rows, width, block in layout.blocks(weight):
+        y[:, rows].addmm_(x[:, :width], block.to(x.dtype).t())
     return y
 
 
-def staircase_backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    in_degrees: Tensor,
-    out_degrees: Tensor,
-    layout: BlockLayout,
-    needs_x: bool,
-    needs_weight: bool,
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of x (B, I) and of the stored weight, from grad (B, O).
+def staircase_grad_input(grad: Tensor, weight: Tensor, structure: PackedStructure) -> Tensor:
+    """The gradient of x (B, I), from grad (B, O) and the stored weight."""
+    layout = structure.layout
+    if layout.is_dense:
+        return grad.mm(weight.view(layout.num_out, layout.num_in).to(grad.dtype))
+    grad_x = grad.new_zeros(len(grad), layout.num_in)
+    for rows, width, block in layout.blocks(weight):
+        grad_x[:, :width].addmm_(grad[:, rows], block.to(grad.dtype))
+    return grad_x
 
-    Args:
-        grad: (B, O), dtype of x.
-        x: (B, I) input of the forward pass.
-        weight: (num_stored,) stored blocks.
-        in_degrees: (I,) sorted degrees.
-        out_degrees: (O,) sorted degrees.
-        layout: The blocks.
-        needs_x: Whether the first gradient is wanted.
-        needs_weight: Whether the second is.
-    """
-    grad_x = torch.zeros_like(x) if needs_x else None
-    grad_weight = torch.empty_like(weight) if needs_weight else None
-    if grad_weight is not None:
-        ins, outs = comparable(in_degrees, weight), comparable(out_degrees, weight)
-        for b, block in enumerate(layout.blocks(grad_weight)):
-            rows = slice(layout.row_starts[b], layout.row_starts[b + 1])
-            width, shared = layout.widths[b], layout.shared[b]
-            matmul_into(block, grad[:, rows].t(), x[:, :width])
-            if shared < width:
-                step = block[:, shared:]
-                mask = torch.empty_like(step, memory_format=torch.contiguous_format)
-                torch.ge(outs[rows, None], ins[shared:width], out=mask)
-                step.mul_(mask)
-    if grad_x is not None:
-        for b, block in enumerate(layout.blocks(weight)):
-            rows = slice(layout.row_starts[b], layout.row_starts[b + 1])
-            if layout.widths[b]:
-                grad_x[:, : layout.widths[b]].addmm_(grad[:, rows], block.to(x.dtype))
-    return grad_x, grad_weight
+
+def staircase_grad_weight(
+    grad: Tensor, x: Tensor, weight: Tensor, structure: PackedStructure
+) -> Tensor:
+    """The gradient of the stored weight, in its dtype, from grad (B, O) and x (B, I)."""
+    layout = structure.layout
+    in_degrees, out_degrees = structure.comparable_degrees
+    if layout.is_dense and grad.dtype == weight.dtype:
+        dense = grad.t().mm(x)
+        return dense.mul_(torch.ge(out_degrees, in_degrees, out=torch.empty_like(dense))).view(-1)
+    grad_weight = torch.empty_like(weight)
+    for (rows, width, block), shared in zip(layout.blocks(grad_weight), layout.shared, strict=True):
+        matmul_into(block, grad[:, rows].t(), x[:, :width])
+        if shared < width:
+            mask = block.new_empty(len(block), width - shared)
+            torch.ge(out_degrees[rows], in_degrees[:, shared:width], out=mask)
+            block[:, shared:].mul_(mask)
+    return grad_weight
