@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from run_folders import HOSTILE, make_run, make_sweep
 
 from made_exp.reporting import report
+from made_exp.reporting.cells import cell_text
 from made_exp.reporting.discovery import find_runs
 from made_exp.reporting.records import read_run
 from made_exp.reporting.run_files import settings_of
-from made_exp.reporting.summary import cell_text, differing_settings, make_tables
+from made_exp.reporting.summary import differing_settings, make_tables
 from made_exp.reporting.tables import to_csv, to_markdown
 
 

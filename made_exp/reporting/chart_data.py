@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from made_exp.reporting.cells import cell_text
 from made_exp.reporting.records import RunRecord
 from made_exp.reporting.run_files import CurvePoint
-from made_exp.reporting.summary import Table, cell_text, differing_settings, short_titles
+from made_exp.reporting.summary import Table, differing_settings, short_titles
 from made_exp.reporting.tables import one_line
 
 _MAX_POINTS = 200

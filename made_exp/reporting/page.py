@@ -10,9 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from made_exp.reporting.cells import cell_text
 from made_exp.reporting.chart_data import chart_data
 from made_exp.reporting.records import RunRecord
-from made_exp.reporting.summary import Column, Row, Table, cell_text
+from made_exp.reporting.summary import Column, Row, Table
 from made_exp.reporting.tables import formatted, is_numeric, one_line, problem_lines
 
 _ASSETS = Path(__file__).parent / "assets"

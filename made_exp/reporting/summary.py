@@ -1,7 +1,6 @@
 """Runs as tables: one for each dataset, with the settings that differ, sorted, seeds averaged."""
 
 import difflib
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from made_exp.reporting.cells import cell_text, sort_key
+from made_exp.reporting.dataset_groups import split_by_dataset
 from made_exp.reporting.records import RunRecord
 
 # Settings that show or place a run, but do not decide its outcome.
@@ -26,7 +27,6 @@ _NOT_SHOWN = frozenset(
         "trainer.animation",
     }
 )
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -137,61 +137,6 @@ def _check(name: str, allowed: set[str], argument: str) -> str:
     return name
 
 
-def split_by_dataset(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Runs by dataset; options of the dataset are part of it, except whether labels are used."""
-    groups: list[tuple[dict[str, Any], list[RunRecord]]] = []
-    for run in sorted(runs, key=lambda run: not run.is_complete_config):
-        options = _dataset_options(run)
-        members = _group_of(run, options, groups)
-        if members is None:
-            groups.append((options, [run]))
-        else:
-            members.append(run)
-    return _named(groups)
-
-
-def _group_of(
-    run: RunRecord,
-    options: dict[str, Any],
-    groups: list[tuple[dict[str, Any], list[RunRecord]]],
-) -> list[RunRecord] | None:
-    """The group that `run` belongs to; a run that failed early only knows what was typed."""
-    if run.is_complete_config:
-        return next((members for known, members in groups if known == options), None)
-    fitting = [members for known, members in groups if options.items() <= known.items()]
-    in_sweep = [m for m in fitting if any(other.path.parent == run.path.parent for other in m)]
-    fitting = in_sweep or fitting
-    return fitting[0] if len(fitting) == 1 else None
-
-
-def _dataset_options(run: RunRecord) -> dict[str, Any]:
-    options = {
-        key.removeprefix("dataset."): cell_text(value)
-        for key, value in run.settings.items()
-        if key.startswith("dataset.") and key != "dataset.context"
-    }
-    return {**options, "name": run.dataset} if run.dataset else options
-
-
-def _named(
-    groups: list[tuple[dict[str, Any], list[RunRecord]]],
-) -> dict[str, list[RunRecord]]:
-    names = Counter(options.get("name", "") for options, _ in groups)
-    named: dict[str, list[RunRecord]] = {}
-    for options, members in sorted(groups, key=lambda group: str(sorted(group[0].items()))):
-        name = options.get("name", "") or "unknown dataset"
-        same = [other for other, _ in groups if other.get("name") == options.get("name")]
-        parts = [
-            f"{key}={value}"
-            for key, value in sorted(options.items())
-            if key == "path" or any(other.get(key) != value for other in same)
-        ]
-        if parts and (names[name] > 1 or "path" in options):
-            name = f"{name} ({', '.join(parts)})"
-        named.setdefault(name, []).extend(members)
-    return named
-
-
 def _sorted_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
     def key(run: RunRecord) -> tuple[float, float, str]:
         inf = math.inf
@@ -236,7 +181,7 @@ def _table(dataset: str, runs: list[RunRecord], grouped_over: Sequence[str]) -> 
         return Table(dataset, (*_RUN, *settings, *_NUMBERS), rows, tuple(runs))
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in runs:
-        identity = tuple(cell_text(run.settings.get(key, _ABSENT)) for key in keys)
+        identity = tuple(cell_text(run.settings.get(key)) for key in keys)
         groups.setdefault(identity, []).append(run)
     rows = tuple(Row(_mean_cells(group, keys), tuple(group)) for group in groups.values())
     return Table(dataset, (*settings, *_GROUPED), rows, tuple(runs))
@@ -274,23 +219,3 @@ def _sorted(table: Table, key: str, descending: bool) -> Table:
     unknown = [row for row in table.rows if value(row) is None]
     known.sort(key=lambda row: sort_key(value(row)), reverse=descending)
     return Table(table.dataset, table.columns, (*known, *unknown), table.runs)
-
-
-def sort_key(value: Any) -> tuple[int, float, str]:
-    """A key that orders numbers before text."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return 0, value, ""
-    return 1, 0.0, cell_text(value)
-
-
-def cell_text(value: Any) -> str:
-    """A setting or name as text: numbers as short as they are exact, lists as JSON."""
-    if value is None or value is _ABSENT:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    if isinstance(value, (list, tuple, dict)):
-        return json.dumps(value, default=str)
-    return str(value)

@@ -5,7 +5,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from made_exp.reporting.summary import Column, Row, Table, cell_text
+from made_exp.reporting.cells import cell_text
+from made_exp.reporting.summary import Column, Row, Table
 
 _NLL = ("test_nll", "test_nll_stderr", "test_nll_std", "valid_nll")
 _STATUS_STYLES = {"completed": "green", "running": "cyan", "stopped": "yellow"}
