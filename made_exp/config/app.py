@@ -49,10 +49,10 @@ def answer(error: BaseException) -> int:
     else, and for everything where the user has set HYDRA_FULL_ERROR=1.
     """
     mistake = is_users_mistake(error) or _is_about_config(error)
-    diverged = isinstance(error, TrainingError)
-    if os.environ.get(_FULL_ERROR) == "1" or not (mistake or diverged):
+    stopped = isinstance(error, TrainingError)
+    if os.environ.get(_FULL_ERROR) == "1" or not (mistake or stopped):
         traceback.print_exception(error)
-    if mistake or diverged:
+    if mistake or stopped:
         text = explain(error) if _is_about_config(error) else _text(error)
         print(f"error: {text}", file=sys.stderr)
     return 2 if mistake else 1

@@ -13,6 +13,7 @@ import made_exp.config.resolvers
 import made_exp.config.settings  # noqa: F401
 from made_exp.config.command_line import CommandLine
 from made_exp.config.conf_folder import conf_dir
+from made_exp.config.errors import ConfigError
 
 _MOST_COMBINATIONS = 64
 
@@ -26,6 +27,8 @@ def compose_config(command: CommandLine, overrides: list[str]) -> DictConfig:
     folder = Path(command.config_path or conf_dir()).absolute()
     extra = []
     if command.config_dir:
+        if not Path(command.config_dir).is_dir():
+            raise ConfigError(f"--config-dir: '{command.config_dir}' is not a folder")
         extra = [f"hydra.searchpath=['file://{Path(command.config_dir).absolute()}']"]
     with initialize_config_dir(version_base="1.3", config_dir=str(folder), job_name="train"):
         return compose(command.config_name or "config", extra + overrides, True)

@@ -11,6 +11,7 @@ from made_exp.config.errors import ConfigError
 from made_exp.config.model_settings import NetworkSettings
 from made_exp.config.ordering_settings import CustomOrderSettings, check_permutation
 from made_exp.config.settings import Settings
+from made_exp.variables import ALLOWED_CONDITIONALS, ALLOWED_ENCODINGS, Kind
 
 _NUM_DIMS = {
     "gaussian_1d": 1,
@@ -106,31 +107,27 @@ def _check_order(settings: Settings) -> None:
 
 def _check_model(settings: Settings) -> None:
     model, dataset = settings.model, settings.dataset.name
-    if dataset in ("npz", "csv"):
-        return  # The kinds of their variables are known only when they are read.
-    binary = _NUM_DIMS[dataset] > 2
-    if model.name in ("histogram", "logistic_mixture"):
-        if _NUM_DIMS[dataset] > 1:
+    if dataset not in _NUM_DIMS:
+        return  # The variables of a table of the user's are known only when it is read.
+    num_dims = _NUM_DIMS[dataset]
+    if not isinstance(model, NetworkSettings):
+        if num_dims > 1:
             raise ConfigError(
-                f"model={model.name} is for one variable, but dataset={dataset} has"
-                f" {_NUM_DIMS[dataset]}; take model=made"
+                f"model={model.name} is for one variable, but dataset={dataset} has {num_dims};"
+                " take model=made"
             )
-    elif isinstance(model, NetworkSettings):
-        wrong = {
-            "bernoulli": not binary,
-            "gaussian_mixture": True,
-            "logistic_mixture": binary,
-        }.get(model.conditional, False)
-        if wrong:
-            allowed = (
-                "auto, bernoulli, categorical"
-                if binary
-                else ("auto, categorical, logistic_mixture")
-            )
-            values = "0 and 1" if binary else "ordered discrete values"
+        return
+    kind = Kind.BINARY if num_dims > 2 else Kind.ORDINAL
+    for setting, allowed in (
+        ("conditional", ALLOWED_CONDITIONALS[kind]),
+        ("encoding", ALLOWED_ENCODINGS[kind]),
+    ):
+        value = getattr(model, setting)
+        names = ["auto", *(name for name in allowed if name != "identity")]
+        if value not in names:
             raise ConfigError(
-                f"model.conditional={model.conditional} does not fit dataset={dataset}, which"
-                f" holds {values}; take one of {allowed}"
+                f"model.{setting}={value} does not fit dataset={dataset}, whose variables are"
+                f" {kind}; take one of {', '.join(names)}"
             )
 
 

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from made_exp.config.errors import did_you_mean
 from made_exp.config.settings import OPTIONS, Settings, option_fields
 
-_TYPES = {"Float": "a float", "Integer": "an integer", "Boolean": "true or false", "Path": "a path"}
+_TYPES = {"Float": "a float", "Integer": "an integer", "Path": "a path"}
 _OTHER_ROOT_KEYS = ("experiment", "search", "hydra")
 _EXTRAS = {
     "hydra/launcher/joblib": "joblib",
@@ -27,9 +27,9 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     cause = error.__cause__
-    where = re.match(r"In '([^']+)': Validation error", str(error))
+    where = re.match(r"In '([^']+)': .* while composing config", str(error))
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
-        prefix = f"in conf/{where[1]}: " if where else ""
+        prefix = f"in {where[1]}: " if where else ""
         return prefix + _wrong_value(cause)
     if isinstance(error, OmegaConfBaseException):
         return _wrong_value(error)
@@ -65,6 +65,8 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
         return _unknown_key(error, key)
     if found := re.search(r"could not be converted to (\w+)", first):
         return f"{key}: '{value}' is not {_TYPES.get(found[1], found[1])}"
+    if "is not a valid bool" in first:
+        return f"{key}: '{value}' is not true or false"
     if found := re.search(r"expected one of \[(.*)\]", first):
         allowed = found[1].split(", ")
         return f"{key}: '{value}' is not one of {found[1]}{did_you_mean(str(value), allowed)}"

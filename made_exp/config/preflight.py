@@ -28,7 +28,7 @@ from made_exp.config.processes import (
 from made_exp.config.resolvers import slug
 from made_exp.config.settings import OPTIONS, Settings
 from made_exp.config.validate import settings_from
-from made_exp.runs import RunDirectory, RunState
+from made_exp.runs import RunDirectory, RunError
 
 _PLUGINS = {
     "made_joblib": ("hydra_joblib_launcher", "joblib"),
@@ -38,7 +38,11 @@ _PLUGINS = {
     "made_optuna": ("hydra_optuna_sweeper", "optuna"),
 }
 _ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher")
-_QUIET = ("hydra.output_subdir=null", "hydra.job_logging.root.handlers=[]")
+_QUIET = (
+    "hydra.output_subdir=null",
+    "hydra.job_logging.root.handlers=[]",
+    "+hydra.job_logging.handlers.file.delay=true",
+)
 
 
 def preflight(command: CommandLine) -> CommandLine:
@@ -142,18 +146,11 @@ def check_folder(folder: Path, settings: Settings, key: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{key}: '{folder}' is not a folder")
     run = RunDirectory(folder)
-    state = run.read_status()["state"]
-    if state is RunState.NEW and not run.results.exists():
-        return
-    if not settings.resume:
-        raise ConfigError(f"{key}: '{folder}' already holds a run; resume=true continues it")
     saved = run.saved_config()
-    changed = changed_keys(saved, settings) if saved else []
-    if changed:
-        raise ConfigError(
-            f"cannot resume {folder}, its settings differ: {'; '.join(changed)};"
-            " take the same settings, or another folder"
-        )
+    try:
+        run.check(resume=settings.resume, changed=changed_keys(saved, settings) if saved else [])
+    except RunError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _check_sweep(command: CommandLine) -> None:
@@ -197,3 +194,4 @@ def _share_machine(base: DictConfig, num_jobs: int) -> None:
     elif launcher._target_.endswith("LocalLauncher"):
         at_once = num_jobs
     os.environ[JOBS_AT_ONCE] = str(at_once)
+    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")  # Optuna's, on every search

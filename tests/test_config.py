@@ -1,0 +1,316 @@
+"""Options, experiments, names of folders, and what the settings promise."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from made_exp.config.app import main
+from made_exp.config.command_line import parse_command_line
+from made_exp.config.compose import compose_config, fixed_overrides, sweep_overrides
+from made_exp.config.conf_folder import conf_dir, conf_hash, options_in
+from made_exp.config.fingerprint import changed_keys, fingerprint
+from made_exp.config.help import train_help
+from made_exp.config.resolvers import run_id, slug
+from made_exp.config.settings import OPTIONS, from_dict, option_fields, to_dict
+from made_exp.config.validate import settings_from
+
+CHOICES = [(group, option) for group, options in OPTIONS.items() for option in options]
+EXPERIMENTS = options_in(conf_dir(), "experiment")
+SEARCHES = options_in(conf_dir(), "search")
+PROMISED = {
+    "model": "made resmade histogram logistic_mixture",
+    "dataset": "gaussian_1d bimodal_1d smiley hinton image_2d shapes mnist fashion_mnist"
+    " binarized_mnist adult connect4 dna mushrooms nips ocr_letters rcv1 web npz csv",
+    "optimizer": "adam adamw sgd adagrad adadelta",
+    "scheduler": "constant cosine plateau",
+    "ordering": "natural reversed random custom agnostic",
+    "trainer": "default debug",
+    "experiment": "histogram logistic_mixture made2d_smiley made2d_hinton made_shapes made_mnist"
+    " binarized_mnist dna mushrooms density",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MADE_RUN_ID", raising=False)
+    np.savez(tmp_path / "table.npz", train=np.zeros((4, 3), np.uint8))
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "picture.png").write_bytes(b"")
+    return tmp_path
+
+
+def composed(*overrides):
+    command = parse_command_line(list(overrides))
+    return compose_config(command, command.overrides)
+
+
+def settings_of(*overrides):
+    return settings_from(composed(*overrides))
+
+
+def needs(group, option):
+    """Overrides without which an option is not complete."""
+    return {
+        ("dataset", "npz"): ["dataset.path=table.npz"],
+        ("dataset", "csv"): ["dataset.path=table.csv"],
+        ("dataset", "image_2d"): ["dataset.path=picture.png"],
+        ("ordering", "custom"): ["ordering.order=[2,0,1]", "dataset=npz", "dataset.path=table.npz"],
+        ("model", "histogram"): ["dataset=gaussian_1d"],
+        ("model", "logistic_mixture"): ["dataset=gaussian_1d"],
+    }.get((group, option), [])
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_every_option_composes_with_the_defaults_of_its_schema(group, option):
+    settings = settings_of(f"{group}={option}", *needs(group, option))
+    chosen = getattr(settings, group)
+    assert type(chosen) is OPTIONS[group][option]
+    assert chosen.name == option
+    if option == "debug":
+        return
+    for field in dataclasses.fields(chosen):
+        if field.name in ("name", "path", "order"):
+            continue
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        assert getattr(chosen, field.name) == default, f"{field.name} in conf/ and in the schema"
+
+
+@pytest.mark.parametrize(("group", "options"), PROMISED.items())
+def test_groups_have_at_least_the_promised_options(group, options):
+    found = options_in(conf_dir(), group)
+    assert set(options.split()) <= set(found)
+    if group in OPTIONS:
+        assert found == sorted(OPTIONS[group])
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes(experiment):
+    extra = ["dataset.path=table.npz"] if experiment == "density" else []
+    settings = settings_of(f"experiment={experiment}", *extra)
+    assert from_dict(to_dict(settings)) == settings
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_states_its_command(experiment):
+    text = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text()
+    command = re.search(rf"^# made-train .*experiment={experiment}\b", text, re.MULTILINE)
+    assert command, "the header of an experiment says how to run it"
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_every_search_space_varies_settings_that_exist(search):
+    command = parse_command_line(["-m", f"search={search}"])
+    base = compose_config(command, fixed_overrides(command))
+    assert len(base.hydra.sweeper.params) >= 3
+    assert base.hydra.sweeper.max_failure_rate == 1.0
+    jobs = sweep_overrides(command, base)
+    assert len(jobs) == 1
+    settings_from(compose_config(command, jobs[0]))
+
+
+def test_sweep_file_expands_to_all_its_jobs():
+    command = parse_command_line(["-m", "experiment=grid", "seed=5"])
+    jobs = sweep_overrides(command, compose_config(command, fixed_overrides(command)))
+    assert len(jobs) == 4  # the command line wins over the file
+    assert all("seed=5" in job for job in jobs)
+
+
+def test_default_is_made_on_shapes():
+    settings = settings_of()
+    assert (settings.model.name, settings.dataset.name, settings.seed) == ("made", "shapes", 0)
+
+
+def test_free_notes_need_no_plus():
+    settings = settings_of("notes.why=baseline", "notes.x.y=1")
+    assert settings.notes == {"why": "baseline", "x": {"y": 1}}
+
+
+def test_kinds_of_columns_need_no_plus():
+    settings = settings_of("dataset=csv", "dataset.path=table.csv", "dataset.kinds.a=integer")
+    assert settings.dataset.kinds == {"a": "integer"}
+
+
+def test_paths_are_found_beside_the_data_and_made_absolute(folder, monkeypatch):
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    monkeypatch.setenv("MADE_DATA_DIR", str(folder))
+    settings = settings_of("dataset=npz", "dataset.path=table.npz")
+    assert settings.dataset.path == str(folder / "table.npz")
+
+
+def test_order_is_read_from_a_file(folder):
+    (folder / "order.txt").write_text("2 0\n1\n")
+    arguments = ["dataset=npz", "dataset.path=table.npz", "ordering=custom"]
+    settings = settings_of(*arguments, "ordering.order=order.txt")
+    assert settings.ordering.order == [2, 0, 1]
+
+
+def test_saved_settings_hold_plain_values_only():
+    def check(value):
+        assert type(value) in (dict, list, str, int, float, bool, type(None)), type(value)
+        children = value.values() if isinstance(value, dict) else value
+        for child in children if isinstance(value, dict | list) else []:
+            check(child)
+
+    check(to_dict(settings_of()))
+
+
+@pytest.mark.parametrize(
+    ("override", "same"),
+    [
+        ("trainer.device=cpu", True),
+        ("trainer.progress=plain", True),
+        ("notes.a=b", True),
+        ("seed=1", False),
+        ("optimizer.lr=0.5", False),
+        ("trainer.epochs=7", False),
+        ("ordering=random", False),
+    ],
+)
+def test_fingerprint_ignores_only_what_does_not_decide_the_outcome(override, same):
+    assert (fingerprint(settings_of()) == fingerprint(settings_of(override))) is same
+
+
+def test_changed_keys_names_what_forbids_to_continue():
+    saved = to_dict(settings_of())
+    changed = settings_of("optimizer.lr=0.5", "trainer.epochs=7", "trainer.device=cpu")
+    assert changed_keys(saved, changed) == ["optimizer.lr: 0.001 -> 0.5"]
+    assert changed_keys(saved, settings_of()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], "default"),
+        (["optimizer.lr=0.1", "seed=1"], "lr-0.1_seed-1"),
+        (["dataset=mnist", "resume=true", "hydra.sweep.dir=x", "notes.a=b"], "dataset-mnist"),
+        (["+experiment=x"], "experiment-x"),
+    ],
+)
+def test_slug_is_readable(overrides, expected):
+    assert slug(overrides) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/a/b/c.npz",
+        "[500,500]",
+        "a b",
+        "=",
+        ",",
+        "ü",
+        "..",
+        "/",
+        "x" * 300,
+        '"',
+        "-",
+        "\n",
+        "{a:1}",
+    ],
+)
+def test_slug_of_odd_values_is_a_safe_name(value):
+    name = slug([f"dataset.path={value}"])
+    assert re.fullmatch(r"[A-Za-z0-9._+-]{1,60}", name)
+    assert not name.startswith((".", "-"))
+
+
+def test_slugs_of_different_long_overrides_differ():
+    long = [f"seed={number}" for number in range(30)]
+    assert slug([*long, "optimizer.lr=1"]) != slug([*long, "optimizer.lr=2"])
+    assert slug([*long, "resume=true"]) == slug(long)
+
+
+def test_run_ids_sort_by_time_and_never_repeat():
+    names = [run_id() for _ in range(1000)]
+    assert len(set(names)) == 1000
+    assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", name) for name in names)
+
+
+def test_run_id_can_be_shared(monkeypatch):
+    monkeypatch.setenv("MADE_RUN_ID", "shared")
+    assert run_id() == "shared"
+
+
+def test_eight_processes_started_together_choose_eight_folders():
+    code = "import sys; from made_exp.config.app import main; sys.exit(main())"
+    command = [sys.executable, "-c", code]
+    command += ["seed=3", "--cfg=hydra", "--package=hydra.run", "--resolve"]
+
+    def folder_of(_):
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(folder_of, range(8)))
+    assert len(set(folders)) == 8
+    assert all(re.search(r"dir: outputs/runs/\d{8}-\d{6}-\w{6}_seed-3\n", text) for text in folders)
+
+
+def test_conf_hash_follows_every_file(folder, monkeypatch):
+    (folder / "conf").mkdir()
+    (folder / "conf/config.yaml").write_text("a: 1\n")
+    monkeypatch.setattr("made_exp.config.conf_folder.conf_dir", lambda: folder / "conf")
+    before = conf_hash()
+    (folder / "conf/other.yaml").write_text("")
+    assert conf_hash() != before
+
+
+def test_checkout_uses_its_own_conf():
+    assert conf_dir() == Path(__file__).parents[1] / "conf"
+
+
+def test_help_names_every_option_and_setting():
+    text = train_help()
+    for group, options in OPTIONS.items():
+        for option in options:
+            assert re.search(rf"^ [ *] {option}\b", text, re.MULTILINE), f"{group}={option}"
+    for field in option_fields("trainer", "default"):
+        assert field in text
+    assert "schema" not in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["optimizer.lr=-1"]])
+def test_answers_come_before_torch(arguments):
+    code = (
+        "import sys; from made_exp.config.app import main; code = main();"
+        " heavy = {'torch', 'numpy', 'matplotlib', 'tensorboard', 'optuna'} & set(sys.modules);"
+        " assert not heavy, heavy; sys.exit(code)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == (0 if arguments == ["--help"] else 2), answer.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--cfg", "job"],
+        ["--cfg=job", "--resolve", "dataset=mnist"],
+        ["--cfg=hydra", "-p", "hydra.launcher"],
+        ["--info=defaults"],
+        ["--info", "searchpath"],
+        ["dataset=mnist", "-c", "job", "seed=3"],
+    ],
+)
+def test_showing_flags_work_anywhere(arguments, capsys, folder):
+    before = set(folder.iterdir())
+    assert main(arguments) == 0
+    assert capsys.readouterr().out
+    assert set(folder.iterdir()) == before
+
+
+def test_shown_config_reads_back(capsys):
+    assert main(["--cfg=job", "seed=3"]) == 0
+    shown = OmegaConf.create(capsys.readouterr().out)
+    assert to_dict(from_dict(OmegaConf.to_container(shown))) == to_dict(settings_of("seed=3"))

@@ -1,0 +1,95 @@
+"""Arguments of made-eval, made-sample and made-report."""
+
+import sys
+import types
+
+import pytest
+
+from made_exp import eval as eval_command
+from made_exp import report as report_command
+from made_exp import sample as sample_command
+
+MAINS = {
+    "made-eval": eval_command.main,
+    "made-sample": sample_command.main,
+    "made-report": report_command.main,
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    (tmp_path / "run=1, odd/checkpoints").mkdir(parents=True)
+    (tmp_path / "given.npz").write_bytes(b"")
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    seen = {}
+    scoring = types.ModuleType("made_exp.scoring")
+    scoring.evaluate_run = lambda run, **options: seen.update(run=run, **options) or {"nll": 1.0}
+    drawing = types.ModuleType("made_exp.drawing")
+    drawing.sample_run = lambda run, **options: seen.update(run=run, **options) or "grid.png"
+    monkeypatch.setitem(sys.modules, "made_exp.scoring", scoring)
+    monkeypatch.setitem(sys.modules, "made_exp.drawing", drawing)
+    return seen
+
+
+def test_eval_passes_typed_values_on(calls, capsys):
+    assert MAINS["made-eval"](["run=run=1, odd", "num_orderings=32", "split=valid"]) == 0
+    assert calls == {
+        "run": "run=1, odd",
+        "split": "valid",
+        "num_orderings": 32,
+        "compare": None,
+        "batch_size": 1000,
+        "device": "auto",
+    }
+    assert '"nll": 1.0' in capsys.readouterr().out
+
+
+def test_sample_passes_typed_values_on(calls, capsys):
+    arguments = ["run=run=1, odd", "temperature=0.5", "observed=given.npz", "path=a b.csv"]
+    assert MAINS["made-sample"](arguments) == 0
+    assert calls["temperature"] == 0.5
+    assert calls["observed"] == "given.npz"
+    assert calls["path"] == "a b.csv"
+    assert capsys.readouterr().out == "grid.png\n"
+
+
+@pytest.mark.parametrize("command", MAINS)
+def test_help_is_short_and_complete(command, capsys):
+    assert MAINS[command](["--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{command}: ")
+    assert "Examples:" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("made-eval", [], "missing value(s): run"),
+        ("made-eval", ["run=nope"], "run: 'nope' is not a folder"),
+        ("made-eval", ["run=."], "run: '.' holds no trained model"),
+        ("made-eval", ["rum=x"], "unknown setting 'rum' (run, split, num_orderings,"),
+        ("made-eval", ["run=.", "split=tset"], "split: 'tset' is not one of train, valid, test."),
+        ("made-eval", ["run=.", "batch_size=many"], "batch_size: 'many' is not an integer"),
+        ("made-eval", ["run=.", "num_orderings=0"], "num_orderings must be >= 1, got 0"),
+        ("made-eval", ["run=.", "device=gpu"], "device must be auto, cpu, cuda"),
+        ("made-eval", ["run"], "cannot parse 'run': write run=value"),
+        ("made-eval", ["run=run=1, odd", "compare=x"], "compare: 'x' is not a folder"),
+        ("made-eval", ["run=${oc.env:HOME}"], "run: '${oc.env:HOME}' is not a value"),
+        ("made-sample", ["run=.", "temperature=0"], "temperature must be > 0, got 0.0"),
+        ("made-sample", ["run=.", "seed=-1"], "seed must be >= 0, got -1"),
+        ("made-sample", ["run=run=1, odd", "path=a.txt"], "path must end in .png, .npz or .csv"),
+        ("made-sample", ["run=run=1, odd", "observed=top"], "observed: 'top' is not one of top_h"),
+        ("made-sample", ["run=run=1, odd", "observed=x.npz"], "observed: file not found: x.npz"),
+        ("made-report", ["path=nope"], "path: 'nope' is not a folder"),
+        ("made-report", ["--group-by=seed"], "unknown setting '--group-by'"),
+    ],
+)
+def test_mistakes(command, arguments, message, capsys):
+    assert MAINS[command](arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")

@@ -1,0 +1,113 @@
+"""Whatever is typed, the answer is settings or one `error:` line, never a traceback."""
+
+import contextlib
+import io
+import string
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from made_exp.config.app import answer
+from made_exp.config.command_line import parse_command_line
+from made_exp.config.command_settings import EvalSettings
+from made_exp.config.compose import compose_config
+from made_exp.config.errors import ConfigError
+from made_exp.config.key_value import parse
+from made_exp.config.messages import explain
+from made_exp.config.preflight import preflight
+from made_exp.config.resolvers import slug
+from made_exp.config.settings import OPTIONS, Settings, from_dict, option_fields, to_dict
+from made_exp.config.validate import settings_from
+
+KEYS = sorted(
+    {f"{group}.{name}" for group, options in OPTIONS.items() for o in options
+     for name in option_fields(group, o)}
+    | {"seed", "resume", "notes", "notes.x", "experiment", "search", *OPTIONS}
+)  # fmt: skip
+VALUES = st.one_of(
+    st.text(max_size=12),
+    st.text(string.punctuation + "ab01", max_size=8),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.sampled_from(["null", "true", "[]", "[1,2]", "{}", "{a:1}", "???", "${seed}", "1,2", "''"]),
+    st.sampled_from([option for options in OPTIONS.values() for option in options]),
+)
+PREFIXES = st.sampled_from(["", "", "", "+", "++", "~"])
+OVERRIDES = st.one_of(
+    st.text(max_size=20),
+    st.builds("{}{}={}".format, PREFIXES, st.sampled_from(KEYS), VALUES),
+)
+FAST = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("LOCAL_RANK", "MADE_RUN_ID", "HYDRA_FULL_ERROR", "MADE_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def settled(arguments):
+    """Settings, or None where the arguments are refused in one line."""
+    try:
+        command = preflight(parse_command_line(arguments))
+        return settings_from(compose_config(command, command.overrides))
+    except ConfigError as error:
+        refusal = error
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        code = answer(refusal)
+    assert code == 2
+    assert told.getvalue().startswith("error: ")
+    assert "Traceback" not in told.getvalue()
+    return None
+
+
+@FAST
+@given(st.lists(OVERRIDES, min_size=1, max_size=2))
+def test_any_override_is_taken_or_refused_in_one_line(folder, overrides):
+    arguments = [text for text in overrides if not text.startswith("-")]
+    found = settled(arguments)
+    assert found is None or isinstance(found, Settings)
+    assert list(folder.iterdir()) == []
+
+
+@settings(FAST, max_examples=10)
+@given(
+    lr=st.floats(1e-8, 10),
+    sizes=st.lists(st.integers(1, 9000), max_size=4),
+    seed=st.integers(0, 2**62),
+    dropout=st.floats(0, 0.99),
+)
+def test_values_in_range_arrive_unchanged(lr, sizes, seed, dropout):
+    arguments = [f"optimizer.lr={lr}", f"model.hidden_sizes={sizes}", f"seed={seed}"]
+    command = parse_command_line([*arguments, f"model.dropout={dropout}"])
+    found = settings_from(compose_config(command, command.overrides))
+    assert (found.optimizer.lr, found.model.hidden_sizes) == (lr, sizes)
+    assert (found.seed, found.model.dropout) == (seed, dropout)
+    assert from_dict(to_dict(found)) == found
+
+
+@given(st.lists(st.text(max_size=100), max_size=5))
+def test_any_override_has_a_safe_folder_name(overrides):
+    name = slug(overrides)
+    assert 0 < len(name) <= 60
+    assert set(name) <= set(string.ascii_letters + string.digits + "._+-")
+    assert name not in (".", "..")
+
+
+@given(st.lists(st.one_of(st.text(max_size=20), st.builds("split={}".format, VALUES)), max_size=3))
+def test_any_key_value_is_taken_or_refused(arguments):
+    with contextlib.suppress(ConfigError):
+        parse(EvalSettings, arguments, "made-eval")
+
+
+@given(st.text(max_size=60))
+def test_any_message_can_be_explained(text):
+    assert explain(ValueError(text))

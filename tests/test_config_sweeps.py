@@ -1,0 +1,248 @@
+"""Sweeps and single runs with an experiment that takes no time: what is skipped, told, kept."""
+
+import json
+import logging
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from made_exp.config import job, sweep_log
+from made_exp.config.app import main
+from made_exp.config.fingerprint import fingerprint
+from made_exp.config.settings import to_dict
+from made_exp.runs import RunDirectory, RunState, TrainingError
+
+
+class FakeExperiment:
+    """Takes the place of made_exp.experiment; fails where `fail` says so."""
+
+    def __init__(self):
+        self.calls = []
+        self.fail = lambda settings: None
+
+    def run(self, settings, run_dir, overrides):
+        self.calls.append((settings, Path(run_dir), list(overrides)))
+        run = RunDirectory(run_dir)
+        run.start(to_dict(settings), fingerprint(settings))
+        error = self.fail(settings)
+        if error:
+            raise error
+        objective = 10.0 + settings.seed
+        run.results.write_text("{}")
+        run.write_status(RunState.COMPLETED, fingerprint(settings), objective=objective)
+        return objective
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("MADE_RUN_ID", "LOCAL_RANK", "RANK", "HYDRA_FULL_ERROR", "MADE_JOBS_AT_ONCE"):
+        monkeypatch.delenv(name, raising=False)
+    yield tmp_path
+    for name in ("", "made_exp"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if type(handler) in (logging.StreamHandler, logging.FileHandler):
+                logger.removeHandler(handler)
+                if isinstance(handler, logging.FileHandler):
+                    handler.close()
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    fake = FakeExperiment()
+    module = types.ModuleType("made_exp.experiment")
+    module.run = fake.run
+    monkeypatch.setitem(sys.modules, "made_exp.experiment", module)
+    return fake
+
+
+def only_folder(pattern):
+    folders = list(Path("outputs").glob(pattern))
+    assert len(folders) == 1
+    return folders[0]
+
+
+def test_single_run_keeps_what_is_needed_to_understand_it(experiment):
+    assert main(["seed=4", "notes.why=test"]) == 0
+    run = only_folder("runs/*")
+    assert run.name.endswith("_seed-4")
+    names = {path.name for path in run.iterdir()}
+    assert {".hydra", "config.resolved.yaml", "command.json", "git.json"} <= names
+    assert {"config.yaml", "overrides.yaml"} <= {path.name for path in (run / ".hydra").iterdir()}
+    command = json.loads((run / "command.json").read_text())
+    assert command["command"] == "made-train seed=4 ++notes.why=test"
+    settings, run_dir, _ = experiment.calls[0]
+    assert settings.seed == 4
+    assert run_dir == run.absolute()
+
+
+def test_one_failing_job_stops_no_other(experiment, capsys):
+    experiment.fail = lambda settings: TrainingError("boom") if settings.seed == 1 else None
+    assert main(["-m", "seed=0,1,2"]) == 1
+    sweep = only_folder("sweeps/*")
+    entries = {entry["number"]: entry for entry in sweep_log.read(sweep)}
+    assert [entries[number]["status"] for number in range(3)] == [
+        "completed",
+        "failed",
+        "completed",
+    ]
+    assert entries[2]["objective"] == 12.0
+    text = capsys.readouterr().err
+    assert "error: 1 of 3 jobs failed" in text
+    assert "seed=1" in text
+    assert str(sweep / "001_seed-1" / "train.log") in text
+    assert "Traceback" not in text
+    assert "boom" in (sweep / "001_seed-1/train.log").read_text()
+    assert "Traceback" in (sweep / "001_seed-1/train.log").read_text()
+
+
+def test_reentered_sweep_skips_what_is_finished(experiment):
+    experiment.fail = lambda settings: RuntimeError("boom") if settings.seed == 1 else None
+    again = ["-m", "seed=0,1", "hydra.sweep.dir=here"]
+    assert main(again) == 1
+    experiment.fail = lambda settings: None
+    experiment.calls.clear()
+    assert main([*again, "resume=true"]) == 0
+    assert [settings.seed for settings, _, _ in experiment.calls] == [1]
+    assert {path.name for path in Path("here").glob("0*")} == {"000_seed-0", "001_seed-1"}
+
+
+def test_extended_sweep_finds_finished_jobs_under_other_numbers(experiment):
+    assert main(["-m", "seed=1,2", "hydra.sweep.dir=here"]) == 0
+    experiment.calls.clear()
+    assert main(["-m", "seed=0,1,2", "hydra.sweep.dir=here", "resume=true"]) == 0
+    assert [settings.seed for settings, _, _ in experiment.calls] == [0]
+    names = {path.name for path in Path("here").glob("0*")}
+    assert names == {"000_seed-0", "000_seed-1", "001_seed-2"}
+
+
+def test_sweep_folder_is_not_used_twice_by_accident(experiment, capsys):
+    assert main(["-m", "seed=0,1", "hydra.sweep.dir=here"]) == 0
+    assert main(["-m", "seed=0,1", "hydra.sweep.dir=here"]) == 2
+    assert "already holds a sweep; resume=true" in capsys.readouterr().err
+
+
+def test_run_folder_is_not_used_twice_by_accident(experiment, capsys):
+    arguments = ["hydra.run.dir=here", "seed=1"]
+    assert main(arguments) == 0
+    before = {path: path.read_bytes() for path in Path("here").rglob("*") if path.is_file()}
+    assert main(["hydra.run.dir=here", "seed=2"]) == 2
+    assert "already holds a run: here. Give resume=true" in capsys.readouterr().err
+    assert before == {p: p.read_bytes() for p in Path("here").rglob("*") if p.is_file()}
+    assert main([*arguments, "resume=true"]) == 0
+    assert len(experiment.calls) == 1
+
+
+def test_resume_with_other_settings_names_them(experiment, capsys):
+    assert main(["hydra.run.dir=here"]) == 0
+    assert main(["hydra.run.dir=here", "resume=true", "optimizer.lr=0.5"]) == 2
+    assert (
+        "cannot resume here: the config differs from that of the run in optimizer.lr: 0.001 -> 0.5"
+        in capsys.readouterr().err
+    )
+    assert "0.5" not in Path("here/.hydra/config.yaml").read_text()
+
+
+def test_resume_may_train_longer(experiment):
+    assert main(["hydra.run.dir=here"]) == 0
+    assert main(["hydra.run.dir=here", "resume=true", "trainer.epochs=300"]) == 0
+    assert len(experiment.calls) == 2
+
+
+def test_conf_changed_during_a_sweep_is_noticed(experiment, capsys, monkeypatch):
+    def edit(settings):
+        monkeypatch.setattr(job, "conf_hash", lambda: "another")
+
+    experiment.fail = edit
+    assert main(["-m", "seed=0,1"]) == 1
+    assert "conf/ changed since this sweep started" in capsys.readouterr().err
+    assert [settings.seed for settings, _, _ in experiment.calls] == [0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("train holds 7 in row 3"), FileNotFoundError(2, "No such file", "table.npz")],
+)
+def test_mistake_found_late_leaves_nothing(experiment, error, capsys):
+    experiment.fail = lambda settings: error
+    assert main([]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert "Traceback" not in text
+    assert list(Path("outputs/runs").iterdir()) == []
+
+
+def test_defect_shows_its_traceback_and_keeps_the_folder(experiment, capsys):
+    experiment.fail = lambda settings: KeyError("bug")
+    assert main([]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    assert "bug" in (only_folder("runs/*") / "train.log").read_text()
+
+
+def test_divergence_is_one_line_and_exit_code_one(experiment, capsys):
+    experiment.fail = lambda settings: TrainingError("the loss is nan at step 3")
+    assert main([]) == 1
+    assert capsys.readouterr().err == "error: the loss is nan at step 3\n"
+
+
+def test_ctrl_c_and_termination_pass_their_codes_on(experiment, capsys):
+    experiment.fail = lambda settings: KeyboardInterrupt()
+    assert main([]) == 130
+    experiment.fail = lambda settings: SystemExit(143)
+    assert main([]) == 143
+
+
+def test_threads_are_divided_among_jobs(experiment, monkeypatch):
+    monkeypatch.setenv("MADE_JOBS_AT_ONCE", "2")
+    monkeypatch.setattr("made_exp.config.processes.num_cpus", lambda: 8)
+    assert main([]) == 0
+    assert experiment.calls[0][0].trainer.num_threads == 4
+
+
+def test_second_process_of_torchrun_writes_nothing_of_its_own(experiment, monkeypatch):
+    monkeypatch.setenv("MADE_RUN_ID", "shared")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("RANK", "1")
+    assert main([]) == 0
+    run = only_folder("runs/*")
+    assert run.name == "shared_default"
+    names = {path.name for path in run.iterdir()}
+    assert names.isdisjoint({".hydra", "train.log", "config.resolved.yaml", "git.json"})
+
+
+def test_damaged_results_lines_are_passed_over(folder):
+    sweep_log.append(folder, {"folder": "000_a", "number": 0, "status": "completed"})
+    with open(folder / sweep_log.RESULTS_FILE, "ab") as file:
+        file.write(b'{"folder": "001_')
+    assert [entry["folder"] for entry in sweep_log.read(folder)] == ["000_a"]
+
+
+def test_job_that_was_killed_is_in_the_table(folder):
+    sweep_log.append(folder, {"folder": "000_a", "number": 0, "status": "completed"})
+    (folder / "000_a").mkdir()
+    (folder / "001_b").mkdir()
+    entries = sweep_log.read(folder)
+    lost = sweep_log.unanswered(folder, entries)
+    assert [entry["folder"] for entry in lost] == ["001_b"]
+    table = sweep_log.failure_table(folder, entries + lost)
+    assert table.startswith(f"error: 1 of 2 jobs failed in {folder}")
+
+
+@pytest.mark.filterwarnings("default")  # of Optuna, about itself
+def test_search_survives_failures_and_prints_the_best(experiment, capsys):
+    experiment.fail = lambda settings: (
+        TrainingError("x") if settings.trainer.batch_size > 60 else None
+    )
+    space = "trainer.batch_size=choice(50,100)"
+    arguments = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", space]
+    arguments += ["hydra.sweeper.sampler.seed=1", "hydra.sweeper.storage=null"]
+    code = main(arguments)
+    captured = capsys.readouterr()
+    failed = sum(settings.trainer.batch_size > 60 for settings, _, _ in experiment.calls)
+    assert len(experiment.calls) == 6, captured.err
+    assert code == (1 if failed else 0)
+    assert "best validation NLL 10.0000 nats" in captured.out
+    assert "made-train trainer.batch_size=50" in captured.out

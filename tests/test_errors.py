@@ -1,0 +1,205 @@
+"""Every mistake gets one line `error: ...`, exit code 2, and leaves nothing behind."""
+
+import os
+
+import pytest
+
+from made_exp.config import preflight
+from made_exp.config.app import main
+
+ORDERINGS = "agnostic, centre_out, column_major, custom, natural, random, reversed, snake, spiral"
+ACTIVATIONS = "relu, elu, tanh, sigmoid, softplus, leaky_relu, silu"
+TABLE = [
+    (
+        ["ordering=rnadom"],
+        f"no option 'rnadom' in group 'ordering' (have: {ORDERINGS}). Did you mean 'random'?",
+    ),
+    (["optimzer.lr=1"], "unknown key 'optimzer'. Did you mean 'optimizer'?"),
+    (["optimzer=adam"], "unknown key 'optimzer'. Did you mean 'optimizer'?"),
+    (
+        ["optimizer.momentum=0.9"],
+        "'momentum' is not a setting of optimizer=adam (lr, weight_decay, betas)."
+        " It exists in: sgd",
+    ),
+    (
+        ["model.hiden_sizes=[3]", "model=made"],
+        "'hiden_sizes' is not a setting of model=made (",
+    ),
+    (
+        ["+optimizer.lrr=1"],
+        "not a setting (added with '+'): optimizer.lrr. Did you mean 'lr'?",
+    ),
+    (["++optimizer.lrr=1"], "not a setting (added with '+'): optimizer.lrr. Did you mean 'lr'?"),
+    (["+foo=1"], "not a setting (added with '+'): foo"),
+    (["optimizer.lr=abc"], "optimizer.lr: 'abc' is not a float"),
+    (["trainer.epochs=1.5"], "trainer.epochs: '1.5' is not an integer"),
+    (["trainer.tensorboard=maybe"], "trainer.tensorboard: 'maybe' is not true or false"),
+    (["seed=null"], "seed must not be null"),
+    (
+        ["model.activation=gelu"],
+        f"model.activation: 'gelu' is not one of {ACTIVATIONS}. Did you mean 'elu'?",
+    ),
+    (
+        ["model.hidden_sizes=500"],
+        "model.hidden_sizes: 500 is not a list; write model.hidden_sizes=[500]",
+    ),
+    (["model.hidden_sizes=[500,0]"], "model.hidden_sizes must hold numbers >= 1, got [500, 0]"),
+    (["optimizer.lr=-1"], "optimizer.lr must be > 0, got -1.0"),
+    (["optimizer.lr=nan"], "optimizer.lr must be > 0, got nan"),
+    (["optimizer.lr=inf"], "optimizer.lr must be > 0, got inf"),
+    (["optimizer.betas=[0.9]"], "optimizer.betas must be two numbers at least 0 and below 1"),
+    (["model.dropout=1"], "model.dropout must be at least 0 and below 1, got 1.0"),
+    (["seed=-1"], "seed must be >= 0, got -1"),
+    (["trainer.batch_size=0"], "trainer.batch_size must be >= 1, got 0"),
+    (["trainer.device=gpu"], "trainer.device must be auto, cpu, cuda, cuda:0, cuda:1, ..."),
+    (["dataset=npz"], "missing value(s): dataset.path"),
+    (["~seed"], "missing value(s): seed"),
+    (
+        ["dataset=npz", "dataset.path=/nope.npz"],
+        "dataset file not found: /nope.npz (dataset.path); set MADE_DATA_DIR or give an"
+        " absolute path",
+    ),
+    (["dataset=npz", "dataset.path=."], "dataset.path must be a .npz file, got '.'"),
+    (["dataset=csv", "dataset.path=/"], "dataset.path: '/' is a folder, not a file"),
+    (["tag=a=b"], "cannot parse 'tag=a=b': quote the value: 'tag=\"a=b\"'"),
+    (["notes.tag=a=b"], "cannot parse 'notes.tag=a=b': quote the value: 'notes.tag=\"a=b\"'"),
+    (["seed"], "cannot parse 'seed': write key=value"),
+    (["model.hidden_sizes=[1"], "cannot parse 'model.hidden_sizes=[1': brackets or commas"),
+    (["+experiment=made_mnist"], "'+experiment=made_mnist': write experiment=made_mnist"),
+    (["experiment=mdae_mnist"], "no option 'mdae_mnist' in group 'experiment' (have: "),
+    (["--multirn"], "unknown flag '--multirn'. Did you mean '--multirun'?"),
+    (["hydra.job.foo=1"], "unknown key 'hydra.job.foo'"),
+    (["dataset.name=mnist"], "dataset.name: choose with dataset=mnist, not with dataset.name"),
+    (["model.name=mad"], "model.name: 'mad' is not one of made, resmade"),
+    (["resume=true"], "resume=true needs hydra.run.dir=DIR"),
+    (["ordering=custom"], "missing value(s): ordering.order"),
+    (
+        ["ordering=custom", "ordering.order=[0,2,2]"],
+        "ordering.order must hold each of 0..2 once, got 2 twice",
+    ),
+    (
+        ["ordering=custom", "ordering.order=[1,0]"],
+        "ordering.order must hold each of 0..399 once for dataset=shapes, got 2 numbers",
+    ),
+    (["ordering=custom", "ordering.order=nope.txt"], "file not found: nope.txt (ordering.order)"),
+    (["ordering=spiral", "dataset=dna"], "ordering=spiral needs images, but dataset=dna has none"),
+    (
+        ["model.conditional=bernoulli", "dataset=smiley"],
+        "model.conditional=bernoulli does not fit dataset=smiley, whose variables are ordinal;"
+        " take one of auto, categorical, logistic_mixture",
+    ),
+    (["model.conditional=gaussian_mixture"], "model.conditional=gaussian_mixture does not fit"),
+    (["model.encoding=smooth"], "model.encoding=smooth does not fit dataset=shapes"),
+    (["model=histogram"], "model=histogram is for one variable, but dataset=shapes has 400"),
+    (
+        ["trainer.kernel=triton", "trainer.device=cpu"],
+        "trainer.kernel=triton needs a CUDA device, got trainer.device=cpu",
+    ),
+    (["--config-dir=nowhere"], "--config-dir: 'nowhere' is not a folder"),
+    (["-m", "optimizer.lr=-1,2"], "optimizer.lr must be > 0, got -1.0 (in the job optimizer.lr"),
+    (["-m", "model.activation=relu,gelu"], "model.activation: 'gelu' is not one of relu"),
+    (["-m", "seed=0,1", "resume=true"], "resume=true needs hydra.sweep.dir=DIR"),
+    (["-m", "optimizer=adam,sdg"], "no option 'sdg' in group 'optimizer'"),
+    (["-m", "seed="], "seed: '' is not an integer"),
+]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("HYDRA_FULL_ERROR", "MADE_RUN_ID", "LOCAL_RANK", "MADE_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("arguments", "message"), TABLE, ids=lambda value: str(value)[:40])
+def test_mistake_is_answered_in_one_line(arguments, message, capsys, empty_folder):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {message}")
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_several_values_without_multirun_keep_the_three_hints(capsys, empty_folder):
+    assert main(["seed=0,1"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: Ambiguous value for argument 'seed=0,1'"
+    assert [line[0] for line in lines[1:]] == ["1", "2", "3"]
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_full_error_shows_the_traceback(capsys, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert main(["optimizer.lr=-1"]) == 2
+    text = capsys.readouterr().err
+    assert "Traceback" in text
+    assert "error: optimizer.lr must be > 0" in text
+    assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+def test_users_environment_is_left_as_it_was(capsys):
+    main(["optimizer.lr=-1"])
+    assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+def test_cuda_without_a_device(capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert main(["trainer.device=cuda"]) == 2
+    expected = "error: trainer.device=cuda but no CUDA device is visible\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["hydra/launcher=joblib"], "joblib"),
+        (["hydra/launcher=submitit_slurm"], "slurm"),
+        (["hydra/launcher=ray"], "ray"),
+        (["hydra/sweeper=optuna"], "optuna"),
+    ],
+)
+def test_missing_extra_is_answered_with_the_pip_line(arguments, extra, capsys, monkeypatch):
+    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: None)
+    assert main(["-m", "seed=0,1", *arguments]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"error: {arguments[0]} is not installed (have: basic); ")
+    assert f"pip install 'made-exp[{extra}]'" in text
+
+
+def test_launcher_without_multirun_is_warned_of(capsys):
+    main(["hydra/launcher=joblib", "optimizer.lr=-1"])
+    assert "warning: hydra/launcher=joblib is used only with -m" in capsys.readouterr().err
+
+
+def test_overlay_with_the_name_of_a_built_in_option_is_warned_of(capsys, empty_folder):
+    (empty_folder / "mine/optimizer").mkdir(parents=True)
+    (empty_folder / "mine/optimizer/adam.yaml").write_text("lr: 5\n")
+    main(["--config-dir=mine", "optimizer.lr=-1"])
+    assert "adam.yaml is not used: optimizer/adam is built in" in capsys.readouterr().err
+
+
+def test_typo_in_an_overlay_names_the_file(capsys, empty_folder):
+    (empty_folder / "mine/optimizer").mkdir(parents=True)
+    text = "defaults: [/schema/optimizer@_here_: adam, _self_]\nname: adam\nlrr: 5\n"
+    (empty_folder / "mine/optimizer/fast.yaml").write_text(text)
+    assert main(["--config-dir=mine", "optimizer=fast"]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: in optimizer/fast: 'lrr' is not a setting of optimizer=adam")
+
+
+def test_torchrun_needs_a_shared_id(capsys, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert main([]) == 2
+    assert "MADE_RUN_ID=$(date" in capsys.readouterr().err
+
+
+def test_folder_that_cannot_be_written(capsys, empty_folder):
+    (empty_folder / "outputs").write_text("a file where the folder should be")
+    assert main(["trainer=debug"]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert "outputs" in text
+    assert "Traceback" not in text
