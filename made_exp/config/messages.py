@@ -26,7 +26,7 @@ def explain(error: BaseException) -> str:
     """The message for what `error`, raised while composing, complains about."""
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
-    cause = error.__cause__
+    cause = error.__cause__ or error.__context__
     where = re.match(r"In '([^']+)': .* while composing config", str(error))
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
         prefix = f"in {where[1]}: " if where else ""
