@@ -23,16 +23,19 @@ def dense_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, in_degrees: Tensor, out_degrees: Tensor
 ) -> Tensor:
     """Map x (B, I) with weight (O, I) to (B, O), in the dtype of x."""
-    y = x.new_empty(len(x), len(weight))
-    ins, outs = comparable(in_degrees, weight), comparable(out_degrees, weight)
-    mask = _buffer(weight)
-    for rows in _chunks(weight):
-        masked = torch.ge(outs[rows, None], ins, out=mask[: rows.stop - rows.start])
-        masked = masked.mul_(weight[rows]).to(x.dtype)
-        if bias is None:
-            torch.mm(x, masked.t(), out=y[:, rows])
-        else:
-            torch.addmm(bias[rows].to(x.dtype), x, masked.t(), out=y[:, rows])
+    ins, outs = _comparable(in_degrees, out_degrees)
+    bias = None if bias is None else bias.to(x.dtype)
+    chunks = _chunks(weight)
+    mask = weight.new_empty(chunks[0].stop, weight.shape[1])
+    if len(chunks) == 1:
+        masked = torch.ge(outs, ins, out=mask).mul_(weight)
+        return torch.nn.functional.linear(x, masked.to(x.dtype), bias)
+    y = x.new_zeros(len(x), len(weight))
+    if bias is not None:
+        y.copy_(bias)
+    for rows in chunks:
+        masked = torch.ge(outs[rows], ins, out=mask[: rows.stop - rows.start]).mul_(weight[rows])
+        y[:, rows].addmm_(x, masked.to(x.dtype).t())
     return y
 
 
@@ -46,12 +49,17 @@ def dense_backward(
     needs_weight: bool,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of x (B, I) and weight (O, I) from grad (B, O); None where not needed."""
-    grad_x = torch.zeros_like(x) if needs_x else None
+    ins, outs = _comparable(in_degrees, out_degrees)
+    chunks = _chunks(weight)
+    buffer = weight.new_empty(chunks[0].stop, weight.shape[1])
+    if len(chunks) == 1 and grad.dtype == weight.dtype:
+        mask = torch.ge(outs, ins, out=buffer)
+        grad_weight = grad.t().mm(x).mul_(mask) if needs_weight else None
+        return grad.mm(mask.mul_(weight)) if needs_x else None, grad_weight
     grad_weight = torch.empty_like(weight) if needs_weight else None
-    ins, outs = comparable(in_degrees, weight), comparable(out_degrees, weight)
-    mask_buffer = _buffer(weight)
-    for rows in _chunks(weight):
-        mask = torch.ge(outs[rows, None], ins, out=mask_buffer[: rows.stop - rows.start])
+    grad_x = torch.zeros_like(x) if needs_x else None
+    for rows in chunks:
+        mask = torch.ge(outs[rows], ins, out=buffer[: rows.stop - rows.start])
         if grad_weight is not None:
             matmul_into(grad_weight[rows], grad[:, rows].t(), x)
             grad_weight[rows].mul_(mask)
@@ -70,16 +78,12 @@ def matmul_into(out: Tensor, left: Tensor, right: Tensor) -> None:
         out.copy_(torch.mm(left, right))
 
 
-def comparable(degrees: Tensor, weight: Tensor) -> Tensor:
-    """Degrees as floating numbers, exact to 2**24: the comparison of these is vectorised."""
-    return degrees.to(torch.promote_types(weight.dtype, torch.float32))
-
-
-def _buffer(weight: Tensor) -> Tensor:
-    rows = min(len(weight), max(1, CHUNK_WEIGHTS // max(1, weight.shape[1])))
-    return weight.new_empty(rows, weight.shape[1])
+def _comparable(in_degrees: Tensor, out_degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Degrees as (1, I) and (O, 1) floating numbers, exact to 2**24: vectorised to compare."""
+    return in_degrees.float()[None, :], out_degrees.float()[:, None]
 
 
 def _chunks(weight: Tensor) -> list[slice]:
-    rows = max(1, CHUNK_WEIGHTS // max(1, weight.shape[1]))
-    return [slice(r, min(r + rows, len(weight))) for r in range(0, len(weight), rows)]
+    num_rows = max(1, CHUNK_WEIGHTS // max(1, weight.shape[1]))
+    starts = range(0, max(1, len(weight)), num_rows)
+    return [slice(start, min(start + num_rows, len(weight))) for start in starts]

@@ -119,7 +119,7 @@ def _backward(
     """Gradients of x, weight and bias; y is given where it went through a relu."""
     grad, needs_x, needs_weight = grad.to(dtype), needs[0], needs[1]
     if y is not None:
-        grad = torch.ops.aten.threshold_backward(grad, y, 0)
+        grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
     grad_bias = grad.sum(0, dtype=weight.dtype) if needs[2] else None
     grad_x: Tensor | None = None
     grad_weight: Tensor | None = None

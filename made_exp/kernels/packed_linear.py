@@ -84,7 +84,7 @@ def _backward(
     s = structure
     grad = grad.to(dtype)
     if y is not None:
-        grad = torch.ops.aten.threshold_backward(grad, y, 0)
+        grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
     grad_bias = grad.sum(0, dtype=weight.dtype) if needs[2] else None
     grad, sorted_x = _take(grad, s.out_order, 0), _take(x.to(dtype), s.in_order, 0)
     grad_x: Tensor | None
