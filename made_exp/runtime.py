@@ -125,14 +125,19 @@ def derive_seed(seed: int, *keys: int) -> int:
     Streams of random numbers with different keys are unrelated, so that what is drawn at a step
     is a function of the step and needs no state to be resumed.
     """
-    mask = 2**64 - 1
-    state = seed & mask
-    for key in (*keys, 0):
-        state = (state + 0x9E3779B97F4A7C15 + (key & mask)) & mask
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
-        state ^= state >> 31
+    state = _mixed(seed)
+    for key in keys:
+        state = _mixed(state ^ (key & (2**64 - 1)))
     return state >> 1
+
+
+def _mixed(value: int) -> int:
+    """One step of splitmix64: a bijection of 64 bits that scatters neighbours."""
+    mask = 2**64 - 1
+    value = (value + 0x9E3779B97F4A7C15) & mask
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
+    return value ^ (value >> 31)
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ def test_every_feature_resumes_exactly(tmp_path, feature):
     check(tmp_path, [2, 4] if feature == "patience" else [2, 8], **FEATURES[feature])
 
 
-@pytest.mark.parametrize("crash_at", (3, 4, 6, 9, 12))
+@pytest.mark.parametrize("crash_at", [3, 4, 6, 9, 12])
 def test_resumes_exactly_from_any_step(tmp_path, crash_at):
     check(tmp_path, [crash_at], network={"dropout": 0.2}, binarize=True)
 

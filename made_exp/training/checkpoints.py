@@ -42,11 +42,12 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     try:
         with atomic_path(path) as temporary:
             torch.save({"kind": _KIND, "schema": SCHEMA, **content}, temporary)
+            _flush(temporary)  # before anything on disk changes
             if path.exists():
                 _keep(path, previous_generation(path))
         _flush(path.parent)
     except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
         raise CheckpointError(
             f"cannot write checkpoint {path}: {reason}. Earlier checkpoints are intact"
         ) from error
@@ -121,9 +122,9 @@ def _keep(path: Path, earlier: Path) -> None:
     os.replace(temporary, earlier)
 
 
-def _flush(folder: Path) -> None:
-    """Bring the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,0 +1,303 @@
+"""The training loop: it learns, stops when it should, and says why when it cannot go on."""
+
+import logging
+import math
+import os
+import signal
+
+import pytest
+import torch
+from training_cases import AGNOSTIC, Listener, make_case
+
+from made_exp.evaluation import evaluate
+from made_exp.training.checkpoints import load_checkpoint
+from made_exp.training.losses import DivergedError
+from made_exp.training.signals import Interrupted, StopSignals
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"ordering": {**AGNOSTIC, "num_orderings": 4}},
+        {"num_classes": 2},
+        {"binarize": True},
+        {"network": {"dropout": 0.1, "direct_connections": True}},
+        {"trainer": {"weight_averaging": 0.9}},
+    ],
+    ids=["plain", "agnostic", "labels", "binarized", "dropout", "averaged"],
+)
+def test_likelihood_rises_above_that_of_independent_variables(tmp_path, device, dtype, case):
+    settings = {**case.get("trainer", {}), "epochs": 60}
+    options = {**case, "trainer": settings, "lr": 0.03}
+    trainer = make_case(tmp_path, device=device, dtype=dtype, **options)
+    state = trainer.train()
+    start, best = trainer.observer.lines[0][3], state.best_nll
+    independent = 6 * math.log(2)
+    assert abs(start - independent) < 0.3
+    # Half of the variables are copies with one bit in ten wrong; grey levels hide more.
+    assert best < (4.05 if case.get("binarize") else 3.9)
+
+
+def test_the_step_follows_the_gradient_of_the_likelihood(tmp_path):
+    """One SGD step against the same step by hand."""
+    trainer = make_case(tmp_path, optimizer="sgd", trainer={"max_steps": 1})
+    model = trainer.learner.model
+    x, _ = trainer.batches.gather(trainer.batches.order(0)[0], None)
+    loss = -model.joint_log_prob(x).mean()
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    lr = 0.1 / 6  # the first of five steps of warm-up; Nesterov's first step is (1 + momentum)
+    expected = [
+        p.detach() - lr * 1.9 * g for p, g in zip(model.parameters(), gradients, strict=True)
+    ]
+    trainer.train()
+    for parameter, value in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.detach(), value)
+
+
+def test_every_evaluation_is_told_and_the_last_step_is_on_disk(tmp_path):
+    trainer = make_case(tmp_path, trainer={"epochs": 5, "eval_every": 2, "samples_every": 2})
+    state = trainer.train()
+    assert [line[:2] for line in trainer.observer.lines] == [(0, 0), (6, 2), (12, 4), (15, 5)]
+    assert trainer.observer.pictures == [0, 4]
+    assert load_checkpoint(trainer.keeper.run.last)["state"]["step"] == state.step == 15
+
+
+def test_train_nll_is_the_mean_loss_of_the_epoch(tmp_path):
+    losses = []
+    trainer = make_case(tmp_path, trainer={"epochs": 2})
+    plain = trainer.step
+
+    def noting(index, step):
+        losses.append(float(plain(index, step)))
+        return torch.tensor(losses[-1])
+
+    noting.masks, noting.loss_of = plain.masks, plain.loss_of
+    trainer.step = noting
+    trainer.train()
+    told = [line[2] for line in trainer.observer.lines]
+    assert told[1:] == pytest.approx([sum(losses[:3]) / 3, sum(losses[3:]) / 3])
+
+
+def test_best_is_the_best_evaluation_not_the_last(tmp_path):
+    trainer = make_case(tmp_path, optimizer="sgd", lr=3.0, trainer={"epochs": 8})
+    state = trainer.train()
+    nlls = [line[3] for line in trainer.observer.lines]
+    assert state.best_nll == min(nlls) < nlls[-1]
+    assert state.best_epoch == nlls.index(min(nlls))
+    assert [line[5] for line in trainer.observer.lines] == [
+        nll == min(nlls[: n + 1]) for n, nll in enumerate(nlls)
+    ]
+    trainer.keeper.restore_best()
+    assert trainer.validate().nll == state.best_nll
+
+
+def test_best_holds_the_averaged_weights(tmp_path):
+    trainer = make_case(tmp_path, trainer={"weight_averaging": 0.8})
+    state = trainer.train()
+    own = {k: v.clone() for k, v in trainer.learner.model.state_dict().items()}
+    trainer.keeper.restore_best()
+    assert trainer.validate().nll == state.best_nll
+    assert any(not torch.equal(own[k], v) for k, v in trainer.learner.model.state_dict().items())
+
+
+def test_patience_ends_training(tmp_path):
+    trainer = make_case(tmp_path, optimizer="sgd", lr=30.0, trainer={"patience": 3, "epochs": 99})
+    state = trainer.train()
+    assert state.since_best == 3
+    assert state.epoch == state.best_epoch + 3 < 99
+
+
+def test_step_and_time_limits_end_training_inside_an_epoch(tmp_path):
+    trainer = make_case(tmp_path / "a", trainer={"max_steps": 5})
+    assert trainer.train().step == 5
+    assert trainer.observer.lines[-1][:2] == (5, 2)
+    trainer = make_case(tmp_path / "b", trainer={"max_minutes": 1e-9})
+    state = trainer.train()
+    assert state.step == 0
+    assert state.evaluations == 1
+
+
+def test_zero_epochs_leave_the_marginals(tmp_path):
+    trainer = make_case(tmp_path, trainer={"epochs": 0})
+    state = trainer.train()
+    assert state.evaluations == 1
+    assert trainer.keeper.run.best.exists()
+
+
+def test_evaluation_leaves_training_as_it_was(tmp_path):
+    weights = []
+    for eval_every in (1, 4):
+        trainer = make_case(
+            tmp_path / str(eval_every),
+            network={"dropout": 0.3, "normalization": "batch"},
+            ordering=AGNOSTIC,
+            trainer={"eval_every": eval_every},
+        )
+        trainer.train()
+        weights.append(trainer.learner.model.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_a_loss_that_is_not_finite_is_named(tmp_path, at):
+    trainer = make_case(tmp_path)
+    plain = trainer.step
+
+    def poisoned(index, step):
+        loss = plain(index, step)
+        return loss * math.nan if step == at else loss
+
+    poisoned.masks, poisoned.loss_of = plain.masks, plain.loss_of
+    trainer.step = poisoned
+    where = rf"loss is nan at step {at} \(epoch {1 + at // 3}, batch {at % 3} of 3, seed 0\)"
+    with pytest.raises(DivergedError, match=rf"{where}.*last\.pt.*lower optimizer\.lr"):
+        trainer.train()
+    state = load_checkpoint(trainer.keeper.run.last)["state"]
+    assert math.isfinite(state["best_nll"])
+    assert state["step"] <= at
+
+
+def test_an_absurd_learning_rate_diverges(tmp_path):
+    with pytest.raises(DivergedError, match="Last finite checkpoint"):
+        make_case(tmp_path, optimizer="adam", lr=1e300).train()
+
+
+def test_clipping_bounds_the_gradient(tmp_path):
+    trainer = make_case(tmp_path, optimizer="sgd", trainer={"grad_clip": 1e-3, "max_steps": 1})
+    before = [p.detach().clone() for p in trainer.learner.model.parameters()]
+    trainer.train()
+    after = trainer.learner.model.parameters()
+    moved = sum(((b - a) ** 2).sum() for b, a in zip(before, after, strict=True))
+    assert float(moved.detach().sqrt()) <= 0.1 * 1e-3 * 1.9 + 1e-12
+
+
+def test_bf16_trains_in_the_neighbourhood_of_fp32(tmp_path):
+    nlls = []
+    for precision in ("fp32", "bf16", "tf32"):
+        trainer = make_case(
+            tmp_path / precision,
+            dtype=torch.float32,
+            trainer={"precision": precision, "epochs": 20},
+        )
+        nlls.append(trainer.train().best_nll)
+    assert nlls[1] == pytest.approx(nlls[0], abs=0.1)
+    assert nlls[2] == pytest.approx(nlls[0], abs=0.1)
+
+
+class SignalSender(Listener):
+    """Sends this process a signal after a step."""
+
+    def __init__(self, signum, at):
+        super().__init__()
+        self.signum, self.at = signum, at
+
+    def stepped(self, step, epoch, recent_nll):
+        super().stepped(step, epoch, recent_nll)
+        if step == self.at:
+            os.kill(os.getpid(), self.signum)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_training_after_the_step_with_everything_saved(
+    tmp_path, caplog, signum, code
+):
+    before = signal.getsignal(signum)
+    trainer = make_case(tmp_path / "cut", listener=SignalSender(signum, 7))
+    with pytest.raises(Interrupted) as stop:
+        trainer.train()
+    assert stop.value.code == code
+    assert signal.getsignal(signum) is before
+    assert "resume=true" in caplog.text
+    assert load_checkpoint(trainer.keeper.run.last)["state"]["step"] == 7
+    resumed = make_case(tmp_path / "cut")
+    resumed.keeper.restore()
+    resumed.train()
+    whole = make_case(tmp_path / "whole")
+    whole.train()
+    for name, value in whole.learner.model.state_dict().items():
+        assert torch.equal(value, resumed.learner.model.state_dict()[name])
+
+
+def test_a_requeueing_handler_is_called_after_the_state_was_saved(tmp_path):
+    seen = []
+
+    def requeue(signum, frame):
+        seen.append(load_checkpoint(trainer.keeper.run.last)["state"]["step"])
+        raise SystemExit(-1)
+
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        trainer = make_case(tmp_path, listener=SignalSender(signal.SIGUSR2, 7))
+        with pytest.raises(SystemExit) as stop:
+            trainer.train()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert stop.value.code == -1
+    assert seen == [7]
+
+
+def test_system_exit_between_steps_saves_too(tmp_path):
+    class Leaver(Listener):
+        def stepped(self, step, epoch, recent_nll):
+            if step == 7:
+                raise SystemExit(3)
+
+    trainer = make_case(tmp_path, listener=Leaver())
+    with pytest.raises(SystemExit):
+        trainer.train()
+    assert load_checkpoint(trainer.keeper.run.last)["state"]["step"] == 7
+
+
+def test_foreign_handlers_of_the_stopping_signals_are_respected():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda signum, frame: seen.append(signum))
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGTERM]
+        assert signals.received is None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_recent_nll_is_what_the_display_shows(tmp_path):
+    shown = []
+
+    class Looker(Listener):
+        def stepped(self, step, epoch, recent_nll):
+            shown.append((epoch, recent_nll()))
+
+    trainer = make_case(tmp_path, listener=Looker(), trainer={"epochs": 1})
+    trainer.train()
+    assert [epoch for epoch, _ in shown] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert all(1 < nll < 6 for _, nll in shown)
+
+
+def test_checkpoints_cost_little(tmp_path, caplog):
+    caplog.set_level(logging.ERROR)
+    trainer = make_case(tmp_path, trainer={"epochs": 100})
+    spent = []
+    save, clock = trainer.keeper.save, __import__("time").monotonic
+
+    def timed():
+        start = clock()
+        save()
+        spent.append(clock() - start)
+
+    trainer.keeper.save = timed
+    state = trainer.train()
+    assert len(spent) >= 2
+    # The first and the last one are always written; those between are rationed.
+    assert sum(spent[1:-1]) < 0.05 * state.seconds + max(spent)
+
+
+def test_evaluation_of_the_loaded_best_is_that_of_training(tmp_path, device):
+    trainer = make_case(tmp_path, device=device)
+    state = trainer.train()
+    best = load_checkpoint(trainer.keeper.run.best)
+    trainer.learner.model.load_state_dict(best["model"])
+    assert trainer.validate().nll == state.best_nll
+    assert best["state"]["best_nll"] == state.best_nll
+    assert evaluate is not None
