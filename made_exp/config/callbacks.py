@@ -36,7 +36,8 @@ class SweepStart(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Freeze the hash of conf/, remember the folder, make room for Optuna's database."""
         HydraConfig.instance().set_config(config)
-        str(config.hydra.job.env_set.MADE_CONF_HASH)  # Resolved here once, cached for all jobs.
+        for name in config.hydra.job.env_set:
+            str(config.hydra.job.env_set[name])  # Resolved here once, cached for all jobs.
         folder = Path(str(config.hydra.sweep.dir)).absolute()
         results = folder / RESULTS_FILE
         started[:] = [StartedSweep(folder, results.stat().st_size if results.exists() else 0)]

@@ -34,12 +34,14 @@ class Job:
         overrides: Overrides of the task.
         number: Its number in the sweep; None for a single run.
         frozen_hash: Hash of conf/ when the sweep started.
+        launch: What tells this start of the command from every other.
     """
 
     run_dir: Path
     overrides: list[str]
     number: int | None
     frozen_hash: str
+    launch: str
 
     @property
     def in_sweep(self) -> bool:
@@ -79,6 +81,7 @@ def _this_job() -> Job:
         overrides=list(hydra.overrides.task),
         number=number,
         frozen_hash=str(hydra.job.env_set["MADE_CONF_HASH"]),
+        launch=str(hydra.job.env_set["MADE_LAUNCH_ID"]),
     )
 
 
@@ -88,12 +91,14 @@ def _answer(cfg: DictConfig, job: Job) -> tuple[float | None, str]:
     settings = settings_from(cfg)
     if settings.trainer.num_threads is None:
         settings.trainer.num_threads = threads_per_job()
+    if job.in_sweep and provenance.launch_of(job.run_dir) == job.launch:
+        settings.resume = True  # A queue has started the job again after preempting it.
     if settings.resume:
         objective = _finished(job, settings)
         if objective is not None:
             return objective, "skipped"
     if is_main_process():
-        provenance.save_provenance(job.run_dir, settings, job.overrides)
+        provenance.save_provenance(job.run_dir, settings, job.overrides, job.launch)
     from made_exp.experiment import run  # torch is imported only here
 
     return run(settings, run_dir=job.run_dir, overrides=job.overrides), "completed"

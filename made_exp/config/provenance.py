@@ -1,5 +1,6 @@
 """What a run needs to be understood later: resolved settings, command, code."""
 
+import json
 import os
 import platform
 import shlex
@@ -21,8 +22,17 @@ FILES = ("config.resolved.yaml", "command.json", "git.json", "diff.patch")
 """What `save_provenance` writes."""
 
 
-def save_provenance(run_dir: Path, settings: Settings, overrides: Sequence[str]) -> None:
-    """Write the settings, the command and the state of the code into `run_dir`."""
+def save_provenance(
+    run_dir: Path, settings: Settings, overrides: Sequence[str], launch: str
+) -> None:
+    """Write the settings, the command and the state of the code into `run_dir`.
+
+    Args:
+        run_dir: Folder of the run.
+        settings: Its settings.
+        overrides: What was typed.
+        launch: What tells this start of the command from every other.
+    """
     text = OmegaConf.to_yaml(OmegaConf.create(to_dict(settings)))
     atomic_write_text(run_dir / "config.resolved.yaml", text)
     command = {
@@ -31,7 +41,9 @@ def save_provenance(run_dir: Path, settings: Settings, overrides: Sequence[str])
         "folder": os.getcwd(),
         "host": platform.node(),
         "python": platform.python_version(),
+        "pid": os.getpid(),
         "seed": settings.seed,
+        "launch": launch,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     atomic_write_json(run_dir / "command.json", command)
@@ -41,9 +53,18 @@ def save_provenance(run_dir: Path, settings: Settings, overrides: Sequence[str])
         atomic_write_bytes(run_dir / "diff.patch", diff[:_LONGEST_DIFF])
 
 
+def launch_of(run_dir: Path) -> str | None:
+    """The launch that last ran in `run_dir`; None where there was none."""
+    try:
+        return json.loads((run_dir / "command.json").read_text())["launch"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def command_for(overrides: Sequence[str]) -> str:
     """A line to paste that runs the same job again."""
-    return shlex.join(["made-train", *overrides])
+    kept = [text for text in overrides if not text.startswith("resume=")]
+    return shlex.join(["made-train", *kept])
 
 
 def _code_state(root: Path) -> tuple[dict[str, Any], bytes]:

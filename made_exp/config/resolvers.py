@@ -32,7 +32,8 @@ def slug(overrides: list[str]) -> str:
     """
     named = [override for override in overrides if not _is_unnamed(override)]
     exact = "_".join(_part(override) for override in named)
-    clean = re.sub(r"[^A-Za-z0-9._+-]+", "-", exact).strip("-.")
+    short = re.sub(r"\d+\.\d{5,}", lambda found: f"{float(found[0]):.4g}", exact)
+    clean = re.sub(r"[^A-Za-z0-9._+-]+", "-", short).strip("-.")
     if clean == exact and len(clean) <= _LONGEST_SLUG:
         return clean or "default"
     tail = hashlib.sha1("\0".join(named).encode()).hexdigest()[:6]
@@ -58,6 +59,9 @@ def register() -> None:
     # Cached values travel with the pickled config: all workers of a sweep see one folder.
     OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("conf_hash", conf_hash, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver(
+        "launch_id", lambda: secrets.token_hex(8), use_cache=True, replace=True
+    )
     OmegaConf.register_new_resolver("pad", lambda number: f"{int(number):03d}", replace=True)
     OmegaConf.register_new_resolver("job_slug", _job_slug, replace=True)
 

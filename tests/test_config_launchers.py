@@ -1,0 +1,78 @@
+"""Real launchers: jobs in processes of their own, one failing, one preempted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+FAST = ["dataset=gaussian_1d", "model=histogram", "trainer=debug", "trainer.tensorboard=false"]
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("MADE_RUN_ID", "LOCAL_RANK", "RANK", "HYDRA_FULL_ERROR", "MADE_JOBS_AT_ONCE"):
+        monkeypatch.delenv(name, raising=False)
+    return [sys.executable, "-m", "made_exp.train", "-m"]
+
+
+def only_sweep(folder):
+    (sweep,) = (folder / "outputs/sweeps").iterdir()
+    return sweep
+
+
+def test_joblib_runs_all_jobs_though_one_fails(command, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = [*FAST, "seed=0,1", "optimizer.lr=1e-3,1e300", "hydra/launcher=joblib"]
+    answer = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=250)
+    assert answer.returncode == 1, answer.stderr
+    sweep = only_sweep(tmp_path)
+    entries = [json.loads(line) for line in (sweep / "results.jsonl").read_text().splitlines()]
+    status = {entry["number"]: entry["status"] for entry in entries}
+    assert status == {0: "completed", 1: "failed", 2: "completed", 3: "failed"}
+    assert "error: 2 of 4 jobs failed" in answer.stderr
+    pids = {json.loads(path.read_text())["pid"] for path in sweep.glob("*/command.json")}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_preempted_job_is_started_again_and_continues(command, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    arguments = [*FAST, "seed=0", "hydra/launcher=submitit_local", "trainer.epochs=100000"]
+    arguments += ["trainer.max_steps=100000", "trainer.max_minutes=0.1", "trainer.patience=null"]
+    arguments += ["trainer.samples_every=0"]
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as parent:
+        try:
+            job = wait_for(lambda: next(iter(tmp_path.glob("outputs/sweeps/*/000_*")), None))
+            wait_for(lambda: (job / "checkpoints/last.pt").exists())
+            first = json.loads((job / "command.json").read_text())["pid"]
+            os.kill(first, signal.SIGUSR2)
+            assert parent.wait(200) == 0, parent.stderr.read()
+        finally:
+            end(parent.pid)
+    assert json.loads((job / "results.json").read_text())["status"] == "completed"
+    assert json.loads((job / "command.json").read_text())["pid"] != first
+    assert "resumed at step" in (job / "train.log").read_text()
+    assert len(list(job.parent.glob("0*"))) == 1
+
+
+def wait_for(found, seconds=100):
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if answer := found():
+            return answer
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def end(pid):
+    if psutil.pid_exists(pid):
+        process = psutil.Process(pid)
+        for one in [*process.children(recursive=True), process]:
+            one.kill()
