@@ -21,6 +21,9 @@ from made_exp.orderings import inverse_ordering
 if TYPE_CHECKING:
     from made_exp.made import MADE
 
+# Examples scored together where each has an ordering of its own.
+_ROWS = 1000
+
 
 def check_observed(observed: Tensor, num_examples: int, num_dims: int) -> Tensor:
     """Return `observed` as (B, D) bool; a pattern (D,) is repeated for every example.
@@ -40,21 +43,50 @@ def check_observed(observed: Tensor, num_examples: int, num_dims: int) -> Tensor
     return observed
 
 
-def distinct_patterns(observed: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The different rows of `observed` (B, D), each with the indices of its examples."""
-    patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-    return [
-        (pattern, torch.nonzero(inverse == number).flatten())
-        for number, pattern in enumerate(patterns)
-    ]
+def observed_in(x: Tensor) -> Tensor | None:
+    """Which values of x (B, D) are there, as (B, D) bool; None where no value is NaN."""
+    if not x.is_floating_point():
+        return None
+    missing = torch.isnan(x)
+    return ~missing if bool(missing.any()) else None
 
 
-def masks_for(schedule: MaskSchedule, pattern: Tensor, num_orderings: int) -> list[MaskSet]:
+def observed_first(
+    schedule: MaskSchedule, masks: MaskSet, x: Tensor
+) -> tuple[MaskSet, Tensor | None]:
+    """Make a mask set of the schedule fit for examples x (B, D) with missing values (NaN).
+
+    Returns:
+        The mask set whose orderings have the observed variables first, and which those are,
+        (B, D) bool; the mask set as it is and None where no value is missing.
+
+    Raises:
+        ValueError: If the model has one fixed ordering and missing variables are not last in it.
+    """
+    observed = observed_in(x)
+    if observed is None:
+        return masks, None
+    if schedule.resamples_order:
+        return masks.with_first(observed), observed
+    for pattern in torch.unique(observed, dim=0):
+        _check_prefix(masks.ordering, pattern)
+    return masks, observed
+
+
+def check_missing(schedule: MaskSchedule, x: Tensor) -> None:
+    """Raise ValueError if x (N, D) misses values that no ordering of the schedule has last."""
+    try:
+        observed_first(schedule, schedule.mask_set(0), x)
+    except ValueError as error:
+        raise ValueError(f"the data have missing values: use ordering=agnostic ({error})") from None
+
+
+def masks_for(schedule: MaskSchedule, observed: Tensor, num_orderings: int) -> list[MaskSet]:
     """Mask sets of the model that have the observed variables first.
 
     Args:
         schedule: The model's mask sets.
-        pattern: (D,) bool, the observed variables.
+        observed: (D,) bool; or (B, D), where every example has its own and orders differ.
         num_orderings: How many mask sets the mixture has.
 
     Raises:
@@ -62,9 +94,9 @@ def masks_for(schedule: MaskSchedule, pattern: Tensor, num_orderings: int) -> li
             first ones in it; the first variable that stands in the way is named.
     """
     sets = [schedule.mask_set(index) for index in range(num_orderings)]
-    if schedule.is_resampled and schedule.resample in ("order", "both"):
-        return [masks.with_first(pattern) for masks in sets]
-    _check_prefix(sets[0].ordering, pattern.to(sets[0].ordering.device))
+    if schedule.resamples_order:
+        return [masks.with_first(observed) for masks in sets]
+    _check_prefix(sets[0].ordering, observed.to(sets[0].ordering.device))
     return sets
 
 
@@ -76,7 +108,12 @@ def fill(model: "MADE", x: Tensor, observed: Tensor) -> Tensor:
 
 
 def choose_masks(
-    model: "MADE", x: Tensor, observed: Tensor, uniforms: Tensor, context: Tensor | None
+    model: "MADE",
+    x: Tensor,
+    observed: Tensor,
+    uniforms: Tensor,
+    context: Tensor | None,
+    batch_size: int,
 ) -> Iterator[tuple[MaskSet, Tensor]]:
     """Draw for each example the ordering that completes it, by its weight w_m.
 
@@ -86,29 +123,26 @@ def choose_masks(
         observed: (B, D) bool.
         uniforms: (B,) in [0, 1).
         context: (B,) class labels, or None.
+        batch_size: Most examples of a mask set in which each example has its own ordering.
 
     Yields:
         Mask sets, each with the indices of its examples; together they are all examples.
     """
-    for pattern, rows in distinct_patterns(observed):
-        sets = masks_for(model.schedule, pattern, model.num_orderings)
+    for sets, rows in _alike(model, observed, batch_size):
         labels = None if context is None else context[rows]
-        weights = observed_log_probs(model, x[rows], pattern, sets, labels).softmax(0)
-        below = weights.cumsum(0) <= uniforms[rows]
+        log_probs = observed_log_probs(model, x[rows], observed[rows], sets, labels)
+        below = log_probs.softmax(0).cumsum(0) <= uniforms[rows]
         chosen = below.sum(0).clamp(max=len(sets) - 1)
         for index in torch.unique(chosen).tolist():
-            yield sets[index], rows[chosen == index]
+            own = torch.nonzero(chosen == index).flatten()
+            yield sets[index].rows(own.to(sets[index].ordering.device)), rows[own]
 
 
 def observed_log_probs(
-    model: "MADE", x: Tensor, pattern: Tensor, sets: list[MaskSet], context: Tensor | None
+    model: "MADE", x: Tensor, observed: Tensor, sets: list[MaskSet], context: Tensor | None
 ) -> Tensor:
     """Log-probability (M, B) of the observed variables, which come first in every mask set."""
-    x = fill(model, x, pattern)
-    rows = [
-        model.conditional_log_probs(x, masks.to(x.device), context)[:, pattern].sum(1)
-        for masks in sets
-    ]
+    rows = [model.joint_log_prob(x, masks.to(x.device), context, observed) for masks in sets]
     return torch.stack(rows)
 
 
@@ -117,13 +151,32 @@ def log_prob(model: "MADE", x: Tensor, observed: Tensor, context: Tensor | None)
     observed = check_observed(observed, len(x), model.num_dims).to(model.device)
     x = x.to(model.device, model.dtype)
     out = x.new_empty(len(x))
-    for pattern, rows in distinct_patterns(observed):
-        sets = masks_for(model.schedule, pattern, model.num_orderings)
+    for sets, rows in _alike(model, observed, _ROWS):
         labels = None if context is None else context[rows]
         both = [model.joint_log_prob(x[rows], masks.to(x.device), labels) for masks in sets]
-        part = observed_log_probs(model, x[rows], pattern, sets, labels)
+        part = observed_log_probs(model, x[rows], observed[rows], sets, labels)
         out[rows] = torch.stack(both).logsumexp(0) - part.logsumexp(0)
     return out
+
+
+def _alike(
+    model: "MADE", observed: Tensor, batch_size: int
+) -> Iterator[tuple[list[MaskSet], Tensor]]:
+    """Mask sets of the mixture, and the indices of the examples that share them.
+
+    Examples with the same variables observed share an ordering, for which all kernels are fast.
+    Where there are more patterns than variables, as in a table whose cells are missing anywhere,
+    examples are taken together and each has an ordering of its own.
+    """
+    schedule, count = model.schedule, model.num_orderings
+    patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
+    if schedule.resamples_order and len(patterns) > model.num_dims:
+        for rows in torch.arange(len(observed), device=observed.device).split(batch_size):
+            yield masks_for(schedule, observed[rows], count), rows
+        return
+    for number, pattern in enumerate(patterns):
+        rows = torch.nonzero(inverse == number).flatten()
+        yield masks_for(schedule, pattern, count), rows
 
 
 def _check_prefix(ordering: Tensor, pattern: Tensor) -> None:

@@ -103,14 +103,13 @@ def log_probs_by_ordering(
     count = num_orderings or model.num_orderings
     rows = []
     for index in range(count):
-        masks = model.schedule.mask_set(index).to(x.device)
         rows.append(
             _batched(
                 model,
                 x,
                 context,
                 batch_size,
-                lambda b, c, masks=masks: model.joint_log_prob(b, masks, c),  # type: ignore[misc]
+                lambda b, c, index=index: model.ordering_log_prob(b, index, c),
             )
         )
     return torch.stack(rows)

@@ -11,6 +11,7 @@ from made_exp.kernels.layout import BlockLayout
 from made_exp.kernels.masked_linear import masked_linear
 from made_exp.kernels.packed_linear import packed_linear
 from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
+from made_exp.kernels.per_example import per_example_linear
 
 
 class MaskedLinear(nn.Module):
@@ -87,11 +88,15 @@ class MaskedLinear(nn.Module):
 
         Args:
             x: (B, I).
-            in_degrees: (I,), where the connectivity is not fixed; otherwise None or the same.
-            out_degrees: (O,), likewise.
+            in_degrees: (I,), where the connectivity is not fixed; otherwise None or the same. Or
+                (B, I), where every example has its own.
+            out_degrees: (O,), likewise; or (B, O).
             activation: none or relu, applied to the result at less cost than afterwards.
         """
         in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
+        if in_degrees.ndim == 2 or out_degrees.ndim == 2:
+            y = per_example_linear(x, self.weight, self.bias, in_degrees, out_degrees)
+            return y.relu() if activation == "relu" else y
         if self._layout is None:
             return masked_linear(
                 x, self.weight, self.bias, in_degrees, out_degrees,

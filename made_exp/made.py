@@ -7,7 +7,7 @@ what is averaged are probabilities of whole examples (Germain et al. 2015, secti
 logits, which would be no distribution.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from made_exp import completion
 from made_exp.masks import MaskSet
 from made_exp.networks import MaskedNetwork
-from made_exp.sampling import IncrementalSampler
-from made_exp.sampling_plan import build_plan
+from made_exp.sampler_cache import SamplerCache
 from made_exp.variable_groups import VariableGroups
 
 DEFAULT_ORDERINGS = 32
@@ -48,7 +47,7 @@ class MADE(nn.Module):
         available = self.schedule.num_orderings if self.schedule.is_resampled else 1
         self.num_orderings = num_orderings or available or DEFAULT_ORDERINGS
         self._check_num_orderings(self.num_orderings)
-        self._sampler: tuple[object, IncrementalSampler] | None = None
+        self._samplers = SamplerCache(network, groups)
 
     @property
     def num_dims(self) -> int:
@@ -73,7 +72,11 @@ class MADE(nn.Module):
         return self.network(self.groups.features(x.to(self.dtype)), masks, context)
 
     def conditional_log_probs(
-        self, x: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
+        self,
+        x: Tensor,
+        masks: MaskSet | None = None,
+        context: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> Tensor:
         """Log-probability of each variable given the earlier ones.
 
@@ -81,27 +84,42 @@ class MADE(nn.Module):
             x: (B, D).
             masks: The mask set; None for mask set 0.
             context: (B,) int64 class labels in 0..num_classes-1, or None.
+            observed: (B, D) bool, the variables that are known and first in the ordering; the
+                others are not read (NaN) and count 0. None where all are known.
 
         Returns:
             (B, D), nats.
         """
-        x = x.to(self.dtype)
+        x = x.to(self.dtype) if observed is None else completion.fill(self, x, observed)
         params = self.network(self.groups.features(x), masks, self._one_hot(context, len(x)))
-        return self.groups.log_prob(params, x)
+        log_probs = self.groups.log_prob(params, x)
+        return log_probs if observed is None else torch.where(observed, log_probs, 0)
 
     def joint_log_prob(
-        self, x: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
+        self,
+        x: Tensor,
+        masks: MaskSet | None = None,
+        context: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> Tensor:
-        """Log-probability (B,) of whole examples under one mask set, in nats."""
-        return self.conditional_log_probs(x, masks, context).sum(1)
+        """Log-probability (B,) of examples under one mask set, in nats; see above."""
+        return self.conditional_log_probs(x, masks, context, observed).sum(1)
+
+    def ordering_log_prob(self, x: Tensor, index: int, context: Tensor | None = None) -> Tensor:
+        """As `log_prob`, under the ordering of mask set `index` alone."""
+        masks = self.schedule.mask_set(index).to(x.device)
+        masks, observed = completion.observed_first(self.schedule, masks, x)
+        return self.joint_log_prob(x, masks, context, observed)
 
     def log_prob(
         self, x: Tensor, context: Tensor | None = None, num_orderings: int | None = None
     ) -> Tensor:
         """Log-probability of x under the model, a mixture over its orderings.
 
+        Where values are missing it is that of the others: orderings put these first.
+
         Args:
-            x: (B, D).
+            x: (B, D); NaN is missing.
             context: (B,) class labels, or None.
             num_orderings: Orderings in the mixture; default the model's.
 
@@ -111,8 +129,7 @@ class MADE(nn.Module):
         count = self._check_num_orderings(num_orderings or self.num_orderings)
         total = x.new_full((len(x),), -torch.inf, dtype=self.dtype)
         for index in range(count):
-            masks = self.schedule.mask_set(index).to(x.device)
-            total = torch.logaddexp(total, self.joint_log_prob(x, masks, context))
+            total = torch.logaddexp(total, self.ordering_log_prob(x, index, context))
         return total - torch.log(total.new_tensor(float(count)))
 
     @torch.no_grad()
@@ -156,9 +173,9 @@ class MADE(nn.Module):
                 chosen.fill_(mask_index)
             for index in torch.unique(chosen).tolist():
                 rows = torch.nonzero(chosen == index).flatten()
-                sampler = self._sampler_for(self.schedule.mask_set(index))
+                draw = self._samplers.drawer(self.schedule.mask_set(index))
                 for part in rows.split(batch_size):
-                    out[start + part] = sampler.draw(
+                    out[start + part] = draw(
                         uniforms[part, 1:],
                         context=None if one_hot is None else one_hot[start + part],
                         temperature=temperature,
@@ -202,10 +219,12 @@ class MADE(nn.Module):
         uniforms, one_hot = self._uniforms(len(x), generator), self._one_hot(context, len(x))
         x = completion.fill(self, x.to(self.device), observed)
         out = torch.empty_like(x)
-        for masks, rows in completion.choose_masks(self, x, observed, uniforms[:, 0], context):
-            sampler = self._sampler_for(masks)
+        for masks, rows in completion.choose_masks(
+            self, x, observed, uniforms[:, 0], context, batch_size
+        ):
+            draw = self._samplers.drawer(masks)
             for part in rows.split(batch_size):
-                out[part] = sampler.draw(
+                out[part] = draw(
                     uniforms[part, 1:],
                     context=None if one_hot is None else one_hot[part],
                     temperature=temperature,
@@ -242,19 +261,6 @@ class MADE(nn.Module):
             generator = torch.Generator().manual_seed(int(seed))
         width = 1 + sum(self.groups.uniform_widths)
         return torch.rand(count, width, generator=generator, dtype=self.dtype).to(self.device)
-
-    def _sampler_for(self, masks: MaskSet) -> IncrementalSampler:
-        """The sampler of a mask set, kept until the weights change or another set is asked for."""
-        version = tuple((p.data_ptr(), p._version) for p in self._tensors())
-        key = (version, masks.index, tuple(masks.ordering.tolist()))
-        if self._sampler is None or self._sampler[0] != key:
-            plan = build_plan(self.network, self.groups, masks)
-            self._sampler = (key, IncrementalSampler(plan))
-        return self._sampler[1]
-
-    def _tensors(self) -> Iterator[Tensor]:
-        yield from self.parameters()
-        yield from self.buffers()
 
     def _one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:
         num_classes = self.network.num_classes

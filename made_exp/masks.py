@@ -43,10 +43,13 @@ def visibility(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
 class MaskSet:
     """An ordering and the degrees of every hidden unit: all masks of one network.
 
+    Where examples have different variables observed, each has an ordering of its own: ordering
+    and degrees of inputs are then (B, D), while hidden degrees are shared.
+
     Attributes:
         index: Which mask set of its schedule this is; -1 for one made for a single use.
-        ordering: (D,) int64, `ordering[t]` is the variable modelled at step t.
-        input_degrees: (D,) int64 in 1..D.
+        ordering: (D,) int64, `ordering[t]` is the variable modelled at step t; or (B, D).
+        input_degrees: (D,) int64 in 1..D; or (B, D).
         hidden_degrees: For each hidden layer (H,) int64 in 1..D-1.
     """
 
@@ -59,19 +62,31 @@ class MaskSet:
     def from_ordering(
         cls, ordering: Tensor, hidden_degrees: Sequence[Tensor], index: int = -1
     ) -> "MaskSet":
-        """Derive the input degrees from `ordering` (D,)."""
+        """Derive the input degrees from `ordering` (D,) or (B, D)."""
         degrees = orderings.inverse_ordering(ordering) + 1
         return cls(index, ordering, degrees, tuple(hidden_degrees))
 
     @property
     def num_dims(self) -> int:
         """Number of variables D."""
-        return len(self.ordering)
+        return self.ordering.shape[-1]
+
+    @property
+    def is_per_example(self) -> bool:
+        """Whether every example has an ordering of its own."""
+        return self.ordering.ndim == 2
 
     @property
     def output_degrees(self) -> Tensor:
-        """(D,) int64 in 0..D-1: what the output of each variable may see at most."""
+        """As `input_degrees`, in 0..D-1: what the output of each variable may see at most."""
         return self.input_degrees - 1
+
+    def rows(self, rows: Tensor) -> "MaskSet":
+        """The mask set for the examples at `rows`."""
+        if not self.is_per_example:
+            return self
+        ordering, degrees = self.ordering[rows], self.input_degrees[rows]
+        return MaskSet(self.index, ordering, degrees, self.hidden_degrees)
 
     def to(self, device: torch.device | str) -> "MaskSet":
         """The same mask set on `device`."""
@@ -88,10 +103,10 @@ class MaskSet:
         """The mask set whose ordering has the observed variables first, otherwise unchanged.
 
         Args:
-            observed: (D,) bool.
+            observed: (D,) bool, or (B, D) for an ordering of each example.
         """
-        is_late = ~observed.to(self.ordering.device)[self.ordering]
-        moved = self.ordering[torch.argsort(is_late.int(), stable=True)]
+        is_late = ~observed.to(self.ordering.device)[..., self.ordering]
+        moved = self.ordering[torch.argsort(is_late.int(), dim=-1, stable=True)]
         return MaskSet.from_ordering(moved, self.hidden_degrees)
 
 
@@ -150,6 +165,11 @@ class MaskSchedule:
         """Whether there is more than one mask set."""
         return self.resample != "none" and self.num_orderings != 1
 
+    @property
+    def resamples_order(self) -> bool:
+        """Whether mask sets differ in their orderings."""
+        return self.is_resampled and self.resample in ("order", "both")
+
     def index_at(self, step: int) -> int:
         """Index of the mask set that training step `step` (0, 1, ...) uses."""
         if not self.is_resampled:
@@ -175,8 +195,7 @@ class MaskSchedule:
 
 @lru_cache(maxsize=256)
 def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
-    resamples_order = schedule.is_resampled and schedule.resample in ("order", "both")
-    if resamples_order:
+    if schedule.resamples_order:
         ordering = orderings.random(schedule.num_dims, [schedule.seed, index, _ORDER_STREAM])
     else:
         ordering = torch.tensor(schedule.ordering, dtype=torch.int64)

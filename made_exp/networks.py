@@ -56,6 +56,9 @@ class MaskedNetwork(nn.Module):
         ValueError: If an option is unknown or out of range.
     """
 
+    feature_widths: Tensor
+    param_widths: Tensor
+
     def __init__(
         self,
         feature_widths: Sequence[int],
@@ -193,9 +196,9 @@ class MaskedNetwork(nn.Module):
     def _degrees(self, masks: MaskSet) -> list[Tensor]:
         hidden = masks.hidden_degrees if masks.num_dims > 1 else ()
         return [
-            masks.input_degrees.repeat_interleave(self.feature_widths),
+            masks.input_degrees.repeat_interleave(self.feature_widths, -1),
             *hidden,
-            masks.output_degrees.repeat_interleave(self.param_widths),
+            masks.output_degrees.repeat_interleave(self.param_widths, -1),
         ]
 
 

@@ -17,17 +17,16 @@ def inverse_ordering(ordering: Tensor) -> Tensor:
     """Position of each variable in `ordering`.
 
     Args:
-        ordering: (D,) int64, a permutation of 0..D-1.
+        ordering: (..., D) int64, permutations of 0..D-1.
 
     Returns:
-        (D,) int64, positions[d] = the step at which variable d is modelled.
+        (..., D) int64, positions[..., d] = the step at which variable d is modelled.
 
     >>> inverse_ordering(torch.tensor([2, 0, 1])).tolist()
     [1, 2, 0]
     """
-    positions = torch.empty_like(ordering)
-    positions[ordering] = torch.arange(len(ordering), device=ordering.device)
-    return positions
+    steps = torch.arange(ordering.shape[-1], device=ordering.device)
+    return torch.empty_like(ordering).scatter_(-1, ordering, steps.expand_as(ordering))
 
 
 def check_ordering(order: Sequence[int], num_dims: int) -> Tensor:

@@ -243,24 +243,30 @@ def sample_by_full_passes(
     given: Tensor | None = None,
     observed: Tensor | None = None,
 ) -> Tensor:
-    """The plain twin of `IncrementalSampler`: D forward passes, one variable from each.
+    """The plain twin of `IncrementalSampler`: a forward pass for each step that draws anything.
 
-    Args and returned examples (B, D) are those of `IncrementalSampler.draw`.
+    Args and returned examples (B, D) are those of `IncrementalSampler.draw`; orderings may differ
+    from example to example.
     """
     x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
-    for variable in masks.ordering.tolist():
+    missing = torch.ones_like(x, dtype=torch.bool)
+    if given is not None and observed is not None:
+        x, missing = torch.where(observed, given.to(x.dtype), x), ~observed
+    for variables in masks.ordering.expand_as(missing).T:
+        is_drawn = missing.gather(1, variables[:, None])[:, 0]
+        if not is_drawn.any():
+            continue
         params = network(groups.features(x), masks, context)
-        start, width = groups.param_starts[variable], groups.param_widths[variable]
-        first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
-        drawn = groups.draw(
-            variable,
-            params[:, start : start + width],
-            uniforms[:, first : first + count].to(x.dtype),
-            temperature,
-        )
-        if given is not None and observed is not None:
-            drawn = torch.where(observed[:, variable], given[:, variable].to(x.dtype), drawn)
-        x[:, variable] = drawn
+        for variable in torch.unique(variables[is_drawn]).tolist():
+            rows = torch.nonzero(is_drawn & (variables == variable)).flatten()
+            start, width = groups.param_starts[variable], groups.param_widths[variable]
+            first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
+            x[rows, variable] = groups.draw(
+                variable,
+                params[rows, start : start + width],
+                uniforms[rows, first : first + count].to(x.dtype),
+                temperature,
+            )
     return x
 
 

@@ -14,7 +14,7 @@ RUNGS = [
     ["files", "variables", "orderings", "distributions", "bases", "kernels", "runs", "runtime"],
     ["masks", "connectivity", "conditionals", "encodings", "datasets", "baselines"],
     ["layers", "variable_groups", "networks"],
-    ["sampling_plan", "sampling"],
+    ["sampling_plan", "sampling", "sampler_cache"],
     ["completion", "made"],
     ["architectures", "evaluation", "checks"],
     ["reporting"],

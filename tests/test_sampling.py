@@ -144,9 +144,9 @@ def test_samples_follow_the_weights(device, dtype):
     """Prepared weights are reused until a weight changes, also in place."""
     model = tiny_made().to(device, dtype)
     first = model.sample(50, generator=torch.Generator().manual_seed(0))
-    sampler = model._sampler[1]
+    sampler = model._samplers._kept[1]
     model.sample(50, generator=torch.Generator().manual_seed(0))
-    assert model._sampler[1] is sampler
+    assert model._samplers._kept[1] is sampler
     with torch.no_grad():
         model.network.output_bias += 3
     changed = model.sample(50, generator=torch.Generator().manual_seed(0))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from made_exp.completion import observed_in
 from made_exp.runtime import derive_seed
 
 _ORDER_STREAM, _BINARIZATION_STREAM = 1, 2
@@ -48,6 +49,7 @@ class Batches:
                 "give a multiple of their number"
             )
         self.data = data.to(device)
+        self.has_missing = observed_in(data) is not None
         self.context = None if context is None else context.to(device)
         self.seed, self.device, self.binarize = seed, device, binarize
         share = self.batch_size // world_size

@@ -18,15 +18,24 @@ _DROPOUT_STREAM = 3
 
 
 class NegativeLogLikelihood(nn.Module):
-    """The loss as a module, which is what DistributedDataParallel wraps."""
+    """The loss as a module, which is what DistributedDataParallel wraps.
 
-    def __init__(self, model: MADE) -> None:
+    Args:
+        model: The model.
+        has_missing: Whether values of the data are missing (NaN); the ordering of an example then
+            has those that are not first.
+    """
+
+    def __init__(self, model: MADE, has_missing: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.has_missing = model, has_missing
 
     def forward(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats under one ordering."""
-        return -self.model.joint_log_prob(x, masks, context).mean()
+        observed = ~torch.isnan(x) if self.has_missing else None
+        if observed is not None and self.model.schedule.resamples_order and masks is not None:
+            masks = masks.to(x.device).with_first(observed)
+        return -self.model.joint_log_prob(x, masks, context, observed).mean()
 
 
 class TrainStep:
@@ -58,7 +67,8 @@ class TrainStep:
         self.model, self.optimizer, self.batches = model, optimizer, batches
         self.grad_clip, self.seed, self.rank = grad_clip, seed, rank
         self.parameters = list(model.parameters())
-        self.loss: nn.Module = NegativeLogLikelihood(model)
+        self.loss: nn.Module = NegativeLogLikelihood(model, batches.has_missing)
+        self._own_loss = self.loss
         if world_size > 1:
             self.loss = DistributedDataParallel(self.loss)
         self._bf16 = precision == "bf16"
@@ -85,7 +95,7 @@ class TrainStep:
     def loss_of(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in this process alone, in the precision of training."""
         with self._autocast():
-            return -self.model.joint_log_prob(x, masks, context).mean()
+            return self._own_loss(x, masks, context)
 
     def masks(self, step: int) -> MaskSet | None:
         """The mask set of `step`; None where the model has a single one built in."""

@@ -1,0 +1,39 @@
+"""Which sampler draws from a mask set, and the one that is kept."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from made_exp.masks import MaskSet
+from made_exp.networks import MaskedNetwork
+from made_exp.sampling import IncrementalSampler, sample_by_full_passes
+from made_exp.sampling_plan import build_plan
+from made_exp.variable_groups import VariableGroups
+
+
+class SamplerCache:
+    """Keeps the last sampler until the weights change or another mask set is asked for.
+
+    Args:
+        network: What is sampled.
+        groups: Conditionals and encodings of its variables.
+    """
+
+    def __init__(self, network: MaskedNetwork, groups: VariableGroups) -> None:
+        self._modules = (network, groups)
+        self._kept: tuple[object, IncrementalSampler] | None = None
+
+    def drawer(self, masks: MaskSet) -> Callable[..., Tensor]:
+        """What draws from `masks`; to be called as `IncrementalSampler.draw`."""
+        network, groups = self._modules
+        if masks.is_per_example:
+            return partial(sample_by_full_passes, network, groups, masks)
+        key = (self._version(), masks.index, tuple(masks.ordering.tolist()))
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, IncrementalSampler(build_plan(network, groups, masks)))
+        return self._kept[1].draw
+
+    def _version(self) -> tuple[tuple[int, int], ...]:
+        tensors = [t for m in self._modules for t in (*m.parameters(), *m.buffers())]
+        return tuple((t.data_ptr(), t._version) for t in tensors)
