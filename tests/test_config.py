@@ -125,6 +125,25 @@ def test_sweep_file_expands_to_all_its_jobs():
     assert all("seed=5" in job for job in jobs)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["optimizer=glob(ada*)", "seed=range(2)"], 8),
+        (["model.hidden_sizes=[500],[500,500]"], 2),
+        (["optimizer=adam,sgd", "optimizer.lr=choice(1e-2,1e-3)", "seed=0,1,2"], 12),
+        (["seed=4"], 1),
+    ],
+)
+def test_sweeps_expand_as_hydra_does(arguments, count):
+    command = parse_command_line(["-m", *arguments])
+    base = compose_config(command, fixed_overrides(command))
+    jobs = sweep_overrides(command, base)
+    assert len(jobs) == count
+    assert len({tuple(job) for job in jobs}) == count
+    for job in jobs[:2]:
+        settings_from(compose_config(command, job))
+
+
 def test_default_is_made_on_shapes():
     settings = settings_of()
     assert (settings.model.name, settings.dataset.name, settings.seed) == ("made", "shapes", 0)

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from made_exp.config.command_line import CommandLine
 from made_exp.config.conf_folder import conf_dir
 from made_exp.config.errors import ConfigError
 
-_MOST_COMBINATIONS = 64
+_MOST_COMBINATIONS = 16
 
 
 def compose_config(command: CommandLine, overrides: list[str]) -> DictConfig:
@@ -24,14 +25,18 @@ def compose_config(command: CommandLine, overrides: list[str]) -> DictConfig:
     Raises:
         HydraException, OmegaConfBaseException: It does not compose.
     """
-    folder = Path(command.config_path or conf_dir()).absolute()
     extra = []
     if command.config_dir:
         if not Path(command.config_dir).is_dir():
             raise ConfigError(f"--config-dir: '{command.config_dir}' is not a folder")
         extra = [f"hydra.searchpath=['file://{Path(command.config_dir).absolute()}']"]
-    with initialize_config_dir(version_base="1.3", config_dir=str(folder), job_name="train"):
+    with _hydra(command):
         return compose(command.config_name or "config", extra + overrides, True)
+
+
+def _hydra(command: CommandLine) -> initialize_config_dir:
+    folder = Path(command.config_path or conf_dir()).absolute()
+    return initialize_config_dir(version_base="1.3", config_dir=str(folder), job_name="train")
 
 
 def fixed_overrides(command: CommandLine) -> list[str]:
@@ -54,9 +59,10 @@ def sweep_overrides(command: CommandLine, base: DictConfig) -> list[list[str]]:
     texts = [f"{key!s}={value}" for key, value in params.items()]
     parsed = OverridesParser.create().parse_overrides(texts)
     choices: dict[str, list[str]] = {}
-    for override in parsed + command.parsed:
-        if not override.key_or_group.startswith("hydra"):
-            choices[override.get_key_element()] = _values(override)
+    with _hydra(command):
+        for override in parsed + command.parsed:
+            if not override.key_or_group.startswith("hydra"):
+                choices[override.get_key_element()] = _values(override)
     if "BasicSweeper" not in base.hydra.sweeper._target_:
         return [[values[0] for values in choices.values()]]
     return [list(combination) for combination in itertools.product(*choices.values())]
@@ -80,6 +86,7 @@ def _values(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
     if override.is_discrete_sweep():
+        override.config_loader = GlobalHydra.instance().config_loader()  # glob(*) lists options
         return [f"{key}={value}" for value in override.sweep_string_iterator()]
     interval = override.value()
     assert isinstance(interval, IntervalSweep)
