@@ -14,7 +14,6 @@ import torch
 from made_exp.config.errors import ConfigError
 from made_exp.config.fingerprint import changed_keys, fingerprint, flatten
 from made_exp.config.settings import Settings, to_dict
-from made_exp.connectivity import connectivity
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import default_data_dir
 from made_exp.datasets.registry import load_dataset
@@ -22,10 +21,11 @@ from made_exp.evaluation import Evaluation, evaluate
 from made_exp.files import atomic_write_json
 from made_exp.loading import build_model, describe_data
 from made_exp.made import MADE
+from made_exp.preparation import DATA_SEED, prepare
 from made_exp.reporting.figures import animation
 from made_exp.reporting.progress import make_progress
 from made_exp.reporting.tracking import Tracker
-from made_exp.results import make_results, run_checks, summary
+from made_exp.results import make_results, refuse_failed, run_checks, summary
 from made_exp.runs import RunDirectory, RunError, RunState, TrainingError
 from made_exp.runtime import (
     check_precision,
@@ -40,14 +40,11 @@ from made_exp.training.assembly import make_trainer, total_steps
 from made_exp.training.checkpoints import CheckpointError, exists
 from made_exp.training.distributed import World
 from made_exp.training.loop import Trainer
-from made_exp.training.pictures import draw_picture
+from made_exp.training.pictures import draw_picture, is_worth_watching
 from made_exp.training.run_observer import RunObserver
 
 _log = logging.getLogger(__name__)
-# Splits and draws of the data do not follow the run's seed: runs of several seeds share one test.
-DATA_SEED = 0
 _SAMPLE_STREAM, _CHECK_STREAM = 5, 6
-_BIAS_EXAMPLES = 20_000
 
 
 def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) -> float:
@@ -153,12 +150,7 @@ class _Experiment:
         dataset = load_data(config)
         data = describe_data(dataset)
         model = build_model(config, data, settings.trainer.kernel)
-        model.initialise_bias(_bias_examples(dataset))
-        has_direct = model.network.direct is not None
-        report = connectivity(model.schedule.mask_set(0), direct_connections=has_direct)
-        if world.is_main:
-            for warning in report.warnings():
-                _log.warning("%s", warning)
+        prepare(model, dataset)
         return cls(settings, config, folder, dataset, data, model.to(device), world)
 
     def run(self, resumes: bool, overrides: Sequence[str]) -> float:
@@ -184,7 +176,10 @@ class _Experiment:
                 self._describe(tracker, overrides)
             with self._progress(trainer) as progress:
                 dims = self.dataset.num_dims
-                observer = RunObserver(self.folder, tracker, progress, self._draw, dims)
+                watched = is_worth_watching(self.dataset)
+                observer = RunObserver(
+                    self.folder, tracker, progress, self._draw, dims, watched=watched
+                )
                 trainer.observer = observer
                 trainer.train()
             trainer.keeper.restore_best()
@@ -226,6 +221,7 @@ class _Experiment:
             outcome = run_checks(
                 self.model, self.dataset, derive_seed(self.settings.seed, _CHECK_STREAM)
             )
+        refuse_failed(outcome)
         if self.settings.trainer.animation:
             frames = [*sorted(self.folder.samples.glob("epoch_*.png")), self.folder.final_samples]
             animation([frame for frame in frames if frame.exists()], self.folder.animation)
@@ -279,13 +275,3 @@ def load_data(config: dict[str, Any]) -> Dataset:
     options = dict(config["dataset"])
     name = options.pop("name")
     return load_dataset(name, seed=DATA_SEED, data_dir=default_data_dir(), **options)
-
-
-def _bias_examples(dataset: Dataset) -> torch.Tensor:
-    """Training examples whose marginals are those of what the model will see."""
-    if not dataset.dynamic_binarization:
-        return dataset.train
-    generator = torch.Generator().manual_seed(DATA_SEED)
-    rows = dataset.train[:_BIAS_EXAMPLES]
-    draws = torch.rand(rows.shape, generator=generator)
-    return (rows > draws * 255).to(torch.uint8)

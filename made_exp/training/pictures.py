@@ -15,6 +15,11 @@ MAX_TABLE = 2**16
 _BATCH = 1000
 
 
+def is_worth_watching(dataset: Dataset) -> bool:
+    """Whether pictures during training say something: images, and densities of 1 or 2 variables."""
+    return dataset.is_discrete and (dataset.image_shape is not None or dataset.num_dims <= 2)
+
+
 @torch.no_grad()
 def draw_picture(
     model: MADE,

@@ -26,6 +26,7 @@ class RunObserver(Observer):
         progress: Shows that the run goes on.
         draw: Draws the model's picture into a file, with a title, and returns it.
         num_dims: Number of variables D, for bits per dimension.
+        watched: Whether pictures are drawn during training too.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class RunObserver(Observer):
         progress: Progress,
         draw: Callable[[Path, str], np.ndarray],
         num_dims: int,
+        *,
+        watched: bool = True,
     ) -> None:
         self.run, self.tracker, self.progress = run, tracker, progress
-        self.draw, self.num_dims = draw, num_dims
+        self.draw, self.num_dims, self.watched = draw, num_dims, watched
         self._state = TrainState()
 
     def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
@@ -79,7 +82,8 @@ class RunObserver(Observer):
 
     def draw_samples(self, epoch: int) -> None:
         """See `Observer.draw_samples`."""
-        self.picture(self.run.epoch_samples(epoch), f"epoch {epoch}", self._state.step)
+        if self.watched:
+            self.picture(self.run.epoch_samples(epoch), f"epoch {epoch}", self._state.step)
 
     def picture(self, path: Path, title: str, step: int) -> None:
         """Draw the model into `path` and TensorBoard; a picture that fails ends no training."""
