@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from made_exp.connectivity import reachable
+from made_exp.connectivity import Connectivity, connectivity, reachable
+from made_exp.layers import MaskedLinear
 from made_exp.made import MADE
 from made_exp.masks import MaskSet
 
@@ -49,17 +50,34 @@ def check_masks(model: MADE) -> Check:
     return Check("masks", True, f"{model.num_orderings} mask sets, no path to a later variable")
 
 
+def measure_connectivity(model: MADE) -> Connectivity:
+    """What is connected in the mask set of the mixture that loses most."""
+    groups = model.groups
+    measured = [
+        connectivity(
+            model.schedule.mask_set(index),
+            direct_connections=model.network.direct is not None,
+            feature_widths=groups.feature_widths,
+            param_widths=groups.param_widths,
+        )
+        for index in range(model.num_orderings)
+    ]
+    return max(measured, key=lambda one: (one.lost_pairs, sum(one.dead_units)))
+
+
 @torch.no_grad()
 def _stray_weights(model: MADE, masks: MaskSet) -> int:
     """Weights in use that are not zero although their mask is."""
     network = model.network
     degrees = network.layer_degrees(masks)
     call = degrees if network.schedule.is_resampled else None
-    layers = [(layer, n, n + 1) for n, layer in enumerate(network.hidden)]
-    layers += [(network.output, -2, -1)] if network.output is not None else []
-    layers += [(network.direct, 0, -1)] if network.direct is not None else []
+    layers: list[tuple[nn.Module | None, int, int]] = [(network.output, -2, -1)]
+    layers += [(network.direct, 0, -1)]
+    layers += [(layer, n, n + 1) for n, layer in enumerate(network.hidden)]
     stray = 0
     for layer, below, above in layers:
+        if not isinstance(layer, MaskedLinear):
+            continue
         pair = () if call is None else (call[below], call[above])
         hidden = degrees[above][:, None] < degrees[below][None, :]
         stray += int((layer.masked_weight(*pair)[hidden] != 0).sum())
@@ -80,7 +98,7 @@ def check_normalisation(model: MADE) -> Check:
         return Check("normalisation", True, "not summed: more than 65536 inputs")
     values = [torch.arange(variable.num_values or 0) for variable in model.groups.variables]
     x = torch.cartesian_prod(*values).reshape(int(total_inputs), model.num_dims).to(model.device)
-    classes = list(range(model.network.num_classes)) or [None]
+    classes: list[int | None] = [*range(model.network.num_classes)] or [None]
     worst = 0.0
     for label in classes:
         total = torch.zeros((), dtype=torch.float64, device=model.device)

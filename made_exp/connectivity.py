@@ -6,7 +6,9 @@ layer has.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +37,18 @@ class Connectivity:
     hidden_sizes: tuple[int, ...]
     visible_weights: int
     num_weights: int
+
+    def __str__(self) -> str:
+        dead = ", ".join(str(count) for count in self.dead_units) or "none"
+        return (
+            f"connectivity: {self.lost_pairs} of {self.num_pairs} dependencies lost, "
+            f"dead units in each hidden layer: {dead}, "
+            f"{self.visible_weights} of {self.num_weights} weights in use"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers, as they stand in results.json."""
+        return asdict(self)
 
     def warnings(self) -> list[str]:
         """One sentence for each hidden layer in which dependencies are lost."""
@@ -141,7 +155,7 @@ def _count_weights(
         masks.output_degrees.numpy(), ones if param_widths is None else param_widths
     )
     layers = [inputs, *(degrees.numpy() for degrees in masks.hidden_degrees), outputs]
-    pairs = list(zip(layers[:-1], layers[1:], strict=True)) if len(layers) > 2 else []
+    pairs = list(pairwise(layers)) if len(layers) > 2 else []
     if direct_connections:
         pairs.append((inputs, outputs))
     visible = sum(

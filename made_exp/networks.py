@@ -138,7 +138,7 @@ class MaskedNetwork(nn.Module):
             (B, P).
         """
         degrees = self.call_degrees(masks)
-        h, nodes = features, []
+        h, nodes = features, list[Tensor]()
         for layer in range(len(self.hidden)):
             node = self.hidden[layer](h, *_pair(degrees, layer, layer + 1))
             for extra in self.offsets(layer, degrees, context):
@@ -175,6 +175,7 @@ class MaskedNetwork(nn.Module):
         extras = []
         if len(self.conditioning):
             companion = self.conditioning[layer]
+            assert isinstance(companion, MaskedLinear)
             ones = self.output_bias.new_ones(1, companion.in_features)
             above = layer + 1 if layer < len(self.hidden) else -1
             extras.append(companion(ones, *_pair(degrees, layer, above)))

@@ -9,7 +9,7 @@ from made_exp import baselines, checks
 from made_exp.datasets.base import Dataset, reference_nll
 from made_exp.evaluation import Evaluation
 from made_exp.made import MADE
-from made_exp.runs import RunDirectory
+from made_exp.runs import RunDirectory, TrainingError
 from made_exp.runtime import git_commit, versions
 from made_exp.training.loop import Trainer
 
@@ -27,6 +27,15 @@ def run_checks(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, 
         checks.check_samples(model, generator, context),
     ]
     return {check.name: {"passed": check.passed, "detail": check.detail} for check in outcome}
+
+
+def refuse_failed(outcome: dict[str, dict[str, Any]]) -> None:
+    """Raise TrainingError if a check of `run_checks` failed: such numbers are no results."""
+    failed = [f"{name}: {one['detail']}" for name, one in outcome.items() if not one["passed"]]
+    if failed:
+        raise TrainingError(
+            f"the model does not prove its own numbers, so there are no results ({failed[0]})"
+        )
 
 
 def make_results(
@@ -49,6 +58,7 @@ def make_results(
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": baselines.load_or_compute(dataset, data_dir),
         "checks": outcome,
+        "connectivity": checks.measure_connectivity(model).as_dict(),
         "best_epoch": state.best_epoch,
         "epochs": state.epochs_begun,
         "steps": state.step,
@@ -85,7 +95,4 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
         f"  checkpoint       {run.best}",
         f"  results          {run.results}",
     ]
-    for name, check in results["checks"].items():
-        if not check["passed"]:
-            lines.append(f"  CHECK FAILED     {name}: {check['detail']}")
     return "\n".join(lines)

@@ -112,7 +112,8 @@ class _Workspace:
         if self.binary:
             self.uniforms.logit_().mul_(self.temperature)
         if self.given is not None and self.observed is not None:
-            assert given is not None and observed is not None
+            assert given is not None
+            assert observed is not None
             self.given.copy_(given.T)
             self.observed.copy_(observed.T)
         for number, level in enumerate(self.plan.levels, start=1):

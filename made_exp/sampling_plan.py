@@ -134,7 +134,8 @@ def _hidden_level(network: MaskedNetwork, layer: int, sorting: _Sorting) -> Leve
     assert isinstance(bias, Tensor)
     scale = shift = None
     if isinstance(norm, nn.BatchNorm1d):
-        assert norm.running_var is not None and norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.running_mean is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         shift = norm.bias - norm.running_mean * scale
         scale, shift = scale[order][:, None], shift[order][:, None]

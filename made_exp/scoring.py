@@ -14,10 +14,11 @@ from made_exp.evaluation import (
     nll_by_num_orderings,
     paired_difference,
 )
-from made_exp.experiment import DATA_SEED, load_data
+from made_exp.experiment import load_data
 from made_exp.files import atomic_write_json
 from made_exp.loading import load_with_description
 from made_exp.made import MADE
+from made_exp.preparation import DATA_SEED
 from made_exp.reporting import figures
 
 

@@ -1,5 +1,6 @@
 import pickle
 import time
+from itertools import pairwise
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ def product_of_masks(masks):
     """(D, D) number of paths from inputs (columns) to outputs (rows), the plain way."""
     degrees = [masks.input_degrees, *masks.hidden_degrees, masks.output_degrees]
     paths = torch.eye(masks.num_dims, dtype=torch.float64)
-    for below, above in zip(degrees[:-1], degrees[1:], strict=True):
+    for below, above in pairwise(degrees):
         paths = visibility(below, above).double() @ paths
     return paths
 
@@ -53,10 +54,7 @@ def test_connectivity_equals_the_product_of_masks(hidden_sizes, hidden_degrees):
 def test_dead_units_equal_those_without_a_path():
     masks = schedule(hidden_sizes=(12, 5, 9), hidden_degrees="uniform", seed=3).mask_set(0)
     degrees = [masks.input_degrees, *masks.hidden_degrees, masks.output_degrees]
-    layers = [
-        visibility(below, above).double()
-        for below, above in zip(degrees[:-1], degrees[1:], strict=True)
-    ]
+    layers = [visibility(below, above).double() for below, above in pairwise(degrees)]
     for layer in range(3):
         below = torch.eye(10, dtype=torch.float64)
         for matrix in layers[: layer + 1]:

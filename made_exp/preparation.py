@@ -1,0 +1,48 @@
+"""Between building a model and training it: what the data need, where it starts, its masks."""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from made_exp.checks import check_masks, measure_connectivity
+from made_exp.completion import check_missing
+from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.made import MADE
+from made_exp.runs import TrainingError
+
+_log = logging.getLogger(__name__)
+_BIAS_EXAMPLES = 20_000
+# Splits and draws of the data do not follow the run's seed: runs of several seeds share one test.
+DATA_SEED = 0
+
+
+def prepare(model: MADE, dataset: Dataset) -> None:
+    """Check the model against its data and its masks, and start its biases at the marginals.
+
+    What the masks connect is logged; a hidden layer in which dependencies are lost is a warning.
+
+    Raises:
+        ValueError: If the data miss values that the model cannot leave out.
+        TrainingError: If an output depends on its own or a later variable.
+    """
+    for split in SPLITS:
+        check_missing(model.schedule, dataset.split(split))
+    report = measure_connectivity(model)
+    _log.info("%s", report)
+    for warning in report.warnings():
+        _log.warning("%s", warning)
+    check = check_masks(model)
+    if not check.passed:
+        raise TrainingError(f"the masks of this model are wrong: {check.detail}")
+    model.initialise_bias(_bias_examples(dataset))
+
+
+def _bias_examples(dataset: Dataset) -> Tensor:
+    """Training examples whose marginals are those of what the model will see."""
+    if not dataset.dynamic_binarization:
+        return dataset.train
+    generator = torch.Generator().manual_seed(DATA_SEED)
+    rows = dataset.train[:_BIAS_EXAMPLES]
+    draws = torch.rand(rows.shape, generator=generator)
+    return (rows > draws * 255).to(torch.uint8)
