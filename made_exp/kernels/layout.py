@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 # A block costs about as much as this many weights: the calls around three matrix products.
-BLOCK_COST = 12_000
+BLOCK_COST = 20_000
 # Below this many weights the calls cost more than the arithmetic that blocks would save.
 MIN_WEIGHTS = 60_000
 MAX_CUTS = 96

@@ -32,7 +32,7 @@ def peak_memory(task: Task, name: str) -> float | None:
 
 def added_memory(task: Task, name: str) -> float:
     """Megabytes by which building the candidate and three steps raise this process's peak."""
-    tiny = Task(4, (3,), 2, task.device, task.precision)
+    tiny = Task(4, (4,), 2, task.device, task.precision)
     candidates.builders(tiny)[name](tiny)()  # libraries and threads are there before the reading
     before = _start(task.device)
     step = candidates.builders(task)[name](task)
