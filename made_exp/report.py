@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         examples=[
             "",
             "path=outputs/sweeps/SWEEP group_by=seed",
-            "path=outputs/sweeps/SWEEP sort=valid.nll output=report",
+            "path=outputs/sweeps/SWEEP sort=valid_nll output=report",
         ],
         argv=argv,
     )

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from made_exp.config import preflight
-from made_exp.config.app import main
+from made_exp.config.app import answer, main
 
 ORDERINGS = "agnostic, centre_out, column_major, custom, natural, random, reversed, snake, spiral"
 ACTIVATIONS = "relu, elu, tanh, sigmoid, softplus, leaky_relu, silu"
@@ -100,6 +100,7 @@ TABLE = [
     (["-m", "model.activation=relu,gelu"], "model.activation: 'gelu' is not one of relu"),
     (["-m", "seed=0,1", "resume=true"], "resume=true needs hydra.sweep.dir=DIR"),
     (["-m", "optimizer=adam,sdg"], "no option 'sdg' in group 'optimizer'"),
+    (["-m", "seed=range(0)"], "the sweep has no jobs: one of its lists or ranges is empty"),
     (["-m", "seed="], "seed: '' is not an integer"),
 ]
 
@@ -202,4 +203,17 @@ def test_folder_that_cannot_be_written(capsys, empty_folder):
     text = capsys.readouterr().err
     assert text.startswith("error: ")
     assert "outputs" in text
+    assert "Traceback" not in text
+
+
+def test_sweep_file_without_multirun_is_warned_of(capsys):
+    main(["experiment=grid", "resume=true"])
+    assert "warning: hydra.sweeper.params" in capsys.readouterr().err
+
+
+def test_locked_database_is_one_line(capsys):
+    sqlite3 = pytest.importorskip("sqlite3")
+    assert answer(sqlite3.OperationalError("database is locked")) == 1
+    text = capsys.readouterr().err
+    assert text.endswith("(hydra.sweeper.storage): database is locked\n")
     assert "Traceback" not in text

@@ -49,7 +49,7 @@ def answer(error: BaseException) -> int:
     else, and for everything where the user has set HYDRA_FULL_ERROR=1.
     """
     mistake = is_users_mistake(error) or _is_about_config(error)
-    stopped = isinstance(error, TrainingError)
+    stopped = isinstance(error, TrainingError) or _is_about_database(error)
     if os.environ.get(_FULL_ERROR) == "1" or not (mistake or stopped):
         traceback.print_exception(error)
     if mistake or stopped:
@@ -59,12 +59,18 @@ def answer(error: BaseException) -> int:
 
 
 def _text(error: BaseException) -> str:
+    if _is_about_database(error):
+        return f"the database of the search (hydra.sweeper.storage): {str(error).splitlines()[0]}"
     # A message in several lines, such as Hydra's three hints, is kept as it is.
     return one_line(error) if isinstance(error, OSError) else str(error) or one_line(error)
 
 
 def _is_about_config(error: BaseException) -> bool:
     return type(error).__module__.split(".")[0] in ("hydra", "omegaconf")
+
+
+def _is_about_database(error: BaseException) -> bool:
+    return type(error).__module__.split(".")[0] in ("sqlalchemy", "sqlite3")
 
 
 def _launch(command: CommandLine) -> int:

@@ -85,9 +85,12 @@ class ReportSettings:
 
     path: str = field(default="outputs", metadata={"help": "folder that is searched for runs"})
     group_by: str | None = field(
-        default=None, metadata={"help": "settings whose runs are averaged, e.g. seed"}
+        default=None, metadata={"help": "a setting to average over, e.g. seed"}
     )
-    sort: str | None = field(default=None, metadata={"help": "column to sort by; null = test NLL"})
+    sort: str | None = field(
+        default=None,
+        metadata={"help": "column to sort by, '-' before it: descending; null = test NLL"},
+    )
     output: str | None = field(default=None, metadata={"help": "folder for the files; null = path"})
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ _DISPLAY = {
     "trainer.samples_every",
     "trainer.num_samples",
     "trainer.animation",
+    "trainer.check_numbers",
 }
 """Settings that do not decide the outcome."""
 

@@ -134,6 +134,8 @@ def _say(line: str) -> None:
 def _check_run(command: CommandLine) -> None:
     cfg = compose_config(command, command.overrides)
     settings = settings_from(cfg)
+    if OmegaConf.select(cfg, "hydra.sweeper.params") and command.value_of("search") is None:
+        _say("warning: hydra.sweeper.params of the experiment are used only with -m")
     given = command.value_of("hydra.run.dir")
     if settings.resume and given is None and not os.environ.get("MADE_RUN_ID"):
         raise ConfigError("resume=true needs hydra.run.dir=DIR (with -m: hydra.sweep.dir=DIR)")
@@ -156,6 +158,8 @@ def check_folder(folder: Path, settings: Settings, key: str) -> None:
 def _check_sweep(command: CommandLine) -> None:
     base = compose_config(command, fixed_overrides(command))
     jobs = sweep_overrides(command, base)
+    if not jobs:
+        raise ConfigError("the sweep has no jobs: one of its lists or ranges is empty")
     here = not any(name in base.hydra.launcher._target_ for name in _ELSEWHERE)
     sweep_dir = command.value_of("hydra.sweep.dir")
     folder = Path(str(base.hydra.sweep.dir)) if sweep_dir else None
