@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,47 +96,66 @@ def print_table(records: list[dict[str, Any]], *, title: str) -> None:
             print(f"  {record['name']}: {record['refused']}")
 
 
-def save(result: dict[str, Any], folder: Path, name: str) -> list[Path]:
+def save(
+    result: dict[str, Any],
+    folder: Path,
+    name: str,
+    plot: Callable[[list[dict[str, Any]], Path], Path | None],
+) -> list[Path]:
     """Write NAME.json and, where matplotlib is there, NAME.png; returns what was written."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
-    picture = _plot(result["records"], folder / f"{name}.png")
+    picture = plot(result["records"], folder / f"{name}.png")
     return [path, *([picture] if picture else [])]
 
 
-def _plot(records: list[dict[str, Any]], path: Path) -> Path | None:
+def plot(records: list[dict[str, Any]], path: Path) -> Path | None:
     """Cost against width at batch 100 and against batch at the width measured most often."""
+    timed = [r for r in records if "milliseconds" in r and len(r["hidden_sizes"]) == 1]
+    widths = [r["hidden_sizes"][0] for r in timed]
+    common = max(set(widths), key=widths.count, default=0)
+    return save_panels(
+        [
+            ("width (batch 100)", width, [r for r in timed if r["batch_size"] == 100]),
+            (
+                f"batch (width {common})",
+                lambda r: r["batch_size"],
+                [r for r in timed if r["hidden_sizes"] == [common]],
+            ),
+        ],
+        path,
+    )
+
+
+def width(record: dict[str, Any]) -> int:
+    """Units of the first hidden layer."""
+    return record["hidden_sizes"][0]
+
+
+def save_panels(
+    panels: list[tuple[str, Callable[[dict[str, Any]], int], list[dict[str, Any]]]], path: Path
+) -> Path | None:
+    """Draw milliseconds against something, a line per name; None where matplotlib is missing.
+
+    Args:
+        panels: Label of the horizontal axis, its value in a record, and the records.
+        path: Where the PNG is written.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    timed = [r for r in records if "milliseconds" in r and len(r["hidden_sizes"]) == 1]
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2)
-    widths = [r["hidden_sizes"][0] for r in timed]
-    common = max(set(widths), key=widths.count, default=0)
-    _panel(panels[0], [r for r in timed if r["batch_size"] == 100], "width (batch 100)", "width")
-    _panel(
-        panels[1],
-        [r for r in timed if r["hidden_sizes"] == [common]],
-        f"batch (width {common})",
-        "batch",
-    )
-    panels[1].legend(fontsize="small")
+    for axes, (label, value, records) in zip(figure.subplots(1, 2), panels, strict=True):
+        for name in dict.fromkeys(r["name"] for r in records):
+            points = sorted((value(r), r["milliseconds"]) for r in records if r["name"] == name)
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds")
+        axes.grid(alpha=0.3)
+        if records:
+            axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)
     return path
-
-
-def _panel(axes: Any, records: list[dict[str, Any]], label: str, kind: str) -> None:
-    for name in dict.fromkeys(r["name"] for r in records):
-        points = sorted(
-            (r["hidden_sizes"][0] if kind == "width" else r["batch_size"], r["milliseconds"])
-            for r in records
-            if r["name"] == name
-        )
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
-    axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds")
-    axes.grid(alpha=0.3)

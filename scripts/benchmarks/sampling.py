@@ -7,6 +7,7 @@ once, in advance, and nothing but matrix products, activations and one draw in e
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,13 +59,34 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def plot(records: list[dict[str, Any]], path: Path) -> Path | None:
+    """Cost against D and against the width."""
+    with_dims = [r for r in records if r.get("kind") == "growth with D"]
+    with_width = [r for r in records if r.get("kind") == "growth with width"]
+    return report.save_panels(
+        [
+            ("variables D (500 units, batch 100)", lambda r: r["num_dims"], with_dims),
+            ("width (D = 784, batch 100)", report.width, with_width),
+        ],
+        path,
+    )
+
+
 def measure(
-    dims: int, hidden: tuple[int, ...], batch: int, device: torch.device, rounds: int, *, peers: bool
+    dims: int,
+    hidden: tuple[int, ...],
+    batch: int,
+    device: torch.device,
+    rounds: int,
+    *,
+    peers: bool,
 ) -> list[dict[str, Any]]:
     """Records of all candidates at one size, the candidates taking turns."""
     model = _model(binary_variables(dims), hidden, device)
     uniforms = torch.rand(batch, dims, device=device)
-    sampler = IncrementalSampler(build_plan(model.network, model.groups, model.schedule.mask_set(0)))
+    sampler = IncrementalSampler(
+        build_plan(model.network, model.groups, model.schedule.mask_set(0))
+    )
     bare = _bare_network(model)
     candidates: dict[str, Draw] = {
         PASSES: lambda: _full_passes(bare, model, uniforms),
@@ -116,7 +138,8 @@ def growth(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         for name, seconds in timings.items():
             records.append(
                 {
-                    "name": f"{kind}: {name}",
+                    "name": name,
+                    "kind": kind,
                     "num_dims": dims,
                     "hidden_sizes": list(hidden),
                     "batch_size": 100,
@@ -202,7 +225,9 @@ def _full_passes(network: nn.Module, model: MADE, uniforms: Tensor) -> Tensor:
 def _gaussian(dims: int, hidden: tuple[int, ...], batch: int, device: torch.device) -> Draw:
     """Ours with one Gaussian for each variable, what the peers' affine flows amount to."""
     model = _model(tuple(Variable(f"x{d}", Kind.REAL) for d in range(dims)), hidden, device)
-    sampler = IncrementalSampler(build_plan(model.network, model.groups, model.schedule.mask_set(0)))
+    sampler = IncrementalSampler(
+        build_plan(model.network, model.groups, model.schedule.mask_set(0))
+    )
     uniforms = torch.rand(batch, sum(model.groups.uniform_widths), device=device)
     return lambda: sampler.draw(uniforms)
 
