@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from torch import nn
+
 from made_exp.datasets.base import Dataset
 from made_exp.evaluation import Evaluation
 from made_exp.made import MADE
@@ -46,6 +48,11 @@ def make_trainer(
         ValueError: If a setting is out of its range or does not fit the data.
     """
     world = world or World()
+    if world.size > 1 and any(isinstance(m, nn.BatchNorm1d) for m in model.modules()):
+        raise ValueError(
+            "normalization=batch is not available with several processes: each would see the "
+            "statistics of its own share of a batch"
+        )
     known = {field.name for field in fields(TrainingSettings)}
     values = {name: value for name, value in config["trainer"].items() if name in known}
     settings = TrainingSettings(seed=config["seed"], **values)

@@ -1,0 +1,82 @@
+"""Several processes give the run that one process gives, to rounding."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from experiment_cases import read_metrics, read_results, write_table
+from training_cases import make_case
+
+from made_exp import load_run
+from made_exp.train import main
+from made_exp.training.distributed import World
+
+
+def arguments(folder, run, *overrides):
+    """Arguments of made-train for a small run on a table of one's own."""
+    return [
+        "dataset=npz",
+        f"dataset.path={write_table(folder)}",
+        "trainer.device=cpu",
+        "trainer.batch_size=30",
+        "trainer.epochs=4",
+        "trainer.num_samples=9",
+        "model.hidden_sizes=[12]",
+        f"hydra.run.dir={run}",
+        *overrides,
+    ]
+
+
+def torchrun(folder, run, *overrides):
+    """made-train in two processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [sys.executable, *launcher, "-m", "made_exp.train"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, *arguments(folder, run, *overrides)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+def assert_equal_to_rounding(first, second):
+    for one, two in zip(read_metrics(first), read_metrics(second), strict=True):
+        assert one == pytest.approx(two, rel=1e-4)
+    assert read_results(first)["test"] == pytest.approx(read_results(second)["test"], rel=1e-4)
+    states = [load_run(folder).state_dict() for folder in (first, second)]
+    for name, value in states[0].items():
+        torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_train_as_one_and_resume(tmp_path, monkeypatch):
+    monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
+    # SGD, because adaptive rates magnify rounding where a gradient is almost zero.
+    options = ["optimizer=sgd", "ordering=agnostic", "ordering.num_orderings=3"]
+    assert main(arguments(tmp_path, tmp_path / "one", *options)) == 0
+    half = torchrun(tmp_path, tmp_path / "two", *options, "trainer.epochs=2")
+    assert half.stdout.count("test NLL") == 1  # one process speaks
+    torchrun(tmp_path, tmp_path / "two", *options, "resume=true")
+    assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
+    events = list((tmp_path / "two").glob("events*"))
+    assert len(events) == 2  # one a session
+    assert not list(tmp_path.glob("outputs"))
+
+
+def test_what_processes_cannot_share_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be shared by 3 processes"):
+        make_case(tmp_path / "a", world=World(0, 3))
+    with pytest.raises(ValueError, match="normalization=batch"):
+        make_case(tmp_path / "b", world=World(0, 2), network={"normalization": "batch"})
+
+
+def test_one_process_agrees_with_itself():
+    world = World()
+    assert world.is_main
+    assert world.any(True)
+    assert not world.any(False)
+    assert world.from_main({"a": [1, None]}) == {"a": [1, None]}
+    assert float(world.mean(torch.tensor(2.0))) == 2.0
