@@ -176,7 +176,10 @@ class MaskedNetwork(nn.Module):
         if len(self.conditioning):
             companion = self.conditioning[layer]
             assert isinstance(companion, MaskedLinear)
-            ones = self.output_bias.new_ones(1, companion.in_features)
+            # Scaled like inputs of unit norm: a vector of ones would let the sum run away.
+            ones = self.output_bias.new_full(
+                (1, companion.in_features), companion.in_features**-0.5
+            )
             above = layer + 1 if layer < len(self.hidden) else -1
             extras.append(companion(ones, *_pair(degrees, layer, above)))
         if len(self.context) and context is not None:
