@@ -1,0 +1,187 @@
+"""The rows of the results table: what is run, what it is compared with, what data it needs."""
+
+from dataclasses import dataclass
+
+NPZ_FOLDER = "$MADE_DATA_DIR/npz"
+COURSE = "course"
+MADE_PAPER = "MADE"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    Attributes:
+        name: Name of the row, its run folders and its picture.
+        data: What was learned, for the table.
+        model: What learned it, for the table.
+        overrides: Arguments of made-train; $MADE_DATA_DIR stands for the data folder.
+        files: Files below the data folder without which the row cannot be run offline.
+        downloads: Whether made-train can fetch the files by itself.
+        seeds: Seeds that are run unless others are asked for.
+        others: Test NLL (nats) that others have published, by who; only numbers seen in a source.
+        remark: What a reader must know to compare.
+    """
+
+    name: str
+    data: str
+    model: str
+    overrides: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    downloads: bool = True
+    seeds: tuple[int, ...] = (0,)
+    others: tuple[tuple[str, float], ...] = ()
+    remark: str = ""
+
+    def command(self, seed: int) -> str:
+        """The command that gives the number."""
+        extra = (f"seed={seed}",) if seed else ()
+        return " ".join(("made-train", *self.overrides, *extra))
+
+
+_THREE = (0, 1, 2)
+_SMILEY = "smiley.jpg, 25 x 25"
+_HINTON = "photograph, 200 x 200"
+_ANOTHER_DRAW = "others: the same generator, another draw"
+
+
+def _picture_row(name: str, ordering: str) -> Row:
+    """A 2D density of the course under one ordering."""
+    is_smiley = name == "made2d_smiley"
+    own = ("dataset.original=true",) if is_smiley else ()
+    chosen = () if ordering == "natural" else (f"ordering={ordering}",)
+    published = ((COURSE, 6.366),) if is_smiley else ((COURSE, 10.616), ("best student", 10.544))
+    return Row(
+        name=name if ordering == "natural" else f"{name}-{ordering}",
+        data=_SMILEY if is_smiley else _HINTON,
+        model=f"MADE, {ordering}",
+        overrides=(f"experiment={name}", *own, *chosen),
+        files=("images/smiley.jpg" if is_smiley else "images/geoffrey-hinton.jpg",),
+        seeds=_THREE,
+        others=published,
+        remark=_ANOTHER_DRAW,
+    )
+
+
+def _npz_row(data: str, others: tuple[tuple[str, float], ...], remark: str = "") -> Row:
+    """The recipe for any binary table, on a file that the user has."""
+    return Row(
+        name=f"density-{data}",
+        data=data,
+        model="density recipe",
+        overrides=("experiment=density", "dataset=npz", f"dataset.path={NPZ_FOLDER}/{data}.npz"),
+        files=(f"npz/{data}.npz",),
+        downloads=False,
+        seeds=_THREE,
+        others=others,
+        remark=remark,
+    )
+
+
+_ONE_DIMENSION = (
+    Row(
+        "histogram",
+        "Gaussian, 20 bins",
+        "histogram",
+        ("experiment=histogram",),
+        seeds=_THREE,
+        others=((COURSE, 2.0526),),
+    ),
+    Row(
+        "histogram-bimodal_1d",
+        "two bumps, 100 bins",
+        "histogram",
+        ("experiment=histogram", "dataset=bimodal_1d"),
+        seeds=_THREE,
+        others=((COURSE, 4.0422),),
+    ),
+    Row(
+        "logistic_mixture-gaussian_1d",
+        "Gaussian, 20 bins",
+        "4 logistics",
+        ("experiment=logistic_mixture", "dataset=gaussian_1d"),
+        seeds=_THREE,
+        others=((COURSE, 2.0586), ("best student", 2.0503)),
+    ),
+    Row(
+        "logistic_mixture",
+        "two bumps, 100 bins",
+        "4 logistics",
+        ("experiment=logistic_mixture",),
+        seeds=_THREE,
+        others=((COURSE, 4.0464), ("best student", 4.0322)),
+    ),
+)
+
+_IMAGES = (
+    Row(
+        "made_shapes",
+        "Shapes, 20 x 20",
+        "MADE",
+        ("experiment=made_shapes",),
+        remark="drawn by this package, so nobody else has a number",
+    ),
+    Row(
+        "made_mnist",
+        "MNIST, thresholded",
+        "MADE",
+        ("experiment=made_mnist",),
+        files=("mnist/train-images-idx3-ubyte.gz", "mnist/t10k-images-idx3-ubyte.gz"),
+        others=((f"{COURSE}, 2 x 512", 86.6),),
+        remark="pixels above 127.5; not the binarized MNIST of the papers",
+    ),
+)
+
+_PUBLISHED = (
+    _npz_row("adult", ((MADE_PAPER, 13.12),)),
+    _npz_row("connect4", (("NADE", 11.99), ("DARN", 11.91))),
+    Row(
+        "dna",
+        "dna",
+        "MADE",
+        ("experiment=dna",),
+        files=("uci/dna.npz",),
+        seeds=_THREE,
+        others=((f"{MADE_PAPER}, mask sampling", 79.66), ("EoNADE", 82.31)),
+    ),
+    Row(
+        "made_paper_dna",
+        "dna",
+        "MADE as in the paper",
+        ("experiment=made_paper_dna",),
+        files=("uci/dna.npz",),
+        others=((f"{MADE_PAPER}, mask sampling", 79.66),),
+    ),
+    Row(
+        "mushrooms",
+        "mushrooms",
+        "MADE",
+        ("experiment=mushrooms",),
+        files=("uci/mushrooms.npz",),
+        seeds=_THREE,
+    ),
+    _npz_row("nltcs", (("best circuit", 5.99),)),
+    _npz_row("plants", (("best circuit", 12.81),)),
+    _npz_row("accidents", (("best circuit", 26.74),)),
+    Row(
+        "binarized_mnist",
+        "MNIST, binarized",
+        "MADE",
+        ("experiment=binarized_mnist",),
+        files=tuple(
+            f"binarized_mnist/binarized_mnist_{split}.amat" for split in ("train", "valid", "test")
+        ),
+        others=(("MADE, 1 x 8000", 88.40), ("EoNADE, 128 orderings", 85.10), ("NADE-k", 84.65)),
+    ),
+)
+
+ROWS: tuple[Row, ...] = (
+    *_ONE_DIMENSION,
+    *(
+        _picture_row(name, ordering)
+        for name in ("made2d_smiley", "made2d_hinton")
+        for ordering in ("natural", "reversed")
+    ),
+    *_IMAGES,
+    *_PUBLISHED,
+)
