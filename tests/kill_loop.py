@@ -1,0 +1,53 @@
+"""Runs an experiment in processes that are killed at random moments, until it is finished.
+
+Usage: kill_loop.py CONFIG.json FOLDER KILLS SEED
+
+Each life is a fork of this process, so that a life costs no imports. Prints how many lives were
+cut before the experiment was finished.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import made_exp.scoring  # noqa: F401  (all imports once, before the first fork)
+from made_exp.config.settings import from_dict
+from made_exp.experiment import run
+
+LONGEST_LIFE = 1.2
+
+
+def main(config_path, folder, kills, seed):
+    config = json.loads(Path(config_path).read_text())
+    folder, rng, cut = Path(folder), random.Random(int(seed)), 0
+    for _ in range(int(kills)):
+        child = start(config, folder)
+        time.sleep(rng.random() * LONGEST_LIFE)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        cut += not (folder / "results.json").exists()
+    _, status = os.waitpid(start(config, folder), 0)
+    print(cut)
+    sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def start(config, folder):
+    """Fork a process that runs or resumes the experiment; its number."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        run(from_dict({**config, "resume": True}), folder)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,129 @@
+"""Real faults: kill -9 at random moments, signals, a disk that is full."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from experiment_cases import make_config, make_settings, read_metrics, read_results
+
+from made_exp.experiment import run
+from made_exp.runs import TrainingError
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("kills", "epochs"), [(4, 200), pytest.param(50, 6000, marks=pytest.mark.slow)]
+)
+def test_nothing_is_lost_however_often_a_run_is_killed(tmp_path, kills, epochs):
+    model = {"name": "made", "hidden_sizes": [12], "dropout": 0.2}
+    trainer = {"epochs": epochs, "eval_every": 5, "patience": None, "tensorboard": True}
+    ordering = {"name": "agnostic", "num_orderings": 5}
+    config = make_config(
+        tmp_path,
+        model=model,
+        ordering=ordering,
+        trainer=trainer | {"checkpoint_every_seconds": 0.2},
+    )
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for name, count in (("whole", 0), ("killed", kills)):
+        command = [sys.executable, str(HERE / "kill_loop.py"), str(tmp_path / "config.json")]
+        outcome = subprocess.run(
+            [*command, str(tmp_path / name), str(count), "1"], capture_output=True, text=True
+        )
+        assert outcome.returncode == 0, outcome.stderr
+    assert int(outcome.stdout.split()[-1]) >= kills // 2, "most lives must be cut before the end"
+    assert read_results(tmp_path / "killed") == read_results(tmp_path / "whole")
+    assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "whole")
+    assert_one_clean_curve(tmp_path / "killed", tmp_path / "whole")
+
+
+def assert_one_clean_curve(folder, expected):
+    """TensorBoard shows for `folder` what it shows for `expected`."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves = []
+    for path in (folder, expected):
+        events = EventAccumulator(str(path), size_guidance={"scalars": 0})
+        events.Reload()
+        curves.append([(event.step, event.value) for event in events.Scalars("valid/nll")])
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code):
+    config = make_config(tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "made_exp.train",
+        "dataset=npz",
+        f"dataset.path={config['dataset']['path']}",
+        "model.hidden_sizes=[12]",
+        "trainer.epochs=1000000",
+        "trainer.patience=null",
+        "trainer.device=cpu",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    give_up = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") > 3):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    assert "resume=true" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run/results.json").exists()
+    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "stopped"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not permitted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_training_and_leaves_what_was_there(tmp_path, small_disk):
+    folder, ballast = small_disk / "run", small_disk / "ballast"
+    run(make_settings(tmp_path), folder)
+    ballast.write_bytes(bytes(100))
+    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    ballast.write_bytes(bytes(max(free - 4096, 0)))
+    before = (folder / "results.json").read_text()
+    more = make_settings(tmp_path, resume=True, trainer={"epochs": 60})
+    with pytest.raises((TrainingError, ValueError), match=r"cannot write|No space"):
+        run(more, folder)
+    kept = folder / "results.json"
+    kept = kept if kept.exists() else folder / "results.previous.json"
+    assert kept.read_text() == before
+    ballast.unlink()
+    run(more, folder)
+    run(make_settings(tmp_path, trainer={"epochs": 60}), tmp_path / "whole")
+    assert read_results(folder) == read_results(tmp_path / "whole")
