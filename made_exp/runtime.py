@@ -1,6 +1,7 @@
 """The machine under a run: device, threads, seeds, precision, and versions of everything."""
 
 import contextlib
+import logging
 import os
 import platform
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+_log = logging.getLogger(__name__)
 PRECISIONS = ("fp32", "tf32", "bf16")
 _SLOTS_VARIABLE = "MADE_SLOTS_PER_GPU"
 
@@ -98,9 +100,12 @@ def gpu_slot(device: torch.device, *, automatic: bool) -> Iterator[torch.device]
         lock.release()
 
 
-def _acquire_slot(num_gpus: int, slots_per_gpu: int, poll_seconds: float = 1.0) -> tuple:
+def _acquire_slot(
+    num_gpus: int, slots_per_gpu: int, poll_seconds: float = 1.0
+) -> tuple[FileLock, int]:
     folder = Path(tempfile.gettempdir()) / f"made-exp-gpu-slots-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    has_waited = False
     while True:
         for slot in range(slots_per_gpu):
             for index in range(num_gpus):
@@ -110,6 +115,9 @@ def _acquire_slot(num_gpus: int, slots_per_gpu: int, poll_seconds: float = 1.0) 
                 except Timeout:
                     continue
                 return lock, index
+        if not has_waited:
+            _log.info("all %d slots of the GPUs are taken: waiting", num_gpus * slots_per_gpu)
+            has_waited = True
         time.sleep(poll_seconds)
 
 
