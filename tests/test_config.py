@@ -103,7 +103,7 @@ def test_every_experiment_composes(experiment):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_states_its_command(experiment):
     text = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text()
-    command = re.search(rf"^# made-train .*experiment={experiment}\b", text, re.MULTILINE)
+    command = re.search(rf"^#.* made-train .*experiment={experiment}\b", text, re.MULTILINE)
     assert command, "the header of an experiment says how to run it"
 
 

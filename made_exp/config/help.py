@@ -56,7 +56,9 @@ def _group(group: str, folders: list[Path]) -> str:
 
 def _option(group: str, option: str, folder: Path) -> list[str]:
     mark = "*" if _DEFAULTS.get(group) == option else " "
-    text = description_of(folder / group / f"{option}.yaml")
+    text = textwrap.shorten(
+        description_of(folder / group / f"{option}.yaml"), 78, placeholder=" ..."
+    )
     lines = [f" {mark} {option:<16} {text}"]
     known = group in OPTIONS and option in OPTIONS[group]
     names = ", ".join(option_fields(group, option)) if known else ""
