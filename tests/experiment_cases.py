@@ -61,8 +61,9 @@ def make_settings(folder, **changes):
 
 
 def read_results(folder):
-    """results.json of a run without what depends on the clock."""
+    """results.json of a run without what depends on the clock, or on a commit in between."""
     results = json.loads((folder / "results.json").read_text())
+    results.pop("git_commit")
     return {key: value for key, value in results.items() if "second" not in key}
 
 
