@@ -30,20 +30,27 @@ def between_markers(text: str, content: str, heading: str) -> str:
 def readme_table(rows: Sequence[Row], runs: Mapping[str, Runs], missing: Mapping[str, str]) -> str:
     """The short table: one line a row."""
     head = ("data", "model", "test NLL", "true density", "simple models", "published", "command")
-    lines = []
-    for row in rows:
-        done = runs.get(row.name)
-        command = f"`made-train {' '.join(row.overrides)}`"
-        if done:
-            numbers = (f"**{_nll(done)}**", _reference(done), _baselines(done))
-        else:
-            numbers = (missing[row.name], "", "")
-        lines.append((row.data, row.model, *numbers, _others(row), command))
+    lines = [
+        (
+            row.data,
+            row.model,
+            f"**{_nll(runs[row.name])}**",
+            _reference(runs[row.name]),
+            _baselines(runs[row.name]),
+            _others(row),
+            f"`made-train {' '.join(row.overrides)}`",
+        )
+        for row in rows
+        if runs.get(row.name)
+    ]
+    absent = [f"{row.name} ({missing[row.name]})" for row in rows if not runs.get(row.name)]
+    without = f"\n\nWithout a number: {', '.join(absent)}." if absent else ""
     return (
         "Nats per example on the test split, lower is better, ± its standard error over examples. "
         "True density: what the generator itself scores on the same examples. All seeds, seconds, "
         "parameters and pictures are in [docs/results.md](docs/results.md).\n\n"
         + _table(head, lines)
+        + without
         + "\n\n`scripts/results` makes this table; `scripts/results made_mnist` one row of it."
     )
 
