@@ -26,10 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure every size; returns what is written as JSON."""
     device = report.prepare(arguments)
-    limits = ceilings(device, arguments.precision)
+    named = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
+    sizes = {name: report.parse_size(name) for name in named}
+    limits = ceilings(device, arguments.precision, quick=arguments.quick)
     records: list[dict[str, Any]] = []
-    for size in arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES):
-        hidden, batch = report.parse_size(size)
+    for hidden, batch in sizes.values():
         found = _measure(arguments, device, limits, hidden[-1], batch)
         title = f"layer {arguments.dims} to {hidden[-1]}, batch={batch}, forward and backward"
         report.print_table(found, title=title)

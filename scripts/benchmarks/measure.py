@@ -56,9 +56,8 @@ def alternate(
     return seconds
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
-    """Floating operations per second of a large square matrix product; the best of several."""
-    size = size or (8192 if device.type == "cuda" else 2048)
+def matrix_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
+    """Floating operations per second of a square matrix product; the best of several."""
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(left)
 
@@ -69,25 +68,28 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, size: int | None = Non
     return 2 * size**3 / min(time_calls(product, 3, device) for _ in range(5))
 
 
-def copy_bandwidth(device: torch.device) -> float:
-    """Bytes read and written per second by a copy too large for the caches; best of several."""
-    source = torch.zeros((2**30 if device.type == "cuda" else 2**27), device=device)
+def copy_bandwidth(device: torch.device, size: int) -> float:
+    """Bytes read and written per second by a copy of `size` bytes; the best of several."""
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
 
     def copy() -> None:
         target.copy_(source)
 
     time_calls(copy, 2, device)
-    moved = 2 * source.numel() * source.element_size()
-    return moved / min(time_calls(copy, 3, device) for _ in range(5))
+    return 2 * size / min(time_calls(copy, 3, device) for _ in range(5))
 
 
-def ceilings(device: torch.device, precision: str) -> dict[str, float]:
-    """What the machine can do at most, measured now."""
+def ceilings(device: torch.device, precision: str, *, quick: bool = False) -> dict[str, float]:
+    """What the machine can do at most, measured now on sizes too large for its caches.
+
+    `quick` takes small ones, which tell less.
+    """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    matrix, copied = (8192, 2**32) if device.type == "cuda" else (2048, 2**28)
     return {
-        "matrix_flops_per_second": matrix_rate(device, dtype),
-        "copy_bytes_per_second": copy_bandwidth(device),
+        "matrix_flops_per_second": matrix_rate(device, dtype, 512 if quick else matrix),
+        "copy_bytes_per_second": copy_bandwidth(device, 2**24 if quick else copied),
     }
 
 

@@ -24,10 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure every size; returns what is written as JSON."""
     device = report.prepare(arguments)
-    limits = ceilings(device, arguments.precision)
+    named = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
+    sizes = {name: report.parse_size(name) for name in named}
+    limits = ceilings(device, arguments.precision, quick=arguments.quick)
     records: list[dict[str, Any]] = []
-    for size in arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES):
-        hidden, batch = report.parse_size(size)
+    for size, (hidden, batch) in sizes.items():
         task = Task(arguments.dims, hidden, batch, device, arguments.precision)
         found = measure_task(task, limits, arguments)
         report.print_table(found, title=f"D={task.num_dims} hidden={size} batch={batch}")
