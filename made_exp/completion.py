@@ -25,21 +25,27 @@ if TYPE_CHECKING:
 _ROWS = 1000
 
 
-def check_observed(observed: Tensor, num_examples: int, num_dims: int) -> Tensor:
-    """Return `observed` as (B, D) bool; a pattern (D,) is repeated for every example.
+def check_observed(observed: Tensor, x: Tensor, num_dims: int) -> Tensor:
+    """Return `observed` as (B, D) bool on the device of x; a pattern (D,) holds for every example.
 
     Raises:
-        ValueError: If its shape or its type does not fit.
+        ValueError: If a shape or the type does not fit, or an observed value of x (B, D) is NaN;
+            its row and column are named.
     """
+    if x.ndim != 2 or x.shape[1] != num_dims:
+        raise ValueError(f"x must have shape (B, {num_dims}), got {tuple(x.shape)}")
     if observed.dtype != torch.bool:
         raise ValueError(f"observed must be boolean, got {observed.dtype}")
-    if observed.shape == (num_dims,):
-        observed = observed.expand(num_examples, num_dims)
-    if observed.shape != (num_examples, num_dims):
+    if observed.shape not in (x.shape, x.shape[1:]):
         raise ValueError(
-            f"observed must have shape ({num_examples}, {num_dims}) or ({num_dims},), "
+            f"observed must have shape {tuple(x.shape)} or ({num_dims},), "
             f"got {tuple(observed.shape)}"
         )
+    observed = observed.to(x.device).expand(len(x), num_dims)
+    lacking = observed & torch.isnan(x)
+    if lacking.any():
+        row, column = torch.nonzero(lacking)[0].tolist()
+        raise ValueError(f"x[{row}, {column}] is NaN but observed[{row}, {column}] is true")
     return observed
 
 
@@ -71,14 +77,6 @@ def observed_first(
     for pattern in torch.unique(observed, dim=0):
         _check_prefix(masks.ordering, pattern)
     return masks, observed
-
-
-def check_missing(schedule: MaskSchedule, x: Tensor) -> None:
-    """Raise ValueError if x (N, D) misses values that no ordering of the schedule has last."""
-    try:
-        observed_first(schedule, schedule.mask_set(0), x)
-    except ValueError as error:
-        raise ValueError(f"the data have missing values: use ordering=agnostic ({error})") from None
 
 
 def masks_for(schedule: MaskSchedule, observed: Tensor, num_orderings: int) -> list[MaskSet]:
@@ -148,8 +146,9 @@ def observed_log_probs(
 
 def log_prob(model: "MADE", x: Tensor, observed: Tensor, context: Tensor | None) -> Tensor:
     """Log-probability (B,) of the unobserved part of x (B, D) given its observed part, in nats."""
-    observed = check_observed(observed, len(x), model.num_dims).to(model.device)
-    x = x.to(model.device, model.dtype)
+    x = x.to(model.device)
+    observed = check_observed(observed, x, model.num_dims)
+    x = x.to(model.dtype)
     out = x.new_empty(len(x))
     for sets, rows in _alike(model, observed, _ROWS):
         labels = None if context is None else context[rows]

@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import Dataset
-from made_exp.datasets.csv import encode_rows, write_rows
-from made_exp.datasets.schema import TableSchema
+from made_exp.datasets.csv import write_rows
 from made_exp.experiment import load_data
 from made_exp.files import atomic_path
+from made_exp.given import Given, class_number, given_examples, table_schema
 from made_exp.loading import load_with_description
 from made_exp.made import MADE
 from made_exp.reporting import figures
@@ -31,6 +30,7 @@ def sample_run(
     temperature: float = 1.0,
     observed: str | None = None,
     num_examples: int = 10,
+    label: str | int | None = None,
     device: str = "auto",
 ) -> Path:
     """Draw from the best model of a run into a file.
@@ -42,9 +42,11 @@ def sample_run(
         seed: Of the draws.
         temperature: Divides the logits of discrete variables; 1 samples the model.
         observed: top_half, bottom_half, left_half, right_half or random_half of test examples; or
-            a .npz file (`x`, and `observed` or NaN for what is unknown) or a .csv file (empty
-            cells are unknown) of your own.
+            a .npz file (`x`; `observed`, or NaN for what is unknown; `labels` where the model has
+            classes) or a .csv file (empty cells are unknown) of your own.
         num_examples: With a named pattern, how many test examples are completed.
+        label: Of a class-conditional model, the only class to draw, by name or number; default
+            equally many of each class, or the labels that the completed examples have.
         device: auto, cpu, cuda or cuda:N.
 
     Returns:
@@ -57,13 +59,15 @@ def sample_run(
     model, content = load_with_description(run, device)
     target = _target(Path(run), path, seed, observed, content["data"])
     generator = torch.Generator().manual_seed(seed)
+    number = class_number(label, content["data"])
     if observed is not None:
-        return _complete(
-            model, content, target, generator, observed, num_examples, num_samples, temperature
-        )
-    context = None
-    if model.network.num_classes:
-        context = torch.arange(num_samples) * model.network.num_classes // num_samples
+        known = given_examples(content, model, observed, num_examples, number, generator)
+        return _complete(model, content["data"], target, generator, known, num_samples, temperature)
+    context, num_classes = None, model.network.num_classes
+    if num_classes:
+        context = torch.arange(num_samples) * num_classes // num_samples
+    if number is not None:
+        context = torch.full((num_samples,), number)
     samples = model.sample(
         num_samples, generator=generator, context=context, temperature=temperature
     ).cpu()
@@ -75,18 +79,6 @@ def sample_run(
         labels = {} if context is None else {"labels": context.numpy()}
         _write_npz(target, samples=_as_given(samples, model), **labels)
     return target
-
-
-def table_schema(data: dict[str, Any]) -> TableSchema:
-    """How the variables of a run are written in a text file."""
-    if data.get("table"):
-        return TableSchema.from_dict(data["table"])
-    return TableSchema.from_dict(
-        {
-            "columns": [{**entry, "offset": 0, "decimals": -1} for entry in data["variables"]],
-            "delimiter": ",",
-        }
-    )
 
 
 def _target(
@@ -107,27 +99,14 @@ def _target(
 
 def _complete(
     model: MADE,
-    content: dict[str, Any],
+    data: dict[str, Any],
     target: Path,
     generator: torch.Generator,
-    observed: str,
-    num_examples: int,
+    given: Given,
     num_samples: int,
     temperature: float,
 ) -> Path:
-    data = content["data"]
-    is_pattern = not observed.lower().endswith((".npz", ".csv"))
-    context = None
-    if is_pattern:
-        dataset = load_data(content["config"])
-        x, known, context = _examples(dataset, observed, num_examples, generator)
-    elif observed.lower().endswith(".csv"):
-        x = encode_rows(Path(observed), table_schema(data))
-        known = ~torch.isnan(x)
-    else:
-        x, known = _read_npz(Path(observed), model.num_dims)
-    if context is None and model.network.num_classes:
-        raise ValueError("observed: a class-conditional model completes only named patterns")
+    x, known, context = given.x, given.known, given.context
     count = min(num_samples, _MAX_PICTURED) if target.suffix == ".png" else num_samples
     count = 1 if target.suffix == ".csv" else count
     drawn = model.complete(
@@ -143,48 +122,9 @@ def _complete(
         _picture_completions(x, known, drawn, data, target)
     else:
         shaped = _as_given(drawn, model).reshape(len(x), count, -1)
-        _write_npz(target, completions=shaped, observed=known.numpy(), x=x.numpy())
+        labels = {} if context is None else {"labels": context.numpy()}
+        _write_npz(target, completions=shaped, observed=known.numpy(), x=x.numpy(), **labels)
     return target
-
-
-def _examples(
-    dataset: Dataset, pattern: str, count: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Test examples (n, D), which variables of them are given (n, D), and their labels."""
-    x = dataset.test[:count]
-    context = None if dataset.test_context is None else dataset.test_context[:count]
-    if pattern == "random_half":
-        ranks = torch.rand(x.shape, generator=generator).argsort(1).argsort(1)
-        return x, ranks < dataset.num_dims // 2, context
-    if dataset.image_shape is None:
-        raise ValueError(f"observed={pattern} needs images; use random_half, a .npz or a .csv file")
-    height, width = dataset.image_shape
-    rows = torch.arange(height)[:, None].expand(height, width)
-    columns = torch.arange(width)[None, :].expand(height, width)
-    halves = {
-        "top_half": rows < height // 2,
-        "bottom_half": rows >= height - height // 2,
-        "left_half": columns < width // 2,
-        "right_half": columns >= width - width // 2,
-    }
-    if pattern not in halves:
-        names = ", ".join([*halves, "random_half"])
-        raise ValueError(f"observed '{pattern}' is not one of {names}, nor a .npz or .csv file")
-    return x, halves[pattern].reshape(1, -1).expand(len(x), -1), context
-
-
-def _read_npz(path: Path, num_dims: int) -> tuple[Tensor, Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            x = torch.from_numpy(np.asarray(archive["x"], np.float64))
-            known = ~torch.isnan(x)
-            if "observed" in archive.files:
-                known = known & torch.from_numpy(np.asarray(archive["observed"], bool))
-    except Exception as error:  # whatever a damaged archive raises
-        raise ValueError(f"observed: cannot read array 'x' of {path}: {error}") from error
-    if x.ndim != 2 or x.shape[1] != num_dims:
-        raise ValueError(f"observed: x of {path} has shape {tuple(x.shape)}, not (N, {num_dims})")
-    return x, known
 
 
 def _picture_completions(

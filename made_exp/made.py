@@ -215,9 +215,10 @@ class MADE(nn.Module):
                 observed variables do not come first in it.
         """
         _check_sampling(len(x), temperature, batch_size)
-        observed = completion.check_observed(observed, len(x), self.num_dims).to(self.device)
+        x = x.to(self.device)
+        observed = completion.check_observed(observed, x, self.num_dims)
         uniforms, one_hot = self._uniforms(len(x), generator), self._one_hot(context, len(x))
-        x = completion.fill(self, x.to(self.device), observed)
+        x = completion.fill(self, x, observed)
         out = torch.empty_like(x)
         for masks, rows in completion.choose_masks(
             self, x, observed, uniforms[:, 0], context, batch_size

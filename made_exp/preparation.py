@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from made_exp.checks import check_masks, measure_connectivity
-from made_exp.completion import check_missing
+from made_exp.completion import observed_first
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.made import MADE
+from made_exp.masks import MaskSchedule
 from made_exp.runs import TrainingError
 
 _log = logging.getLogger(__name__)
@@ -26,8 +27,7 @@ def prepare(model: MADE, dataset: Dataset) -> None:
         ValueError: If the data miss values that the model cannot leave out.
         TrainingError: If an output depends on its own or a later variable.
     """
-    for split in SPLITS:
-        check_missing(model.schedule, dataset.split(split))
+    check_missing(model.schedule, dataset)
     report = measure_connectivity(model)
     _log.info("%s", report)
     for warning in report.warnings():
@@ -36,6 +36,22 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     if not check.passed:
         raise TrainingError(f"the masks of this model are wrong: {check.detail}")
     model.initialise_bias(_bias_examples(dataset))
+
+
+def check_missing(schedule: MaskSchedule, dataset: Dataset) -> None:
+    """Raise ValueError if values are missing that no ordering of the schedule has last."""
+    for split in SPLITS:
+        x = dataset.split(split)
+        try:
+            observed_first(schedule, schedule.mask_set(0), x)
+        except ValueError:
+            row, column = torch.nonzero(torch.isnan(x))[0].tolist()
+            raise ValueError(
+                f"dataset '{dataset.name}' has missing values (first in column "
+                f"'{dataset.variables[column].name}', row {row} of {split}): use ordering=agnostic "
+                "with several orderings and resample=both or order, so that for each row there are "
+                "orderings with what is observed first"
+            ) from None
 
 
 def _bias_examples(dataset: Dataset) -> Tensor:

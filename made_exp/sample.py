@@ -19,6 +19,7 @@ def sample(settings: SampleSettings) -> None:
         temperature=settings.temperature,
         observed=settings.observed,
         num_examples=settings.num_examples,
+        label=settings.label,
         device=settings.device,
     )
     print(path)
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run=outputs/runs/RUN",
             "run=outputs/runs/RUN num_samples=1000 path=samples.npz seed=1",
             "run=outputs/runs/RUN observed=top_half num_examples=10 path=completions.png",
+            "run=outputs/runs/RUN observed=rows.csv path=completed.csv",
         ],
         argv=argv,
     )

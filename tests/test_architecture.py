@@ -19,7 +19,7 @@ RUNGS = [
     ["architectures", "evaluation", "checks"],
     ["reporting"],
     ["training"],
-    ["config", "experiment", "loading", "preparation", "drawing", "results", "scoring"],
+    ["config", "experiment", "loading", "preparation", "given", "drawing", "results", "scoring"],
     ["train", "eval", "sample", "report"],
 ]
 RUNG = {name: rung for rung, names in enumerate(RUNGS) for name in names}

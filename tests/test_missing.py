@@ -5,10 +5,13 @@ import torch
 from builders import MIXED, all_binary, tiny_made
 
 from made_exp.architectures import make_schedule
-from made_exp.completion import check_missing, observed_in
+from made_exp.completion import observed_in
+from made_exp.datasets.base import Dataset
 from made_exp.kernels.per_example import per_example_linear
+from made_exp.preparation import check_missing
 from made_exp.training.batches import Batches
 from made_exp.training.step import NegativeLogLikelihood
+from made_exp.variables import binary_variables
 
 KINDS = {
     "plain": {"hidden_sizes": (14,)},
@@ -141,14 +144,18 @@ def test_fixed_orders_need_complete_data(ordering):
     if ordering == "connectivity":
         options = {"ordering": "agnostic", "resample": "connectivity"}
     schedule = make_schedule(num_dims=3, hidden_sizes=(5,), **options)
-    x = torch.tensor([[1.0, torch.nan, 0.0], [0.0, 1.0, 0.0]])
-    message = "missing values: use ordering=agnostic .*variable 1 .step 1. comes before"
+    nan, whole = torch.nan, torch.tensor([[0.0, 1.0, 0.0]])
+
+    def dataset(*row):
+        return Dataset("t", binary_variables(3), whole, torch.tensor([[0.0, 0.0, 0.0], row]), whole)
+
+    message = "'t' has missing values .first in column 'x1', row 1 of valid.: use ordering=agnostic"
     with pytest.raises(ValueError, match=message):
-        check_missing(schedule, x)
-    check_missing(schedule, x.nan_to_num(0))
+        check_missing(schedule, dataset(1.0, nan, 0.0))
+    check_missing(schedule, dataset(1.0, 0.0, 0.0))
     # The last variables of the order may be missing: they are never looked at.
-    check_missing(schedule, torch.tensor([[1.0, torch.nan, torch.nan], [0.0, 1.0, 0.0]]))
-    check_missing(make_schedule("agnostic", 3, (5,)), x)
+    check_missing(schedule, dataset(1.0, nan, nan))
+    check_missing(make_schedule("agnostic", 3, (5,)), dataset(1.0, nan, 0.0))
 
 
 def test_the_last_variables_of_a_fixed_order_may_be_missing(device, dtype):

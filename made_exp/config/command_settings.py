@@ -65,6 +65,10 @@ class SampleSettings:
         metadata={"help": f"{', '.join(_PATTERNS)}, or a .npz or .csv file with the given values"},
     )
     num_examples: int = field(default=10, metadata={"help": "with observed: examples to complete"})
+    label: str | None = field(
+        default=None,
+        metadata={"help": "class by name or number, where the model has classes; null = all"},
+    )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:0, ..."})
 
     def __post_init__(self) -> None:

@@ -159,9 +159,9 @@ class CsvSettings(DatasetSettings):
         total = self.valid_fraction + self.test_fraction
         if total >= 1:
             raise ValueError(f"valid_fraction + test_fraction must be below 1, got {total}")
-        if len(self.delimiter) != 1:
+        if len(self.delimiter) != 1 and self.delimiter != "\\t":
             raise ValueError(f"delimiter must be one character, got '{self.delimiter}'")
-        allowed = [kind.value for kind in Kind]
+        allowed = [kind.value for kind in Kind if kind is not Kind.ORDINAL]
         for column, kind in self.kinds.items():
             if kind not in allowed:
                 raise ValueError(f"kinds.{column}: '{kind}' is not one of {', '.join(allowed)}")

@@ -90,13 +90,13 @@ def standardised(column: Column, train: np.ndarray, source: str) -> Column:
     """The column with the mean and deviation of the training values (N,), where it is real.
 
     Raises:
-        ValueError: If the training split has no value, or only one, of a real column.
+        ValueError: If the training split has no value, or only one of a real column.
     """
-    if column.variable.num_values is not None:
-        return column
     name, known = column.variable.name, train[~np.isnan(train)]
     if len(known) == 0:
         raise ValueError(f"column '{name}' of {source} has no value in the training split; drop it")
+    if column.variable.num_values is not None:
+        return column
     # As the model sees them: differences that float32 cannot hold are none.
     known = known.astype(np.float32).astype(np.float64)
     if not known.std() > 0:

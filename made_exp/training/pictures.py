@@ -13,6 +13,7 @@ from made_exp.reporting import figures
 
 MAX_TABLE = 2**16
 _BATCH = 1000
+_REAL_ROWS = 2000
 
 
 def is_worth_watching(dataset: Dataset) -> bool:
@@ -81,9 +82,11 @@ def picture_of(
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.image_shape is not None and dataset.is_discrete:
         largest = max(v.num_values or 2 for v in dataset.variables) - 1
+        smallest = 0
         if context is not None:
-            names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
             smallest = int(torch.bincount(context, minlength=dataset.num_classes).min())
+        if context is not None and smallest:
+            names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
             rows = [drawn[(context == c).numpy()][:smallest] for c in range(dataset.num_classes)]
             return figures.class_grid(
                 np.stack(rows),
@@ -103,7 +106,9 @@ def picture_of(
         return figures.density_2d(
             table, true=true, samples=drawn, ordering=ordering, title=title, path=path
         )
-    return figures.vector_grid(drawn, real, title=title, path=path)
+    # Rows of a table may be sorted, so that the first ones are like no others.
+    some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:_REAL_ROWS]
+    return figures.vector_grid(drawn, train[some].numpy(), title=title, path=path)
 
 
 def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:
