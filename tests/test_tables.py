@@ -1,0 +1,248 @@
+"""A real mixed table from a CSV file with empty cells: trained, scored, sampled, completed."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from experiment_cases import make_settings, read_results
+
+from made_exp import load_run
+from made_exp.config.errors import ConfigError
+from made_exp.datasets.csv import encode_rows
+from made_exp.datasets.schema import TableSchema
+from made_exp.drawing import sample_run
+from made_exp.experiment import load_data, run
+from made_exp.loading import load_with_description
+from made_exp.scoring import evaluate_run
+
+HEADER = ["cultivar", "alcohol", "proline", "flavanoids", "hue", "strong"]
+CULTIVARS = ("barolo", "grignolino", "barbera")
+NUMBERS = (1, 2, 3)
+
+
+def wine_rows():
+    """178 wines, 13 measurements of each (Forina et al. 1991): some of them, in every kind."""
+    from sklearn.datasets import load_wine
+
+    wine = load_wine()
+    hues = np.quantile(wine.data[:, 10], [0.25, 0.5, 0.75])
+    return [
+        [
+            CULTIVARS[cultivar],
+            f"{row[0]:.2f}",
+            f"{row[12]:.0f}",
+            f"{row[6]:.2f}",
+            ("pale", "ruby", "deep", "dark")[int(np.searchsorted(hues, row[10]))],
+            "yes" if row[0] > 13 else "no",
+        ]
+        for row, cultivar in zip(wine.data, wine.target, strict=True)
+    ]
+
+
+def write(path, rows, header=HEADER):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def read(path):
+    with open(path, newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == HEADER
+    return rows
+
+
+def blanked(rows, share=0.15):
+    rng = np.random.default_rng(0)
+    return [["" if rng.random() < share else text for text in row] for row in rows]
+
+
+def table_settings(path, **changes):
+    options = {
+        "dataset": {"name": "csv", "path": str(path), "kinds": {"proline": "integer"}},
+        "model": {"name": "made", "hidden_sizes": [60]},
+        "ordering": {"name": "agnostic", "num_orderings": 8, "valid_orderings": 4},
+        "trainer": {"epochs": 80, "batch_size": 30, "samples_every": 0, "weight_averaging": 0.98},
+    }
+    return make_settings(path.parent, **{**options, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """wine.csv with empty cells, full.csv, and the finished run of the first."""
+    folder = tmp_path_factory.mktemp("wine")
+    write(folder / "full.csv", wine_rows())
+    write(folder / "wine.csv", blanked(wine_rows()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MADE_DATA_DIR", str(folder / "data"))
+        run(table_settings(folder / "wine.csv"), folder / "run")
+        yield folder
+
+
+def test_a_mixed_table_with_empty_cells_is_learned(folder):
+    results = read_results(folder / "run")
+    independent = results["baselines"]["independent"]
+    assert results["test"]["nll"] < independent - 1  # which also leaves empty cells out
+    assert all(check["passed"] for check in results["checks"].values())
+    assert results["connectivity"]["lost_pairs"] == 0
+    assert (folder / "run/samples/final.png").exists()
+    assert evaluate_run(folder / "run", device="cpu")["nll"] == pytest.approx(
+        results["test"]["nll"], rel=1e-5
+    )
+
+
+def test_the_schema_travels_with_the_checkpoint(folder):
+    model, content = load_with_description(folder / "run")
+    schema = TableSchema.from_dict(content["data"]["table"])
+    assert [str(v.kind) for v in schema.variables] == [
+        "categorical", "real", "integer", "real", "categorical", "binary",
+    ]  # fmt: skip
+    assert schema.variables == model.groups.variables
+    encoded = encode_rows(folder / "full.csv", schema)
+    assert torch.isfinite(model.log_prob(encoded.float())).all()
+
+
+def test_sampled_rows_look_like_the_table(folder):
+    path = sample_run(folder / "run", num_samples=1500, path=folder / "new.csv")
+    rows, real = read(path), wine_rows()
+    assert len(rows) == 1500
+    for column in (0, 4, 5):
+        real_texts, texts = ([row[column] for row in table] for table in (real, rows))
+        assert set(texts) <= set(real_texts)
+        for text in set(real_texts):
+            share = real_texts.count(text) / len(real)
+            assert texts.count(text) / len(rows) == pytest.approx(share, abs=0.12), text
+    tables = [np.array([[float(row[d]) for d in NUMBERS] for row in t]) for t in (real, rows)]
+    error = np.abs(tables[0].mean(0) - tables[1].mean(0)) / tables[0].std(0)
+    assert (error < 0.3).all()
+    ratio = tables[1].std(0) / tables[0].std(0)
+    assert ((ratio > 0.7) & (ratio < 1.4)).all()
+    richest = [
+        np.mean([float(row[3]) for row in t if row[0] == "barolo"])
+        - np.mean([float(row[3]) for row in t if row[0] == "barbera"])
+        for t in (real, rows)
+    ]
+    assert richest[1] > 0.5 * richest[0] > 0
+    assert {row[2] for row in rows} <= {str(n) for n in range(278, 1681)}
+    assert all(len(row[1].partition(".")[2]) == 2 for row in rows)
+
+
+def test_empty_cells_are_drawn_and_others_stay(folder):
+    path = sample_run(
+        folder / "run", observed=str(folder / "wine.csv"), path=folder / "completed.csv"
+    )
+    given, rows, full = read(folder / "wine.csv"), read(path), read(folder / "full.csv")
+    drawn = []
+    for before, after, truth in zip(given, rows, full, strict=True):
+        for column, text in enumerate(before):
+            assert after[column] == text or text == ""
+            assert after[column]
+            if text == "" and column == 0:
+                drawn.append(after[0] == truth[0])
+    assert len(drawn) > 15
+    assert np.mean(drawn) > 0.55  # one in three by chance
+
+
+def test_cells_are_drawn_from_their_conditional(folder):
+    """One unknown cell: the shares of its values among the draws are their probabilities."""
+    from scipy.stats import chisquare
+
+    model, content = load_with_description(folder / "run")
+    schema = TableSchema.from_dict(content["data"]["table"])
+    x = encode_rows(write(folder / "row.csv", [["", "12.60", "700", "1.9", "ruby", "no"]]), schema)
+    observed = ~torch.isnan(x[0])
+    values = x.repeat(3, 1)
+    values[:, 0] = torch.arange(3)
+    probs = model.completion_log_prob(values, observed).double().exp()
+    assert probs.sum().item() == pytest.approx(1, abs=1e-5)
+    assert probs.min() > 1e-3
+    generator = torch.Generator().manual_seed(0)
+    drawn = model.complete(x.expand(4000, -1), observed, generator=generator)[:, 0]
+    counts = torch.bincount(drawn.long(), minlength=3).numpy()
+    assert chisquare(counts, probs.numpy() / probs.sum().item() * 4000).pvalue > 1e-3
+
+
+def test_rows_and_one_row_of_missing_cells_have_the_marginal_probability(folder):
+    """p(what is known) is the sum over the values of the unknown cell."""
+    model, content = load_with_description(folder / "run")
+    schema = TableSchema.from_dict(content["data"]["table"])
+    x = encode_rows(write(folder / "one.csv", [["", "13.00", "700", "1.9", "ruby", "no"]]), schema)
+    values = x.repeat(3, 1)
+    values[:, 0] = torch.arange(3)
+    sets = [model.schedule.mask_set(index).with_first(~torch.isnan(x[0])) for index in range(8)]
+    total = sum(model.joint_log_prob(values, masks).double().exp().sum() for masks in sets) / 8
+    assert model.log_prob(x).double().exp().item() == pytest.approx(total.item(), rel=1e-4)
+
+
+def test_test_rows_with_empty_cells_can_be_completed_in_part(folder):
+    path = sample_run(
+        folder / "run", observed="random_half", num_examples=6, num_samples=3,
+        path=folder / "half.npz",
+    )  # fmt: skip
+    with np.load(path) as archive:
+        known, drawn, x = archive["observed"], archive["completions"], archive["x"]
+    assert drawn.shape == (6, 3, 6)
+    assert np.isfinite(drawn).all()
+    assert np.array_equal(drawn[:, 1][known], x[known])
+    assert not known[np.isnan(x)].any()
+    with pytest.raises(ValueError, match="needs images; use random_half"):
+        sample_run(folder / "run", observed="top_half")
+
+
+def test_a_fixed_order_refuses_empty_cells_at_the_start(folder, tmp_path):
+    settings = table_settings(folder / "wine.csv", ordering={"name": "natural"})
+    with pytest.raises(ConfigError, match=r"'wine' has missing values .*use ordering=agnostic"):
+        run(settings, tmp_path / "run")
+    assert not (tmp_path / "run/checkpoints/last.pt").exists()
+    shown = load_data({"dataset": {"name": "csv", "path": str(folder / "full.csv")}})
+    assert not torch.isnan(shown.train).any()
+
+
+BAD_ROWS = [
+    (lambda rows: rows[3].append("1"), "line 5 has 7 fields, the header has 6"),
+    (lambda rows: [row.__setitem__(4, "ruby") for row in rows], "'hue' .* is constant"),
+    (lambda rows: [row.__setitem__(4, "") for row in rows], "'hue' .* has no value at all"),
+    (lambda rows: rows[7].__setitem__(2, "many"), "line 9, column 'proline': 'many' is not a"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD_ROWS)
+def test_a_bad_table_is_refused_before_training(tmp_path, spoil, message):
+    rows = wine_rows()
+    spoil(rows)
+    with pytest.raises(ConfigError, match=message):
+        run(table_settings(write(tmp_path / "bad.csv", rows)), tmp_path / "run")
+
+
+def test_a_category_unknown_to_the_model_is_named(folder, tmp_path):
+    row = ["merlot", "13.00", "", "1.9", "ruby", "no"]
+    path = write(tmp_path / "new.csv", [row])
+    with pytest.raises(ValueError, match=r"line 2, column 'cultivar': 'merlot' is not a known cat"):
+        sample_run(folder / "run", observed=str(path), path=tmp_path / "out.csv")
+    write(path, [row[1:]], HEADER[1:])
+    with pytest.raises(ValueError, match="no column 'cultivar'"):
+        sample_run(folder / "run", observed=str(path), path=tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((2, 5))}, r"shape \(2, 5\), not \(N, 6\)"),
+        ({"y": np.zeros((2, 6))}, "cannot read array 'x'"),
+        ({"x": np.zeros((2, 6)), "observed": np.ones((3, 6))}, r"'observed' of .* \(3, 6\)"),
+        ({"x": np.full((2, 6), 4.0)}, "row 0, column 'cultivar' is 4.0; it holds whole numbers 0"),
+    ],
+)
+def test_given_examples_must_fit_the_model(folder, tmp_path, arrays, message):
+    np.savez(tmp_path / "given.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        sample_run(folder / "run", observed=str(tmp_path / "given.npz"), path=tmp_path / "o.csv")
+
+
+def test_load_run_needs_only_the_folder(folder):
+    model = load_run(folder / "run")
+    x = torch.tensor([[0, 13.0, torch.nan, 3.0, torch.nan, 1.0]])
+    assert torch.isfinite(model.log_prob(x)).all()
+    completed = model.complete(x, ~torch.isnan(x))
+    assert torch.isfinite(completed).all()
