@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from made_exp.masks import MaskSet
@@ -10,6 +11,9 @@ from made_exp.networks import MaskedNetwork
 from made_exp.sampling import IncrementalSampler, sample_by_full_passes
 from made_exp.sampling_plan import build_plan
 from made_exp.variable_groups import VariableGroups
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The integers of so many bytes, to read a float's bits."""
 
 
 class SamplerCache:
@@ -34,6 +38,9 @@ class SamplerCache:
             self._kept = (key, IncrementalSampler(build_plan(network, groups, masks)))
         return self._kept[1].draw
 
-    def _version(self) -> tuple[tuple[int, int], ...]:
+    def _version(self) -> tuple[object, ...]:
         tensors = [t for m in self._modules for t in (*m.parameters(), *m.buffers())]
-        return tuple((t.data_ptr(), t._version) for t in tensors)
+        weights = [t.detach() for t in tensors if t.is_floating_point()]
+        # Fused optimizers and replayed CUDA graphs change weights without counting a version.
+        bits = torch.stack([w.view(_INTEGERS[w.element_size()]).sum() for w in weights])
+        return (*((t.data_ptr(), t._version) for t in tensors), *bits.tolist())
