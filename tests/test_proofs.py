@@ -1,0 +1,126 @@
+"""What a run proves before and after training, and every kind of ordering from the command line."""
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+from experiment_cases import NUM_DIMS, make_settings, read_results, write_table
+
+from made_exp import load_run
+from made_exp.checks import Check
+from made_exp.config.command_line import parse_command_line
+from made_exp.config.compose import compose_config
+from made_exp.config.validate import settings_from
+from made_exp.experiment import run
+from made_exp.runs import RunDirectory, RunState, TrainingError
+
+FEW_STEPS = ["trainer=debug", "trainer.progress=off", "trainer.tensorboard=false"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path, image=True)
+
+
+def trained(tmp_path, *overrides):
+    """The results and the model of `made-train dataset=npz ...`."""
+    arguments = ["dataset=npz", "dataset.path=table.npz", *FEW_STEPS, *overrides]
+    command = parse_command_line(arguments)
+    run(settings_from(compose_config(command, command.overrides)), tmp_path / "run")
+    return read_results(tmp_path / "run"), load_run(tmp_path / "run")
+
+
+def test_the_masks_of_every_mask_set_are_proven_and_so_is_the_sum(tmp_path):
+    results, _ = trained(tmp_path, "ordering=agnostic", "ordering.num_orderings=5")
+    assert results["checks"]["masks"] == {
+        "passed": True,
+        "detail": "5 mask sets, no path to a later variable",
+    }
+    assert results["checks"]["normalisation"]["detail"].startswith("sum over 256 inputs: 1 ")
+    assert results["checks"]["samples"]["passed"]
+
+
+def test_what_the_masks_connect_is_said_at_the_start(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        results, _ = trained(tmp_path, "model.hidden_sizes=[50,4]")
+    assert "dependencies lost, dead units in each hidden layer: 7, 0, " in caplog.text
+    warning = next(r.message for r in caplog.records if r.levelname == "WARNING")
+    assert warning.startswith("hidden layer 2 (4 units) is too narrow: ")
+    measured = results["connectivity"]
+    assert measured["lost_by_layer"] == [0, measured["lost_pairs"]]
+    assert 0 < measured["lost_pairs"] < measured["num_pairs"] == 28
+    assert measured["visible_weights"] < measured["num_weights"] == 8 * 50 + 50 * 4 + 4 * 8
+
+
+@pytest.mark.parametrize("check", ["check_normalisation", "check_samples"])
+def test_a_failed_check_fails_the_run(tmp_path, monkeypatch, check):
+    failed = Check("numbers", False, "they are wrong")
+    monkeypatch.setattr(f"made_exp.results.checks.{check}", lambda *arguments: failed)
+    with pytest.raises(TrainingError, match=r"does not prove .* \(numbers: they are wrong\)"):
+        run(make_settings(tmp_path), tmp_path / "run")
+    status = RunDirectory(tmp_path / "run").read_status()
+    assert status["state"] is RunState.FAILED
+    assert "they are wrong" in status["error"]
+    assert not (tmp_path / "run/results.json").exists()
+
+
+def test_masks_that_leak_end_a_run_before_it_trains(tmp_path, monkeypatch):
+    full = torch.ones(NUM_DIMS, NUM_DIMS, dtype=torch.bool)
+    monkeypatch.setattr("made_exp.checks.reachable", lambda masks: full)
+    with pytest.raises(TrainingError, match=r"masks .* wrong: mask set 0: variable 0 depends on"):
+        run(make_settings(tmp_path), tmp_path / "run")
+    assert not (tmp_path / "run/checkpoints/last.pt").exists()
+
+
+@pytest.mark.parametrize("name", ["column_major", "snake", "spiral", "centre_out"])
+def test_image_scans(tmp_path, name):
+    from made_exp.orderings import make_ordering
+
+    _, model = trained(tmp_path, f"ordering={name}")
+    expected = make_ordering(name, NUM_DIMS, image_shape=(2, NUM_DIMS // 2))
+    assert torch.equal(model.schedule.mask_set(0).ordering, expected)
+
+
+@pytest.mark.parametrize("form", ["list", "file"])
+def test_an_order_of_ones_own(tmp_path, form):
+    order = [3, 1, 0, 2, 7, 6, 5, 4]
+    (tmp_path / "order.txt").write_text("3 1 0 2\n7, 6, 5, 4\n")
+    given = {"list": str(order), "file": "order.txt"}[form].replace(" ", "")
+    _, model = trained(tmp_path, "ordering=custom", f"ordering.order={given}")
+    assert model.schedule.mask_set(0).ordering.tolist() == order
+
+
+def test_random_orders_follow_their_seed(tmp_path):
+    orders = []
+    for number, seed in enumerate((["seed=1"], ["seed=1", "ordering.seed=2"], ["ordering.seed=1"])):
+        (tmp_path / str(number)).mkdir()
+        _, model = trained(tmp_path / str(number), "ordering=random", *seed)
+        orders.append(model.schedule.mask_set(0).ordering.tolist())
+    assert orders[0] == orders[2] != orders[1]
+
+
+@pytest.mark.parametrize("resample", ["order", "connectivity", "both"])
+@pytest.mark.parametrize("num_orderings", [0, 4])
+def test_what_is_resampled_and_how_often(tmp_path, resample, num_orderings):
+    options = {"num_orderings": num_orderings, "resample": resample, "every": 3}
+    _, model = trained(
+        tmp_path, "ordering=agnostic", *(f"ordering.{k}={v}" for k, v in options.items())
+    )
+    schedule = model.schedule
+    sets = [schedule.at_step(step) for step in range(24)]
+    for step, (first, second) in enumerate(itertools.pairwise(sets), start=1):
+        changes = step % 3 == 0
+        assert (first.index != second.index) == changes
+        same_order = torch.equal(first.ordering, second.ordering)
+        same_degrees = torch.equal(first.hidden_degrees[0], second.hidden_degrees[0])
+        assert same_order == (not changes or resample == "connectivity")
+        assert same_degrees == (not changes or resample == "order")
+    indices = [masks.index for masks in sets[::3]]
+    assert indices == ([0, 1, 2, 3] * 2 if num_orderings else list(range(8)))
+    x = torch.from_numpy(np.load("table.npz")["test"])
+    total = sum(model.ordering_log_prob(x, i).exp() for i in range(model.num_orderings))
+    assert torch.allclose(model.log_prob(x).exp(), total / model.num_orderings, rtol=1e-4)
