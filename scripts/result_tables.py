@@ -9,7 +9,7 @@ from PIL import Image
 from result_rows import Row
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
-_WIDTH, _COLORS = 1000, 64
+_WIDTH, _COLORS = 1000, 128
 Runs = Mapping[str, Mapping[str, Any]]
 
 
@@ -84,7 +84,7 @@ def shrink_picture(source: Path, target: Path) -> None:
         picture = picture.convert("RGB")
         if picture.width > _WIDTH:
             height = round(picture.height * _WIDTH / picture.width)
-            picture = picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
+            picture = picture.resize((_WIDTH, height), Image.Resampling.BOX)
         target.parent.mkdir(parents=True, exist_ok=True)
         method = Image.Quantize.MAXCOVERAGE  # keeps thin lines of a rare colour
         few = picture.quantize(_COLORS, method=method, dither=Image.Dither.NONE)
