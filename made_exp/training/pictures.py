@@ -77,7 +77,10 @@ def picture_of(
 ) -> np.ndarray:
     """Draw samples (n, D) of `model`, with their class labels (n,) if it has any; see above."""
     drawn, num_samples = samples.numpy(), len(samples)
-    train = dataset.valid if dataset.dynamic_binarization else dataset.train
+    split = "valid" if dataset.dynamic_binarization else "train"
+    train, labels = dataset.split(split), dataset.context(split)
+    if context is not None and labels is not None:
+        train = train[torch.isin(labels, context)]
     real = train[:num_samples].numpy()
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.image_shape is not None and dataset.is_discrete:
