@@ -265,9 +265,9 @@ class MADE(nn.Module):
 
     def _one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:
         num_classes = self.network.num_classes
+        if context is None and num_classes:
+            raise ValueError(f"context: this model needs class labels 0..{num_classes - 1}")
         if context is None:
-            if num_classes:
-                raise ValueError(f"context: this model needs class labels 0..{num_classes - 1}")
             return None
         if not num_classes:
             raise ValueError("context: this model was built without classes, give None")
@@ -275,7 +275,8 @@ class MADE(nn.Module):
             raise ValueError(
                 f"context must have shape ({num_examples},), got {tuple(context.shape)}"
             )
-        if len(context) and not 0 <= int(context.min()) <= int(context.max()) < num_classes:
+        # Not in training: its labels were checked with the data, and a look would wait for a GPU.
+        if not self.training and not _are_labels(context, num_classes):
             raise ValueError(f"context must hold labels in 0..{num_classes - 1}")
         labels = context.to(self.device).long()
         return nn.functional.one_hot(labels, num_classes).to(self.dtype)
@@ -285,6 +286,10 @@ class MADE(nn.Module):
         if count < 1 or (limit and count > limit):
             raise ValueError(f"num_orderings must be in 1..{limit}, got {count}")
         return count
+
+
+def _are_labels(context: Tensor, num_classes: int) -> bool:
+    return not len(context) or 0 <= int(context.min()) <= int(context.max()) < num_classes
 
 
 def _check_sampling(num_samples: int, temperature: float, batch_size: int) -> None:

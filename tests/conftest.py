@@ -1,5 +1,10 @@
 """The same tests on any device and in any precision: `pytest --device cuda --dtype float32`."""
 
+import os
+
+# Tiny tensors: with several threads the tests, and the commands they start, mostly wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 
@@ -21,7 +26,7 @@ def pytest_collection_modifyitems(config, items):
     }
     for item in items:
         for marker, reason in missing.items():
-            if reason and marker in item.keywords:
+            if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
