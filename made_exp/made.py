@@ -16,6 +16,7 @@ from made_exp import completion
 from made_exp.masks import MaskSet
 from made_exp.networks import MaskedNetwork
 from made_exp.sampler_cache import SamplerCache
+from made_exp.sampling import check_request
 from made_exp.variable_groups import VariableGroups
 
 DEFAULT_ORDERINGS = 32
@@ -163,7 +164,7 @@ class MADE(nn.Module):
         Raises:
             ValueError: If an argument is out of range.
         """
-        _check_sampling(num_samples, temperature, batch_size)
+        check_request(num_samples, temperature, batch_size)
         one_hot = self._one_hot(context, num_samples)
         out = torch.empty(num_samples, self.num_dims, dtype=self.dtype, device=self.device)
         for start in range(0, num_samples, _REQUEST):
@@ -214,7 +215,7 @@ class MADE(nn.Module):
             ValueError: If a shape does not fit, or the model has one fixed ordering and the
                 observed variables do not come first in it.
         """
-        _check_sampling(len(x), temperature, batch_size)
+        check_request(len(x), temperature, batch_size)
         x = x.to(self.device)
         observed = completion.check_observed(observed, x, self.num_dims)
         uniforms, one_hot = self._uniforms(len(x), generator), self._one_hot(context, len(x))
@@ -290,12 +291,3 @@ class MADE(nn.Module):
 
 def _are_labels(context: Tensor, num_classes: int) -> bool:
     return not len(context) or 0 <= int(context.min()) <= int(context.max()) < num_classes
-
-
-def _check_sampling(num_samples: int, temperature: float, batch_size: int) -> None:
-    if num_samples < 0:
-        raise ValueError(f"num_samples must be >= 0, got {num_samples}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, got {temperature}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}")

@@ -271,6 +271,16 @@ def sample_by_full_passes(
     return x
 
 
+def check_request(num_samples: int, temperature: float, batch_size: int) -> None:
+    """Raise ValueError where what is asked of a sampler is out of range."""
+    if num_samples < 0:
+        raise ValueError(f"num_samples must be >= 0, got {num_samples}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+
+
 def _rows(ends: list[int], first_degree: int, last_degree: int) -> tuple[int, int]:
     """Range of the sorted rows whose degree is first_degree..last_degree."""
     return (ends[first_degree - 1] if first_degree else 0), ends[last_degree]
