@@ -56,13 +56,17 @@ def evaluate_run(
     stem = f"evaluation_{split}_{evaluation.num_orderings}"
     if curve is not None:
         outcome["nll_by_num_orderings"] = curve["nll"]
+        outcome["nll_stderr_by_num_orderings"] = curve["nll_stderr"]
         path = Path(run) / f"{stem}.png"
         counts = list(range(1, len(curve["nll"]) + 1))
-        figures.nll_by_num_orderings(counts, curve["nll"], curve["nll_stderr"], path=path)
+        title = f"{dataset.name}, {split}: NLL of the mixture over orderings"
+        figures.nll_by_num_orderings(
+            counts, curve["nll"], curve["nll_stderr"], title=title, path=path
+        )
         outcome["figure"] = str(path)
     if compare is not None:
         other, other_data, other_x, other_context = _load(compare, split, device)
-        if other_data.variables != dataset.variables or not torch.equal(x, other_x):
+        if other_data.variables != dataset.variables or not _equal(x, other_x):
             raise ValueError(
                 f"{run} and {compare} cannot be compared: their {split} examples differ "
                 f"({dataset.name}, {other_data.name})"
@@ -77,6 +81,11 @@ def evaluate_run(
         }
     atomic_write_json(Path(run) / f"{stem}.json", outcome)
     return outcome
+
+
+def _equal(x: Tensor, y: Tensor) -> bool:
+    """Whether two tables are the same, missing values included."""
+    return x.shape == y.shape and bool(((x == y) | (torch.isnan(x) & torch.isnan(y))).all())
 
 
 def _load(run: str | Path, split: str, device: str) -> tuple[MADE, Dataset, Tensor, Tensor | None]:

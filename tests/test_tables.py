@@ -87,9 +87,10 @@ def test_a_mixed_table_with_empty_cells_is_learned(folder):
     assert all(check["passed"] for check in results["checks"].values())
     assert results["connectivity"]["lost_pairs"] == 0
     assert (folder / "run/samples/final.png").exists()
-    assert evaluate_run(folder / "run", device="cpu")["nll"] == pytest.approx(
-        results["test"]["nll"], rel=1e-5
-    )
+    outcome = evaluate_run(folder / "run", compare=folder / "run", device="cpu")
+    assert outcome["nll"] == pytest.approx(results["test"]["nll"], rel=1e-5)
+    assert outcome["comparison"]["nll_difference"] == 0
+    assert len(outcome["nll_stderr_by_num_orderings"]) == 8
 
 
 def test_the_schema_travels_with_the_checkpoint(folder):

@@ -98,13 +98,14 @@ def nll_by_num_orderings(
         title: One line above.
         path: Where to save a PNG.
     """
-    figure, axes = _one_plot(title, "number of orderings", "test NLL (nats per example)")
+    figure, axes = _one_plot(title, "number of orderings", "NLL (nats per example)")
     x, y = np.asarray(num_orderings, np.float64), np.asarray(nll, np.float64)
     error = np.asarray(nll_stderr, np.float64)
     axes.fill_between(x, y - error, y + error, color=BLUE, alpha=0.15, lw=0, label="+- 1 s.e.")
     axes.plot(x, y, color=BLUE, lw=2, marker="o", ms=5, label="log-mean-exp over orderings")
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(list(x)))
+    ticks = [value for value in x if len(x) <= 8 or value == 2 ** int(np.log2(value))]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.annotate(
