@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from builders import all_binary, tiny_made
+from training_cases import make_case
 
 from made_exp.connectivity import connectivity, reachable
 from made_exp.datasets.registry import load_dataset
@@ -132,3 +133,23 @@ def test_dead_units_do_not_hide_a_leak(device, dtype):
     assert leaky.diagonal().all()
     masks = MaskSchedule(tuple(range(8)), (20,)).mask_set(0)
     assert not reachable(masks).diagonal().any()
+
+
+def test_32_masks_are_32():
+    schedule = agnostic(32).schedule
+    indices = [schedule.index_at(step) for step in range(100)]
+    assert indices == [step % 32 for step in range(100)]
+    orderings = {tuple(schedule.at_step(step).ordering.tolist()) for step in range(100)}
+    assert len(orderings) == 32
+
+
+def test_the_steps_of_the_optimizer_are_saved(tmp_path):
+    """Adam's step counter and moments, without which the first steps after a resume are wrong."""
+    trainer = make_case(tmp_path / "run", optimizer="adam", trainer={"epochs": 2})
+    trainer.train()
+    again = make_case(tmp_path / "run", optimizer="adam", trainer={"epochs": 2})
+    again.keeper.restore()
+    for case in (trainer, again):
+        states = [case.learner.optimizer.state[p] for p in case.learner.model.parameters()]
+        assert {int(state["step"]) for state in states} == {trainer.state.step} == {6}
+        assert all(state["exp_avg"].any() for state in states)
