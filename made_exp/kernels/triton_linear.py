@@ -139,21 +139,24 @@ def _forward_kernel(
     has_b, has_o = b < num_b, o < num_o
     out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
     row = tl.load(row_offsets + o, mask=has_o, other=0)
-    if ALIGNED:
-        row = tl.multiple_of(row, 16)
+    width = tl.load(row_widths + o, mask=has_o, other=0).to(tl.int32)
     limit = tl.max(tl.load(visible + o, mask=has_o, other=0).to(tl.int32), axis=0)
+    if ALIGNED:  # told so, the compiler loads several numbers at once
+        row, width = tl.multiple_of(row, 16), tl.multiple_of(width, 16)
+        limit = tl.cdiv(limit, 16) * 16
     total = tl.zeros((TILE_B, TILE_O), dtype=tl.float32)
     for start in range(0, limit, TILE_I):
         i = start + tl.arange(0, TILE_I)
         has_i = i < limit
         in_degree = tl.load(in_degrees + i, mask=has_i, other=0).to(tl.int32)
-        seen = (out_degree[None, :] >= in_degree[:, None]) & has_i[:, None] & has_o[None, :]
         x_tile = tl.load(
             x + b[:, None].to(tl.int64) * num_i + i[None, :],
             mask=has_b[:, None] & has_i[None, :],
             other=0.0,
         )
-        w_tile = tl.load(weight + row[None, :] + i[:, None], mask=seen, other=0.0)
+        stored = i[:, None] < width[None, :]
+        w_tile = tl.load(weight + row[None, :] + i[:, None], mask=stored, other=0.0)
+        w_tile = tl.where(out_degree[None, :] >= in_degree[:, None], w_tile, 0.0)
         x_tile, w_tile = x_tile.to(DTYPE).to(PRODUCT), w_tile.to(DTYPE).to(PRODUCT)
         total += tl.dot(x_tile, w_tile, input_precision=PRECISION)
     if HAS_BIAS:
@@ -183,15 +186,17 @@ def _grad_input_kernel(
         has_o = o < num_o
         out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
         row = tl.load(row_offsets + o, mask=has_o, other=0)
+        width = tl.load(row_widths + o, mask=has_o, other=0).to(tl.int32)
         if ALIGNED:
-            row = tl.multiple_of(row, 16)
-        seen = (out_degree[:, None] >= in_degree[None, :]) & has_o[:, None] & has_i[None, :]
+            row, width = tl.multiple_of(row, 16), tl.multiple_of(width, 16)
         g_tile = tl.load(
             grad + b[:, None].to(tl.int64) * num_o + o[None, :],
             mask=has_b[:, None] & has_o[None, :],
             other=0.0,
         )
-        w_tile = tl.load(weight + row[:, None] + i[None, :], mask=seen, other=0.0)
+        stored = i[None, :] < width[:, None]
+        w_tile = tl.load(weight + row[:, None] + i[None, :], mask=stored, other=0.0)
+        w_tile = tl.where(out_degree[:, None] >= in_degree[None, :], w_tile, 0.0)
         g_tile, w_tile = g_tile.to(DTYPE).to(PRODUCT), w_tile.to(DTYPE).to(PRODUCT)
         total += tl.dot(g_tile, w_tile, input_precision=PRECISION)
     where = grad_x + b[:, None].to(tl.int64) * num_i + i[None, :]
@@ -212,9 +217,9 @@ def _grad_weight_kernel(
     in_degree = tl.load(in_degrees + i, mask=has_i, other=0).to(tl.int32)
     out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
     row = tl.load(row_offsets + o, mask=has_o, other=0)
+    width = tl.load(row_widths + o, mask=has_o, other=0).to(tl.int32)
     if ALIGNED:
-        row = tl.multiple_of(row, 16)
-    width = tl.load(row_widths + o, mask=has_o, other=0)
+        row, width = tl.multiple_of(row, 16), tl.multiple_of(width, 16)
     limit = tl.max(tl.load(visible + o, mask=has_o, other=0).to(tl.int32), axis=0)
     total = tl.zeros((TILE_O, TILE_I), dtype=tl.float32)
     if tl.program_id(0) * TILE_I < limit:
@@ -234,7 +239,7 @@ def _grad_weight_kernel(
             g_tile, x_tile = g_tile.to(DTYPE).to(PRODUCT), x_tile.to(DTYPE).to(PRODUCT)
             total += tl.dot(g_tile, x_tile, input_precision=PRECISION)
     total = tl.where(out_degree[:, None] >= in_degree[None, :], total, 0.0)
-    stored = has_o[:, None] & (i[None, :] < width[:, None])
+    stored = i[None, :] < width[:, None]  # no row beyond the last has a width
     where = grad_weight + row[:, None] + i[None, :]
     tl.store(where, total.to(grad_weight.dtype.element_ty), mask=stored)
 
@@ -261,6 +266,7 @@ def _options(tiles: Tiles, rows: Rows, dtype: torch.dtype) -> dict[str, Any]:
         "TILE_I": tiles.inputs,
         "TILE_O": tiles.outputs,
         "num_warps": tiles.num_warps,
+        "enable_fp_fusion": True,
     }
 
 
