@@ -84,6 +84,8 @@ def _comparable(in_degrees: Tensor, out_degrees: Tensor) -> tuple[Tensor, Tensor
 
 
 def _chunks(weight: Tensor) -> list[slice]:
+    if weight.is_cuda:  # launches cost more there than the cache gains
+        return [slice(0, len(weight))]
     num_rows = max(1, CHUNK_WEIGHTS // max(1, weight.shape[1]))
     starts = range(0, max(1, len(weight)), num_rows)
     return [slice(start, min(start + num_rows, len(weight))) for start in starts]

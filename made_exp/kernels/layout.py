@@ -17,6 +17,7 @@ BLOCK_COST = 20_000
 # Below this many weights the calls cost more than the arithmetic that blocks would save.
 MIN_WEIGHTS = 60_000
 MAX_CUTS = 96
+MAX_BLOCKS = 16
 # Widths are rounded up, so that rows start at an address from which wide loads are possible.
 WIDTH_MULTIPLE = 16
 
@@ -137,6 +138,8 @@ def plan_blocks(
     """
     if len(visible) * num_in < MIN_WEIGHTS:
         return single_block(visible, num_in)
+    # Beyond sixteen blocks nothing is left to save, and each product becomes small.
+    block_cost = max(block_cost, len(visible) * num_in // (2 * MAX_BLOCKS**2))
     cuts = _candidate_cuts(visible)
     widths = [_round_up(visible[cut - 1], num_in) for cut in cuts[1:]]
     best, origin = [0], [0]
