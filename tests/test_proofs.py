@@ -46,7 +46,9 @@ def test_the_masks_of_every_mask_set_are_proven_and_so_is_the_sum(tmp_path):
 
 def test_what_the_masks_connect_is_said_at_the_start(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
-        results, _ = trained(tmp_path, "model.hidden_sizes=[50,4]")
+        results, _ = trained(
+            tmp_path, "model.hidden_sizes=[50,4]", "model.direct_connections=false"
+        )
     assert "dependencies lost, dead units in each hidden layer: 7, 0, " in caplog.text
     warning = next(r.message for r in caplog.records if r.levelname == "WARNING")
     assert warning.startswith("hidden layer 2 (4 units) is too narrow: ")
