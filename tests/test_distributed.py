@@ -24,6 +24,7 @@ def arguments(folder, run, *overrides):
         "trainer.epochs=4",
         "trainer.num_samples=9",
         "model.hidden_sizes=[12]",
+        "model.dropout=0",  # several processes drop other units than one
         f"hydra.run.dir={run}",
         *overrides,
     ]

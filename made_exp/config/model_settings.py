@@ -73,8 +73,8 @@ class NetworkSettings(ModelSettings):
     """
 
     activation: Activation = Activation.relu
-    direct_connections: bool = False
-    dropout: float = 0.0
+    direct_connections: bool = True
+    dropout: float = 0.1
     conditional: ConditionalName = ConditionalName.auto
     num_components: int = 4
     conditioning_weights: bool = False
@@ -98,7 +98,7 @@ class MadeSettings(NetworkSettings):
     """
 
     name: str = "made"
-    hidden_sizes: list[int] = field(default_factory=lambda: [500])
+    hidden_sizes: list[int] = field(default_factory=lambda: [500, 500])
 
     def _check(self) -> None:
         super()._check()

@@ -169,7 +169,7 @@ class TrainerSettings(OptionSettings):
     precision: Precision = Precision.fp32
     kernel: Kernel = Kernel.auto
     grad_clip: float | None = None
-    weight_averaging: float = 0.0
+    weight_averaging: float = 0.999
     max_minutes: float | None = None
     checkpoint_every_seconds: float = 300.0
     samples_every: int = 10
