@@ -253,7 +253,7 @@ def sample_by_full_passes(
     missing = torch.ones_like(x, dtype=torch.bool)
     if given is not None and observed is not None:
         x, missing = torch.where(observed, given.to(x.dtype), x), ~observed
-    for variables in masks.ordering.expand_as(missing).T:
+    for variables in masks.ordering.to(x.device).expand_as(missing).T:
         is_drawn = missing.gather(1, variables[:, None])[:, 0]
         if not is_drawn.any():
             continue
