@@ -159,7 +159,7 @@ class TrainerSettings(OptionSettings):
     """How long, on what and how carefully to train; every field is explained in conf/trainer."""
 
     name: str = "default"
-    epochs: int = 100
+    epochs: int = 60
     max_steps: int | None = None
     batch_size: int = 100
     patience: int | None = 20
