@@ -8,6 +8,7 @@ last row sees. The blocks lie behind each other, row by row, in one flat vector.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ BLOCK_COST = 20_000
 # Below this many weights the calls cost more than the arithmetic that blocks would save.
 MIN_WEIGHTS = 60_000
 MAX_CUTS = 96
-MAX_BLOCKS = 16
+MAX_BLOCKS = 8
 # Widths are rounded up, so that rows start at an address from which wide loads are possible.
 WIDTH_MULTIPLE = 16
 
@@ -65,14 +66,11 @@ class BlockLayout:
 
     def blocks(self, flat: Tensor) -> list[tuple[slice, int, Tensor]]:
         """The rows, the width and the view (rows, width) into a flat vector of each block."""
-        starts, offsets = self.row_starts, self.offsets
+        starts = self.row_starts
+        parts = flat.split_with_sizes([b - a for a, b in pairwise(self.offsets)])
         return [
-            (
-                slice(starts[b], starts[b + 1]),
-                width,
-                flat[offsets[b] : offsets[b + 1]].view(starts[b + 1] - starts[b], width),
-            )
-            for b, width in enumerate(self.widths)
+            (slice(starts[b], starts[b + 1]), width, part.view(starts[b + 1] - starts[b], width))
+            for b, (width, part) in enumerate(zip(self.widths, parts, strict=True))
         ]
 
     def row_offsets(self) -> Tensor:
@@ -138,7 +136,7 @@ def plan_blocks(
     """
     if len(visible) * num_in < MIN_WEIGHTS:
         return single_block(visible, num_in)
-    # Beyond sixteen blocks nothing is left to save, and each product becomes small.
+    # Beyond eight blocks little is left to save, and each product becomes small.
     block_cost = max(block_cost, len(visible) * num_in // (2 * MAX_BLOCKS**2))
     cuts = _candidate_cuts(visible)
     widths = [_round_up(visible[cut - 1], num_in) for cut in cuts[1:]]

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from made_exp.kernels.layout import BlockLayout, first_rows, plan_blocks, visible_counts
+
+# Masks of up to this many weights are kept, as float32.
+MAX_KEPT_MASK = 250_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,30 @@ class PackedStructure:
         The comparison of floating numbers is vectorised.
         """
         return self.in_degrees.float()[None, :], self.out_degrees.float()[:, None]
+
+    @cached_property
+    def step_masks(self) -> list[Tensor | None] | None:
+        """For each block the mask (rows, width - shared), 0 or 1, of what not all its rows see.
+
+        None for a block that needs none; None altogether where they would take much memory and
+        are better made in each backward pass.
+        """
+        layout = self.layout
+        sizes = [w - s for w, s in zip(layout.widths, layout.shared, strict=True)]
+        rows = [end - start for start, end in pairwise(layout.row_starts)]
+        if sum(r * s for r, s in zip(rows, sizes, strict=True)) > MAX_KEPT_MASK:
+            return None
+        return [self.step_mask(b) for b in range(len(sizes))]
+
+    def step_mask(self, b: int) -> Tensor | None:
+        """The mask of block b, as in `step_masks`."""
+        in_degrees, out_degrees = self.comparable_degrees
+        rows = slice(self.layout.row_starts[b], self.layout.row_starts[b + 1])
+        columns = slice(self.layout.shared[b], self.layout.widths[b])
+        if columns.start == columns.stop:
+            return None
+        mask = in_degrees.new_empty(rows.stop - rows.start, columns.stop - columns.start)
+        return torch.ge(out_degrees[rows], in_degrees[:, columns], out=mask)
 
 
 def build_structure(in_degrees: Tensor, out_degrees: Tensor) -> PackedStructure:

@@ -21,11 +21,15 @@ def staircase_forward(
     if layout.is_dense:
         dense = weight.view(layout.num_out, layout.num_in).to(x.dtype)
         return torch.nn.functional.linear(x, dense, None if bias is None else bias.to(x.dtype))
-    y = x.new_zeros(len(x), layout.num_out)
+    y = x.new_empty(len(x), layout.num_out)
     if bias is not None:
         y.copy_(bias)
     for rows, width, block in layout.blocks(weight):
-        y[:, rows].addmm_(x[:, :width], block.to(x.dtype).t())
+        part, seen, transposed = y[:, rows], x.narrow(1, 0, width), block.to(x.dtype).t()
+        if bias is None:
+            torch.mm(seen, transposed, out=part)
+        else:
+            part.addmm_(seen, transposed)
     return y
 
 
@@ -34,9 +38,16 @@ def staircase_grad_input(grad: Tensor, weight: Tensor, structure: PackedStructur
     layout = structure.layout
     if layout.is_dense:
         return grad.mm(weight.view(layout.num_out, layout.num_in).to(grad.dtype))
-    grad_x = grad.new_zeros(len(grad), layout.num_in)
-    for rows, width, block in layout.blocks(weight):
-        grad_x[:, :width].addmm_(grad[:, rows], block.to(grad.dtype))
+    grad_x = grad.new_empty(len(grad), layout.num_in)
+    covered = 0
+    for rows, width, block in reversed(layout.blocks(weight)):
+        part, rising, block = grad_x.narrow(1, 0, width), grad[:, rows], block.to(grad.dtype)
+        if covered:
+            part.addmm_(rising, block)
+        else:  # the widest block comes first: what it does not reach no block does
+            torch.mm(rising, block, out=part)
+            grad_x[:, width:] = 0
+        covered = max(covered, width)
     return grad_x
 
 
@@ -45,15 +56,17 @@ def staircase_grad_weight(
 ) -> Tensor:
     """The gradient of the stored weight, in its dtype, from grad (B, O) and x (B, I)."""
     layout = structure.layout
-    in_degrees, out_degrees = structure.comparable_degrees
+    masks = structure.step_masks
     if layout.is_dense and grad.dtype == weight.dtype:
-        dense = grad.t().mm(x)
-        return dense.mul_(torch.ge(out_degrees, in_degrees, out=torch.empty_like(dense))).view(-1)
+        grad_weight = grad.t().mm(x)
+        mask = masks[0] if masks else structure.step_mask(0)
+        if mask is not None:
+            grad_weight[:, layout.shared[0] :].mul_(mask)
+        return grad_weight.view(-1)
     grad_weight = torch.empty_like(weight)
-    for (rows, width, block), shared in zip(layout.blocks(grad_weight), layout.shared, strict=True):
-        matmul_into(block, grad[:, rows].t(), x[:, :width])
-        if shared < width:
-            mask = block.new_empty(len(block), width - shared)
-            torch.ge(out_degrees[rows], in_degrees[:, shared:width], out=mask)
-            block[:, shared:].mul_(mask)
+    for b, (rows, width, block) in enumerate(layout.blocks(grad_weight)):
+        matmul_into(block, grad[:, rows].t(), x.narrow(1, 0, width))
+        mask = masks[b] if masks else structure.step_mask(b)
+        if mask is not None:
+            block.narrow(1, layout.shared[b], width - layout.shared[b]).mul_(mask)
     return grad_weight
