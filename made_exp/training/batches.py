@@ -77,7 +77,7 @@ class Batches:
 
     def gather(self, index: Tensor, thresholds: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The examples at `index` (B,): x (B, D) and their context (B,) or None."""
-        x = self.data[index]
+        x = self.data.index_select(0, index)
         if thresholds is not None:
             x = (x > thresholds).to(torch.uint8)
         return x, None if self.context is None else self.context[index]
