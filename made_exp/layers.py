@@ -6,7 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from made_exp.kernels.backends import check_backend, choose_backend, triton_is_usable
+from made_exp.kernels.backends import (
+    SMALL_WEIGHT,
+    check_backend,
+    choose_backend,
+    triton_is_usable,
+)
+from made_exp.kernels.dense import small_linear, small_mask
 from made_exp.kernels.layout import BlockLayout
 from made_exp.kernels.masked_linear import masked_linear
 from made_exp.kernels.packed_linear import packed_linear
@@ -19,7 +25,8 @@ class MaskedLinear(nn.Module):
 
     With degrees given here the connectivity is fixed: units are kept sorted by degree and
     `weight` is a flat vector that holds little more than the visible weights, so the optimizer
-    and its state shrink as well. Otherwise degrees come with each call and `weight` is (O, I).
+    and its state shrink as well. Otherwise degrees come with each call and `weight` is (O, I),
+    as it is in layers too small to gain.
     In both cases weights that the mask removes get no gradient; with fixed connectivity they
     are zero from the start and stay so under every optimizer.
 
@@ -42,6 +49,7 @@ class MaskedLinear(nn.Module):
 
     in_degrees: Tensor | None
     out_degrees: Tensor | None
+    _mask: Tensor | None
 
     def __init__(
         self,
@@ -63,8 +71,9 @@ class MaskedLinear(nn.Module):
         self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
         self._layout: BlockLayout | None = None
         self._cached: PackedStructure | None = None
-        if in_degrees is not None and out_degrees is not None and backend != "dense":
-            self._keep(build_structure(in_degrees, out_degrees))
+        self.register_buffer("_mask", None, persistent=False)
+        if in_degrees is not None and out_degrees is not None:
+            self._keep_structure(in_degrees, out_degrees)
         bound = 1 / math.sqrt(max(in_features, 1))
         dense = torch.empty(out_features, in_features)
         dense.uniform_(-bound, bound, generator=generator)
@@ -97,6 +106,9 @@ class MaskedLinear(nn.Module):
         if in_degrees.ndim == 2 or out_degrees.ndim == 2:
             y = per_example_linear(x, self.weight, self.bias, in_degrees, out_degrees)
             return y.relu() if activation == "relu" else y
+        if self._mask is not None:
+            y = small_linear(x, self.weight, self.bias, self._mask)
+            return y.relu() if activation == "relu" else y
         if self._layout is None:
             return masked_linear(
                 x, self.weight, self.bias, in_degrees, out_degrees,
@@ -104,8 +116,8 @@ class MaskedLinear(nn.Module):
             )  # fmt: skip
         backend = self.backend
         if backend == "auto":
-            backend = choose_backend(x.device, self.in_features, self.out_features)
-        if backend == "triton" and not triton_is_usable(x.device):
+            backend = "staircase"
+        elif backend == "triton" and not triton_is_usable(x.device):
             check_backend(backend, x.device)
         return packed_linear(
             x, self.weight, self.bias, self._structure(),
@@ -164,7 +176,17 @@ class MaskedLinear(nn.Module):
                 "a layer of fixed connectivity takes no others"
             )
 
-    def _keep(self, structure: PackedStructure) -> None:
+    def _keep_structure(self, in_degrees: Tensor, out_degrees: Tensor) -> None:
+        """Prepare fixed connectivity: a mask for small weights, blocks for large ones."""
+        backend = self.backend
+        if backend == "auto":
+            backend = choose_backend(in_degrees.device, self.in_features, self.out_features)
+        if backend == "dense":
+            if self.in_features * self.out_features < SMALL_WEIGHT:
+                mask = small_mask(in_degrees, out_degrees, torch.get_default_dtype())
+                self.register_buffer("_mask", mask, persistent=False)
+            return
+        structure = build_structure(in_degrees, out_degrees)
         self._layout = structure.layout
         for name in _STRUCTURE_TENSORS:
             self.register_buffer("_" + name, getattr(structure, name), persistent=False)

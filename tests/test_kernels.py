@@ -20,7 +20,7 @@ from made_exp.kernels.packed_linear import packed_linear, packed_linear_op
 from made_exp.kernels.packing import build_structure, pack, unpack
 
 SHAPES = [(1, 1, 1), (3, 1, 9), (2, 9, 1), (5, 7, 5), (4, 33, 65), (3, 310, 270)]
-BACKENDS = ["dense", "staircase"]
+BACKENDS = ["auto", "dense", "staircase"]
 
 
 def make_layer(batch, num_in, num_out, *, kind, device, dtype, seed=0):
@@ -168,7 +168,7 @@ def test_gradcheck(device):
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["dense", "staircase"])
 @pytest.mark.parametrize("activation", ["none", "relu"])
 def test_operators_pass_opcheck(backend, activation, device):
     x, weight, bias, ins, outs = make_layer(
@@ -218,6 +218,8 @@ def test_resampled_small_batches_do_not_sort():
     cpu = torch.device("cpu")
     assert choose_backend(cpu, 784, 500, batch=100, resampled=True) == "dense"
     assert choose_backend(cpu, 784, 500) == "staircase"
+    assert choose_backend(cpu, 784, 32) == "dense"
+    assert choose_backend(cpu, 4000, 4000, batch=5000, resampled=True) == "staircase"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import torch
 BACKENDS = ("auto", "dense", "staircase", "triton")
 ACTIVATIONS = ("none", "relu")
 
+# Below this many weights the calls around blocks and kernels cost more than they save.
+SMALL_WEIGHT = 150_000
 # Sorting and gathering a resampled weight pays when a batch uses it this often.
 MIN_BATCH_TO_GATHER = 2000
 
@@ -32,7 +34,7 @@ def choose_backend(
             and sorting them in the step costs more than it saves, unless the batch is large.
     """
     if not resampled:
-        return "staircase"
+        return "dense" if in_features * out_features < SMALL_WEIGHT else "staircase"
     if device.type == "cuda":
         # Sorting there would wait for the host; the comparison of degrees does not.
         return "triton" if triton_is_usable(device) else "dense"

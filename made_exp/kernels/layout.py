@@ -15,8 +15,6 @@ from torch import Tensor
 
 # A block costs about as much as this many weights: the calls around three matrix products.
 BLOCK_COST = 20_000
-# Below this many weights the calls cost more than the arithmetic that blocks would save.
-MIN_WEIGHTS = 60_000
 MAX_CUTS = 96
 MAX_BLOCKS = 8
 # Widths are rounded up, so that rows start at an address from which wide loads are possible.
@@ -58,11 +56,6 @@ class BlockLayout:
     def num_stored(self) -> int:
         """Length of the flat vector."""
         return self.offsets[-1]
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether there is one block with every weight."""
-        return self.widths == (self.num_in,)
 
     def blocks(self, flat: Tensor) -> list[tuple[slice, int, Tensor]]:
         """The rows, the width and the view (rows, width) into a flat vector of each block."""
@@ -119,11 +112,6 @@ def first_rows(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
     return torch.searchsorted(highest_so_far.contiguous(), in_degrees.contiguous())
 
 
-def single_block(visible: Sequence[int], num_in: int) -> BlockLayout:
-    """One block with every weight, for layers too small to gain from more."""
-    return BlockLayout(num_in, (0, len(visible)), (num_in,), (visible[0],))
-
-
 def plan_blocks(
     visible: Sequence[int], num_in: int, *, block_cost: int = BLOCK_COST
 ) -> BlockLayout:
@@ -134,8 +122,6 @@ def plan_blocks(
         num_in: Number of inputs I.
         block_cost: What one more block costs, in weights.
     """
-    if len(visible) * num_in < MIN_WEIGHTS:
-        return single_block(visible, num_in)
     # Beyond eight blocks little is left to save, and each product becomes small.
     block_cost = max(block_cost, len(visible) * num_in // (2 * MAX_BLOCKS**2))
     cuts = _candidate_cuts(visible)

@@ -9,8 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from made_exp.kernels.backends import ACTIVATIONS, check_backend, choose_backend, compute_dtype
-from made_exp.kernels.dense import dense_backward, dense_forward
+from made_exp.kernels.backends import (
+    ACTIVATIONS,
+    SMALL_WEIGHT,
+    check_backend,
+    choose_backend,
+    compute_dtype,
+)
+from made_exp.kernels.dense import dense_backward, dense_forward, small_linear, small_mask
 from made_exp.kernels.packing import build_structure, pack, unpack
 from made_exp.kernels.staircase import (
     staircase_forward,
@@ -47,12 +53,16 @@ def masked_linear(
     """
     _check(x, weight, bias, in_degrees, out_degrees, activation)
     check_backend(backend, x.device)
+    dtype, chosen = compute_dtype(x, weight), backend
     if backend == "auto":
-        backend = choose_backend(x.device, x.shape[1], len(weight), batch=len(x), resampled=True)
-    arguments = (x, weight, bias, in_degrees, out_degrees, backend, activation)
+        chosen = choose_backend(x.device, x.shape[1], len(weight), batch=len(x), resampled=True)
+        if chosen == "dense" and weight.numel() < SMALL_WEIGHT:
+            y = small_linear(x, weight, bias, small_mask(in_degrees, out_degrees, weight.dtype))
+            return y.relu() if activation == "relu" else y
+    arguments = (x, weight, bias, in_degrees, out_degrees, chosen, activation, dtype)
     if torch.compiler.is_compiling():
-        return masked_linear_op(*arguments, compute_dtype(x, weight))
-    return _MaskedLinear.apply(*arguments, compute_dtype(x, weight))
+        return masked_linear_op(*arguments)
+    return _MaskedLinear.apply(*arguments)
 
 
 def _check(

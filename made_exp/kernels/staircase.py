@@ -18,9 +18,6 @@ def staircase_forward(
     Stored weights that the mask removes must be zero.
     """
     layout = structure.layout
-    if layout.is_dense:
-        dense = weight.view(layout.num_out, layout.num_in).to(x.dtype)
-        return torch.nn.functional.linear(x, dense, None if bias is None else bias.to(x.dtype))
     y = x.new_empty(len(x), layout.num_out)
     if bias is not None:
         y.copy_(bias)
@@ -36,8 +33,6 @@ def staircase_forward(
 def staircase_grad_input(grad: Tensor, weight: Tensor, structure: PackedStructure) -> Tensor:
     """The gradient of x (B, I), from grad (B, O) and the stored weight."""
     layout = structure.layout
-    if layout.is_dense:
-        return grad.mm(weight.view(layout.num_out, layout.num_in).to(grad.dtype))
     grad_x = grad.new_empty(len(grad), layout.num_in)
     covered = 0
     for rows, width, block in reversed(layout.blocks(weight)):
@@ -57,12 +52,6 @@ def staircase_grad_weight(
     """The gradient of the stored weight, in its dtype, from grad (B, O) and x (B, I)."""
     layout = structure.layout
     masks = structure.step_masks
-    if layout.is_dense and grad.dtype == weight.dtype:
-        grad_weight = grad.t().mm(x)
-        mask = masks[0] if masks else structure.step_mask(0)
-        if mask is not None:
-            grad_weight[:, layout.shared[0] :].mul_(mask)
-        return grad_weight.view(-1)
     grad_weight = torch.empty_like(weight)
     for b, (rows, width, block) in enumerate(layout.blocks(grad_weight)):
         matmul_into(block, grad[:, rows].t(), x.narrow(1, 0, width))
