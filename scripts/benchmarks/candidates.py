@@ -67,6 +67,7 @@ def builders(task: Task) -> dict[str, Builder]:
     if triton_is_usable(task.device) and task.device.type == "cuda":
         kernels.append("triton")
     found: dict[str, Builder] = {PLAIN: plain_step, "plain, fused Adam": plain_fused_step}
+    found["ours"] = _ours()
     for kernel in kernels:
         found[f"ours, {kernel}"] = _ours(kernel=kernel)
     found["ours, resampled masks"] = _ours(ordering="agnostic")
