@@ -30,6 +30,7 @@ def make_schedule(
     resample: str = "both",
     num_orderings: int = 32,
     every: int = 1,
+    sweeps: float = 0.0,
     seed: int = 0,
 ) -> MaskSchedule:
     """Mask sets of a named ordering.
@@ -46,6 +47,7 @@ def make_schedule(
         resample: What an agnostic ordering resamples: order, connectivity or both.
         num_orderings: Mask sets of an agnostic ordering; 0 never repeats.
         every: Steps for which a mask set stays.
+        sweeps: Share of the orderings of an agnostic one that sweep the image.
         seed: Seed of everything that is drawn.
     """
     is_agnostic = ordering == AGNOSTIC
@@ -65,6 +67,8 @@ def make_schedule(
         num_orderings=num_orderings if is_agnostic else 1,
         every=every,
         seed=seed,
+        sweeps=sweeps if is_agnostic else 0.0,
+        image_shape=image_shape if is_agnostic and sweeps else None,
     )
 
 

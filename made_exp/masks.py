@@ -8,6 +8,7 @@ variable depends on no variable at the same or a later position (Germain et al. 
 A mask set is a pure function of (seed, index): evaluating a model never moves its training.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -129,6 +130,9 @@ class MaskSchedule:
         num_orderings: Number of mask sets in the cycle; 0 never repeats.
         every: Training steps for which a mask set stays.
         seed: Seed (>= 0) of everything that is drawn.
+        sweeps: Share (0..1) of the resampled orderings that sweep an image in some direction; the
+            others are uniformly random.
+        image_shape: (height, width) of the image, if there are sweeps.
     """
 
     ordering: tuple[int, ...]
@@ -139,6 +143,8 @@ class MaskSchedule:
     num_orderings: int = 1
     every: int = 1
     seed: int = 0
+    sweeps: float = 0.0
+    image_shape: orderings.ImageShape | None = None
 
     def __post_init__(self) -> None:
         orderings.check_ordering(self.ordering, len(self.ordering))
@@ -154,6 +160,10 @@ class MaskSchedule:
             raise ValueError(f"every must be >= 1, got {self.every}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
+        if not 0 <= self.sweeps <= 1:
+            raise ValueError(f"sweeps must be in 0..1, got {self.sweeps}")
+        if self.sweeps and (not self.image_shape or math.prod(self.image_shape) != self.num_dims):
+            raise ValueError(f"sweeps={self.sweeps} needs images, but the data have no image shape")
 
     @property
     def num_dims(self) -> int:
@@ -196,10 +206,18 @@ class MaskSchedule:
 @lru_cache(maxsize=256)
 def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
     if schedule.resamples_order:
-        ordering = orderings.random(schedule.num_dims, [schedule.seed, index, _ORDER_STREAM])
+        ordering = _resampled_ordering(schedule, index)
     else:
         ordering = torch.tensor(schedule.ordering, dtype=torch.int64)
     return MaskSet.from_ordering(ordering, _hidden_degrees(schedule, index), index)
+
+
+def _resampled_ordering(schedule: MaskSchedule, index: int) -> Tensor:
+    seed, share = [schedule.seed, index, _ORDER_STREAM], schedule.sweeps
+    # Whole sweeps among the first `index`, so that every stretch has its share of them.
+    if schedule.image_shape and int((index + 1) * share) > int(index * share):
+        return orderings.sweep(schedule.image_shape, seed)
+    return orderings.random(schedule.num_dims, seed)
 
 
 def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:

@@ -102,6 +102,21 @@ def centre_out(shape: ImageShape) -> Tensor:
     return torch.argsort(distance.reshape(-1), stable=True)
 
 
+def sweep(shape: ImageShape, seed: int | Sequence[int]) -> Tensor:
+    """Pixels across the image in a random direction, evenly or raggedly; a function of `seed`.
+
+    Whatever half of an image is known, some of these orderings have it first.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    rows, columns = np.indices(shape)
+    down, right = 2 * rng.random(2) - 1
+    # Only operations that every machine rounds alike.
+    place = (down * rows + right * columns) / np.sqrt(down**2 + right**2)
+    raggedness = rng.random() ** 2 * max(shape)
+    place = place + raggedness * (rng.random(shape) - 0.5)
+    return torch.from_numpy(np.argsort(place.reshape(-1), kind="stable"))
+
+
 IMAGE_SCANS: dict[str, Callable[[ImageShape], Tensor]] = {
     "column_major": column_major,
     "snake": snake,

@@ -130,6 +130,30 @@ def test_steps_cycle_through_exactly_num_orderings_mask_sets():
         masks_of.mask_set(3)
 
 
+def test_a_share_of_the_orders_sweeps_the_image():
+    masks_of = schedule(
+        num_dims=20, resample="order", num_orderings=0, sweeps=0.25, image_shape=(4, 5)
+    )
+    rows, columns = torch.arange(20) // 5, torch.arange(20) % 5
+
+    def is_sweep(index):
+        """Whether the first half of the order lies on one side of the image."""
+        half = masks_of.mask_set(index).ordering[:10]
+        shift = [abs(float(x[half].double().mean() - x.double().mean())) for x in (rows, columns)]
+        return max(shift) > 0.7
+
+    assert [index % 4 == 3 for index in range(400)] == [
+        not torch.equal(
+            masks_of.mask_set(index).ordering,
+            schedule(num_dims=20, resample="order", num_orderings=0).mask_set(index).ordering,
+        )
+        for index in range(400)
+    ]
+    shares = [sum(is_sweep(i) for i in range(400) if (i % 4 == 3) == sweeps) for sweeps in (0, 1)]
+    assert shares[0] < 60 < 80 < shares[1]  # of 300 and of 100
+    assert sorted(masks_of.mask_set(3).ordering.tolist()) == list(range(20))
+
+
 def test_observed_variables_move_to_the_front():
     masks = schedule().mask_set(0)
     observed = torch.zeros(10, dtype=torch.bool)
@@ -166,6 +190,9 @@ def test_many_wide_mask_sets_are_made_quickly():
         ({"num_orderings": -1}, "num_orderings must be >= 0"),
         ({"every": 0}, "every must be >= 1"),
         ({"seed": -1}, "seed must be >= 0"),
+        ({"sweeps": 1.5}, r"sweeps must be in 0\.\.1, got 1.5"),
+        ({"sweeps": 0.5}, "sweeps=0.5 needs images"),
+        ({"sweeps": 0.5, "image_shape": (3, 4)}, "sweeps=0.5 needs images"),
         ({"tied": True, "hidden_sizes": (3, 4)}, "need one size"),
     ],
 )

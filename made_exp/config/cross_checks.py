@@ -9,7 +9,11 @@ from pathlib import Path
 from made_exp.config.dataset_settings import CsvSettings, Image2dSettings, NpzSettings
 from made_exp.config.errors import ConfigError
 from made_exp.config.model_settings import NetworkSettings
-from made_exp.config.ordering_settings import CustomOrderSettings, check_permutation
+from made_exp.config.ordering_settings import (
+    AgnosticSettings,
+    CustomOrderSettings,
+    check_permutation,
+)
 from made_exp.config.settings import Settings
 from made_exp.variables import ALLOWED_CONDITIONALS, ALLOWED_ENCODINGS, Kind
 
@@ -101,6 +105,8 @@ def _check_order(settings: Settings) -> None:
             f"ordering.order must hold each of 0..{num_dims - 1} once for dataset={dataset},"
             f" got {len(ordering.order)} numbers"
         )
+    if isinstance(ordering, AgnosticSettings) and ordering.sweeps and dataset not in _IMAGES:
+        raise ConfigError(f"ordering.sweeps needs images, but dataset={dataset} has none")
     if ordering.name in _RASTER_ORDERS and dataset not in _IMAGES:
         raise ConfigError(f"ordering={ordering.name} needs images, but dataset={dataset} has none")
 

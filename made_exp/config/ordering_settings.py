@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from made_exp.config.base_settings import OrderingSettings
-from made_exp.config.ranges import at_least
+from made_exp.config.ranges import at_least, fraction
 
 
 class Resample(StrEnum):
@@ -66,6 +66,8 @@ class AgnosticSettings(OrderingSettings):
         num_orderings: Mask sets that are cycled through; 0 = never the same twice.
         resample: What is drawn afresh for each mask set.
         every: Steps between two mask sets, >= 1.
+        sweeps: Share of the orders, 0..1, that sweep an image in some direction: for completions
+            of halves.
         eval_orderings: Orderings of the mixture that is scored, >= 1; None = num_orderings, or 32
             where that is 0.
         valid_orderings: Orderings of the mixture used for model selection in training, >= 1.
@@ -75,11 +77,13 @@ class AgnosticSettings(OrderingSettings):
     num_orderings: int = 32
     resample: Resample = Resample.both
     every: int = 1
+    sweeps: float = 0.0
     eval_orderings: int | None = None
     valid_orderings: int = 1
 
     def _check(self) -> None:
         at_least(self, 0, "num_orderings")
+        fraction(self, "sweeps", one_included=True)
         at_least(self, 1, "every", "eval_orderings", "valid_orderings")
 
 
