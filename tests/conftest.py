@@ -1,6 +1,5 @@
 """The same tests on any device and in any precision: `pytest --device cuda --dtype float32`."""
 
-import logging
 import os
 
 # Tiny tensors: with several threads the tests, and the commands they start, mostly wait.
@@ -44,14 +43,3 @@ def dtype(request):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
-def no_leftover_log_handlers():
-    """A command run in-process leaves handlers on streams that the next test has closed."""
-    root = logging.getLogger()
-    before = list(root.handlers)
-    yield
-    for handler in list(root.handlers):
-        if handler not in before:
-            root.removeHandler(handler)
