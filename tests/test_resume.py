@@ -15,6 +15,8 @@ FEATURES = {
     "labels": {"num_classes": 3},
     "staircase": {"kernel": "staircase"},
     "rare evaluation": {"trainer": {"eval_every": 3}},
+    "a hundred evaluations": {"trainer": {"eval_every": None}},
+    "sparsity": {"trainer": {"sparsity": 0.5, "weight_averaging": 0.9}},
     "patience": {"trainer": {"patience": 2, "epochs": 30}, "lr": 0.1},
     "step limit": {"trainer": {"max_steps": 8}},
 }

@@ -163,13 +163,14 @@ class TrainerSettings(OptionSettings):
     max_steps: int | None = None
     batch_size: int = 100
     patience: int | None = 20
-    eval_every: int = 1
+    eval_every: int | None = 1
     eval_batch_size: int = 1000
     device: str = "auto"
     precision: Precision = Precision.fp32
     kernel: Kernel = Kernel.auto
     grad_clip: float | None = None
     weight_averaging: float = 0.999
+    sparsity: float = 0.0
     max_minutes: float | None = None
     checkpoint_every_seconds: float = 300.0
     samples_every: int = 10
@@ -181,7 +182,7 @@ class TrainerSettings(OptionSettings):
     check_numbers: bool = True
 
     def _check(self) -> None:
-        at_least(self, 0, "epochs", "samples_every", "checkpoint_every_seconds")
+        at_least(self, 0, "epochs", "samples_every", "checkpoint_every_seconds", "sparsity")
         at_least(self, 1, "max_steps", "batch_size", "patience", "eval_every", "eval_batch_size")
         at_least(self, 1, "num_samples", "num_threads")
         above(self, 0, "grad_clip", "max_minutes")

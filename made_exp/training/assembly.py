@@ -18,7 +18,8 @@ from made_exp.training.loop import Trainer
 from made_exp.training.losses import EpochLosses
 from made_exp.training.optimizers import make_optimizer
 from made_exp.training.schedulers import make_scheduler
-from made_exp.training.settings import TrainingSettings
+from made_exp.training.settings import TrainingSettings, total_steps
+from made_exp.training.sparsity import Sparsity
 from made_exp.training.state import Learner
 from made_exp.training.step import make_step, wants_graph
 
@@ -73,7 +74,7 @@ def make_trainer(
     scheduler = make_scheduler(
         scheduler_options.pop("name"),
         lr=lr,
-        total_steps=total_steps(settings, batches),
+        total_steps=total_steps(settings, len(batches)),
         **scheduler_options,
     )
     decay = settings.weight_averaging
@@ -83,6 +84,7 @@ def make_trainer(
         scheduler,
         EpochLosses(len(batches), batches.device),
         WeightAverage(model, decay) if decay else None,
+        Sparsity(model, settings.sparsity, len(batches)) if settings.sparsity else None,
     )
     return Trainer(
         learner,
@@ -94,9 +96,3 @@ def make_trainer(
         keeper=CheckpointKeeper(learner, run, description, writes=world.is_main),
         world=world,
     )
-
-
-def total_steps(settings: TrainingSettings, batches: Batches) -> int:
-    """Optimizer steps after which training ends at the latest, time limits aside."""
-    steps = settings.epochs * len(batches)
-    return steps if settings.max_steps is None else min(steps, settings.max_steps)

@@ -21,7 +21,7 @@ from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.losses import DivergedError
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizers import set_learning_rate
-from made_exp.training.settings import TrainingSettings
+from made_exp.training.settings import TrainingSettings, epochs_between
 from made_exp.training.signals import StopSignals
 from made_exp.training.state import Learner, TrainState
 from made_exp.training.step import TrainStep
@@ -63,6 +63,7 @@ class Trainer:
         self.settings, self.lr, self.keeper = settings, lr, keeper
         self.observer, self.world = observer or SilentObserver(), world or World()
         self.state, self.losses = learner.state, learner.losses
+        self._eval_every = settings.eval_every or epochs_between(settings, len(batches))
         self._is_consistent = True
         self._clock = time.monotonic()
 
@@ -94,7 +95,7 @@ class Trainer:
                 self._stop(signals)
             if self.state.position == len(self.batches):
                 self.state.epoch, self.state.position = self.state.epoch + 1, 0
-            is_due = self.state.position == 0 and self.state.epoch % self.settings.eval_every == 0
+            is_due = self.state.position == 0 and self.state.epoch % self._eval_every == 0
             if is_due or self._is_over():
                 self._evaluate()
         if self.world.any(signals.received is not None):
@@ -120,8 +121,11 @@ class Trainer:
     def _one_step(self, index: Tensor) -> None:
         state, learner = self.state, self.learner
         self._is_consistent = False
-        set_learning_rate(learner.optimizer, self._learning_rate())
+        lr = self._learning_rate()
+        set_learning_rate(learner.optimizer, lr)
         self.losses.put(state.position, self.step(index, state.step))
+        if learner.sparsity is not None:
+            learner.sparsity.shrink(lr)
         if learner.average is not None:
             learner.average.update(state.step)
         state.position += 1

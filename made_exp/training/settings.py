@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from made_exp.runtime import PRECISIONS
 
+EVALUATIONS = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
@@ -15,10 +17,11 @@ class TrainingSettings:
         max_minutes: Minutes of training (interruptions not counted) after which it ends.
         batch_size: Examples a step, of all processes together.
         patience: Evaluations without improvement after which training ends; None: never.
-        eval_every: Epochs between evaluations.
+        eval_every: Epochs between evaluations; None for about a hundred in the whole training.
         precision: fp32, tf32 or bf16.
         grad_clip: Largest norm of the gradient; None for no limit.
         weight_averaging: Decay of the moving average of the weights; 0 for none.
+        sparsity: L1 penalty, in learning rates by which an epoch pulls a weight to zero; 0: none.
         checkpoint_every_seconds: Longest time between two checkpoints.
         samples_every: Evaluations between two sample pictures; 0 for none.
         check_numbers: Whether a loss that is not finite stops training.
@@ -31,10 +34,11 @@ class TrainingSettings:
     max_minutes: float | None = None
     batch_size: int = 100
     patience: int | None = 20
-    eval_every: int = 1
+    eval_every: int | None = 1
     precision: str = "fp32"
     grad_clip: float | None = None
     weight_averaging: float = 0.0
+    sparsity: float = 0.0
     checkpoint_every_seconds: float = 300.0
     samples_every: int = 10
     check_numbers: bool = True
@@ -52,7 +56,20 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be > 0, got {value}")
+        if not self.sparsity >= 0:
+            raise ValueError(f"sparsity must be >= 0, got {self.sparsity}")
         if not 0 <= self.weight_averaging < 1:
             raise ValueError(f"weight_averaging must be in [0, 1), got {self.weight_averaging}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision '{self.precision}' is not one of {', '.join(PRECISIONS)}")
+
+
+def total_steps(settings: TrainingSettings, num_batches: int) -> int:
+    """Optimizer steps after which training ends at the latest, for `num_batches` an epoch."""
+    steps = settings.epochs * num_batches
+    return steps if settings.max_steps is None else min(steps, settings.max_steps)
+
+
+def epochs_between(settings: TrainingSettings, num_batches: int) -> int:
+    """Epochs between evaluations that make about a hundred of them in the whole training."""
+    return max(1, total_steps(settings, num_batches) // (num_batches * EVALUATIONS))

@@ -11,6 +11,7 @@ from made_exp.made import MADE
 from made_exp.training.averaging import WeightAverage
 from made_exp.training.losses import EpochLosses
 from made_exp.training.schedulers import Scheduler
+from made_exp.training.sparsity import Sparsity
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Learner:
         scheduler: Factor of the learning rate at each step.
         losses: Losses of the present epoch.
         average: Moving average of the weights, or None.
+        sparsity: Pull of the weights towards zero, or None.
         state: Progress.
     """
 
@@ -75,6 +77,7 @@ class Learner:
     scheduler: Scheduler
     losses: EpochLosses
     average: WeightAverage | None = None
+    sparsity: Sparsity | None = None
     state: TrainState = field(default_factory=TrainState)
 
     def evaluated_weights(self) -> AbstractContextManager[None]:

@@ -1,0 +1,61 @@
+"""The proximal step of the L1 penalty."""
+
+import pytest
+import torch
+
+from made_exp.architectures import build_made, make_schedule
+from made_exp.training.settings import TrainingSettings, epochs_between, total_steps
+from made_exp.training.sparsity import Sparsity
+from made_exp.variables import binary_variables
+
+
+def make_model(ordering="natural"):
+    schedule = make_schedule(ordering, 6, [9])
+    return build_made(
+        binary_variables(6),
+        schedule,
+        direct_connections=True,
+        conditioning_weights=True,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+@pytest.mark.parametrize("ordering", ["natural", "agnostic"])
+def test_every_weight_is_pulled_by_the_same_amount_and_stops_at_zero(ordering):
+    model = make_model(ordering)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    Sparsity(model, strength=2.0, num_batches=10).shrink(lr=0.5)
+    for name, after in model.named_parameters():
+        pulled = name.split(".")[1] in ("hidden", "output", "direct") and name.endswith("weight")
+        pull = 0.1 if pulled else 0.0
+        wanted = before[name].sign() * (before[name].abs() - pull).clamp(min=0)
+        torch.testing.assert_close(after, wanted, msg=name)
+    assert any((p == 0).any() for name, p in model.named_parameters() if "direct" in name)
+
+
+def test_the_penalty_minimises_what_it_says():
+    """Gradient descent on (w - a)^2 / 2 with the pull ends at soft-threshold(a)."""
+    model = make_model()
+    weight = model.network.direct.weight
+    target = torch.linspace(-1, 1, weight.numel()).view_as(weight)
+    sparsity = Sparsity(model, strength=0.3, num_batches=1)
+    with torch.no_grad():
+        for _ in range(400):
+            weight -= 0.1 * (weight - target)
+            sparsity.shrink(lr=0.1)
+    wanted = torch.nn.functional.softshrink(target, 0.3)
+    torch.testing.assert_close(weight.detach(), wanted, atol=1e-5, rtol=0)
+
+
+def test_bad_strengths_are_refused():
+    with pytest.raises(ValueError, match=r"sparsity must be > 0, got 0\.0"):
+        Sparsity(make_model(), 0.0, 10)
+    with pytest.raises(ValueError, match=r"sparsity must be >= 0, got -1"):
+        TrainingSettings(sparsity=-1)
+
+
+def test_about_a_hundred_evaluations_whatever_the_size_of_an_epoch():
+    settings = TrainingSettings(epochs=10**6, max_steps=20_000, eval_every=None)
+    assert total_steps(settings, 14) == 20_000
+    assert epochs_between(settings, 14) == 14
+    assert epochs_between(settings, 5_000) == 1
