@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from made_exp.ensembles import EnsembleNetwork
 from made_exp.made import MADE
 from made_exp.masks import MaskSchedule
 from made_exp.networks import MaskedNetwork
@@ -15,7 +16,7 @@ from made_exp.orderings import ImageShape, make_ordering
 from made_exp.variable_groups import VariableGroups
 from made_exp.variables import Variable
 
-AGNOSTIC = "agnostic"
+AGNOSTIC, ENSEMBLE = "agnostic", "ensemble"
 
 
 def make_schedule(
@@ -31,13 +32,14 @@ def make_schedule(
     num_orderings: int = 32,
     every: int = 1,
     sweeps: float = 0.0,
+    natural: float = 0.0,
     seed: int = 0,
 ) -> MaskSchedule:
     """Mask sets of a named ordering.
 
     Args:
-        ordering: Any name of `orderings.make_ordering`, or agnostic: orderings or connectivity
-            resampled during training.
+        ordering: Any name of `orderings.make_ordering`; or agnostic: orderings or connectivity
+            resampled during training; or ensemble: several orders with a network each.
         num_dims: Number of variables D.
         hidden_sizes: Units of each hidden layer.
         hidden_degrees: spread, uniform or random; see `MaskSchedule`.
@@ -45,14 +47,16 @@ def make_schedule(
         order: The permutation of a custom ordering.
         image_shape: (height, width), for the image scans.
         resample: What an agnostic ordering resamples: order, connectivity or both.
-        num_orderings: Mask sets of an agnostic ordering; 0 never repeats.
+        num_orderings: Mask sets of an agnostic ordering, where 0 never repeats, or members of an
+            ensemble.
         every: Steps for which a mask set stays.
         sweeps: Share of the orderings of an agnostic one that sweep the image.
+        natural: Share of the members of an ensemble that keep the natural order.
         seed: Seed of everything that is drawn.
     """
-    is_agnostic = ordering == AGNOSTIC
+    is_agnostic, is_ensemble = ordering == AGNOSTIC, ordering == ENSEMBLE
     base = make_ordering(
-        "natural" if is_agnostic else ordering,
+        "natural" if is_agnostic or is_ensemble else ordering,
         num_dims,
         seed=seed,
         image_shape=image_shape,
@@ -63,12 +67,14 @@ def make_schedule(
         hidden_sizes=tuple(hidden_sizes),
         hidden_degrees=hidden_degrees,
         tied=tied,
-        resample=resample if is_agnostic else "none",
-        num_orderings=num_orderings if is_agnostic else 1,
+        resample=resample if is_agnostic else "order" if is_ensemble else "none",
+        num_orderings=num_orderings if is_agnostic or is_ensemble else 1,
         every=every,
         seed=seed,
         sweeps=sweeps if is_agnostic else 0.0,
         image_shape=image_shape if is_agnostic and sweeps else None,
+        separate=is_ensemble,
+        natural=natural if is_ensemble else 0.0,
     )
 
 
@@ -115,14 +121,19 @@ def build_made(
         smooth_logits=smooth_logits,
         generator=generator,
     )
-    network = MaskedNetwork(
-        groups.feature_widths,
-        groups.param_widths,
-        schedule,
-        generator=generator,
-        **network_options,
-    )
-    return MADE(groups, network, num_orderings)
+
+    def network(mask_sets: MaskSchedule) -> MaskedNetwork:
+        return MaskedNetwork(
+            groups.feature_widths,
+            groups.param_widths,
+            mask_sets,
+            generator=generator,
+            **network_options,
+        )
+
+    is_ensemble = schedule.separate and schedule.is_resampled
+    whole = EnsembleNetwork(schedule, network) if is_ensemble else network(schedule)
+    return MADE(groups, whole, num_orderings)
 
 
 def build_histogram(variables: Sequence[Variable]) -> MADE:

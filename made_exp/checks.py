@@ -68,7 +68,7 @@ def measure_connectivity(model: MADE) -> Connectivity:
 @torch.no_grad()
 def _stray_weights(model: MADE, masks: MaskSet) -> int:
     """Weights in use that are not zero although their mask is."""
-    network = model.network
+    network = model.network.member(masks)
     degrees = network.layer_degrees(masks)
     call = degrees if network.schedule.is_resampled else None
     layers: list[tuple[nn.Module | None, int, int]] = [(network.output, -2, -1)]

@@ -72,7 +72,7 @@ def observed_first(
     observed = observed_in(x)
     if observed is None:
         return masks, None
-    if schedule.resamples_order:
+    if schedule.serves_any_order:
         return masks.with_first(observed), observed
     for pattern in torch.unique(observed, dim=0):
         _check_prefix(masks.ordering, pattern)
@@ -92,9 +92,10 @@ def masks_for(schedule: MaskSchedule, observed: Tensor, num_orderings: int) -> l
             first ones in it; the first variable that stands in the way is named.
     """
     sets = [schedule.mask_set(index) for index in range(num_orderings)]
-    if schedule.resamples_order:
+    if schedule.serves_any_order:
         return [masks.with_first(observed) for masks in sets]
-    _check_prefix(sets[0].ordering, observed.to(sets[0].ordering.device))
+    for masks in sets:
+        _check_prefix(masks.ordering, observed.to(masks.ordering.device))
     return sets
 
 
@@ -169,7 +170,7 @@ def _alike(
     """
     schedule, count = model.schedule, model.num_orderings
     patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-    if schedule.resamples_order and len(patterns) > model.num_dims:
+    if schedule.serves_any_order and len(patterns) > model.num_dims:
         for rows in torch.arange(len(observed), device=observed.device).split(batch_size):
             yield masks_for(schedule, observed[rows], count), rows
         return

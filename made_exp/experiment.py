@@ -36,12 +36,13 @@ from made_exp.runtime import (
     resolve_device,
 )
 from made_exp.training import distributed
-from made_exp.training.assembly import make_trainer, total_steps
+from made_exp.training.assembly import make_trainer
 from made_exp.training.checkpoints import CheckpointError, exists
 from made_exp.training.distributed import World
 from made_exp.training.loop import Trainer
 from made_exp.training.pictures import draw_picture, is_worth_watching
 from made_exp.training.run_observer import RunObserver
+from made_exp.training.settings import total_steps
 
 _log = logging.getLogger(__name__)
 _SAMPLE_STREAM, _CHECK_STREAM = 5, 6
@@ -188,7 +189,7 @@ class _Experiment:
     def _trainer(self) -> Trainer:
         valid, labels = self._split("valid")
         wanted = self.config["ordering"].get("valid_orderings", 1)
-        count = min(wanted, self.model.num_orderings)
+        count = min(wanted or self.model.num_orderings, self.model.num_orderings)
 
         def validate() -> Evaluation:
             return self._evaluate(valid, labels, count)
@@ -205,7 +206,7 @@ class _Experiment:
 
     def _progress(self, trainer: Trainer) -> Any:
         return make_progress(
-            total_steps(trainer.settings, trainer.batches),
+            total_steps(trainer.settings, len(trainer.batches)),
             batch_size=trainer.batches.batch_size,
             mode=self.settings.trainer.progress,
             first_step=trainer.state.step,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from made_exp import completion
+from made_exp.ensembles import EnsembleNetwork
 from made_exp.masks import MaskSet
 from made_exp.networks import MaskedNetwork
 from made_exp.sampler_cache import SamplerCache
@@ -41,7 +42,10 @@ class MADE(nn.Module):
     """
 
     def __init__(
-        self, groups: VariableGroups, network: MaskedNetwork, num_orderings: int | None = None
+        self,
+        groups: VariableGroups,
+        network: MaskedNetwork | EnsembleNetwork,
+        num_orderings: int | None = None,
     ) -> None:
         super().__init__()
         self.groups, self.network, self.schedule = groups, network, network.schedule
@@ -251,7 +255,7 @@ class MADE(nn.Module):
     def initialise_bias(self, train: Tensor) -> None:
         """Start the output biases at the marginals of `train` (N, D)."""
         params = self.groups.initial_params(train)
-        self.network.output_bias.copy_(params.to(self.network.output_bias))
+        self.network.initialise_bias(params)
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
         """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables.

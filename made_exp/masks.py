@@ -10,7 +10,7 @@ A mask set is a pure function of (seed, index): evaluating a model never moves i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -133,6 +133,8 @@ class MaskSchedule:
         sweeps: Share (0..1) of the resampled orderings that sweep an image in some direction; the
             others are uniformly random.
         image_shape: (height, width) of the image, if there are sweeps.
+        separate: Whether each mask set has weights of its own: an ensemble.
+        natural: Share (0..1) of the resampled orderings that are `ordering` itself.
     """
 
     ordering: tuple[int, ...]
@@ -145,6 +147,8 @@ class MaskSchedule:
     seed: int = 0
     sweeps: float = 0.0
     image_shape: orderings.ImageShape | None = None
+    separate: bool = False
+    natural: float = 0.0
 
     def __post_init__(self) -> None:
         orderings.check_ordering(self.ordering, len(self.ordering))
@@ -162,6 +166,13 @@ class MaskSchedule:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
         if not 0 <= self.sweeps <= 1:
             raise ValueError(f"sweeps must be in 0..1, got {self.sweeps}")
+        if not 0 <= self.natural <= 1:
+            raise ValueError(f"natural must be in 0..1, got {self.natural}")
+        if self.separate and (self.resample != "order" or self.num_orderings < 1):
+            raise ValueError(
+                f"mask sets with separate weights need resample=order and num_orderings >= 1, got "
+                f"resample={self.resample}, num_orderings={self.num_orderings}"
+            )
         if self.sweeps and (not self.image_shape or math.prod(self.image_shape) != self.num_dims):
             raise ValueError(f"sweeps={self.sweeps} needs images, but the data have no image shape")
 
@@ -179,6 +190,16 @@ class MaskSchedule:
     def resamples_order(self) -> bool:
         """Whether mask sets differ in their orderings."""
         return self.is_resampled and self.resample in ("order", "both")
+
+    @property
+    def serves_any_order(self) -> bool:
+        """Whether the same weights serve many orderings, so that they condition on anything."""
+        return self.resamples_order and not self.separate
+
+    def single(self, index: int) -> "MaskSchedule":
+        """The schedule that has the mask set at `index` alone."""
+        ordering = tuple(self.mask_set(index).ordering.tolist())
+        return replace(self, ordering=ordering, resample="none", separate=False, sweeps=0.0)
 
     def index_at(self, step: int) -> int:
         """Index of the mask set that training step `step` (0, 1, ...) uses."""
@@ -214,10 +235,16 @@ def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
 
 def _resampled_ordering(schedule: MaskSchedule, index: int) -> Tensor:
     seed, share = [schedule.seed, index, _ORDER_STREAM], schedule.sweeps
-    # Whole sweeps among the first `index`, so that every stretch has its share of them.
-    if schedule.image_shape and int((index + 1) * share) > int(index * share):
+    if _is_due(index, schedule.natural):
+        return torch.tensor(schedule.ordering, dtype=torch.int64)
+    if schedule.image_shape and _is_due(index, share):
         return orderings.sweep(schedule.image_shape, seed)
     return orderings.random(schedule.num_dims, seed)
+
+
+def _is_due(index: int, share: float) -> bool:
+    """Whether `index` is one of the `share` that are special: every stretch has its share."""
+    return int((index + 1) * share) > int(index * share)
 
 
 def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:

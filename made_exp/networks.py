@@ -159,6 +159,15 @@ class MaskedNetwork(nn.Module):
             params = params + extra
         return params
 
+    def member(self, masks: MaskSet | None = None) -> "MaskedNetwork":
+        """The network that belongs to `masks`: this one (an ensemble has several)."""
+        return self
+
+    @torch.no_grad()
+    def initialise_bias(self, params: Tensor) -> None:
+        """Start the output biases at `params` (P,)."""
+        self.output_bias.copy_(params.to(self.output_bias))
+
     def offsets(
         self, layer: int, degrees: list[Tensor] | None, context: Tensor | None
     ) -> list[Tensor]:

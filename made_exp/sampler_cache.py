@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from made_exp.ensembles import EnsembleNetwork
 from made_exp.masks import MaskSet
 from made_exp.networks import MaskedNetwork
 from made_exp.sampling import IncrementalSampler, sample_by_full_passes
@@ -24,13 +25,14 @@ class SamplerCache:
         groups: Conditionals and encodings of its variables.
     """
 
-    def __init__(self, network: MaskedNetwork, groups: VariableGroups) -> None:
+    def __init__(self, network: MaskedNetwork | EnsembleNetwork, groups: VariableGroups) -> None:
         self._modules = (network, groups)
         self._kept: tuple[object, IncrementalSampler] | None = None
 
     def drawer(self, masks: MaskSet) -> Callable[..., Tensor]:
         """What draws from `masks`; to be called as `IncrementalSampler.draw`."""
-        network, groups = self._modules
+        ensemble, groups = self._modules
+        network = ensemble.member(masks)
         if masks.is_per_example:
             return partial(sample_by_full_passes, network, groups, masks)
         key = (self._version(), masks.index, tuple(masks.ordering.tolist()))

@@ -13,7 +13,7 @@ MAX_LINES = 300
 RUNGS = [
     ["files", "variables", "orderings", "distributions", "bases", "kernels", "runs", "runtime"],
     ["masks", "connectivity", "conditionals", "encodings", "datasets", "baselines"],
-    ["layers", "variable_groups", "networks"],
+    ["layers", "variable_groups", "networks", "ensembles"],
     ["sampling_plan", "sampling", "sampler_cache"],
     ["completion", "made"],
     ["architectures", "evaluation", "checks"],

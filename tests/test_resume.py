@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from training_cases import AGNOSTIC, OPTIMIZERS, SCHEDULERS, Crash, Listener, make_case
+from training_cases import AGNOSTIC, ENSEMBLE, OPTIMIZERS, SCHEDULERS, Crash, Listener, make_case
 
 FEATURES = {
     "dropout": {"network": {"dropout": 0.3}},
@@ -13,6 +13,7 @@ FEATURES = {
     "weight averaging": {"trainer": {"weight_averaging": 0.9}},
     "clipping": {"trainer": {"grad_clip": 0.1}},
     "labels": {"num_classes": 3},
+    "ensemble": {"ordering": ENSEMBLE, "trainer": {"sparsity": 0.2, "weight_averaging": 0.9}},
     "staircase": {"kernel": "staircase"},
     "rare evaluation": {"trainer": {"eval_every": 3}},
     "a hundred evaluations": {"trainer": {"eval_every": None}},

@@ -23,6 +23,8 @@ def make_model(ordering="natural"):
 @pytest.mark.parametrize("ordering", ["natural", "agnostic"])
 def test_every_weight_is_pulled_by_the_same_amount_and_stops_at_zero(ordering):
     model = make_model(ordering)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     Sparsity(model, strength=2.0, num_batches=10).shrink(lr=0.5)
     for name, after in model.named_parameters():
@@ -37,6 +39,7 @@ def test_the_penalty_minimises_what_it_says():
     """Gradient descent on (w - a)^2 / 2 with the pull ends at soft-threshold(a)."""
     model = make_model()
     weight = model.network.direct.weight
+    weight.grad = torch.zeros_like(weight)
     target = torch.linspace(-1, 1, weight.numel()).view_as(weight)
     sparsity = Sparsity(model, strength=0.3, num_batches=1)
     with torch.no_grad():

@@ -146,3 +146,4 @@ def make_case(
 
 NATURAL = {"ordering": "natural"}
 AGNOSTIC = {"ordering": "agnostic", "num_orderings": 0, "resample": "both"}
+ENSEMBLE = {"ordering": "ensemble", "num_orderings": 3}

@@ -87,6 +87,28 @@ class AgnosticSettings(OrderingSettings):
         at_least(self, 1, "every", "eval_orderings", "valid_orderings")
 
 
+@dataclass
+class EnsembleSettings(OrderingSettings):
+    """Several orders with a network each, trained side by side and scored as a mixture.
+
+    Attributes:
+        num_orderings: Members, >= 1; each step trains one of them.
+        natural: Share of the members, 0..1, that keep the natural order; the others are random.
+        eval_orderings: Members of the mixture that is scored, >= 1; None = all.
+        valid_orderings: Members of the mixture used for model selection in training; None = all.
+    """
+
+    name: str = "ensemble"
+    num_orderings: int = 8
+    natural: float = 0.5
+    eval_orderings: int | None = None
+    valid_orderings: int | None = None
+
+    def _check(self) -> None:
+        fraction(self, "natural", one_included=True)
+        at_least(self, 1, "num_orderings", "eval_orderings", "valid_orderings")
+
+
 def check_permutation(order: list[Any]) -> None:
     """Raise ValueError unless `order` holds each of 0..len-1 exactly once, naming the culprit."""
     size = len(order)

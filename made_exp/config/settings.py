@@ -33,6 +33,7 @@ from made_exp.config.model_settings import (
 from made_exp.config.ordering_settings import (
     AgnosticSettings,
     CustomOrderSettings,
+    EnsembleSettings,
     FixedOrderSettings,
     RandomOrderSettings,
 )
@@ -89,6 +90,7 @@ OPTIONS: dict[str, dict[str, type[OptionSettings]]] = {
         "random": RandomOrderSettings,
         "custom": CustomOrderSettings,
         "agnostic": AgnosticSettings,
+        "ensemble": EnsembleSettings,
     },
     "trainer": {"default": TrainerSettings, "debug": TrainerSettings},
 }

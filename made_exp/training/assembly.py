@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from made_exp.datasets.base import Dataset
+from made_exp.ensembles import EnsembleNetwork
 from made_exp.evaluation import Evaluation
 from made_exp.made import MADE
 from made_exp.runs import RunDirectory
@@ -54,6 +55,8 @@ def make_trainer(
             "normalization=batch is not available with several processes: each would see the "
             "statistics of its own share of a batch"
         )
+    if world.size > 1 and isinstance(model.network, EnsembleNetwork):
+        raise ValueError("ordering=ensemble trains one member a step: run it in a single process")
     known = {field.name for field in fields(TrainingSettings)}
     values = {name: value for name, value in config["trainer"].items() if name in known}
     settings = TrainingSettings(seed=config["seed"], **values)

@@ -28,8 +28,10 @@ class WeightAverage:
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step `step` (0, 1, ...)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        weights: list[Tensor] = [p.detach() for p in self.parameters]
-        torch._foreach_lerp_(self.average, weights, 1 - decay)
+        # The other members of an ensemble did not move; their average has its own pace.
+        moved = [i for i, p in enumerate(self.parameters) if p.grad is not None]
+        weights: list[Tensor] = [self.parameters[i].detach() for i in moved]
+        torch._foreach_lerp_([self.average[i] for i in moved], weights, 1 - decay)
 
     @torch.no_grad()
     def restart(self) -> None:

@@ -46,6 +46,8 @@ def load_optimizer_state(model: nn.Module, optimizer: Optimizer, saved: dict[str
     capturable = any(group.get("capturable") for group in optimizer.param_groups)
     fused = any(group.get("fused") for group in optimizer.param_groups)
     for number, parameter in enumerate(parameters):
+        if any(counters) and not counters[number]:
+            continue  # no step has reached it yet
         state = optimizer.state[parameter]
         for key, values in slots.items():
             state[key] = values[number]

@@ -32,6 +32,8 @@ class Sparsity:
     def shrink(self, lr: float) -> None:
         """Move every weight towards zero by what one step of rate `lr` asks for."""
         for weight in self.weights:
+            if weight.grad is None:  # of a member of an ensemble that this step did not train
+                continue
             weight.copy_(nn.functional.softshrink(weight, lr * self.pull))
 
 

@@ -33,7 +33,7 @@ class NegativeLogLikelihood(nn.Module):
     def forward(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats under one ordering."""
         observed = ~torch.isnan(x) if self.has_missing else None
-        if observed is not None and self.model.schedule.resamples_order and masks is not None:
+        if observed is not None and self.model.schedule.serves_any_order and masks is not None:
             masks = masks.to(x.device).with_first(observed)
         return -self.model.joint_log_prob(x, masks, context, observed).mean()
 

@@ -1,0 +1,113 @@
+"""Ensembles: members with orderings and weights of their own, mixed as densities."""
+
+import math
+
+import pytest
+import torch
+from training_cases import ENSEMBLE, make_case
+
+from made_exp import checks
+from made_exp.architectures import build_made, make_schedule
+from made_exp.ensembles import EnsembleNetwork
+from made_exp.sampling import sample_by_full_passes
+from made_exp.variables import binary_variables
+
+NUM_DIMS, MEMBERS = 5, 4
+
+
+@pytest.fixture
+def model(device, dtype):
+    schedule = make_schedule("ensemble", NUM_DIMS, [8, 8], num_orderings=MEMBERS, natural=0.5)
+    model = build_made(
+        binary_variables(NUM_DIMS),
+        schedule,
+        direct_connections=True,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert isinstance(model.network, EnsembleNetwork)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return model.to(device, dtype).eval()
+
+
+def all_inputs(model):
+    bits = torch.arange(2, device=model.device, dtype=model.dtype)
+    return torch.cartesian_prod(*[bits] * NUM_DIMS)
+
+
+def test_the_mixture_of_the_members_sums_to_one(model):
+    x = all_inputs(model)
+    assert model.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-5)
+    rows = [model.ordering_log_prob(x, index) for index in range(MEMBERS)]
+    for row in rows:
+        assert row.exp().sum().item() == pytest.approx(1, abs=1e-5)
+    wanted = torch.stack(rows).logsumexp(0) - math.log(MEMBERS)
+    torch.testing.assert_close(model.log_prob(x), wanted)
+
+
+def test_members_differ_and_the_asked_share_keeps_the_natural_order(model):
+    orders = [model.schedule.mask_set(index).ordering.tolist() for index in range(MEMBERS)]
+    assert sum(order == list(range(NUM_DIMS)) for order in orders) == MEMBERS // 2
+    weights = [member.output_bias for member in model.network.members]
+    assert all(len(member.hidden) == 2 for member in model.network.members)
+    assert len({weight.data_ptr() for weight in weights}) == MEMBERS
+    x = all_inputs(model)
+    assert not torch.allclose(model.ordering_log_prob(x, 0), model.ordering_log_prob(x, 1))
+
+
+def test_every_member_passes_the_checks_of_a_run(model):
+    assert checks.check_masks(model).passed
+    assert checks.check_normalisation(model).passed
+    assert checks.check_samples(model, torch.Generator().manual_seed(0)).passed
+
+
+def test_one_pass_sampling_equals_full_passes_for_every_member(model):
+    uniforms = torch.rand(50, NUM_DIMS, generator=torch.Generator().manual_seed(3)).to(
+        model.device, model.dtype
+    )
+    for index in range(MEMBERS):
+        masks = model.schedule.mask_set(index)
+        member = model.network.member(masks)
+        fast = model._samplers.drawer(masks)(uniforms)
+        slow = sample_by_full_passes(member, model.groups, masks.to(model.device), uniforms)
+        torch.testing.assert_close(fast, slow)
+
+
+def test_samples_have_the_probabilities_of_the_mixture(model):
+    x = all_inputs(model)
+    draws = model.sample(20_000, generator=torch.Generator().manual_seed(5))
+    powers = 2 ** torch.arange(NUM_DIMS - 1, -1, -1, device=model.device, dtype=model.dtype)
+    counts = torch.bincount((draws @ powers).long(), minlength=len(x)).double()
+    expected = 20_000 * model.log_prob(x).exp().double()
+    chi = ((counts - expected) ** 2 / expected.clamp(min=1e-9))[expected > 1].sum()
+    freedom = int((expected > 1).sum())
+    assert chi < freedom + 5 * math.sqrt(2 * freedom)
+
+
+def test_completion_is_refused_where_a_member_cannot_condition(model):
+    x = torch.zeros(2, NUM_DIMS, dtype=model.dtype, device=model.device)
+    observed = torch.zeros(NUM_DIMS, dtype=torch.bool)
+    assert model.complete(x, observed).shape == x.shape
+    observed[-1] = True
+    with pytest.raises(ValueError, match="one fixed ordering"):
+        model.complete(x, observed)
+
+
+def test_a_step_trains_one_member_and_leaves_the_others(tmp_path):
+    trainer = make_case(tmp_path, ordering=ENSEMBLE, trainer={"max_steps": 1, "sparsity": 0.1})
+    members = trainer.learner.model.network.members
+    before = [[p.detach().clone() for p in member.parameters()] for member in members]
+    trainer.train()
+    moved = [
+        any(not torch.equal(a, b) for a, b in zip(old, member.parameters(), strict=True))
+        for old, member in zip(before, members, strict=True)
+    ]
+    assert moved == [True, False, False]
+
+
+def test_separate_weights_need_a_number_of_orderings():
+    with pytest.raises(ValueError, match="num_orderings >= 1, got resample=order, num_orderings=0"):
+        make_schedule("ensemble", 4, [3], num_orderings=0)
+    with pytest.raises(ValueError, match=r"natural must be in 0\.\.1, got 2"):
+        make_schedule("ensemble", 4, [3], natural=2)
