@@ -204,7 +204,10 @@ class MaskedNetwork(nn.Module):
         if not self.schedule.is_resampled:
             return None
         masks = self.schedule.mask_set(0) if masks is None else masks
-        return self._degrees(masks.to(self.feature_widths.device))
+        masks = masks.to(self.feature_widths.device)
+        if masks.ordering.is_cpu and not torch.compiler.is_compiling():
+            masks = masks.floating
+        return self._degrees(masks)
 
     def layer_degrees(self, masks: MaskSet) -> list[Tensor]:
         """Degrees of features (F,), of each hidden layer (H,), and of params (P,)."""
