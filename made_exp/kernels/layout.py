@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 # A block costs about as much as this many weights: the calls around three matrix products.
-BLOCK_COST = 20_000
+BLOCK_COST = 10_000
 MAX_CUTS = 96
 MAX_BLOCKS = 8
 # Widths are rounded up, so that rows start at an address from which wide loads are possible.
