@@ -22,15 +22,9 @@ def staircase_forward(
     """
     layout = structure.layout
     y = x.new_empty(len(x), layout.num_out)
-    if bias is not None:
-        y.copy_(bias)
     for part, block in zip(_columns(y, layout), structure.views.of(weight, layout), strict=True):
-        seen, transposed = _first(x, block.shape[1]), block.to(x.dtype).t()
-        if bias is None:
-            torch.mm(seen, transposed, out=part)
-        else:
-            part.addmm_(seen, transposed)
-    return y
+        torch.mm(_first(x, block.shape[1]), block.to(x.dtype).t(), out=part)
+    return y if bias is None else y.add_(bias)
 
 
 def staircase_grad_input(grad: Tensor, weight: Tensor, structure: PackedStructure) -> Tensor:
