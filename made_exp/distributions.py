@@ -41,7 +41,8 @@ def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
         x: (...) 0 or 1, any dtype; not checked, since this is what training spends its time on.
     """
     # log sigmoid(+-logits) has no cancellation, unlike x * logits - softplus(logits).
-    return F.logsigmoid(logits * (2 * x.to(logits.dtype) - 1))
+    signs = (2 * x.to(logits.dtype)).sub_(1)
+    return F.logsigmoid(logits * signs)
 
 
 def categorical_log_prob(logits: Tensor, x: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from made_exp.runs import RunDirectory, RunError, RunState, TrainingError
 from made_exp.runtime import (
     check_precision,
     derive_seed,
+    flushed_denormals,
     gpu_slot,
     matmul_precision,
     num_threads,
@@ -69,6 +70,7 @@ def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) 
             device = resolve_device(settings.trainer.device)
             check_precision(settings.trainer.precision, device)
             stack.enter_context(num_threads(settings.trainer.num_threads))
+            stack.enter_context(flushed_denormals())
             world = stack.enter_context(distributed.join(device))
             if world.is_main:
                 folder.create()

@@ -92,6 +92,7 @@ class MaskedLinear(nn.Module):
         out_degrees: Tensor | None = None,
         *,
         activation: str = "none",
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Map x (B, I) to (B, O).
 
@@ -101,17 +102,19 @@ class MaskedLinear(nn.Module):
                 (B, I), where every example has its own.
             out_degrees: (O,), likewise; or (B, O).
             activation: none or relu, applied to the result at less cost than afterwards.
+            bias: (O,), used instead of the layer's own, at less cost than adding it afterwards.
         """
         in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
+        bias = self.bias if bias is None else bias
         if in_degrees.ndim == 2 or out_degrees.ndim == 2:
-            y = per_example_linear(x, self.weight, self.bias, in_degrees, out_degrees)
+            y = per_example_linear(x, self.weight, bias, in_degrees, out_degrees)
             return y.relu() if activation == "relu" else y
         if self._mask is not None:
-            y = small_linear(x, self.weight, self.bias, self._mask)
-            return y.relu() if activation == "relu" else y
+            y = small_linear(x, self.weight, bias, self._mask)
+            return y.relu_() if activation == "relu" else y
         if self._layout is None:
             return masked_linear(
-                x, self.weight, self.bias, in_degrees, out_degrees,
+                x, self.weight, bias, in_degrees, out_degrees,
                 backend=self.backend, activation=activation,
             )  # fmt: skip
         backend = self.backend
@@ -120,7 +123,7 @@ class MaskedLinear(nn.Module):
         elif backend == "triton" and not triton_is_usable(x.device):
             check_backend(backend, x.device)
         return packed_linear(
-            x, self.weight, self.bias, self._structure(),
+            x, self.weight, bias, self._structure(),
             backend=backend, activation=activation,
         )  # fmt: skip
 

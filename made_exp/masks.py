@@ -11,7 +11,7 @@ A mask set is a pure function of (seed, index): evaluating a model never moves i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -77,10 +77,16 @@ class MaskSet:
         """Whether every example has an ordering of its own."""
         return self.ordering.ndim == 2
 
-    @property
+    @cached_property
     def output_degrees(self) -> Tensor:
         """As `input_degrees`, in 0..D-1: what the output of each variable may see at most."""
         return self.input_degrees - 1
+
+    @cached_property
+    def floating(self) -> "MaskSet":
+        """The same with degrees as float32, exact to 2**24, which the CPU compares faster."""
+        hidden = tuple(degrees.float() for degrees in self.hidden_degrees)
+        return MaskSet(self.index, self.ordering, self.input_degrees.float(), hidden)
 
     def rows(self, rows: Tensor) -> "MaskSet":
         """The mask set for the examples at `rows`."""

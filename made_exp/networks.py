@@ -81,6 +81,7 @@ class MaskedNetwork(nn.Module):
         self.activation_name, self.activation = activation, ACTIVATIONS[activation]
         self.register_buffer("feature_widths", torch.tensor(feature_widths), persistent=False)
         self.register_buffer("param_widths", torch.tensor(param_widths), persistent=False)
+        self._single_widths = set(feature_widths) == {1}, set(param_widths) == {1}
         # One variable has no predecessors: no hidden unit is legal and the bias is everything.
         sizes = schedule.hidden_sizes if schedule.num_dims > 1 else ()
         num_features, num_params = sum(feature_widths), sum(param_widths)
@@ -123,6 +124,9 @@ class MaskedNetwork(nn.Module):
         )
         for parameter in (*self.conditioning.parameters(), *self.context.parameters()):
             nn.init.zeros_(parameter)
+        # Where nothing comes between a product and its relu, the layer does both.
+        plain = not (residual or len(self.conditioning) or num_classes) and normalization == "none"
+        self._relu_in_layers = plain and activation == "relu"
 
     def forward(
         self, features: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
@@ -139,20 +143,20 @@ class MaskedNetwork(nn.Module):
         """
         degrees = self.call_degrees(masks)
         h, nodes = features, list[Tensor]()
-        for layer in range(len(self.hidden)):
-            node = self.hidden[layer](h, *_pair(degrees, layer, layer + 1))
-            for extra in self.offsets(layer, degrees, context):
-                node = node + extra
-            skip = self.skips[layer]
-            if skip is not None:
-                node = node + nodes[skip]
-            nodes.append(node)
-            h = self.activation(self.norms[layer](node))
+        for number, layer in enumerate(self.hidden):
+            pair = _pair(degrees, number, number + 1)
+            if self._relu_in_layers:
+                h = layer(h, *pair, activation="relu")
+            else:
+                node = layer(h, *pair)
+                for extra in self.offsets(number, degrees, context):
+                    node = node + extra
+                skip = self.skips[number]
+                nodes.append(node if skip is None else node + nodes[skip])
+                h = self.activation(self.norms[number](nodes[-1]))
             if self.dropout:
                 h = nn.functional.dropout(h, self.dropout, self.training)
-        params = self.output_bias.expand(len(features), -1)
-        if self.output is not None:
-            params = self.output(h, *_pair(degrees, len(self.hidden), -1)) + self.output_bias
+        params = self._output_params(h, degrees)
         if self.direct is not None:
             params = params + self.direct(features, *_pair(degrees, 0, -1))
         for extra in self.offsets(len(self.hidden), degrees, context):
@@ -167,6 +171,15 @@ class MaskedNetwork(nn.Module):
     def initialise_bias(self, params: Tensor) -> None:
         """Start the output biases at `params` (P,)."""
         self.output_bias.copy_(params.to(self.output_bias))
+
+    def _output_params(self, h: Tensor, degrees: list[Tensor] | None) -> Tensor:
+        """What the last hidden layer h (B, H) and the output bias give to the params (B, P)."""
+        if self.output is None:
+            return self.output_bias.expand(len(h), -1)
+        pair = _pair(degrees, len(self.hidden), -1)
+        if torch.is_autocast_enabled(h.device.type):  # the sum has the precision of the bias
+            return self.output(h, *pair) + self.output_bias
+        return self.output(h, *pair, bias=self.output_bias)
 
     def offsets(
         self, layer: int, degrees: list[Tensor] | None, context: Tensor | None
@@ -200,7 +213,10 @@ class MaskedNetwork(nn.Module):
         if not self.schedule.is_resampled:
             return None
         masks = self.schedule.mask_set(0) if masks is None else masks
-        return self._degrees(masks.to(self.feature_widths.device))
+        masks = masks.to(self.feature_widths.device)
+        if masks.ordering.is_cpu and not torch.compiler.is_compiling():
+            masks = masks.floating
+        return self._degrees(masks)
 
     def layer_degrees(self, masks: MaskSet) -> list[Tensor]:
         """Degrees of features (F,), of each hidden layer (H,), and of params (P,)."""
@@ -208,10 +224,12 @@ class MaskedNetwork(nn.Module):
 
     def _degrees(self, masks: MaskSet) -> list[Tensor]:
         hidden = masks.hidden_degrees if masks.num_dims > 1 else ()
+        ins, outs = masks.input_degrees, masks.output_degrees
+        one_feature, one_param = self._single_widths  # repeating once still copies, slowly
         return [
-            masks.input_degrees.repeat_interleave(self.feature_widths, -1),
+            ins if one_feature else ins.repeat_interleave(self.feature_widths, -1),
             *hidden,
-            masks.output_degrees.repeat_interleave(self.param_widths, -1),
+            outs if one_param else outs.repeat_interleave(self.param_widths, -1),
         ]
 
 

@@ -271,3 +271,4 @@ def test_settings_of_the_process_are_put_back(tmp_path):
     assert torch.get_num_threads() == threads
     assert torch.get_float32_matmul_precision() == "highest"
     assert torch.equal(torch.get_rng_state(), state)
+    assert float(torch.tensor([1e-40]) * 0.5) > 0

@@ -51,6 +51,35 @@ def test_initial_weights_do_not_depend_on_storage_or_global_generator():
     assert packed.weight.numel() < 0.9 * 300 * 270
 
 
+@pytest.mark.parametrize("backend", ["auto", "staircase", "dense"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_given_bias_replaces_the_own_one(backend, fixed, dtype):
+    layer, ins, outs = make_layer(7, 5, backend=backend, fixed=fixed, dtype=dtype)
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(4, 7, dtype=dtype, generator=generator)
+    bias = torch.randn(5, dtype=dtype, generator=generator).requires_grad_()
+    y = layer(x, ins, outs, bias=bias)
+    torch.testing.assert_close(y, layer(x, ins, outs) + bias)
+    y.sum().backward()
+    assert torch.equal(bias.grad, torch.full_like(bias, 4))
+    assert layer.bias.grad is None
+
+
+def test_products_follow_a_weight_that_is_replaced_or_copied(dtype):
+    layer, _, _ = make_layer(300, 270, dtype=dtype)
+    x = torch.randn(4, 300, dtype=dtype, generator=torch.Generator().manual_seed(2))
+    expected = layer(x)
+    twin = copy.deepcopy(layer)
+    with torch.no_grad():
+        layer.weight.mul_(2)
+        assert torch.equal(layer(x), 2 * expected)
+        assert torch.equal(twin(x), expected)
+        kept, layer.weight.data = layer.weight.data, layer.weight.data * 2
+        assert torch.equal(layer(x), 4 * expected)
+        layer.weight.data = kept
+        assert torch.equal(layer(x), 2 * expected)
+
+
 OPTIMIZERS = {
     "adam": lambda p: torch.optim.Adam(p, weight_decay=0.1),
     "adamw": lambda p: torch.optim.AdamW(p, weight_decay=0.1, fused=True),

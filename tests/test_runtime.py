@@ -55,6 +55,15 @@ def test_global_switches_are_put_back():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_denormal_numbers_are_zero_while_asked_for():
+    tiny = torch.tensor([1e-40])
+    with runtime.flushed_denormals():
+        with runtime.flushed_denormals():
+            pass
+        assert float(tiny * 0.5) == 0
+    assert float(tiny * 0.5) > 0
+
+
 def test_derived_seeds_are_fixed_and_distinct():
     assert runtime.derive_seed(0) == runtime.derive_seed(0)
     seeds = {runtime.derive_seed(s, a, b) for s in range(8) for a in range(8) for b in range(8)}

@@ -26,8 +26,8 @@ def small_linear(x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor) -
 
 def small_mask(in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, I) of 0 and 1 in `dtype`, made at the least cost."""
-    ins, outs = _comparable(in_degrees, out_degrees)
-    mask = torch.empty(len(out_degrees), len(in_degrees), dtype=dtype, device=ins.device)
+    ins, outs = in_degrees.float(), out_degrees.float().unsqueeze(1)
+    mask = torch.empty((*out_degrees.shape, *in_degrees.shape), dtype=dtype, device=ins.device)
     return torch.ge(outs, ins, out=mask)
 
 

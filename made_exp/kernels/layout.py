@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 # A block costs about as much as this many weights: the calls around three matrix products.
-BLOCK_COST = 20_000
+BLOCK_COST = 10_000
 MAX_CUTS = 96
 MAX_BLOCKS = 8
 # Widths are rounded up, so that rows start at an address from which wide loads are possible.
@@ -57,14 +57,20 @@ class BlockLayout:
         """Length of the flat vector."""
         return self.offsets[-1]
 
-    def blocks(self, flat: Tensor) -> list[tuple[slice, int, Tensor]]:
-        """The rows, the width and the view (rows, width) into a flat vector of each block."""
-        starts = self.row_starts
+    @cached_property
+    def heights(self) -> tuple[int, ...]:
+        """Number of rows of each block."""
+        return tuple(end - start for start, end in pairwise(self.row_starts))
+
+    def blocks(self, flat: Tensor) -> list[Tensor]:
+        """The view (rows, width) of each block into a flat vector."""
         parts = flat.split_with_sizes([b - a for a, b in pairwise(self.offsets)])
-        return [
-            (slice(starts[b], starts[b + 1]), width, part.view(starts[b + 1] - starts[b], width))
-            for b, (width, part) in enumerate(zip(self.widths, parts, strict=True))
-        ]
+        shapes = zip(parts, self.heights, self.widths, strict=True)
+        return [part.view(height, width) for part, height, width in shapes]
+
+    def row_slices(self) -> list[slice]:
+        """The rows of each block."""
+        return [slice(start, end) for start, end in pairwise(self.row_starts)]
 
     def row_offsets(self) -> Tensor:
         """(O,) int64: where each row starts in the flat vector."""
@@ -79,6 +85,28 @@ class BlockLayout:
         """(O,) int64: how many weights each row has."""
         counts = torch.tensor(self.row_starts).diff()
         return torch.repeat_interleave(torch.tensor(self.widths), counts)
+
+
+class BlockViews:
+    """The blocks of the vector given last, so that a weight is cut up once and not in each call.
+
+    They keep its memory from other use, and so its address tells whether it is the same. A copy
+    starts empty.
+    """
+
+    def __init__(self) -> None:
+        self._key: tuple[int, torch.dtype] | None = None
+        self._blocks: list[Tensor] = []
+
+    def __reduce__(self) -> tuple[type["BlockViews"], tuple[()]]:
+        return BlockViews, ()
+
+    def of(self, flat: Tensor, layout: BlockLayout) -> list[Tensor]:
+        """As `layout.blocks(flat)`."""
+        key = (flat.data_ptr(), flat.dtype)
+        if key != self._key:
+            self._key, self._blocks = key, layout.blocks(flat.detach())
+        return self._blocks
 
 
 def visible_counts(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def masked_linear(
         chosen = choose_backend(x.device, x.shape[1], len(weight), batch=len(x), resampled=True)
         if chosen == "dense" and weight.numel() < SMALL_WEIGHT:
             y = small_linear(x, weight, bias, small_mask(in_degrees, out_degrees, weight.dtype))
-            return y.relu() if activation == "relu" else y
+            return y.relu_() if activation == "relu" else y
     arguments = (x, weight, bias, in_degrees, out_degrees, chosen, activation, dtype)
     if torch.compiler.is_compiling():
         return masked_linear_op(*arguments)

@@ -1,13 +1,12 @@
 """Between a dense weight in the caller's order of units and the stored blocks of the sorted one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from made_exp.kernels.layout import BlockLayout, first_rows, plan_blocks, visible_counts
+from made_exp.kernels.layout import BlockLayout, BlockViews, first_rows, plan_blocks, visible_counts
 
 # Masks of up to this many weights are kept, as float32.
 MAX_KEPT_MASK = 250_000
@@ -25,6 +24,7 @@ class PackedStructure:
         first_rows: (I,) int64: the first sorted row that sees each sorted input.
         in_order: (2, I) int64: the order that sorts the inputs, and its inverse; None if sorted.
         out_order: (2, O) int64: likewise for the outputs.
+        views: The blocks of the weight in use.
     """
 
     layout: BlockLayout
@@ -34,6 +34,7 @@ class PackedStructure:
     first_rows: Tensor
     in_order: Tensor | None = None
     out_order: Tensor | None = None
+    views: BlockViews = field(default_factory=BlockViews, compare=False, repr=False)
 
     @cached_property
     def comparable_degrees(self) -> tuple[Tensor, Tensor]:
@@ -52,8 +53,7 @@ class PackedStructure:
         """
         layout = self.layout
         sizes = [w - s for w, s in zip(layout.widths, layout.shared, strict=True)]
-        rows = [end - start for start, end in pairwise(layout.row_starts)]
-        if sum(r * s for r, s in zip(rows, sizes, strict=True)) > MAX_KEPT_MASK:
+        if sum(r * s for r, s in zip(layout.heights, sizes, strict=True)) > MAX_KEPT_MASK:
             return None
         return [self.step_mask(b) for b in range(len(sizes))]
 
@@ -93,7 +93,8 @@ def pack(dense: Tensor, structure: PackedStructure) -> Tensor:
     columns = dense if s.in_order is None else dense.index_select(1, s.in_order[0])
     ordered = columns if s.out_order is None else columns.index_select(0, s.out_order[0])
     flat = dense.new_zeros(s.layout.num_stored)
-    for rows, width, block in s.layout.blocks(flat):
+    for rows, block in zip(s.layout.row_slices(), s.layout.blocks(flat), strict=True):
+        width = block.shape[1]
         seen = s.out_degrees[rows, None] >= s.in_degrees[None, :width]
         block.copy_(torch.where(seen, ordered[rows, :width], 0))
     return flat
@@ -103,8 +104,8 @@ def unpack(flat: Tensor, structure: PackedStructure) -> Tensor:
     """The dense (O, I) weight, in the caller's order, of a stored vector (num_stored,)."""
     s = structure
     ordered = flat.new_zeros(s.layout.num_out, s.layout.num_in)
-    for rows, width, block in s.layout.blocks(flat):
-        ordered[rows, :width] = block
+    for rows, block in zip(s.layout.row_slices(), s.layout.blocks(flat), strict=True):
+        ordered[rows, : block.shape[1]] = block
     if s.out_order is not None:
         ordered = ordered.index_select(0, s.out_order[1])
     return ordered if s.in_order is None else ordered.index_select(1, s.in_order[1])

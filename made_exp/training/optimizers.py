@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from made_exp.training.fused_adam import FusedAdam, FusedAdamW
+
 _CLASSES: dict[str, Any] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
+    "adam": FusedAdam,
+    "adamw": FusedAdamW,
     "sgd": torch.optim.SGD,
     "adagrad": torch.optim.Adagrad,
     "adadelta": torch.optim.Adadelta,
