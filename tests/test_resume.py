@@ -16,6 +16,7 @@ FEATURES = {
     "ensemble": {"ordering": ENSEMBLE, "trainer": {"sparsity": 0.2, "weight_averaging": 0.9}},
     "staircase": {"kernel": "staircase"},
     "rare evaluation": {"trainer": {"eval_every": 3}},
+    "least number of steps": {"trainer": {"min_steps": 14}},
     "a hundred evaluations": {"trainer": {"eval_every": None}},
     "sparsity": {"trainer": {"sparsity": 0.5, "weight_averaging": 0.9}},
     "patience": {"trainer": {"patience": 2, "epochs": 30}, "lr": 0.1},

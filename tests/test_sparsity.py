@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from made_exp.architectures import build_made, make_schedule
-from made_exp.training.settings import TrainingSettings, epochs_between, total_steps
+from made_exp.training.settings import TrainingSettings, epochs_between, total_epochs, total_steps
 from made_exp.training.sparsity import Sparsity
 from made_exp.variables import binary_variables
 
@@ -62,3 +62,10 @@ def test_about_a_hundred_evaluations_whatever_the_size_of_an_epoch():
     assert total_steps(settings, 14) == 20_000
     assert epochs_between(settings, 14) == 14
     assert epochs_between(settings, 5_000) == 1
+
+
+def test_small_tables_get_more_epochs():
+    settings = TrainingSettings(epochs=20, min_steps=1000)
+    assert total_epochs(settings, 10) == 100
+    assert total_epochs(settings, 999) == 20
+    assert total_steps(settings, 14) == 72 * 14

@@ -187,6 +187,8 @@ def test_optimizers_do_what_those_of_torch_do(name, device, dtype):
 
 def test_average_follows_its_formula_and_is_only_lent(dtype):
     model = nn.Linear(2, 2).to(dtype)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
     made = WeightAverage(model, 0.9)
     expected = model.weight.detach().clone()
     for step in range(30):

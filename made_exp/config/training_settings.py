@@ -160,6 +160,7 @@ class TrainerSettings(OptionSettings):
 
     name: str = "default"
     epochs: int = 60
+    min_steps: int | None = None
     max_steps: int | None = None
     batch_size: int = 100
     patience: int | None = 20
@@ -183,7 +184,7 @@ class TrainerSettings(OptionSettings):
 
     def _check(self) -> None:
         at_least(self, 0, "epochs", "samples_every", "checkpoint_every_seconds", "sparsity")
-        at_least(self, 1, "max_steps", "batch_size", "patience", "eval_every", "eval_batch_size")
+        at_least(self, 1, "min_steps", "max_steps", "batch_size", "patience", "eval_every", "eval_batch_size")
         at_least(self, 1, "num_samples", "num_threads")
         above(self, 0, "grad_clip", "max_minutes")
         fraction(self, "weight_averaging")

@@ -26,7 +26,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after optimizer step `step` (0, 1, ...)."""
+        """Take in the weights that have a gradient, after optimizer step `step` (0, 1, ...)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         # The other members of an ensemble did not move; their average has its own pace.
         moved = [i for i, p in enumerate(self.parameters) if p.grad is not None]

@@ -21,7 +21,7 @@ from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.losses import DivergedError
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizers import set_learning_rate
-from made_exp.training.settings import TrainingSettings, epochs_between
+from made_exp.training.settings import TrainingSettings, epochs_between, total_epochs
 from made_exp.training.signals import StopSignals
 from made_exp.training.state import Learner, TrainState
 from made_exp.training.step import TrainStep
@@ -63,6 +63,7 @@ class Trainer:
         self.settings, self.lr, self.keeper = settings, lr, keeper
         self.observer, self.world = observer or SilentObserver(), world or World()
         self.state, self.losses = learner.state, learner.losses
+        self._epochs = total_epochs(settings, len(batches))
         self._eval_every = settings.eval_every or epochs_between(settings, len(batches))
         self._is_consistent = True
         self._clock = time.monotonic()
@@ -160,7 +161,7 @@ class Trainer:
     def _is_over(self) -> bool:
         patience = self.settings.patience
         has_lost_patience = patience is not None and self.state.since_best >= patience
-        is_complete = self.state.epoch >= self.settings.epochs
+        is_complete = self.state.epoch >= self._epochs
         return is_complete or has_lost_patience or self._limit_reached()
 
     def _limit_reached(self) -> bool:

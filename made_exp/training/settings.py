@@ -13,6 +13,7 @@ class TrainingSettings:
 
     Attributes:
         epochs: Passes over the training data.
+        min_steps: Optimizer steps for which there are more epochs if need be; None for `epochs`.
         max_steps: Optimizer steps after which training ends; None for no limit.
         max_minutes: Minutes of training (interruptions not counted) after which it ends.
         batch_size: Examples a step, of all processes together.
@@ -30,6 +31,7 @@ class TrainingSettings:
     """
 
     epochs: int = 100
+    min_steps: int | None = None
     max_steps: int | None = None
     max_minutes: float | None = None
     batch_size: int = 100
@@ -48,7 +50,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise ValueError(f"epochs must be >= 0, got {self.epochs}")
-        for name in ("max_steps", "batch_size", "patience", "eval_every"):
+        for name in ("min_steps", "max_steps", "batch_size", "patience", "eval_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
@@ -64,9 +66,14 @@ class TrainingSettings:
             raise ValueError(f"precision '{self.precision}' is not one of {', '.join(PRECISIONS)}")
 
 
+def total_epochs(settings: TrainingSettings, num_batches: int) -> int:
+    """Epochs after which training ends at the latest, for `num_batches` an epoch."""
+    return max(settings.epochs, -(-(settings.min_steps or 0) // num_batches))
+
+
 def total_steps(settings: TrainingSettings, num_batches: int) -> int:
     """Optimizer steps after which training ends at the latest, for `num_batches` an epoch."""
-    steps = settings.epochs * num_batches
+    steps = total_epochs(settings, num_batches) * num_batches
     return steps if settings.max_steps is None else min(steps, settings.max_steps)
 
 
