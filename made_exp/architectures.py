@@ -88,6 +88,7 @@ def build_made(
     embedding_size: int = 8,
     smooth_logits: bool = False,
     num_orderings: int | None = None,
+    fits_weights: bool = False,
     generator: torch.Generator | None = None,
     **network_options: Any,
 ) -> MADE:
@@ -102,6 +103,7 @@ def build_made(
         embedding_size: Width of learned embeddings.
         smooth_logits: Whether logits of ordered values are made of smooth functions.
         num_orderings: Orderings of the mixture at evaluation; default all of the schedule.
+        fits_weights: Whether the weights of these orderings can be fitted; else they are equal.
         generator: Where initial weights are drawn from.
         **network_options: Options of `MaskedNetwork`.
 
@@ -133,7 +135,7 @@ def build_made(
 
     is_ensemble = schedule.separate and schedule.is_resampled
     whole = EnsembleNetwork(schedule, network) if is_ensemble else network(schedule)
-    return MADE(groups, whole, num_orderings)
+    return MADE(groups, whole, num_orderings, fits_weights)
 
 
 def build_histogram(variables: Sequence[Variable]) -> MADE:

@@ -140,9 +140,9 @@ def choose_masks(
 def observed_log_probs(
     model: "MADE", x: Tensor, observed: Tensor, sets: list[MaskSet], context: Tensor | None
 ) -> Tensor:
-    """Log-probability (M, B) of the observed variables, which come first in every mask set."""
+    """Log of weight times probability (M, B) of what is observed, first in every mask set."""
     rows = [model.joint_log_prob(x, masks.to(x.device), context, observed) for masks in sets]
-    return torch.stack(rows)
+    return torch.stack(rows) + _log_weights(model, x)
 
 
 def log_prob(model: "MADE", x: Tensor, observed: Tensor, context: Tensor | None) -> Tensor:
@@ -155,8 +155,13 @@ def log_prob(model: "MADE", x: Tensor, observed: Tensor, context: Tensor | None)
         labels = None if context is None else context[rows]
         both = [model.joint_log_prob(x[rows], masks.to(x.device), labels) for masks in sets]
         part = observed_log_probs(model, x[rows], observed[rows], sets, labels)
-        out[rows] = torch.stack(both).logsumexp(0) - part.logsumexp(0)
+        whole = torch.stack(both) + _log_weights(model, x)
+        out[rows] = whole.logsumexp(0) - part.logsumexp(0)
     return out
+
+
+def _log_weights(model: "MADE", x: Tensor) -> Tensor:
+    return model.mixture.log_weights().to(x.device, model.dtype)[:, None]
 
 
 def _alike(

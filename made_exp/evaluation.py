@@ -115,17 +115,18 @@ def log_probs_by_ordering(
     return torch.stack(rows)
 
 
-def nll_by_num_orderings(log_probs: Tensor) -> tuple[Tensor, Tensor]:
+def nll_by_num_orderings(log_probs: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
     """NLL of the mixture of the first m orderings, for m = 1..M.
 
     Args:
         log_probs: (M, N), as from `log_probs_by_ordering`.
+        log_weights: (M,) of the orderings in the mixture.
 
     Returns:
         Means and standard errors over examples, both (M,) in nats.
     """
-    counts = torch.arange(1, len(log_probs) + 1, dtype=log_probs.dtype, device=log_probs.device)
-    mixtures = log_probs.logcumsumexp(0) - counts.log()[:, None]
+    log_weights = log_weights.to(log_probs)[:, None]
+    mixtures = (log_probs + log_weights).logcumsumexp(0) - log_weights.logcumsumexp(0)
     return -mixtures.mean(1), mixtures.std(1) / math.sqrt(log_probs.shape[1])
 
 

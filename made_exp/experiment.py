@@ -17,7 +17,7 @@ from made_exp.config.settings import Settings, to_dict
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import default_data_dir
 from made_exp.datasets.registry import load_dataset
-from made_exp.evaluation import Evaluation, evaluate
+from made_exp.evaluation import Evaluation, evaluate, log_probs_by_ordering
 from made_exp.files import atomic_write_json
 from made_exp.loading import build_model, describe_data
 from made_exp.made import MADE
@@ -194,6 +194,8 @@ class _Experiment:
         count = min(wanted or self.model.num_orderings, self.model.num_orderings)
 
         def validate() -> Evaluation:
+            if self.model.mixture.fits:
+                self._fit_weights(valid, labels)
             return self._evaluate(valid, labels, count)
 
         return make_trainer(
@@ -205,6 +207,12 @@ class _Experiment:
             description={"config": self.config, "data": self.data},
             world=self.world,
         )
+
+    def _fit_weights(self, x: torch.Tensor, context: torch.Tensor | None) -> None:
+        """Weight the orderings of the mixture as suits x best."""
+        batch_size = self.settings.trainer.eval_batch_size
+        rows = log_probs_by_ordering(self.model, x, context=context, batch_size=batch_size)
+        self.model.mixture.fit(rows)
 
     def _progress(self, trainer: Trainer) -> Any:
         return make_progress(

@@ -64,6 +64,7 @@ def build_model(config: Mapping[str, Any], data: Mapping[str, Any], kernel: str 
     ordering = {k: v for k, v in config["ordering"].items() if v is not None}
     num_orderings = ordering.pop("eval_orderings", None)
     ordering.pop("valid_orderings", None)
+    fits_weights = ordering.pop("fit_weights", False)
     schedule = make_schedule(
         ordering.pop("name"),
         len(variables),
@@ -78,6 +79,7 @@ def build_model(config: Mapping[str, Any], data: Mapping[str, Any], kernel: str 
         variables,
         schedule,
         num_orderings=num_orderings,
+        fits_weights=fits_weights,
         num_classes=data["num_classes"],
         residual=is_residual,
         backend=kernel,

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from made_exp import completion
+from made_exp.class_labels import one_hot_labels
 from made_exp.ensembles import EnsembleNetwork
 from made_exp.masks import MaskSet
+from made_exp.mixture import MixtureWeights
 from made_exp.networks import MaskedNetwork
 from made_exp.sampler_cache import SamplerCache
 from made_exp.sampling import check_request
@@ -36,6 +38,8 @@ class MADE(nn.Module):
             orderings.
         num_orderings: Mask sets in the mixture that `log_prob`, `sample` and `complete` stand
             for; default all of the schedule, or 32 where it never repeats.
+        fits_weights: Whether the weights of the mixture are part of the model, to be fitted;
+            otherwise they are equal.
 
     Raises:
         ValueError: If the schedule does not have that many mask sets.
@@ -46,12 +50,14 @@ class MADE(nn.Module):
         groups: VariableGroups,
         network: MaskedNetwork | EnsembleNetwork,
         num_orderings: int | None = None,
+        fits_weights: bool = False,
     ) -> None:
         super().__init__()
         self.groups, self.network, self.schedule = groups, network, network.schedule
         available = self.schedule.num_orderings if self.schedule.is_resampled else 1
         self.num_orderings = num_orderings or available or DEFAULT_ORDERINGS
         self._check_num_orderings(self.num_orderings)
+        self.mixture = MixtureWeights(self.num_orderings, fits_weights)
         self._samplers = SamplerCache(network, groups)
 
     @property
@@ -133,9 +139,11 @@ class MADE(nn.Module):
         """
         count = self._check_num_orderings(num_orderings or self.num_orderings)
         total = x.new_full((len(x),), -torch.inf, dtype=self.dtype)
+        log_weights = self.mixture.log_weights(count).to(self.dtype)
         for index in range(count):
-            total = torch.logaddexp(total, self.ordering_log_prob(x, index, context))
-        return total - torch.log(total.new_tensor(float(count)))
+            log_prob = self.ordering_log_prob(x, index, context) + log_weights[index]
+            total = torch.logaddexp(total, log_prob)
+        return total
 
     @torch.no_grad()
     def sample(
@@ -173,7 +181,7 @@ class MADE(nn.Module):
         out = torch.empty(num_samples, self.num_dims, dtype=self.dtype, device=self.device)
         for start in range(0, num_samples, _REQUEST):
             uniforms = self._uniforms(min(_REQUEST, num_samples - start), generator)
-            chosen = (uniforms[:, 0] * self.num_orderings).long().clamp(max=self.num_orderings - 1)
+            chosen = self.mixture.choose(uniforms[:, 0])
             if mask_index is not None:
                 chosen.fill_(mask_index)
             for index in torch.unique(chosen).tolist():
@@ -269,29 +277,14 @@ class MADE(nn.Module):
         return torch.rand(count, width, generator=generator, dtype=self.dtype).to(self.device)
 
     def _one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:
-        num_classes = self.network.num_classes
-        if context is None and num_classes:
-            raise ValueError(f"context: this model needs class labels 0..{num_classes - 1}")
-        if context is None:
-            return None
-        if not num_classes:
-            raise ValueError("context: this model was built without classes, give None")
-        if context.shape != (num_examples,):
-            raise ValueError(
-                f"context must have shape ({num_examples},), got {tuple(context.shape)}"
-            )
-        # Not in training: its labels were checked with the data, and a look would wait for a GPU.
-        if not self.training and not _are_labels(context, num_classes):
-            raise ValueError(f"context must hold labels in 0..{num_classes - 1}")
-        labels = context.to(self.device).long()
-        return nn.functional.one_hot(labels, num_classes).to(self.dtype)
+        # Labels are looked at before training begins: a look in it would wait for a GPU.
+        one_hot = one_hot_labels(
+            context, num_examples, self.network.num_classes, is_checked=self.training
+        )
+        return None if one_hot is None else one_hot.to(self.device, self.dtype)
 
     def _check_num_orderings(self, count: int) -> int:
         limit = self.schedule.num_orderings if self.schedule.is_resampled else 1
         if count < 1 or (limit and count > limit):
             raise ValueError(f"num_orderings must be in 1..{limit}, got {count}")
         return count
-
-
-def _are_labels(context: Tensor, num_classes: int) -> bool:
-    return not len(context) or 0 <= int(context.min()) <= int(context.max()) < num_classes

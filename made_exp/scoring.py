@@ -113,7 +113,8 @@ def _score(
     rows = log_probs_by_ordering(
         model, x, context=context, num_orderings=count, batch_size=batch_size
     )
-    mixture = rows.logsumexp(0) - torch.log(torch.tensor(float(count), dtype=rows.dtype))
-    nll, stderr = nll_by_num_orderings(rows)
+    log_weights = model.mixture.log_weights(count).to(rows)
+    mixture = (rows + log_weights[:, None]).logsumexp(0)
+    nll, stderr = nll_by_num_orderings(rows, log_weights)
     curve = {"nll": nll.tolist(), "nll_stderr": stderr.tolist()}
     return Evaluation.from_log_probs(mixture.cpu(), model.num_dims, count), curve

@@ -11,7 +11,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "made_exp"
 MAX_LINES = 300
 RUNGS = [
-    ["files", "variables", "orderings", "distributions", "bases", "kernels", "runs", "runtime"],
+    [
+        "files",
+        "variables",
+        "orderings",
+        "mixture",
+        "class_labels",
+        "distributions",
+        "bases",
+        "kernels",
+        "runs",
+        "runtime",
+    ],
     ["masks", "connectivity", "conditionals", "encodings", "datasets", "baselines"],
     ["layers", "variable_groups", "networks", "ensembles"],
     ["sampling_plan", "sampling", "sampler_cache"],

@@ -9,6 +9,7 @@ from training_cases import ENSEMBLE, make_case
 from made_exp import checks
 from made_exp.architectures import build_made, make_schedule
 from made_exp.ensembles import EnsembleNetwork
+from made_exp.mixture import fit_log_weights
 from made_exp.sampling import sample_by_full_passes
 from made_exp.variables import binary_variables
 
@@ -104,6 +105,51 @@ def test_a_step_trains_one_member_and_leaves_the_others(tmp_path):
         for old, member in zip(before, members, strict=True)
     ]
     assert moved == [True, False, False]
+
+
+def test_fitted_weights_are_those_of_the_best_mixture(model):
+    """Data drawn with known weights give these back, and no other weights do better."""
+    wanted = torch.tensor([0.5, 0.2, 0.3, 0.0], dtype=torch.float64)
+    x = all_inputs(model)
+    rows = torch.stack([model.ordering_log_prob(x, k) for k in range(MEMBERS)]).double()
+    truth = (rows.exp() * wanted[:, None].to(rows.device)).sum(0)
+    generator = torch.Generator().manual_seed(0)
+    index = torch.multinomial(truth.cpu(), 200_000, replacement=True, generator=generator)
+    rows = rows[:, index.to(rows.device)]
+    fitted = fit_log_weights(rows)
+    assert fitted.exp().sum().item() == pytest.approx(1)
+
+    def nll(log_weights):
+        return -(rows + log_weights[:, None]).logsumexp(0).mean().item()
+
+    assert nll(fitted) <= nll(wanted.clamp(min=1e-12).log().to(rows.device)) + 1e-4
+    for other in torch.eye(MEMBERS, dtype=torch.float64):
+        mixed = 0.9 * fitted.exp().cpu() + 0.1 * other
+        assert nll(fitted) <= nll(mixed.log().to(rows.device)) + 1e-4
+
+
+def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
+    schedule = make_schedule("ensemble", NUM_DIMS, [6], num_orderings=2, natural=1.0)
+    model = build_made(binary_variables(NUM_DIMS), schedule, fits_weights=True).to(device, dtype)
+    weights = torch.tensor([0.9, 0.1], dtype=torch.float64)
+    model.mixture.set(weights.log())
+    with torch.no_grad():  # two members that are easy to tell apart
+        for member, sign in zip(model.network.members, (1, -1), strict=True):
+            member.output_bias.fill_(3.0 * sign)
+    x = all_inputs(model)
+    rows = torch.stack([model.ordering_log_prob(x, k) for k in range(2)])
+    wanted = (rows.exp() * weights[:, None].to(rows)).sum(0)
+    torch.testing.assert_close(model.log_prob(x).exp(), wanted)
+    draws = model.sample(4000, generator=torch.Generator().manual_seed(1))
+    assert (draws.mean(1) > 0.5).double().mean().item() == pytest.approx(0.9, abs=0.02)
+    observed = torch.zeros(NUM_DIMS, dtype=torch.bool, device=x.device)
+    observed[:2] = True
+    part = model.completion_log_prob(x, observed.expand(len(x), -1))
+    marginal = wanted.view(4, -1).sum(1).repeat_interleave(len(x) // 4)
+    torch.testing.assert_close(part.exp(), wanted / marginal)
+    reloaded = build_made(binary_variables(NUM_DIMS), schedule, fits_weights=True)
+    reloaded.load_state_dict(model.state_dict())
+    torch.testing.assert_close(reloaded.mixture.log_weights(), model.mixture.log_weights().cpu())
 
 
 def test_separate_weights_need_a_number_of_orderings():

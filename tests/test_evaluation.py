@@ -50,7 +50,7 @@ def test_nll_as_a_function_of_the_number_of_orderings(device, dtype):
     model = tiny_made(ordering="agnostic", schedule_options={"num_orderings": 5}).to(device, dtype)
     x = all_binary(8).to(device)
     by_ordering = log_probs_by_ordering(model, x)
-    nll, stderr = nll_by_num_orderings(by_ordering)
+    nll, stderr = nll_by_num_orderings(by_ordering, model.mixture.log_weights())
     for count in range(1, 6):
         expected = evaluate(model, x, num_orderings=count)
         assert nll[count - 1].item() == pytest.approx(expected.nll, rel=1e-5)

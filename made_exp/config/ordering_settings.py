@@ -96,6 +96,8 @@ class EnsembleSettings(OrderingSettings):
         natural: Share of the members, 0..1, that keep the natural order; the others are random.
         eval_orderings: Members of the mixture that is scored, >= 1; None = all.
         valid_orderings: Members of the mixture used for model selection in training; None = all.
+        fit_weights: Whether the weights of the mixture are fitted to the validation split, at
+            each evaluation; otherwise they are equal.
     """
 
     name: str = "ensemble"
@@ -103,6 +105,7 @@ class EnsembleSettings(OrderingSettings):
     natural: float = 0.5
     eval_orderings: int | None = None
     valid_orderings: int | None = None
+    fit_weights: bool = True
 
     def _check(self) -> None:
         fraction(self, "natural", one_included=True)

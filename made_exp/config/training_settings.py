@@ -184,7 +184,16 @@ class TrainerSettings(OptionSettings):
 
     def _check(self) -> None:
         at_least(self, 0, "epochs", "samples_every", "checkpoint_every_seconds", "sparsity")
-        at_least(self, 1, "min_steps", "max_steps", "batch_size", "patience", "eval_every", "eval_batch_size")
+        at_least(
+            self,
+            1,
+            "min_steps",
+            "max_steps",
+            "batch_size",
+            "patience",
+            "eval_every",
+            "eval_batch_size",
+        )
         at_least(self, 1, "num_samples", "num_threads")
         above(self, 0, "grad_clip", "max_minutes")
         fraction(self, "weight_averaging")
