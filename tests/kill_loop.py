@@ -3,7 +3,8 @@
 Usage: kill_loop.py CONFIG.json FOLDER KILLS SEED
 
 Each life is a fork of this process, so that a life costs no imports. Prints how many lives were
-cut before the experiment was finished.
+cut before the experiment was finished. Fails if one left an evaluation in metrics.jsonl that its
+last.pt does not know.
 """
 
 import json
@@ -15,9 +16,12 @@ import time
 import traceback
 from pathlib import Path
 
+import torch
+
 import made_exp.scoring  # noqa: F401  (all imports once, before the first fork)
 from made_exp.config.settings import from_dict
 from made_exp.experiment import run
+from made_exp.runs import RunDirectory
 
 LONGEST_LIFE = 1.2
 
@@ -31,9 +35,21 @@ def main(config_path, folder, kills, seed):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         cut += not (folder / "results.json").exists()
+        check_last(RunDirectory(folder))
     _, status = os.waitpid(start(config, folder), 0)
     print(cut)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def check_last(run):
+    """A resume loses no evaluation that metrics.jsonl has."""
+    if not run.metrics.exists():
+        return
+    lines = run.metrics.read_text().splitlines()
+    recorded = json.loads(lines[-1])["step"] if lines else -1
+    known = torch.load(run.last, weights_only=True)["state"]["evaluated_step"]
+    if known < recorded:
+        sys.exit(f"step {recorded} was recorded, but last.pt knows step {known} only")
 
 
 def start(config, folder):
