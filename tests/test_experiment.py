@@ -175,6 +175,16 @@ def test_more_epochs_extend_a_finished_run(tmp_path):
     assert (tmp_path / "run/results.previous.json").exists()
 
 
+def test_a_run_goes_on_with_another_kernel_and_says_what_that_means(tmp_path, caplog):
+    run(make_settings(tmp_path, trainer={"kernel": "staircase"}), tmp_path / "run")
+    dense = {"kernel": "dense", "epochs": 5}
+    run(make_settings(tmp_path, resume=True, trainer=dense), tmp_path / "run")
+    assert "trainer.kernel: staircase -> dense: from here on" in caplog.text
+    run(make_settings(tmp_path, trainer={"epochs": 5}), tmp_path / "whole")
+    resumed, whole = (read_results(tmp_path / name)["test"]["nll"] for name in ("run", "whole"))
+    assert resumed == pytest.approx(whole, rel=1e-4)
+
+
 class PulledPlug(BaseException):
     """Stands for the end of the process."""
 

@@ -12,7 +12,7 @@ class BackgroundJob:
     """
 
     def __init__(self) -> None:
-        self.cpu_seconds = 0.0
+        self._cpu_seconds = 0.0
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -31,10 +31,15 @@ class BackgroundJob:
         if error is not None:
             raise error
 
+    def take_cpu_seconds(self) -> float:
+        """Time of a processor that jobs used since this was last asked; call it after `wait`."""
+        spent, self._cpu_seconds = self._cpu_seconds, 0.0
+        return spent
+
     def _run(self, job: Callable[[], None]) -> None:
         started = time.thread_time()
         try:
             job()
         except BaseException as error:  # raised again in the thread that trains
             self._error = error
-        self.cpu_seconds += time.thread_time() - started
+        self._cpu_seconds += time.thread_time() - started

@@ -52,15 +52,9 @@ class CheckpointKeeper:
         self.learner, self.run, self.writes = learner, run, writes
         self.description = dict(description or {})
         self.saved_at, self._flushed_at = time.monotonic(), -float("inf")
-        self._waited = 0.0
         self._job = BackgroundJob()
         self._unflushed: set[Path] = set()
         self._new_best: dict[str, Tensor] | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Time that checkpoints took: of training, waiting, and of a processor, writing."""
-        return self._waited + self._job.cpu_seconds
 
     def note_best(self) -> None:
         """Keep the model's present weights as the best, for the next `save`."""
@@ -80,16 +74,16 @@ class CheckpointKeeper:
         if not self.writes:
             return
         started = time.monotonic()
-        self._job.wait()
+        self.wait()
         self._refuse_bad_weights()
         best, last = self._contents()
         flush = wait or started - self._flushed_at >= SECONDS_BETWEEN_FLUSHES
         told = observer or SilentObserver()
         self._job.start(lambda: self._write(best, last, flush, told))
         if wait:
-            self._job.wait()
+            self.wait()
         self.saved_at = time.monotonic()
-        self._waited += self.saved_at - started
+        self.learner.state.checkpoint_seconds += self.saved_at - started
 
     def wait(self) -> None:
         """Return when all that was saved is written.
@@ -98,6 +92,7 @@ class CheckpointKeeper:
             CheckpointError: If it cannot be written.
         """
         self._job.wait()
+        self.learner.state.checkpoint_seconds += self._job.take_cpu_seconds()
 
     def restore(self) -> None:
         """Put the learner into the state of last.pt.

@@ -29,6 +29,8 @@ class TrainState:
         since_best: Evaluations since then.
         seconds: Time spent in training, evaluations included, interruptions not.
         step_seconds: Time spent in optimizer steps alone.
+        checkpoint_seconds: Time that checkpoints took: of training, waiting, and of a processor,
+            writing.
         record: What is recorded of the last evaluation, once its checkpoint is in place.
     """
 
@@ -42,6 +44,7 @@ class TrainState:
     since_best: int = 0
     seconds: float = 0.0
     step_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
