@@ -61,6 +61,24 @@ def test_joblib_runs_reports_and_resumes_a_sweep_though_jobs_fail(command, tmp_p
     assert all(table.count(status) == 2 for status in ("completed", "failed")), table
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_job_costs_less_than_three_seconds_beside_its_training(command, tmp_path, launcher):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = ["seed=range(6)", "trainer.epochs=1", f"hydra/launcher={launcher}"]
+    subprocess.run([*command, *arguments], check=True, timeout=280)
+    costs = {}
+    for line in (only_sweep(tmp_path) / "results.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        folder = only_sweep(tmp_path) / entry["folder"]
+        trained = json.loads((folder / "results.json").read_text())["train_seconds"]
+        process = json.loads((folder / "command.json").read_text())["pid"]
+        costs.setdefault(process, []).append(entry["seconds"] - trained)
+    # The first job of a process imports torch and loads the data for all that follow it there.
+    assert all(cost < 3 for _, *later in costs.values() for cost in later), costs
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_ray_runs_two_jobs(command, tmp_path):

@@ -52,6 +52,7 @@ class CheckpointKeeper:
         self.learner, self.run, self.writes = learner, run, writes
         self.description = dict(description or {})
         self.saved_at, self._flushed_at = time.monotonic(), -float("inf")
+        self._saved: tuple[int, int] | None = None
         self._job = BackgroundJob()
         self._unflushed: set[Path] = set()
         self._new_best: dict[str, Tensor] | None = None
@@ -73,17 +74,16 @@ class CheckpointKeeper:
         """
         if not self.writes:
             return
-        started = time.monotonic()
+        started, state = time.monotonic(), self.learner.state
         self.wait()
-        self._refuse_bad_weights()
-        best, last = self._contents()
-        flush = wait or started - self._flushed_at >= SECONDS_BETWEEN_FLUSHES
-        told = observer or SilentObserver()
-        self._job.start(lambda: self._write(best, last, flush, told))
+        if wait and self._saved == (state.step, state.evaluations):
+            self._job.start(lambda: self._flush(self.run.best, self.run.last))
+        else:
+            self._begin_to_write(observer or SilentObserver(), flush=wait)
         if wait:
             self.wait()
         self.saved_at = time.monotonic()
-        self.learner.state.checkpoint_seconds += self.saved_at - started
+        state.checkpoint_seconds += self.saved_at - started
 
     def wait(self) -> None:
         """Return when all that was saved is written.
@@ -122,6 +122,13 @@ class CheckpointKeeper:
         """Give the model the weights of the best evaluation."""
         self.wait()
         self.learner.model.load_state_dict(load_checkpoint(self.run.best)["model"])
+
+    def _begin_to_write(self, observer: Observer, *, flush: bool) -> None:
+        self._refuse_bad_weights()
+        flush = flush or time.monotonic() - self._flushed_at >= SECONDS_BETWEEN_FLUSHES
+        best, last = self._contents()
+        self._job.start(lambda: self._write(best, last, flush, observer))
+        self._saved = (self.learner.state.step, self.learner.state.evaluations)
 
     def _refuse_bad_weights(self) -> None:
         bad = self.learner.first_bad_parameter()
@@ -163,13 +170,16 @@ class CheckpointKeeper:
         observer.flush()
         if best is not None:
             self._replace(self.run.best, best, flush)
-        elif flush and self.run.best in self._unflushed:
-            flush_checkpoint(self.run.best)
-            self._unflushed.discard(self.run.best)
-        self._replace(self.run.last, last, flush)
         if flush:
-            self._flushed_at = time.monotonic()
+            self._flush(self.run.best)  # before last.pt knows of it
+        self._replace(self.run.last, last, flush)
         observer.saved(last["state"]["record"])
+
+    def _flush(self, *paths: Path) -> None:
+        for path in self._unflushed.intersection(paths):
+            flush_checkpoint(path)
+        self._unflushed.difference_update(paths)
+        self._flushed_at = time.monotonic()
 
     def _replace(self, path: Path, content: dict[str, Any], flush: bool) -> None:
         save_checkpoint(path, content, flush=flush, keep=path not in self._unflushed)
