@@ -22,6 +22,7 @@ import made_exp.scoring  # noqa: F401  (all imports once, before the first fork)
 from made_exp.config.settings import from_dict
 from made_exp.experiment import run
 from made_exp.runs import RunDirectory
+from made_exp.training import keeper
 
 LONGEST_LIFE = 1.2
 
@@ -30,6 +31,7 @@ def main(config_path, folder, kills, seed):
     config = json.loads(Path(config_path).read_text())
     folder, rng, cut = Path(folder), random.Random(int(seed)), 0
     for _ in range(int(kills)):
+        keeper.NUM_PARAMETERS_AT_ONCE = rng.choice([0, 30_000])  # in a thread or without one
         child = start(config, folder)
         time.sleep(rng.random() * LONGEST_LIFE)
         os.kill(child, signal.SIGKILL)

@@ -291,6 +291,13 @@ class CheckpointReader(Listener):
         self.seen.append((record["step"], found, [os.stat(path).st_ino for path in before]))
 
 
+@pytest.fixture(params=["at once", "beside training"])
+def _both_ways_of_writing(request, monkeypatch):
+    if request.param != "at once":
+        monkeypatch.setattr("made_exp.training.keeper.NUM_PARAMETERS_AT_ONCE", 0)
+
+
+@pytest.mark.usefixtures("_both_ways_of_writing")
 def test_each_evaluation_has_its_checkpoint_before_it_is_recorded(tmp_path):
     trainer = make_case(tmp_path, trainer={"epochs": 12})
     trainer.observer = CheckpointReader(trainer.keeper.run)
@@ -301,6 +308,7 @@ def test_each_evaluation_has_its_checkpoint_before_it_is_recorded(tmp_path):
     assert all(found == step for step, found, _ in trainer.observer.seen)
 
 
+@pytest.mark.usefixtures("_both_ways_of_writing")
 def test_the_generation_before_is_always_one_that_the_disk_has(tmp_path, monkeypatch):
     flushed, flush = set(), os.fsync
 
@@ -321,6 +329,7 @@ def test_the_generation_before_is_always_one_that_the_disk_has(tmp_path, monkeyp
     } <= flushed
 
 
+@pytest.mark.usefixtures("_both_ways_of_writing")
 def test_a_checkpoint_that_cannot_be_written_stops_training(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise CheckpointError("cannot write checkpoint: No space left on device")

@@ -16,9 +16,15 @@ class BackgroundJob:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def start(self, job: Callable[[], None]) -> None:
-        """Wait for the job before, then begin with `job` and return."""
+    def start(self, job: Callable[[], None], *, at_once: bool = False) -> None:
+        """Wait for the job before, then begin with `job` and return.
+
+        With `at_once` the job is done here: handing a short one to a thread costs more than it.
+        """
         self.wait()
+        if at_once:
+            job()
+            return
         self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint")
         self._thread.start()
 

@@ -27,6 +27,9 @@ from made_exp.training.state import Learner
 # failure too, which takes the disk longer than an epoch of a small model.
 SECONDS_BETWEEN_FLUSHES = 2.0
 
+# Models of at most so many parameters are written in a millisecond, without a thread.
+NUM_PARAMETERS_AT_ONCE = 30_000
+
 
 class CheckpointKeeper:
     """Saves and restores a learner.
@@ -127,7 +130,11 @@ class CheckpointKeeper:
         self._refuse_bad_weights()
         flush = flush or time.monotonic() - self._flushed_at >= SECONDS_BETWEEN_FLUSHES
         best, last = self._contents()
-        self._job.start(lambda: self._write(best, last, flush, observer))
+        size = sum(parameter.numel() for parameter in self.learner.model.parameters())
+        self._job.start(
+            lambda: self._write(best, last, flush, observer),
+            at_once=size <= NUM_PARAMETERS_AT_ONCE,
+        )
         self._saved = (self.learner.state.step, self.learner.state.evaluations)
 
     def _refuse_bad_weights(self) -> None:
