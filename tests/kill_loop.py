@@ -24,7 +24,7 @@ from made_exp.experiment import run
 from made_exp.runs import RunDirectory
 from made_exp.training import keeper
 
-LONGEST_LIFE = 1.2
+LONGEST_LIFE, LONGEST_TRAINING = 1.2, 0.3
 
 
 def main(config_path, folder, kills, seed):
@@ -32,8 +32,13 @@ def main(config_path, folder, kills, seed):
     folder, rng, cut = Path(folder), random.Random(int(seed)), 0
     for _ in range(int(kills)):
         keeper.NUM_PARAMETERS_AT_ONCE = rng.choice([0, 30_000])  # in a thread or without one
+        before = size(folder)
         child = start(config, folder)
-        time.sleep(rng.random() * LONGEST_LIFE)
+        if rng.random() < 0.5:  # any moment of its life, or one when it trains
+            time.sleep(rng.random() * LONGEST_LIFE)
+        else:
+            wait_for_training(child, folder, before)
+            time.sleep(rng.random() * LONGEST_TRAINING)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         cut += not (folder / "results.json").exists()
@@ -41,6 +46,19 @@ def main(config_path, folder, kills, seed):
     _, status = os.waitpid(start(config, folder), 0)
     print(cut)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def size(folder):
+    """Bytes of metrics.jsonl."""
+    path = RunDirectory(folder).metrics
+    return path.stat().st_size if path.exists() else 0
+
+
+def wait_for_training(child, folder, before):
+    """Return when `child` has recorded an evaluation, or is at its end."""
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while size(folder) <= before and os.waitid(os.P_PID, child, ended) is None:
+        time.sleep(0.002)
 
 
 def check_last(run):
