@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from made_exp.config.errors import ConfigError
-from made_exp.config.fingerprint import changed_keys, fingerprint, flatten
+from made_exp.config.fingerprint import changed_keys, fingerprint, flatten, rounding_keys
 from made_exp.config.settings import Settings, to_dict
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import default_data_dir
@@ -102,6 +102,10 @@ def _finished(folder: RunDirectory, settings: Settings) -> float | None:
     folder.check(
         resume=settings.resume, changed=[] if saved is None else changed_keys(saved, settings)
     )
+    for change in rounding_keys(saved, settings) if saved else ():
+        _log.warning(
+            "%s: from here on as an uninterrupted run up to rounding, not to the bit", change
+        )
     return None
 
 
@@ -184,6 +188,7 @@ class _Experiment:
                     self.folder, tracker, progress, self._draw, dims, watched=watched
                 )
                 trainer.observer = observer
+                observer.saved(trainer.state.record)  # killed between checkpoint and record
                 trainer.train()
             trainer.keeper.restore_best()
             return self.world.from_main(self._finish(trainer, observer))

@@ -63,6 +63,7 @@ def make_results(
         "epochs": state.epochs_begun,
         "steps": state.step,
         "train_seconds": round(state.seconds, 3),
+        "checkpoint_seconds": round(state.checkpoint_seconds, 3),
         "examples_per_second": round(examples / max(state.step_seconds, 1e-9), 1),
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "seed": trainer.settings.seed,

@@ -1,5 +1,6 @@
 """The same tests on any device and in any precision: `pytest --device cuda --dtype float32`."""
 
+import logging
 import os
 
 # Tiny tensors: with several threads the tests, and the commands they start, mostly wait.
@@ -13,13 +14,12 @@ def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="device of the tests, e.g. cpu or cuda")
     parser.addoption("--dtype", default="float64", choices=["float32", "float64"])
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
-    parser.addoption("--ray", action="store_true", help="also run the tests that start Ray")
 
 
 def pytest_collection_modifyitems(config, items):
     missing = {
         "slow": None if config.getoption("--slow") else "long test: give --slow",
-        "ray": None if config.getoption("--ray") else "starts Ray: give --ray",
+        "ray": None if "ray" in config.getoption("-m") else "starts Ray: give -m ray",
         "gpu": None
         if config.getoption("--device").startswith("cuda")
         else "needs a GPU: give --device cuda",
@@ -43,3 +43,18 @@ def dtype(request):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_log_handlers():
+    """A command run in-process leaves handlers on streams and files that end with its test.
+
+    Handlers of pytest are of classes of their own, and are left alone.
+    """
+    yield
+    for name in ("", "made_exp", "hydra"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if type(handler) in (logging.StreamHandler, logging.FileHandler):
+                logger.removeHandler(handler)
+                handler.close()

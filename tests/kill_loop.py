@@ -3,7 +3,8 @@
 Usage: kill_loop.py CONFIG.json FOLDER KILLS SEED
 
 Each life is a fork of this process, so that a life costs no imports. Prints how many lives were
-cut before the experiment was finished.
+cut before the experiment was finished. Fails if one left an evaluation in metrics.jsonl that its
+last.pt does not know.
 """
 
 import json
@@ -15,25 +16,60 @@ import time
 import traceback
 from pathlib import Path
 
+import torch
+
 import made_exp.scoring  # noqa: F401  (all imports once, before the first fork)
 from made_exp.config.settings import from_dict
 from made_exp.experiment import run
+from made_exp.runs import RunDirectory
+from made_exp.training import keeper
 
-LONGEST_LIFE = 1.2
+LONGEST_LIFE, LONGEST_TRAINING = 1.2, 0.3
 
 
 def main(config_path, folder, kills, seed):
     config = json.loads(Path(config_path).read_text())
     folder, rng, cut = Path(folder), random.Random(int(seed)), 0
     for _ in range(int(kills)):
+        keeper.NUM_PARAMETERS_AT_ONCE = rng.choice([0, 30_000])  # in a thread or without one
+        before = size(folder)
         child = start(config, folder)
-        time.sleep(rng.random() * LONGEST_LIFE)
+        if rng.random() < 0.5:  # any moment of its life, or one when it trains
+            time.sleep(rng.random() * LONGEST_LIFE)
+        else:
+            wait_for_training(child, folder, before)
+            time.sleep(rng.random() * LONGEST_TRAINING)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         cut += not (folder / "results.json").exists()
+        check_last(RunDirectory(folder))
     _, status = os.waitpid(start(config, folder), 0)
     print(cut)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def size(folder):
+    """Bytes of metrics.jsonl."""
+    path = RunDirectory(folder).metrics
+    return path.stat().st_size if path.exists() else 0
+
+
+def wait_for_training(child, folder, before):
+    """Return when `child` has recorded an evaluation, or is at its end."""
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while size(folder) <= before and os.waitid(os.P_PID, child, ended) is None:
+        time.sleep(0.002)
+
+
+def check_last(run):
+    """A resume loses no evaluation that metrics.jsonl has."""
+    if not run.metrics.exists():
+        return
+    lines = run.metrics.read_text().splitlines()
+    recorded = json.loads(lines[-1])["step"] if lines else -1
+    known = torch.load(run.last, weights_only=True)["state"]["evaluated_step"]
+    if known < recorded:
+        sys.exit(f"step {recorded} was recorded, but last.pt knows step {known} only")
 
 
 def start(config, folder):

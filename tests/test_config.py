@@ -15,7 +15,7 @@ from made_exp.config.app import main
 from made_exp.config.command_line import parse_command_line
 from made_exp.config.compose import compose_config, fixed_overrides, sweep_overrides
 from made_exp.config.conf_folder import conf_dir, conf_hash, options_in
-from made_exp.config.fingerprint import changed_keys, fingerprint
+from made_exp.config.fingerprint import changed_keys, fingerprint, rounding_keys
 from made_exp.config.help import train_help
 from made_exp.config.resolvers import run_id, slug
 from made_exp.config.settings import OPTIONS, from_dict, option_fields, to_dict
@@ -205,6 +205,17 @@ def test_changed_keys_names_what_forbids_to_continue():
     changed = settings_of("optimizer.lr=0.5", "trainer.epochs=7", "trainer.device=cpu")
     assert changed_keys(saved, changed) == ["optimizer.lr: 0.001 -> 0.5"]
     assert changed_keys(saved, settings_of()) == []
+
+
+def test_another_kernel_may_continue_a_run_but_is_told():
+    saved = to_dict(settings_of())
+    changed = settings_of("trainer.kernel=dense", "trainer.eval_batch_size=7")
+    assert changed_keys(saved, changed) == []
+    told = ["trainer.eval_batch_size: 1000 -> 7", "trainer.kernel: auto -> dense"]
+    assert rounding_keys(saved, changed) == told
+    assert fingerprint(changed) != fingerprint(settings_of()), (
+        "a sweep over kernels has all its jobs"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import time
 import psutil
 import pytest
 
+from made_exp.report import main
+
 FAST = ["dataset=gaussian_1d", "model=histogram", "trainer=debug", "trainer.tensorboard=false"]
 
 
@@ -27,18 +29,67 @@ def only_sweep(folder):
     return sweep
 
 
-def test_joblib_runs_all_jobs_though_one_fails(command, tmp_path):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    arguments = [*FAST, "seed=0,1", "optimizer.lr=1e-3,1e300", "hydra/launcher=joblib"]
-    answer = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=250)
-    assert answer.returncode == 1, answer.stderr
-    sweep = only_sweep(tmp_path)
+def statuses(sweep):
+    """What became of each job, by its number; several answers where it was started again."""
     entries = [json.loads(line) for line in (sweep / "results.jsonl").read_text().splitlines()]
-    status = {entry["number"]: entry["status"] for entry in entries}
-    assert status == {0: "completed", 1: "failed", 2: "completed", 3: "failed"}
-    assert "error: 2 of 4 jobs failed" in answer.stderr
+    return sorted((entry["number"], entry["status"]) for entry in entries)
+
+
+def test_joblib_runs_reports_and_resumes_a_sweep_though_jobs_fail(command, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    sweep = tmp_path / "sweep"
+    arguments = [*FAST, "optimizer.lr=1e-3,1e300", "seed=0,1", "hydra/launcher=joblib"]
+    arguments += [f"hydra.sweep.dir={sweep}"]
+    first = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=250)
+    assert first.returncode == 1, first.stderr
+    expected = [(0, "completed"), (1, "completed"), (2, "failed"), (3, "failed")]
+    assert statuses(sweep) == expected
+    assert "error: 2 of 4 jobs failed" in first.stderr
     pids = {json.loads(path.read_text())["pid"] for path in sweep.glob("*/command.json")}
     assert len(pids) == 2
+    assert os.getpid() not in pids
+    kept = {path: path.stat().st_mtime_ns for path in sweep.glob("00[01]*/results.json")}
+    assert len(kept) == 2
+    again = [*command, *arguments, "resume=true"]
+    second = subprocess.run(again, capture_output=True, text=True, timeout=250)
+    assert second.returncode == 1, second.stderr
+    skipped = [(0, "skipped"), (1, "skipped"), (2, "failed"), (3, "failed")]
+    assert statuses(sweep) == sorted(expected + skipped)
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    assert main([f"path={sweep}"]) == 0
+    table = (sweep / "report.csv").read_text()
+    assert all(table.count(status) == 2 for status in ("completed", "failed")), table
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_job_costs_less_than_three_seconds_beside_its_training(command, tmp_path, launcher):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = ["seed=range(6)", "trainer.epochs=1", f"hydra/launcher={launcher}"]
+    subprocess.run([*command, *arguments], check=True, timeout=280)
+    costs = {}
+    for line in (only_sweep(tmp_path) / "results.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        folder = only_sweep(tmp_path) / entry["folder"]
+        trained = json.loads((folder / "results.json").read_text())["train_seconds"]
+        process = json.loads((folder / "command.json").read_text())["pid"]
+        costs.setdefault(process, []).append(entry["seconds"] - trained)
+    # The first job of a process imports torch and loads the data for all that follow it there.
+    assert all(cost < 3 for _, *later in costs.values() for cost in later), costs
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_ray_runs_two_jobs(command, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="made-exp[ray] is missing")
+    arguments = [*FAST, "seed=0,1", "hydra/launcher=made_ray", "hydra.launcher.ray.init.num_cpus=2"]
+    answer = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=500)
+    assert answer.returncode == 0, answer.stderr
+    sweep = only_sweep(tmp_path)
+    assert statuses(sweep) == [(0, "completed"), (1, "completed")]
+    assert len(list(sweep.glob("*/results.json"))) == 2
+    pids = {json.loads(path.read_text())["pid"] for path in sweep.glob("*/command.json")}
     assert os.getpid() not in pids
 
 

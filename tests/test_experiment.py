@@ -175,11 +175,21 @@ def test_more_epochs_extend_a_finished_run(tmp_path):
     assert (tmp_path / "run/results.previous.json").exists()
 
 
+def test_a_run_goes_on_with_another_kernel_and_says_what_that_means(tmp_path, caplog):
+    run(make_settings(tmp_path, trainer={"kernel": "staircase"}), tmp_path / "run")
+    dense = {"kernel": "dense", "epochs": 5}
+    run(make_settings(tmp_path, resume=True, trainer=dense), tmp_path / "run")
+    assert "trainer.kernel: staircase -> dense: from here on" in caplog.text
+    run(make_settings(tmp_path, trainer={"epochs": 5}), tmp_path / "whole")
+    resumed, whole = (read_results(tmp_path / name)["test"]["nll"] for name in ("run", "whole"))
+    assert resumed == pytest.approx(whole, rel=1e-4)
+
+
 class PulledPlug(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("where", ["evaluated", "draw_samples", "tested"])
+@pytest.mark.parametrize("where", ["evaluated", "draw_samples", "saved", "tested"])
 def test_a_run_that_was_cut_anywhere_ends_with_the_same_numbers(tmp_path, monkeypatch, where):
     model = {"name": "made", "hidden_sizes": [9], "dropout": 0.2}
     settings = make_settings(tmp_path, model=model, trainer={"samples_every": 1})
@@ -187,10 +197,13 @@ def test_a_run_that_was_cut_anywhere_ends_with_the_same_numbers(tmp_path, monkey
     plain, calls = getattr(run_observer.RunObserver, where), []
 
     def cut(self, *arguments, **options):
-        plain(self, *arguments, **options)
         calls.append(0)
+        if where == "saved" and len(calls) == 3:
+            raise PulledPlug  # the checkpoint is in place, its record is not
+        answer = plain(self, *arguments, **options)
         if where == "tested" or len(calls) == 3:
             raise PulledPlug
+        return answer
 
     with monkeypatch.context() as patch:
         patch.setattr(run_observer.RunObserver, where, cut)

@@ -63,6 +63,14 @@ def assert_one_clean_curve(folder, expected):
     assert curves[0] == curves[1]
 
 
+@pytest.mark.slow
+def test_checkpoints_cost_less_than_three_percent_with_the_defaults(tmp_path):
+    command = [sys.executable, "-m", "made_exp.train", "trainer.epochs=30", "trainer.device=cpu"]
+    subprocess.run([*command, f"hydra.run.dir={tmp_path / 'run'}"], check=True)
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert 0 < results["checkpoint_seconds"] < 0.03 * results["train_seconds"]
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code):
     config = make_config(tmp_path)

@@ -4,6 +4,8 @@ import pytest
 import torch
 from training_cases import AGNOSTIC, ENSEMBLE, OPTIMIZERS, SCHEDULERS, Crash, Listener, make_case
 
+from made_exp.training import keeper
+
 FEATURES = {
     "dropout": {"network": {"dropout": 0.3}},
     "batch norm": {"network": {"normalization": "batch", "dropout": 0.1}},
@@ -99,7 +101,11 @@ def test_resumes_exactly_from_any_step(tmp_path, crash_at):
     check(tmp_path, [crash_at], network={"dropout": 0.2}, binarize=True)
 
 
-def test_resumes_exactly_from_the_checkpoints_of_evaluations(tmp_path):
+@pytest.mark.parametrize("num_parameters_at_once", [0, 30_000])
+def test_resumes_exactly_from_the_checkpoints_of_evaluations(
+    tmp_path, monkeypatch, num_parameters_at_once
+):
+    monkeypatch.setattr(keeper, "NUM_PARAMETERS_AT_ONCE", num_parameters_at_once)
     check(tmp_path, [5, 10], every_step=False, optimizer="adam")
 
 

@@ -1,6 +1,5 @@
 """The training loop: it learns, stops when it should, and says why when it cannot go on."""
 
-import logging
 import math
 import os
 import signal
@@ -10,7 +9,7 @@ import torch
 from training_cases import AGNOSTIC, Listener, make_case
 
 from made_exp.evaluation import evaluate
-from made_exp.training.checkpoints import load_checkpoint
+from made_exp.training.checkpoints import CheckpointError, load_checkpoint
 from made_exp.training.losses import DivergedError
 from made_exp.training.signals import Interrupted, StopSignals
 
@@ -275,22 +274,71 @@ def test_recent_nll_is_what_the_display_shows(tmp_path):
     assert all(1 < nll < 6 for _, nll in shown)
 
 
-def test_checkpoints_cost_little(tmp_path, caplog):
-    caplog.set_level(logging.ERROR)
-    trainer = make_case(tmp_path, trainer={"epochs": 100})
-    spent = []
-    save, clock = trainer.keeper.save, __import__("time").monotonic
+class CheckpointReader(Listener):
+    """Notes what last.pt and its generation before hold whenever an evaluation is recorded."""
 
-    def timed():
-        start = clock()
-        save()
-        spent.append(clock() - start)
+    def __init__(self, run):
+        super().__init__()
+        self.run, self.seen = run, []
 
-    trainer.keeper.save = timed
-    state = trainer.train()
-    assert len(spent) >= 2
-    # The first and the last one are always written; those between are rationed.
-    assert sum(spent[1:-1]) < 0.05 * state.seconds + max(spent)
+    def evaluated(self, state, *others):
+        super().evaluated(state, *others)
+        return {"step": state.step}
+
+    def saved(self, record):
+        found = load_checkpoint(self.run.last)["state"]["evaluated_step"]
+        before = [p for p in (self.run.last_previous, self.run.best_previous) if p.exists()]
+        self.seen.append((record["step"], found, [os.stat(path).st_ino for path in before]))
+
+
+@pytest.fixture(params=["at once", "beside training"])
+def _both_ways_of_writing(request, monkeypatch):
+    if request.param != "at once":
+        monkeypatch.setattr("made_exp.training.keeper.NUM_PARAMETERS_AT_ONCE", 0)
+
+
+@pytest.mark.usefixtures("_both_ways_of_writing")
+def test_each_evaluation_has_its_checkpoint_before_it_is_recorded(tmp_path):
+    trainer = make_case(tmp_path, trainer={"epochs": 12})
+    trainer.observer = CheckpointReader(trainer.keeper.run)
+    trainer.train()
+    steps = [line[0] for line in trainer.observer.lines]
+    assert len(steps) == 13
+    assert [step for step, _, _ in trainer.observer.seen] == steps
+    assert all(found == step for step, found, _ in trainer.observer.seen)
+
+
+@pytest.mark.usefixtures("_both_ways_of_writing")
+def test_the_generation_before_is_always_one_that_the_disk_has(tmp_path, monkeypatch):
+    flushed, flush = set(), os.fsync
+
+    def noted(descriptor):
+        flush(descriptor)
+        flushed.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr("os.fsync", noted)
+    monkeypatch.setattr("made_exp.training.keeper.SECONDS_BETWEEN_FLUSHES", 0.02)
+    trainer = make_case(tmp_path, trainer={"epochs": 30})
+    trainer.observer = CheckpointReader(trainer.keeper.run)
+    trainer.train()
+    generations = [inode for _, _, inodes in trainer.observer.seen for inode in inodes]
+    assert len(set(generations)) > 2
+    assert set(generations) <= flushed
+    assert {
+        os.stat(p).st_ino for p in (trainer.keeper.run.last, trainer.keeper.run.best)
+    } <= flushed
+
+
+@pytest.mark.usefixtures("_both_ways_of_writing")
+def test_a_checkpoint_that_cannot_be_written_stops_training(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise CheckpointError("cannot write checkpoint: No space left on device")
+
+    monkeypatch.setattr("made_exp.training.keeper.save_checkpoint", full)
+    trainer = make_case(tmp_path, trainer={"epochs": 1000})
+    with pytest.raises(CheckpointError, match="No space left"):
+        trainer.train()
+    assert trainer.state.epoch < 3
 
 
 def test_evaluation_of_the_loaded_best_is_that_of_training(tmp_path, device):

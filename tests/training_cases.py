@@ -54,11 +54,15 @@ class Listener(Observer):
 
     def evaluated(self, state, train_nll, valid, lr, is_best):
         self.lines.append((state.step, state.epochs_begun, train_nll, valid.nll, lr, is_best))
+        return {}
 
     def draw_samples(self, epoch):
         self.pictures.append(epoch)
 
     def flush(self):
+        pass
+
+    def saved(self, record):
         pass
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from made_exp.config.settings import Settings, to_dict
@@ -22,12 +23,19 @@ _DISPLAY = {
 }
 """Settings that do not decide the outcome."""
 
-MAY_CHANGE = _DISPLAY | {
-    "trainer.epochs",
-    "trainer.max_steps",
-    "trainer.max_minutes",
-    "trainer.patience",
-}
+_ROUNDING = {"trainer.device", "trainer.kernel", "trainer.eval_batch_size"}
+"""Settings that change numbers by rounding only."""
+
+MAY_CHANGE = (
+    _DISPLAY
+    | _ROUNDING
+    | {
+        "trainer.epochs",
+        "trainer.max_steps",
+        "trainer.max_minutes",
+        "trainer.patience",
+    }
+)
 """Settings that may differ between a run and its continuation."""
 
 
@@ -51,12 +59,23 @@ def fingerprint(settings: Settings) -> str:
 
 def changed_keys(saved: dict[str, Any], settings: Settings) -> list[str]:
     """Settings that forbid continuing the run saved as `saved`: `key: old -> new`, sorted."""
+    return [line for key, line in _differences(saved, settings) if key not in MAY_CHANGE]
+
+
+def rounding_keys(saved: dict[str, Any], settings: Settings) -> list[str]:
+    """Settings after whose change the run saved as `saved` goes on, its numbers equal to rounding.
+
+    A line each as `changed_keys` gives them.
+    """
+    return [line for key, line in _differences(saved, settings) if key in _ROUNDING]
+
+
+def _differences(saved: dict[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
     old, new = flatten(saved), _flat(settings)
-    return [
-        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
-        for key in sorted(old.keys() | new.keys())
-        if key not in MAY_CHANGE and old.get(key, "absent") != new.get(key, "absent")
-    ]
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key, "absent"), new.get(key, "absent")
+        if before != after:
+            yield key, f"{key}: {before} -> {after}"
 
 
 def _flat(settings: Settings) -> dict[str, Any]:

@@ -39,8 +39,9 @@ class Tracker:
         self, run_dir: str | Path, *, tensorboard: bool = True, purge_step: int | None = None
     ) -> None:
         self._path = RunDirectory(run_dir).metrics
+        self._last_step = -1
         if purge_step is not None:
-            truncate_metrics(self._path, purge_step)
+            self._last_step = truncate_metrics(self._path, purge_step)
         self._writer: Any = None
         if tensorboard:
             self._guard(lambda: self._open(str(run_dir), purge_step))
@@ -112,9 +113,13 @@ class Tracker:
     def metrics(self, line: Mapping[str, Any]) -> None:
         """Append one line to `metrics.jsonl`; numbers that are not finite become null.
 
+        Nothing is written if a line of this step or a later one is there.
+
         Raises:
             OSError: The line cannot be written.
         """
+        if line["step"] <= self._last_step:
+            return
         content = json.dumps(_finite(dict(line)), allow_nan=False) + "\n"
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -123,6 +128,7 @@ class Tracker:
             os.close(descriptor)
         if written < len(content):
             raise OSError(f"{self._path}: the disk is full, a line was cut")
+        self._last_step = line["step"]
 
     def flush(self) -> None:
         """Bring what was written so far to disk; call it before a checkpoint is saved."""
@@ -161,12 +167,16 @@ class Tracker:
         self.close("completed" if kind is None else "failed")
 
 
-def truncate_metrics(path: Path, first_step: int) -> None:
-    """Drop the lines of `metrics.jsonl` from `first_step` on, and any line that was cut."""
+def truncate_metrics(path: Path, first_step: int) -> int:
+    """Drop the lines of `metrics.jsonl` from `first_step` on, and any line that was cut.
+
+    Returns the step of the last line kept; -1 where there is none.
+    """
     if not path.exists():
-        return
+        return -1
     kept = [line for line in path.read_bytes().splitlines(True) if _is_before(line, first_step)]
     atomic_write_bytes(path, b"".join(kept))
+    return json.loads(kept[-1])["step"] if kept else -1
 
 
 def _is_before(line: bytes, first_step: int) -> bool:

@@ -27,30 +27,51 @@ def previous_generation(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` to `path`, keeping what was there as the previous generation.
+def save_checkpoint(
+    path: Path, content: Mapping[str, Any], *, flush: bool = True, keep: bool = True
+) -> None:
+    """Write `content` to `path`.
 
-    At every moment `path` is the old or the new checkpoint, complete on disk.
+    At every moment `path` is the old or the new checkpoint, complete: to every process at once,
+    and after a power failure too where both were flushed.
 
     Args:
         path: Ends in .pt.
         content: Tensors, numbers, strings and None in dictionaries and lists.
+        flush: Whether to wait until the disk has it.
+        keep: Whether what was there becomes the previous generation.
 
     Raises:
         CheckpointError: If it cannot be written; what was there before is intact.
     """
     try:
-        with atomic_path(path) as temporary:
+        with atomic_path(path, flush=False) as temporary:
             torch.save({"kind": _KIND, "schema": SCHEMA, **content}, temporary)
-            _flush(temporary)  # before anything on disk changes
-            if path.exists():
+            if flush:
+                _flush(temporary)  # before anything on disk changes
+            if keep and path.exists():
                 _keep(path, previous_generation(path))
-        _flush(path.parent)
+        if flush:
+            _flush(path.parent)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
         raise CheckpointError(
             f"cannot write checkpoint {path}: {reason}. Earlier checkpoints are intact"
         ) from error
+
+
+def flush_checkpoint(path: Path) -> None:
+    """Wait until the disk has what is at `path`, if anything is.
+
+    Raises:
+        CheckpointError: If the disk refuses.
+    """
+    try:
+        if path.exists():
+            _flush(path)
+            _flush(path.parent)
+    except OSError as error:
+        raise CheckpointError(f"cannot flush checkpoint {path}: {error.strerror}") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

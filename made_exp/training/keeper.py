@@ -1,28 +1,41 @@
 """What a run keeps of its training: last.pt to go on from, best.pt to use."""
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from made_exp.runs import RunDirectory
-from made_exp.training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from made_exp.training.background import BackgroundJob
+from made_exp.training.checkpoints import (
+    CheckpointError,
+    flush_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from made_exp.training.losses import DivergedError
-from made_exp.training.optimizer_state import load_optimizer_state, optimizer_state
+from made_exp.training.observer import Observer, SilentObserver
+from made_exp.training.optimizer_state import load_optimizer_state, model_state, optimizer_state
 from made_exp.training.state import Learner
 
-# Checkpoints may take this share of the time; a new one waits until it is earned.
-SAVING_SHARE = 0.025
+# A checkpoint is safe from the end of its process at once; so often it is made safe from a power
+# failure too, which takes the disk longer than an epoch of a small model.
+SECONDS_BETWEEN_FLUSHES = 2.0
+
+# Models of at most so many parameters are written in a millisecond, without a thread.
+NUM_PARAMETERS_AT_ONCE = 30_000
 
 
 class CheckpointKeeper:
     """Saves and restores a learner.
 
-    The best weights are held in memory until they are written, always before the last.pt that
-    knows of them.
+    Training waits for a copy of the learner in memory; the copy is written beside it. The
+    generation before is always one that the disk has.
 
     Args:
         learner: What is saved; restoring changes it in place.
@@ -41,44 +54,48 @@ class CheckpointKeeper:
     ) -> None:
         self.learner, self.run, self.writes = learner, run, writes
         self.description = dict(description or {})
-        self.saved_at, self._cost = time.monotonic(), 0.0
-        self._new_best: dict[str, Any] | None = None
-
-    def is_affordable(self) -> bool:
-        """Whether enough time has passed since the last checkpoint to pay for another."""
-        return time.monotonic() - self.saved_at >= self._cost / SAVING_SHARE
+        self.saved_at, self._flushed_at = time.monotonic(), -float("inf")
+        self._saved: tuple[int, int] | None = None
+        self._job = BackgroundJob()
+        self._unflushed: set[Path] = set()
+        self._new_best: dict[str, Tensor] | None = None
 
     def note_best(self) -> None:
-        """Keep the model's present weights as the best."""
-        self._new_best = {
-            "model": _on_cpu(self.learner.model.state_dict()),
-            "state": asdict(self.learner.state),
-            **self.description,
-        }
+        """Keep the model's present weights as the best, for the next `save`."""
+        self._new_best = model_state(self.learner.model)
 
-    def save(self) -> None:
-        """Write last.pt, and before it best.pt if there is a new best.
+    def save(self, observer: Observer | None = None, *, wait: bool = False) -> None:
+        """Begin to write last.pt, and before it best.pt if there is a new best.
+
+        Args:
+            observer: Told when it can record the last evaluation: last.pt is in place.
+            wait: Whether to return when the disk has it.
 
         Raises:
-            CheckpointError: If a file cannot be written.
+            CheckpointError: If this or the last checkpoint cannot be written.
             DivergedError: If a weight is not finite; the last checkpoint is left as it is.
         """
         if not self.writes:
             return
-        started = time.monotonic()
-        bad = self.learner.first_bad_parameter()
-        if bad is not None:
-            step = self.learner.state.step
-            raise DivergedError(
-                f"training diverged: {bad} is not finite after step {step}. Last finite "
-                f"checkpoint: {self.run.last}. Try a lower optimizer.lr or trainer.grad_clip=1"
-            )
-        if self._new_best is not None:
-            save_checkpoint(self.run.best, self._new_best)
-            self._new_best = None
-        save_checkpoint(self.run.last, self._content())
+        started, state = time.monotonic(), self.learner.state
+        self.wait()
+        if wait and self._saved == (state.step, state.evaluations):
+            self._job.start(lambda: self._flush(self.run.best, self.run.last))
+        else:
+            self._begin_to_write(observer or SilentObserver(), flush=wait)
+        if wait:
+            self.wait()
         self.saved_at = time.monotonic()
-        self._cost = self.saved_at - started
+        state.checkpoint_seconds += self.saved_at - started
+
+    def wait(self) -> None:
+        """Return when all that was saved is written.
+
+        Raises:
+            CheckpointError: If it cannot be written.
+        """
+        self._job.wait()
+        self.learner.state.checkpoint_seconds += self._job.take_cpu_seconds()
 
     def restore(self) -> None:
         """Put the learner into the state of last.pt.
@@ -101,28 +118,78 @@ class CheckpointKeeper:
         torch.set_rng_state(content["generators"]["cpu"])
         for name, value in content["state"].items():
             setattr(learner.state, name, value)
+        if self.writes:
+            self._unflushed = {self.run.best, self.run.last}
 
     def restore_best(self) -> None:
         """Give the model the weights of the best evaluation."""
+        self.wait()
         self.learner.model.load_state_dict(load_checkpoint(self.run.best)["model"])
 
+    def _begin_to_write(self, observer: Observer, *, flush: bool) -> None:
+        self._refuse_bad_weights()
+        flush = flush or time.monotonic() - self._flushed_at >= SECONDS_BETWEEN_FLUSHES
+        best, last = self._contents()
+        size = sum(parameter.numel() for parameter in self.learner.model.parameters())
+        self._job.start(
+            lambda: self._write(best, last, flush, observer),
+            at_once=size <= NUM_PARAMETERS_AT_ONCE,
+        )
+        self._saved = (self.learner.state.step, self.learner.state.evaluations)
+
+    def _refuse_bad_weights(self) -> None:
+        bad = self.learner.first_bad_parameter()
+        if bad is not None:
+            step = self.learner.state.step
+            raise DivergedError(
+                f"training diverged: {bad} is not finite after step {step}. Last finite "
+                f"checkpoint: {self.run.last}. Try a lower optimizer.lr or trainer.grad_clip=1"
+            )
+
+    def _contents(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Copies of what belongs into best.pt, if that is to be written, and into last.pt."""
+        last, weights = self._content(), self._new_best
+        self._new_best = None
+        if weights is None:
+            return None, last
+        return {"model": weights, "state": last["state"], **self.description}, last
+
     def _content(self) -> dict[str, Any]:
-        learner, average = self.learner, None
+        learner = self.learner
+        average = None
         if learner.average is not None:
-            with learner.average.applied():
-                average = _on_cpu(learner.model.state_dict())
+            average = self._new_best or model_state(learner.model, learner.average.average)
         return {
-            "model": _on_cpu(learner.model.state_dict()),
+            "model": model_state(learner.model),
             "average": average,
             "optimizer": optimizer_state(learner.model, learner.optimizer),
-            "scheduler": learner.scheduler.state_dict(),
-            "losses": learner.losses.values.cpu(),
+            "scheduler": copy.deepcopy(learner.scheduler.state_dict()),
+            "losses": learner.losses.values.to("cpu", copy=True),
             "generators": {"cpu": torch.get_rng_state()},
             "mask_index": learner.model.schedule.index_at(learner.state.step),
             "state": asdict(learner.state),
             **self.description,
         }
 
+    def _write(
+        self, best: dict[str, Any] | None, last: dict[str, Any], flush: bool, observer: Observer
+    ) -> None:
+        observer.flush()
+        if best is not None:
+            self._replace(self.run.best, best, flush)
+        if flush:
+            self._flush(self.run.best)  # before last.pt knows of it
+        self._replace(self.run.last, last, flush)
+        observer.saved(last["state"]["record"])
 
-def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+    def _flush(self, *paths: Path) -> None:
+        for path in self._unflushed.intersection(paths):
+            flush_checkpoint(path)
+        self._unflushed.difference_update(paths)
+        self._flushed_at = time.monotonic()
+
+    def _replace(self, path: Path, content: dict[str, Any], flush: bool) -> None:
+        save_checkpoint(path, content, flush=flush, keep=path not in self._unflushed)
+        self._unflushed.discard(path)
+        if not flush:
+            self._unflushed.add(path)

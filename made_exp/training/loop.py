@@ -80,11 +80,13 @@ class Trainer:
         with untouched_generators(device), matmul_precision(precision), StopSignals() as signals:
             try:
                 self._loop(signals)
+                self._save(wait=True)
             except (SystemExit, KeyboardInterrupt):
                 if self._is_consistent and not self.losses.first_bad(0, self.state.position):
-                    self._save()
+                    self._save(wait=True)
                 raise
-            self._save()
+            finally:
+                self.keeper.wait()
         return self.state
 
     def _loop(self, signals: StopSignals) -> None:
@@ -134,7 +136,7 @@ class Trainer:
         self._is_consistent = True
 
     def _evaluate(self) -> None:
-        """Score the validation split; note the best; tell, draw and save what is due."""
+        """Score the validation split; note the best; tell, draw and save."""
         self._is_consistent = False
         train_nll = self._train_nll()
         with self.learner.evaluated_weights():
@@ -148,15 +150,14 @@ class Trainer:
             if valid is not None:
                 if is_best:
                     self.keeper.note_best()
-                self.observer.evaluated(
+                self.state.record = self.observer.evaluated(
                     self.state, train_nll, valid, self._learning_rate(), is_best
                 )
                 every = self.settings.samples_every
                 if every and (self.state.evaluations - 1) % every == 0:
                     self.observer.draw_samples(self.state.epochs_begun)
         self._is_consistent = True
-        if self.keeper.is_affordable():
-            self._save()
+        self._save()
 
     def _is_over(self) -> bool:
         patience = self.settings.patience
@@ -180,7 +181,7 @@ class Trainer:
         return self.state.step % _STEPS_BETWEEN_AGREEMENTS == 0 and self.world.any(flag)
 
     def _stop(self, signals: StopSignals) -> None:
-        self._save()
+        self._save(wait=True)
         _log.warning(
             "stopped at step %d (epoch %d), saved in %s; resume=true goes on from there",
             self.state.step,
@@ -191,10 +192,9 @@ class Trainer:
         signals.finish()
         raise SystemExit(1)  # another process was asked to stop
 
-    def _save(self) -> None:
+    def _save(self, *, wait: bool = False) -> None:
         self._tick()
-        self.observer.flush()
-        self.keeper.save()
+        self.keeper.save(self.observer, wait=wait)
 
     def _learning_rate(self) -> float:
         return self.lr * self.learner.scheduler.factor(self.state.step)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from made_exp.evaluation import Evaluation
 from made_exp.training.state import TrainState
@@ -20,8 +21,11 @@ class Observer(ABC):
     @abstractmethod
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
-    ) -> None:
-        """The model was evaluated; `train_nll` is the mean loss (nats) of the last epoch."""
+    ) -> dict[str, Any]:
+        """The model was evaluated; `train_nll` is the mean loss (nats) of the last epoch.
+
+        Returns what `saved` is to be given when a checkpoint holds this evaluation.
+        """
 
     @abstractmethod
     def draw_samples(self, epoch: int) -> None:
@@ -30,6 +34,14 @@ class Observer(ABC):
     @abstractmethod
     def flush(self) -> None:
         """Bring to disk what was told so far; a checkpoint follows."""
+
+    @abstractmethod
+    def saved(self, record: dict[str, Any]) -> None:
+        """A checkpoint is in place that knows the evaluation of `record`; may come repeatedly.
+
+        It is called from the thread that wrote the checkpoint; `record` is empty before the
+        first evaluation.
+        """
 
 
 class SilentObserver(Observer):
@@ -40,11 +52,15 @@ class SilentObserver(Observer):
 
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
-    ) -> None:
+    ) -> dict[str, Any]:
         """See `Observer.evaluated`."""
+        return {}
 
     def draw_samples(self, epoch: int) -> None:
         """See `Observer.draw_samples`."""
 
     def flush(self) -> None:
         """See `Observer.flush`."""
+
+    def saved(self, record: dict[str, Any]) -> None:
+        """See `Observer.saved`."""

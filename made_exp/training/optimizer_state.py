@@ -1,4 +1,4 @@
-"""Optimizer state by parameter name, in the layout of the model's own state_dict.
+"""Weights and optimizer state by parameter name, in the layout of the model's own state_dict.
 
 A layer may store its weight in another form than it saves it in (packed, sorted). Optimizer state
 follows the stored form; here it is passed through the model's state_dict, so that a checkpoint
@@ -13,17 +13,37 @@ from torch.optim import Optimizer
 
 
 @torch.no_grad()
+def model_state(model: nn.Module, values: list[Tensor] | None = None) -> dict[str, Tensor]:
+    """A copy of the model's state_dict on the CPU.
+
+    Args:
+        model: Any module.
+        values: Taken in place of the parameters, one like each; None for the parameters.
+    """
+    parameters = list(model.parameters())
+    weights = _exchange(parameters, values or [parameter.data for parameter in parameters])
+    try:
+        tensors = (*model.parameters(), *model.buffers())
+        living = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        return {name: _copy(tensor, living) for name, tensor in model.state_dict().items()}
+    finally:
+        _exchange(parameters, weights)
+
+
+@torch.no_grad()
 def optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
     """State of `optimizer`: tensors like a parameter by saved name, the others by position."""
     parameters = list(model.parameters())
     states = [optimizer.state.get(parameter, {}) for parameter in parameters]
+    buffers = {name for name, _ in model.named_buffers()}
     slots: dict[str, Any] = {}
     for key in _slot_names(parameters, states):
         values = [
             state[key] if torch.is_tensor(state.get(key)) else torch.zeros_like(parameter)
             for parameter, state in zip(parameters, states, strict=True)
         ]
-        slots[key] = _through_state_dict(model, parameters, values)
+        state = model_state(model, values)
+        slots[key] = {name: tensor for name, tensor in state.items() if name not in buffers}
     counters = [
         {k: _plain(v) for k, v in state.items() if k not in slots and v is not None}
         for state in states
@@ -68,26 +88,10 @@ def _slot_names(parameters: list[nn.Parameter], states: list[dict[str, Any]]) ->
     return list(names)
 
 
-def _through_state_dict(
-    model: nn.Module, parameters: list[nn.Parameter], values: list[Tensor]
-) -> dict[str, Tensor]:
-    """`values` (one like each parameter) under the names and in the layout of state_dict."""
-    buffers = {name for name, _ in model.named_buffers()}
-    weights = _exchange(parameters, values)
-    try:
-        return {
-            name: tensor.detach().clone().cpu()
-            for name, tensor in model.state_dict().items()
-            if name not in buffers
-        }
-    finally:
-        _exchange(parameters, weights)
-
-
 def _from_state_dict(
     model: nn.Module, parameters: list[nn.Parameter], saved: dict[str, Tensor]
 ) -> list[Tensor]:
-    """The inverse of `_through_state_dict`."""
+    """The inverse of `model_state`."""
     own = model.state_dict()
     buffers = {name: own[name] for name, _ in model.named_buffers() if name in own}
     weights = _exchange(parameters, [torch.zeros_like(p) for p in parameters])
@@ -104,6 +108,14 @@ def _exchange(parameters: list[nn.Parameter], values: list[Tensor]) -> list[Tens
     for parameter, value in zip(parameters, values, strict=True):
         parameter.data = value
     return before
+
+
+def _copy(tensor: Tensor, living: set[int]) -> Tensor:
+    """`tensor` on the CPU; its own memory unless it was made for this state_dict alone."""
+    tensor = tensor.detach()
+    if tensor.device.type != "cpu":
+        return tensor.cpu()
+    return tensor.clone() if tensor.untyped_storage().data_ptr() in living else tensor
 
 
 def _plain(value: Any) -> Any:

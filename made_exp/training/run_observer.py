@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,26 +50,11 @@ class RunObserver(Observer):
 
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
-    ) -> None:
+    ) -> dict[str, Any]:
         """See `Observer.evaluated`."""
         self._state = state
         self.progress.evaluated(state.step, state.epochs_begun, train_nll, valid.nll, is_best)
         train_bits = train_nll / (self.num_dims * LOG2)
-        line = {
-            "epoch": state.epochs_begun,
-            "step": state.step,
-            "train_nll": train_nll,
-            "valid_nll": valid.nll,
-            "valid_nll_stderr": valid.nll_stderr,
-            "train_bits_per_dim": train_bits,
-            "valid_bits_per_dim": valid.bits_per_dim,
-            "lr": lr,
-            "seconds": round(state.seconds, 3),
-        }
-        try:
-            self.tracker.metrics(line)
-        except OSError as error:
-            raise TrainingError(f"cannot write {self.run.metrics}: {error}") from error
         self.tracker.scalars(
             state.step,
             {
@@ -79,6 +65,17 @@ class RunObserver(Observer):
                 "optimizer/lr": lr,
             },
         )
+        return {
+            "epoch": state.epochs_begun,
+            "step": state.step,
+            "train_nll": train_nll,
+            "valid_nll": valid.nll,
+            "valid_nll_stderr": valid.nll_stderr,
+            "train_bits_per_dim": train_bits,
+            "valid_bits_per_dim": valid.bits_per_dim,
+            "lr": lr,
+            "seconds": round(state.seconds, 3),
+        }
 
     def draw_samples(self, epoch: int) -> None:
         """See `Observer.draw_samples`."""
@@ -102,3 +99,11 @@ class RunObserver(Observer):
     def flush(self) -> None:
         """See `Observer.flush`."""
         self.tracker.flush()
+
+    def saved(self, record: dict[str, Any]) -> None:
+        """See `Observer.saved`."""
+        try:
+            if record:
+                self.tracker.metrics(record)
+        except OSError as error:
+            raise TrainingError(f"cannot write {self.run.metrics}: {error}") from error

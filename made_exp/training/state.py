@@ -3,6 +3,7 @@
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -29,6 +30,9 @@ class TrainState:
         since_best: Evaluations since then.
         seconds: Time spent in training, evaluations included, interruptions not.
         step_seconds: Time spent in optimizer steps alone.
+        checkpoint_seconds: Time that checkpoints took: of training, waiting, and of a processor,
+            writing.
+        record: What is recorded of the last evaluation, once its checkpoint is in place.
     """
 
     epoch: int = 0
@@ -41,6 +45,8 @@ class TrainState:
     since_best: int = 0
     seconds: float = 0.0
     step_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
+    record: dict[str, Any] = field(default_factory=dict)
 
     @property
     def epochs_begun(self) -> int:
@@ -86,6 +92,10 @@ class Learner:
 
     def first_bad_parameter(self) -> str | None:
         """Name of a parameter that is not finite, or None."""
+        # Their sum is not finite if one of them is not; it may overflow, so it is not enough.
+        sums = [parameter.detach().sum() for parameter in self.model.parameters()]
+        if not sums or bool(torch.isfinite(torch.stack(sums)).all()):
+            return None
         for name, parameter in self.model.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
                 return name
