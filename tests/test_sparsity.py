@@ -50,9 +50,20 @@ def test_the_penalty_minimises_what_it_says():
     torch.testing.assert_close(weight.detach(), wanted, atol=1e-5, rtol=0)
 
 
+def test_members_of_an_ensemble_have_a_range_of_strengths():
+    schedule = make_schedule("ensemble", 6, [9], num_orderings=6)
+    model = build_made(binary_variables(6), schedule)
+    sparsity = Sparsity(model, strength=4.0, num_batches=2, spread=2.0)
+    names = [name for name, _ in model.named_parameters() if name.endswith("weight")]
+    pulls = {int(n.split(".")[2]): p for n, p in zip(names, sparsity.pulls, strict=True)}
+    assert pulls == pytest.approx({0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4})
+
+
 def test_bad_strengths_are_refused():
     with pytest.raises(ValueError, match=r"sparsity must be > 0, got 0\.0"):
         Sparsity(make_model(), 0.0, 10)
+    with pytest.raises(ValueError, match=r"sparsity_spread must be >= 1, got 0\.5"):
+        Sparsity(make_model(), 1.0, 10, spread=0.5)
     with pytest.raises(ValueError, match=r"sparsity must be >= 0, got -1"):
         TrainingSettings(sparsity=-1)
 

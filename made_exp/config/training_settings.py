@@ -172,6 +172,7 @@ class TrainerSettings(OptionSettings):
     grad_clip: float | None = None
     weight_averaging: float = 0.999
     sparsity: float = 0.0
+    sparsity_spread: float = 1.0
     max_minutes: float | None = None
     checkpoint_every_seconds: float = 300.0
     samples_every: int = 10
@@ -187,6 +188,7 @@ class TrainerSettings(OptionSettings):
         at_least(
             self,
             1,
+            "sparsity_spread",
             "min_steps",
             "max_steps",
             "batch_size",

@@ -20,7 +20,7 @@ from made_exp.training.losses import EpochLosses
 from made_exp.training.optimizers import make_optimizer
 from made_exp.training.schedulers import make_scheduler
 from made_exp.training.settings import TrainingSettings, total_steps
-from made_exp.training.sparsity import Sparsity
+from made_exp.training.sparsity import make_sparsity
 from made_exp.training.state import Learner
 from made_exp.training.step import make_step, wants_graph
 
@@ -87,7 +87,7 @@ def make_trainer(
         scheduler,
         EpochLosses(len(batches), batches.device),
         WeightAverage(model, decay) if decay else None,
-        Sparsity(model, settings.sparsity, len(batches)) if settings.sparsity else None,
+        make_sparsity(model, settings, len(batches)),
     )
     return Trainer(
         learner,

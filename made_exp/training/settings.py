@@ -23,6 +23,8 @@ class TrainingSettings:
         grad_clip: Largest norm of the gradient; None for no limit.
         weight_averaging: Decay of the moving average of the weights; 0 for none.
         sparsity: L1 penalty, in learning rates by which an epoch pulls a weight to zero; 0: none.
+        sparsity_spread: Largest ratio by which the sparsity of an ensemble's members differs from
+            `sparsity`.
         checkpoint_every_seconds: Longest time between two checkpoints.
         samples_every: Evaluations between two sample pictures; 0 for none.
         check_numbers: Whether a loss that is not finite stops training.
@@ -41,6 +43,7 @@ class TrainingSettings:
     grad_clip: float | None = None
     weight_averaging: float = 0.0
     sparsity: float = 0.0
+    sparsity_spread: float = 1.0
     checkpoint_every_seconds: float = 300.0
     samples_every: int = 10
     check_numbers: bool = True
@@ -60,6 +63,8 @@ class TrainingSettings:
                 raise ValueError(f"{name} must be > 0, got {value}")
         if not self.sparsity >= 0:
             raise ValueError(f"sparsity must be >= 0, got {self.sparsity}")
+        if not self.sparsity_spread >= 1:
+            raise ValueError(f"sparsity_spread must be >= 1, got {self.sparsity_spread}")
         if not 0 <= self.weight_averaging < 1:
             raise ValueError(f"weight_averaging must be in [0, 1), got {self.weight_averaging}")
         if self.precision not in PRECISIONS:

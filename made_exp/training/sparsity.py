@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from made_exp.training.settings import TrainingSettings
+
 
 class Sparsity:
     """w = sign(w) max(|w| - lr strength / batches, 0) after every step, for every masked weight.
@@ -12,31 +14,61 @@ class Sparsity:
     as a prior has more to say where there are few data. Biases and conditioning weights, which
     act as biases, are left alone.
 
+    Members of an ensemble may differ: from strength / spread to strength * spread, in equal
+    ratios, the same for two members in a row. Which is right for the data the weights of the
+    mixture then say.
+
     Args:
         model: Its weights are pulled.
         strength: Learning rates by which a weight is pulled towards zero in an epoch; > 0.
         num_batches: Steps an epoch.
+        spread: Largest ratio of a member's strength to `strength`; >= 1.
     """
 
-    def __init__(self, model: nn.Module, strength: float, num_batches: int) -> None:
+    def __init__(
+        self, model: nn.Module, strength: float, num_batches: int, spread: float = 1.0
+    ) -> None:
         if not strength > 0:
             raise ValueError(f"sparsity must be > 0, got {strength}")
-        self.pull = strength / num_batches
-        self.weights = [
-            parameter
+        if not spread >= 1:
+            raise ValueError(f"sparsity_spread must be >= 1, got {spread}")
+        named = [
+            (name, parameter)
             for name, parameter in model.named_parameters()
             if name.endswith("weight") and _is_pulled(name)
+        ]
+        members = [_member(name) for name, _ in named]
+        pairs = max(members, default=0) // 2
+        self.weights = [parameter for _, parameter in named]
+        self.pulls = [
+            strength / num_batches * spread ** (2 * (m // 2) / pairs - 1 if pairs else 0)
+            for m in members
         ]
 
     @torch.no_grad()
     def shrink(self, lr: float) -> None:
         """Move every weight towards zero by what one step of rate `lr` asks for."""
-        for weight in self.weights:
+        for weight, pull in zip(self.weights, self.pulls, strict=True):
             if weight.grad is None:  # of a member of an ensemble that this step did not train
                 continue
-            weight.copy_(nn.functional.softshrink(weight, lr * self.pull))
+            weight.copy_(nn.functional.softshrink(weight, lr * pull))
+
+
+def make_sparsity(
+    model: nn.Module, settings: TrainingSettings, num_batches: int
+) -> Sparsity | None:
+    """The penalty that the settings ask for, or None."""
+    if not settings.sparsity:
+        return None
+    return Sparsity(model, settings.sparsity, num_batches, settings.sparsity_spread)
 
 
 def _is_pulled(name: str) -> bool:
     parts = name.split(".")
     return "network" in parts and not {"conditioning", "context", "norms"} & set(parts)
+
+
+def _member(name: str) -> int:
+    """Number of the member of an ensemble that a parameter belongs to; 0 where there is none."""
+    parts = name.split(".")
+    return int(parts[parts.index("members") + 1]) if "members" in parts else 0
