@@ -195,12 +195,13 @@ class _Experiment:
 
     def _trainer(self) -> Trainer:
         valid, labels = self._split("valid")
-        wanted = self.config["ordering"].get("valid_orderings", 1)
+        is_ensemble = self.model.schedule.separate
+        wanted = None if is_ensemble else self.config["ordering"].get("valid_orderings", 1)
         count = min(wanted or self.model.num_orderings, self.model.num_orderings)
 
         def validate() -> Evaluation:
             if self.model.mixture.fits:
-                self._fit_weights(valid, labels)
+                return self._fit_mixture(valid, labels)
             return self._evaluate(valid, labels, count)
 
         return make_trainer(
@@ -213,11 +214,13 @@ class _Experiment:
             world=self.world,
         )
 
-    def _fit_weights(self, x: torch.Tensor, context: torch.Tensor | None) -> None:
-        """Weight the orderings of the mixture as suits x best."""
-        batch_size = self.settings.trainer.eval_batch_size
+    def _fit_mixture(self, x: torch.Tensor, context: torch.Tensor | None) -> Evaluation:
+        """Weight the orderings of the mixture as suits x best, and score x."""
+        batch_size, mixture = self.settings.trainer.eval_batch_size, self.model.mixture
         rows = log_probs_by_ordering(self.model, x, context=context, batch_size=batch_size)
-        self.model.mixture.fit(rows)
+        mixture.fit(rows)
+        log_probs = (rows + mixture.log_weights()[:, None]).logsumexp(0)
+        return Evaluation.from_log_probs(log_probs, self.model.num_dims, len(rows))
 
     def _progress(self, trainer: Trainer) -> Any:
         return make_progress(

@@ -172,11 +172,16 @@ _PUBLISHED = (
         "binarized_mnist",
         "MNIST, binarized",
         "MADE",
-        ("experiment=binarized_mnist",),
-        files=tuple(
-            f"binarized_mnist/binarized_mnist_{split}.amat" for split in ("train", "valid", "test")
+        (
+            "experiment=binarized_mnist",
+            "dataset=npz",
+            f"dataset.path={NPZ_FOLDER}/binarized_mnist.npz",
         ),
+        files=("npz/binarized_mnist.npz",),
+        downloads=False,
         others=(("MADE, 1 x 8000", 88.40), ("EoNADE, 128 orderings", 85.10), ("NADE-k", 84.65)),
+        remark="train and valid as published; test is another fixed draw of the same digits, whose "
+        "mean differs by chance (s.d. 0.08 nats)",
     ),
 )
 

@@ -95,7 +95,6 @@ class EnsembleSettings(OrderingSettings):
         num_orderings: Members, >= 1; each step trains one of them.
         natural: Share of the members, 0..1, that keep the natural order; the others are random.
         eval_orderings: Members of the mixture that is scored, >= 1; None = all.
-        valid_orderings: Members of the mixture used for model selection in training; None = all.
         fit_weights: Whether the weights of the mixture are fitted to the validation split, at
             each evaluation; otherwise they are equal.
     """
@@ -104,12 +103,11 @@ class EnsembleSettings(OrderingSettings):
     num_orderings: int = 8
     natural: float = 0.5
     eval_orderings: int | None = None
-    valid_orderings: int | None = None
     fit_weights: bool = True
 
     def _check(self) -> None:
         fraction(self, "natural", one_included=True)
-        at_least(self, 1, "num_orderings", "eval_orderings", "valid_orderings")
+        at_least(self, 1, "num_orderings", "eval_orderings")
 
 
 def check_permutation(order: list[Any]) -> None:
