@@ -5,7 +5,7 @@ import torch
 
 from made_exp.architectures import build_made, make_schedule
 from made_exp.training.settings import TrainingSettings, epochs_between, total_epochs, total_steps
-from made_exp.training.sparsity import Sparsity
+from made_exp.training.sparsity import MAX_PULL, Sparsity
 from made_exp.variables import binary_variables
 
 
@@ -41,7 +41,7 @@ def test_the_penalty_minimises_what_it_says():
     weight = model.network.direct.weight
     weight.grad = torch.zeros_like(weight)
     target = torch.linspace(-1, 1, weight.numel()).view_as(weight)
-    sparsity = Sparsity(model, strength=0.3, num_batches=1)
+    sparsity = Sparsity(model, strength=3.0, num_batches=10)
     with torch.no_grad():
         for _ in range(400):
             weight -= 0.1 * (weight - target)
@@ -53,10 +53,14 @@ def test_the_penalty_minimises_what_it_says():
 def test_members_of_an_ensemble_have_a_range_of_strengths():
     schedule = make_schedule("ensemble", 6, [9], num_orderings=6)
     model = build_made(binary_variables(6), schedule)
-    sparsity = Sparsity(model, strength=4.0, num_batches=2, spread=2.0)
+    sparsity = Sparsity(model, strength=0.4, num_batches=2, spread=2.0)
     names = [name for name, _ in model.named_parameters() if name.endswith("weight")]
     pulls = {int(n.split(".")[2]): p for n, p in zip(names, sparsity.pulls, strict=True)}
-    assert pulls == pytest.approx({0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4})
+    assert pulls == pytest.approx({0: 0.1, 1: 0.1, 2: 0.2, 3: 0.2, 4: 0.4, 5: 0.4})
+
+
+def test_an_epoch_of_few_steps_leaves_weights_alive():
+    assert set(Sparsity(make_model(), strength=4.0, num_batches=2).pulls) == {MAX_PULL}
 
 
 def test_bad_strengths_are_refused():

@@ -6,13 +6,17 @@ from torch import nn
 from made_exp.training.settings import TrainingSettings
 
 
+# Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
+MAX_PULL = 0.36
+
+
 class Sparsity:
-    """w = sign(w) max(|w| - lr strength / batches, 0) after every step, for every masked weight.
+    """w = sign(w) max(|w| - lr pull, 0) after every step, for every masked weight.
 
     Under Adam a weight whose mean gradient is small beside its spread, as noise makes it, is kept
-    at zero. The pull is counted by epochs: the fewer examples, the stronger it is in each step,
-    as a prior has more to say where there are few data. Biases and conditioning weights, which
-    act as biases, are left alone.
+    at zero. The pull is strength / batches, at most 0.36, so that an epoch has the same whatever
+    its length: a prior has more to say where there are few data. Biases and conditioning weights,
+    which act as biases, are left alone.
 
     Members of an ensemble may differ: from strength / spread to strength * spread, in equal
     ratios, the same for two members in a row. Which is right for the data the weights of the
@@ -41,7 +45,8 @@ class Sparsity:
         pairs = max(members, default=0) // 2
         self.weights = [parameter for _, parameter in named]
         self.pulls = [
-            strength / num_batches * spread ** (2 * (m // 2) / pairs - 1 if pairs else 0)
+            min(strength / num_batches, MAX_PULL)
+            * spread ** (2 * (m // 2) / pairs - 1 if pairs else 0)
             for m in members
         ]
 
