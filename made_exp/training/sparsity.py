@@ -5,7 +5,6 @@ from torch import nn
 
 from made_exp.training.settings import TrainingSettings
 
-
 # Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
 MAX_PULL = 0.36
 
