@@ -33,8 +33,8 @@ class Check:
 def check_masks(model: MADE) -> Check:
     """No output depends on its own or a later variable, for every mask set of the mixture.
 
-    The product of the masks is formed over all paths of each mask set, and for the first one the
-    weights in use must vanish where the masks do.
+    The product of the masks is formed over all paths of each mask set, and for the first one, and
+    for each that has weights of its own, the weights in use must vanish where the masks do.
     """
     for index in range(model.num_orderings):
         masks = model.schedule.mask_set(index)
@@ -44,7 +44,8 @@ def check_masks(model: MADE) -> Check:
             output, source = torch.nonzero(leaks)[0].tolist()
             detail = f"mask set {index}: variable {output} depends on variable {source}"
             return Check("masks", False, detail)
-    stray = _stray_weights(model, model.schedule.mask_set(0))
+    own_weights = range(model.num_orderings if model.schedule.separate else 1)
+    stray = sum(_stray_weights(model, model.schedule.mask_set(index)) for index in own_weights)
     if stray:
         return Check("masks", False, f"{stray} masked weights are not zero")
     return Check("masks", True, f"{model.num_orderings} mask sets, no path to a later variable")

@@ -63,6 +63,19 @@ def test_every_member_passes_the_checks_of_a_run(model):
     assert checks.check_samples(model, torch.Generator().manual_seed(0)).passed
 
 
+def test_a_stray_weight_of_any_member_is_found():
+    """Dense weights, where nothing but their values keeps masked ones at zero."""
+    schedule = make_schedule("ensemble", NUM_DIMS, [8], num_orderings=2)
+    model = build_made(binary_variables(NUM_DIMS), schedule, backend="dense")
+    assert checks.check_masks(model).passed
+    layer = model.network.members[1].hidden[0]
+    hidden = layer.out_degrees[:, None] < layer.in_degrees[None, :]
+    layer.masked_weight = lambda *degrees: torch.where(hidden, 1.0, layer.weight)
+    found = checks.check_masks(model)
+    assert not found.passed
+    assert f"{int(hidden.sum())} masked weights" in found.detail
+
+
 def test_one_pass_sampling_equals_full_passes_for_every_member(model):
     uniforms = torch.rand(50, NUM_DIMS, generator=torch.Generator().manual_seed(3)).to(
         model.device, model.dtype
