@@ -7,7 +7,9 @@ import pytest
 from made_exp.config import preflight
 from made_exp.config.app import answer, main
 
-ORDERINGS = "agnostic, centre_out, column_major, custom, natural, random, reversed, snake, spiral"
+ORDERINGS = (
+    "agnostic, centre_out, column_major, custom, ensemble, natural, random, reversed, snake, spiral"
+)
 ACTIVATIONS = "relu, elu, tanh, sigmoid, softplus, leaky_relu, silu"
 TABLE = [
     (
