@@ -54,10 +54,6 @@ class EnsembleNetwork(nn.Module):
         params: Tensor = self.member(masks)(features, None, context)
         return params
 
-    def layer_degrees(self, masks: MaskSet) -> list[Tensor]:
-        """As `MaskedNetwork.layer_degrees`."""
-        return self.member(masks).layer_degrees(masks)
-
     @torch.no_grad()
     def initialise_bias(self, params: Tensor) -> None:
         """Start the output biases of every member at `params` (P,)."""

@@ -219,8 +219,7 @@ class _Experiment:
         batch_size, mixture = self.settings.trainer.eval_batch_size, self.model.mixture
         rows = log_probs_by_ordering(self.model, x, context=context, batch_size=batch_size)
         mixture.fit(rows)
-        log_probs = (rows + mixture.log_weights()[:, None]).logsumexp(0)
-        return Evaluation.from_log_probs(log_probs, self.model.num_dims, len(rows))
+        return Evaluation.from_log_probs(mixture.log_prob(rows), self.model.num_dims, len(rows))
 
     def _progress(self, trainer: Trainer) -> Any:
         return make_progress(

@@ -55,6 +55,11 @@ class MixtureWeights(nn.Module):
         equal = self._log_weights.new_zeros(max(0, count - known))
         return torch.cat([self._log_weights, equal])[:count].log_softmax(0)
 
+    def log_prob(self, log_probs: Tensor) -> Tensor:
+        """Log-density (N,) of the mixture of the first m members, from theirs (m, N), in nats."""
+        log_weights = self.log_weights(len(log_probs)).to(log_probs)
+        return (log_probs + log_weights[:, None]).logsumexp(0)
+
     @torch.no_grad()
     def set(self, log_weights: Tensor) -> None:
         """Weight the members by exp(log_weights) (M,)."""

@@ -113,8 +113,7 @@ def _score(
     rows = log_probs_by_ordering(
         model, x, context=context, num_orderings=count, batch_size=batch_size
     )
-    log_weights = model.mixture.log_weights(count).to(rows)
-    mixture = (rows + log_weights[:, None]).logsumexp(0)
-    nll, stderr = nll_by_num_orderings(rows, log_weights)
+    mixture = model.mixture.log_prob(rows)
+    nll, stderr = nll_by_num_orderings(rows, model.mixture.log_weights(count))
     curve = {"nll": nll.tolist(), "nll_stderr": stderr.tolist()}
     return Evaluation.from_log_probs(mixture.cpu(), model.num_dims, count), curve
