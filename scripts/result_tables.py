@@ -13,18 +13,21 @@ _WIDTH, _COLORS = 1000, 128
 Runs = Mapping[str, Mapping[str, Any]]
 
 
-def between_markers(text: str, content: str, heading: str) -> str:
+def between_markers(
+    text: str, content: str, heading: str, markers: tuple[str, str] = (START, END)
+) -> str:
     """`text` with what stands between the markers replaced; they are added where missing.
 
     Raises:
         ValueError: If only one marker is there, or they stand in the wrong order.
     """
-    if START not in text and END not in text:
-        text = f"{text.rstrip()}\n\n{heading}\n\n{START}\n{END}\n".lstrip()
-    start, end = text.find(START), text.find(END)
-    if not 0 <= start < end or text.count(START) + text.count(END) != 2:
-        raise ValueError(f"expected {START} and then {END}, once each")
-    return f"{text[: start + len(START)]}\n{content.strip()}\n{text[end:]}"
+    opening, closing = markers
+    if opening not in text and closing not in text:
+        text = f"{text.rstrip()}\n\n{heading}\n\n{opening}\n{closing}\n".lstrip()
+    start, end = text.find(opening), text.find(closing)
+    if not 0 <= start < end or text.count(opening) + text.count(closing) != 2:
+        raise ValueError(f"expected {opening} and then {closing}, once each")
+    return f"{text[: start + len(opening)]}\n{content.strip()}\n{text[end:]}"
 
 
 def readme_table(rows: Sequence[Row], runs: Mapping[str, Runs], missing: Mapping[str, str]) -> str:
@@ -49,7 +52,7 @@ def readme_table(rows: Sequence[Row], runs: Mapping[str, Runs], missing: Mapping
         "Nats per example on the test split, lower is better, ± its standard error over examples. "
         "True density: what the generator itself scores on the same examples. All seeds, seconds, "
         "parameters and pictures are in [docs/results.md](docs/results.md).\n\n"
-        + _table(head, lines)
+        + table(head, lines)
         + without
         + "\n\n`scripts/results` makes this table; `scripts/results made_mnist` one row of it."
     )
@@ -68,7 +71,7 @@ def results_page(rows: Sequence[Row], runs: Mapping[str, Runs], missing: Mapping
         "examples (which the seeds share), s.d. is over seeds. Seconds are of training alone on "
         "a machine with 2 CPU cores, which other work may have shared. Models were chosen by "
         "valid NLL; test was scored once, at the end of each run.",
-        _table(head, lines),
+        table(head, lines),
         _commands([row for row in rows if runs.get(row.name)], runs),
     ]
     if absent:
@@ -171,7 +174,8 @@ def _short(commit: str | None) -> str:
     return commit[:7] + ("+" if commit.endswith("+changes") else "")
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells as they are to be read."""
     rule = ["---"] * len(head)
     return "\n".join(
         "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
