@@ -1,6 +1,8 @@
 """The direct step of Adam and AdamW against torch's own, bit for bit."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -55,8 +57,8 @@ def _assert_same(models, made):
 
 def test_steps_equal_those_of_torch(pair, monkeypatch):
     models, made = pair
+    monkeypatch.setattr(fused_adam, "_torch_step", None)
     _train(models, made)
-    monkeypatch.setattr(fused_adam, "_torch_step", None)  # only the first step needs it
     for optimizer in made:
         for group in optimizer.param_groups:
             group["lr"] *= 0.3
@@ -104,3 +106,16 @@ def test_closures_and_hooks_are_called(pair):
         optimizer.step()
     assert calls == ["before", "after"] * 4
     _assert_same(models, made)
+
+
+def test_nothing_imports_the_compiler_of_torch():
+    code = """
+import sys, torch
+from made_exp.training.optimizers import make_optimizer
+layer = torch.nn.Linear(3, 2)
+optimizer = make_optimizer("adamw", layer, lr=0.1, weight_decay=0.1)
+layer(torch.ones(1, 3)).sum().backward()
+optimizer.step()
+assert "torch._dynamo" not in sys.modules, "it takes a second to import"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,10 +1,12 @@
 """One job, as Hydra calls it here or in a worker: check, skip or run, and answer for failures."""
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,9 +101,23 @@ def _answer(cfg: DictConfig, job: Job) -> tuple[float | None, str]:
             return objective, "skipped"
     if is_main_process():
         provenance.save_provenance(job.run_dir, settings, job.overrides, job.launch)
-    from made_exp.experiment import run  # torch is imported only here
+    with _collector_at_rest():
+        from made_exp.experiment import run  # torch is imported only here
 
     return run(settings, run_dir=job.run_dir, overrides=job.overrides), "completed"
+
+
+@contextlib.contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Without search for garbage inside, as imports leave none; nor later in what they made."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _finished(job: Job, settings: Settings) -> float | None:

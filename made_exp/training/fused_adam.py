@@ -3,6 +3,7 @@
 What torch does around the fused kernel takes a large part of the step of a small network.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, final
 
@@ -14,13 +15,24 @@ from torch.optim import optimizer as torch_optimizer
 Closure = Callable[[], Any]
 
 
-@final
-class FusedAdam(Adam):
-    """torch's fused Adam, bit for bit and with the same state."""
+class DirectOptimizer(Optimizer, ABC):
+    """An optimizer of torch whose usual step on the CPU calls the fused kernel directly."""
+
+    @property
+    @abstractmethod
+    def kernel(self) -> Callable[..., None]:
+        """The fused kernel, which updates parameters and state in place."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters."""
+        # Without the decorator, which imports torch's compiler: a second at the start of a job.
+        add = getattr(Optimizer.add_param_group, "__wrapped__", Optimizer.add_param_group)
+        add(self, param_group)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update the parameters; returns what `closure` returned."""
-        if closure is None and _step_directly(self, torch._fused_adam_):
+        assert isinstance(self, Adam)
+        if closure is None and _step_directly(self, self.kernel):
             return None
         return _torch_step(self, closure)
 
@@ -28,16 +40,23 @@ class FusedAdam(Adam):
 
 
 @final
-class FusedAdamW(AdamW):
+class FusedAdam(DirectOptimizer, Adam):
+    """torch's fused Adam, bit for bit and with the same state."""
+
+    @property
+    def kernel(self) -> Callable[..., None]:
+        """The fused kernel of Adam."""
+        return torch._fused_adam_
+
+
+@final
+class FusedAdamW(DirectOptimizer, AdamW):
     """torch's fused AdamW, bit for bit and with the same state."""
 
-    def step(self, closure: Closure | None = None) -> Any:
-        """Update the parameters; returns what `closure` returned."""
-        if closure is None and _step_directly(self, torch._fused_adamw_):
-            return None
-        return _torch_step(self, closure)
-
-    step.hooked = True  # type: ignore[attr-defined]
+    @property
+    def kernel(self) -> Callable[..., None]:
+        """The fused kernel of AdamW."""
+        return torch._fused_adamw_
 
 
 @torch.no_grad()
@@ -46,8 +65,12 @@ def _step_directly(optimizer: Adam, kernel: Callable[..., None]) -> bool:
     if _has_hooks(optimizer) or not all(_is_usual(g, optimizer) for g in optimizer.param_groups):
         return False
     for group in optimizer.param_groups:
-        parameters, (beta1, beta2) = group["params"], group["betas"]
-        states = [optimizer.state[parameter] for parameter in parameters]
+        # An ensemble's step leaves most of its members without a gradient.
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if not parameters:
+            continue
+        beta1, beta2 = group["betas"]
+        states = [_state_of(optimizer, parameter) for parameter in parameters]
         steps = [state["step"] for state in states]
         torch._foreach_add_(steps, 1)
         kernel(
@@ -69,14 +92,23 @@ def _step_directly(optimizer: Adam, kernel: Callable[..., None]) -> bool:
 
 
 def _is_usual(group: dict[str, Any], optimizer: Adam) -> bool:
-    """Whether a group has no special option, and dense gradients and state, all on the CPU."""
+    """Whether a group has no special option, and dense gradients, all on the CPU."""
     if not group["fused"] or any(group[name] for name in _SPECIAL):
         return False
     numbers = (group["lr"], *group["betas"])
     return not any(isinstance(number, Tensor) for number in numbers) and all(
-        p.is_cpu and p.grad is not None and not p.grad.is_sparse and optimizer.state.get(p)
-        for p in group["params"]
+        p.is_cpu and (p.grad is None or not p.grad.is_sparse) for p in group["params"]
     )
+
+
+def _state_of(optimizer: Adam, parameter: Tensor) -> dict[str, Any]:
+    """What torch keeps of a parameter, which it makes in its first step."""
+    state = optimizer.state[parameter]
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.float32)
+        state["exp_avg"] = torch.zeros_like(parameter)
+        state["exp_avg_sq"] = torch.zeros_like(parameter)
+    return state
 
 
 _SPECIAL = ("amsgrad", "maximize", "differentiable", "capturable")
