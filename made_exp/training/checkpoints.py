@@ -12,6 +12,7 @@ import torch
 
 from made_exp.files import atomic_path
 from made_exp.runs import TrainingError
+from made_exp.training.spare_file import SpareFile
 
 SCHEMA = 1
 _KIND = "made-exp checkpoint"
@@ -28,7 +29,12 @@ def previous_generation(path: Path) -> Path:
 
 
 def save_checkpoint(
-    path: Path, content: Mapping[str, Any], *, flush: bool = True, keep: bool = True
+    path: Path,
+    content: Mapping[str, Any],
+    *,
+    flush: bool = True,
+    keep: bool = True,
+    spare: SpareFile | None = None,
 ) -> None:
     """Write `content` to `path`.
 
@@ -40,16 +46,24 @@ def save_checkpoint(
         content: Tensors, numbers, strings and None in dictionaries and lists.
         flush: Whether to wait until the disk has it.
         keep: Whether what was there becomes the previous generation.
+        spare: Written over, if there is such a file; holds the one that is no longer needed then.
 
     Raises:
         CheckpointError: If it cannot be written; what was there before is intact.
     """
     try:
         with atomic_path(path, flush=False) as temporary:
-            torch.save({"kind": _KIND, "schema": SCHEMA, **content}, temporary)
+            if spare is not None:
+                spare.move_to(temporary)
+            with open(temporary, "r+b" if temporary.exists() else "wb") as file:
+                torch.save({"kind": _KIND, "schema": SCHEMA, **content}, file)
+                file.truncate()
             if flush:
                 _flush(temporary)  # before anything on disk changes
-            if keep and path.exists():
+            keeps = keep and path.exists()
+            if spare is not None:
+                spare.hold(previous_generation(path) if keeps else path)
+            if keeps:
                 _keep(path, previous_generation(path))
         if flush:
             _flush(path.parent)

@@ -21,6 +21,7 @@ from made_exp.training.checkpoints import (
 from made_exp.training.losses import DivergedError
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizer_state import load_optimizer_state, model_state, optimizer_state
+from made_exp.training.spare_file import SpareFile
 from made_exp.training.state import Learner
 
 # A checkpoint is safe from the end of its process at once; so often it is made safe from a power
@@ -58,6 +59,7 @@ class CheckpointKeeper:
         self._saved: tuple[int, int] | None = None
         self._job = BackgroundJob()
         self._unflushed: set[Path] = set()
+        self._spares = {path: SpareFile(path) for path in (run.best, run.last)}
         self._new_best: dict[str, Tensor] | None = None
 
     def note_best(self) -> None:
@@ -96,6 +98,18 @@ class CheckpointKeeper:
         """
         self._job.wait()
         self.learner.state.checkpoint_seconds += self._job.take_cpu_seconds()
+
+    def close(self) -> None:
+        """Return when all that was saved is written, and leave nothing else.
+
+        Raises:
+            CheckpointError: If it cannot be written.
+        """
+        try:
+            self.wait()
+        finally:
+            for spare in self._spares.values():
+                spare.remove()
 
     def restore(self) -> None:
         """Put the learner into the state of last.pt.
@@ -189,7 +203,8 @@ class CheckpointKeeper:
         self._flushed_at = time.monotonic()
 
     def _replace(self, path: Path, content: dict[str, Any], flush: bool) -> None:
-        save_checkpoint(path, content, flush=flush, keep=path not in self._unflushed)
+        keep = path not in self._unflushed
+        save_checkpoint(path, content, flush=flush, keep=keep, spare=self._spares[path])
         self._unflushed.discard(path)
         if not flush:
             self._unflushed.add(path)

@@ -86,7 +86,7 @@ class Trainer:
                     self._save(wait=True)
                 raise
             finally:
-                self.keeper.wait()
+                self.keeper.close()
         return self.state
 
     def _loop(self, signals: StopSignals) -> None:
