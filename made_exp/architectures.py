@@ -33,6 +33,7 @@ def make_schedule(
     every: int = 1,
     sweeps: float = 0.0,
     natural: float = 0.0,
+    rasters: float = 0.0,
     seed: int = 0,
 ) -> MaskSchedule:
     """Mask sets of a named ordering.
@@ -52,6 +53,7 @@ def make_schedule(
         every: Steps for which a mask set stays.
         sweeps: Share of the orderings of an agnostic one that sweep the image.
         natural: Share of the members of an ensemble that keep the natural order.
+        rasters: Share of the members of an ensemble that read the image in lines.
         seed: Seed of everything that is drawn.
     """
     is_agnostic, is_ensemble = ordering == AGNOSTIC, ordering == ENSEMBLE
@@ -72,9 +74,10 @@ def make_schedule(
         every=every,
         seed=seed,
         sweeps=sweeps if is_agnostic else 0.0,
-        image_shape=image_shape if is_agnostic and sweeps else None,
+        image_shape=image_shape if (is_agnostic and sweeps) or (is_ensemble and rasters) else None,
         separate=is_ensemble,
         natural=natural if is_ensemble else 0.0,
+        rasters=rasters if is_ensemble else 0.0,
     )
 
 

@@ -141,6 +141,8 @@ class MaskSchedule:
         image_shape: (height, width) of the image, if there are sweeps.
         separate: Whether each mask set has weights of its own: an ensemble.
         natural: Share (0..1) of the resampled orderings that are `ordering` itself.
+        rasters: Share (0..1) of the resampled orderings that read an image in lines, from its
+            corners in turn.
     """
 
     ordering: tuple[int, ...]
@@ -155,6 +157,7 @@ class MaskSchedule:
     image_shape: orderings.ImageShape | None = None
     separate: bool = False
     natural: float = 0.0
+    rasters: float = 0.0
 
     def __post_init__(self) -> None:
         orderings.check_ordering(self.ordering, len(self.ordering))
@@ -170,17 +173,19 @@ class MaskSchedule:
             raise ValueError(f"every must be >= 1, got {self.every}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
-        if not 0 <= self.sweeps <= 1:
-            raise ValueError(f"sweeps must be in 0..1, got {self.sweeps}")
-        if not 0 <= self.natural <= 1:
-            raise ValueError(f"natural must be in 0..1, got {self.natural}")
+        for name in ("sweeps", "natural", "rasters"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
         if self.separate and (self.resample != "order" or self.num_orderings < 1):
             raise ValueError(
                 f"mask sets with separate weights need resample=order and num_orderings >= 1, got "
                 f"resample={self.resample}, num_orderings={self.num_orderings}"
             )
-        if self.sweeps and (not self.image_shape or math.prod(self.image_shape) != self.num_dims):
-            raise ValueError(f"sweeps={self.sweeps} needs images, but the data have no image shape")
+        is_image = self.image_shape and math.prod(self.image_shape) == self.num_dims
+        for name in ("sweeps", "rasters"):
+            share = getattr(self, name)
+            if share and not is_image:
+                raise ValueError(f"{name}={share} needs images, but the data have no image shape")
 
     @property
     def num_dims(self) -> int:
@@ -205,7 +210,7 @@ class MaskSchedule:
     def single(self, index: int) -> "MaskSchedule":
         """The schedule that has the mask set at `index` alone."""
         ordering = tuple(self.mask_set(index).ordering.tolist())
-        return replace(self, ordering=ordering, resample="none", separate=False, sweeps=0.0)
+        return replace(self, ordering=ordering, resample="none", separate=False)
 
     def index_at(self, step: int) -> int:
         """Index of the mask set that training step `step` (0, 1, ...) uses."""
@@ -240,10 +245,12 @@ def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
 
 
 def _resampled_ordering(schedule: MaskSchedule, index: int) -> Tensor:
-    seed, share = [schedule.seed, index, _ORDER_STREAM], schedule.sweeps
+    seed = [schedule.seed, index, _ORDER_STREAM]
     if _is_due(index, schedule.natural):
         return torch.tensor(schedule.ordering, dtype=torch.int64)
-    if schedule.image_shape and _is_due(index, share):
+    if schedule.image_shape and _is_due(index, schedule.rasters):
+        return orderings.raster(schedule.image_shape, int(index * schedule.rasters))
+    if schedule.image_shape and _is_due(index, schedule.sweeps):
         return orderings.sweep(schedule.image_shape, seed)
     return orderings.random(schedule.num_dims, seed)
 

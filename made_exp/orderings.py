@@ -102,6 +102,24 @@ def centre_out(shape: ImageShape) -> Tensor:
     return torch.argsort(distance.reshape(-1), stable=True)
 
 
+def raster(shape: ImageShape, number: int) -> Tensor:
+    """Pixels line after line from one of the corners, by rows or by columns: eight ways.
+
+    Args:
+        shape: (height, width).
+        number: Which way, modulo 8. 0 is the natural order; adding 1 turns to the opposite corner,
+            2 mirrors left and right, 4 takes columns in place of rows.
+    """
+    pixels = _pixels(shape)
+    if number & 1:
+        pixels = pixels.flip(0, 1)
+    if number & 2:
+        pixels = pixels.flip(1)
+    if number & 4:
+        pixels = pixels.T
+    return pixels.reshape(-1)
+
+
 def sweep(shape: ImageShape, seed: int | Sequence[int]) -> Tensor:
     """Pixels across the image in a random direction, evenly or raggedly; a function of `seed`.
 

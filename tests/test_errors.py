@@ -85,6 +85,8 @@ TABLE = [
     ),
     (["ordering=custom", "ordering.order=nope.txt"], "file not found: nope.txt (ordering.order)"),
     (["ordering=spiral", "dataset=dna"], "ordering=spiral needs images, but dataset=dna has none"),
+    (["ordering=agnostic", "ordering.sweeps=1", "dataset=dna"], "ordering.sweeps needs images"),
+    (["ordering=ensemble", "ordering.rasters=1", "dataset=dna"], "ordering.rasters needs images"),
     (
         ["model.conditional=bernoulli", "dataset=smiley"],
         "model.conditional=bernoulli does not fit dataset=smiley, whose variables are ordinal;"

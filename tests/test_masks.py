@@ -154,6 +154,32 @@ def test_a_share_of_the_orders_sweeps_the_image():
     assert sorted(masks_of.mask_set(3).ordering.tolist()) == list(range(20))
 
 
+def test_members_read_the_image_from_every_corner_in_turn():
+    masks_of = schedule(
+        num_dims=6,
+        resample="order",
+        num_orderings=16,
+        separate=True,
+        rasters=0.5,
+        image_shape=(2, 3),
+    )
+    lines = [masks_of.mask_set(index).ordering.tolist() for index in range(1, 16, 2)]
+    assert lines == [
+        [0, 1, 2, 3, 4, 5],
+        [5, 4, 3, 2, 1, 0],
+        [2, 1, 0, 5, 4, 3],
+        [3, 4, 5, 0, 1, 2],
+        [0, 3, 1, 4, 2, 5],
+        [5, 2, 4, 1, 3, 0],
+        [2, 5, 1, 4, 0, 3],
+        [3, 0, 4, 1, 5, 2],
+    ]
+    others = schedule(num_dims=6, resample="order", num_orderings=16, separate=True)
+    for index in range(0, 16, 2):
+        ordering = masks_of.mask_set(index).ordering
+        assert torch.equal(ordering, others.mask_set(index).ordering)
+
+
 def test_observed_variables_move_to_the_front():
     masks = schedule().mask_set(0)
     observed = torch.zeros(10, dtype=torch.bool)
@@ -192,6 +218,8 @@ def test_many_wide_mask_sets_are_made_quickly():
         ({"seed": -1}, "seed must be >= 0"),
         ({"sweeps": 1.5}, r"sweeps must be in 0\.\.1, got 1.5"),
         ({"sweeps": 0.5}, "sweeps=0.5 needs images"),
+        ({"rasters": -0.5}, r"rasters must be in 0\.\.1, got -0.5"),
+        ({"rasters": 0.5}, "rasters=0.5 needs images"),
         ({"sweeps": 0.5, "image_shape": (3, 4)}, "sweeps=0.5 needs images"),
         ({"tied": True, "hidden_sizes": (3, 4)}, "need one size"),
     ],

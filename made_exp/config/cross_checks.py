@@ -12,6 +12,7 @@ from made_exp.config.model_settings import NetworkSettings
 from made_exp.config.ordering_settings import (
     AgnosticSettings,
     CustomOrderSettings,
+    EnsembleSettings,
     check_permutation,
 )
 from made_exp.config.settings import Settings
@@ -105,8 +106,9 @@ def _check_order(settings: Settings) -> None:
             f"ordering.order must hold each of 0..{num_dims - 1} once for dataset={dataset},"
             f" got {len(ordering.order)} numbers"
         )
-    if isinstance(ordering, AgnosticSettings) and ordering.sweeps and dataset not in _IMAGES:
-        raise ConfigError(f"ordering.sweeps needs images, but dataset={dataset} has none")
+    share = {AgnosticSettings: "sweeps", EnsembleSettings: "rasters"}.get(type(ordering))
+    if share and getattr(ordering, share) and dataset not in _IMAGES:
+        raise ConfigError(f"ordering.{share} needs images, but dataset={dataset} has none")
     if ordering.name in _RASTER_ORDERS and dataset not in _IMAGES:
         raise ConfigError(f"ordering={ordering.name} needs images, but dataset={dataset} has none")
 

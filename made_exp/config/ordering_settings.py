@@ -94,6 +94,8 @@ class EnsembleSettings(OrderingSettings):
     Attributes:
         num_orderings: Members, >= 1; each step trains one of them.
         natural: Share of the members, 0..1, that keep the natural order; the others are random.
+        rasters: Share of the members, 0..1, that read an image in lines, by rows or columns, from
+            its corners in turn.
         eval_orderings: Members of the mixture that is scored, >= 1; None = all.
         fit_weights: Whether the weights of the mixture are fitted to the validation split, at
             each evaluation; otherwise they are equal.
@@ -102,11 +104,12 @@ class EnsembleSettings(OrderingSettings):
     name: str = "ensemble"
     num_orderings: int = 8
     natural: float = 0.5
+    rasters: float = 0.0
     eval_orderings: int | None = None
     fit_weights: bool = True
 
     def _check(self) -> None:
-        fraction(self, "natural", one_included=True)
+        fraction(self, "natural", "rasters", one_included=True)
         at_least(self, 1, "num_orderings", "eval_orderings")
 
 
