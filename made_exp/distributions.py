@@ -41,7 +41,8 @@ def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
         x: (...) 0 or 1, any dtype; not checked, since this is what training spends its time on.
     """
     # log sigmoid(+-logits) has no cancellation, unlike x * logits - softplus(logits).
-    signs = (2 * x.to(logits.dtype)).sub_(1)
+    x = x.to(logits.dtype)
+    signs = torch.add(x.new_tensor(-1), x, alpha=2)  # one pass over x
     return F.logsigmoid(logits * signs)
 
 

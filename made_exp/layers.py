@@ -104,8 +104,10 @@ class MaskedLinear(nn.Module):
             activation: none or relu, applied to the result at less cost than afterwards.
             bias: (O,), used instead of the layer's own, at less cost than adding it afterwards.
         """
-        in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
         bias = self.bias if bias is None else bias
+        if in_degrees is None and out_degrees is None and self._layout is not None:
+            return self._packed(x, bias, activation)
+        in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
         if in_degrees.ndim == 2 or out_degrees.ndim == 2:
             y = per_example_linear(x, self.weight, bias, in_degrees, out_degrees)
             return y.relu() if activation == "relu" else y
@@ -117,15 +119,7 @@ class MaskedLinear(nn.Module):
                 x, self.weight, bias, in_degrees, out_degrees,
                 backend=self.backend, activation=activation,
             )  # fmt: skip
-        backend = self.backend
-        if backend == "auto":
-            backend = "staircase"
-        elif backend == "triton" and not triton_is_usable(x.device):
-            check_backend(backend, x.device)
-        return packed_linear(
-            x, self.weight, bias, self._structure(),
-            backend=backend, activation=activation,
-        )  # fmt: skip
+        return self._packed(x, bias, activation)
 
     def masked_weight(
         self, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
@@ -153,6 +147,18 @@ class MaskedLinear(nn.Module):
             f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, "
             f"fixed={self.is_fixed}, backend={self.backend}"
         )
+
+    def _packed(self, x: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+        """`forward` with the stored blocks."""
+        backend = self.backend
+        if backend == "auto":
+            backend = "staircase"
+        elif backend == "triton" and not triton_is_usable(x.device):
+            check_backend(backend, x.device)
+        return packed_linear(
+            x, self.weight, bias, self._structure(),
+            backend=backend, activation=activation,
+        )  # fmt: skip
 
     def _degrees(
         self, in_degrees: Tensor | None, out_degrees: Tensor | None

@@ -163,8 +163,8 @@ class TrainerSettings(OptionSettings):
     min_steps: int | None = None
     max_steps: int | None = None
     batch_size: int = 100
-    patience: int | None = 10
-    eval_every: int | None = 2
+    patience: int | None = 20
+    eval_every: int | None = 1
     eval_batch_size: int = 1000
     device: str = "auto"
     precision: Precision = Precision.fp32

@@ -17,8 +17,9 @@ from torch import Tensor
 BLOCK_COST = 10_000
 MAX_CUTS = 96
 MAX_BLOCKS = 8
-# Widths are rounded up, so that rows start at an address from which wide loads are possible.
-WIDTH_MULTIPLE = 16
+# Widths are rounded up and cuts down, so that rows of a weight and of a result start at addresses
+# from which wide loads are possible: a third of the time of a forward product of 500 units.
+MULTIPLE = 16
 
 
 @dataclass(frozen=True)
@@ -90,23 +91,31 @@ class BlockLayout:
 class BlockViews:
     """The blocks of the vector given last, so that a weight is cut up once and not in each call.
 
+    Each with its transpose: (rows, width) and (width, rows).
+
     They keep its memory from other use, and so its address tells whether it is the same. A copy
     starts empty.
     """
 
     def __init__(self) -> None:
         self._key: tuple[int, torch.dtype] | None = None
-        self._blocks: list[Tensor] = []
+        self._blocks: list[tuple[Tensor, Tensor]] = []
 
     def __reduce__(self) -> tuple[type["BlockViews"], tuple[()]]:
         return BlockViews, ()
 
-    def of(self, flat: Tensor, layout: BlockLayout) -> list[Tensor]:
-        """As `layout.blocks(flat)`."""
+    def of(
+        self, flat: Tensor, layout: BlockLayout, dtype: torch.dtype
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The blocks of `flat` and their transposes, in `dtype`."""
         key = (flat.data_ptr(), flat.dtype)
         if key != self._key:
-            self._key, self._blocks = key, layout.blocks(flat.detach())
-        return self._blocks
+            blocks = layout.blocks(flat.detach())
+            self._key, self._blocks = key, [(block, block.t()) for block in blocks]
+        if flat.dtype == dtype:
+            return self._blocks
+        converted = [block.to(dtype) for block, _ in self._blocks]
+        return [(block, block.t()) for block in converted]
 
 
 def visible_counts(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
@@ -176,11 +185,12 @@ def plan_blocks(
 
 
 def _candidate_cuts(visible: Sequence[int]) -> list[int]:
-    """Rows where the staircase rises, thinned to MAX_CUTS, with both ends."""
+    """Multiples of 16 at or just before rises of the staircase, at most MAX_CUTS, and both ends."""
     rises = [r for r in range(1, len(visible)) if visible[r] != visible[r - 1]]
-    stride = max(1, -(-len(rises) // MAX_CUTS))
-    return [0, *rises[stride - 1 :: stride], len(visible)]
+    rows = sorted({r - r % MULTIPLE for r in rises} - {0})
+    stride = max(1, -(-len(rows) // MAX_CUTS))
+    return [0, *rows[stride - 1 :: stride], len(visible)]
 
 
 def _round_up(width: int, num_in: int) -> int:
-    return min(num_in, -(-width // WIDTH_MULTIPLE) * WIDTH_MULTIPLE)
+    return min(num_in, -(-width // MULTIPLE) * MULTIPLE)

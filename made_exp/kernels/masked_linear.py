@@ -19,6 +19,7 @@ from made_exp.kernels.backends import (
 from made_exp.kernels.dense import dense_backward, dense_forward, small_linear, small_mask
 from made_exp.kernels.packing import build_structure, pack, unpack
 from made_exp.kernels.staircase import (
+    seen_inputs,
     staircase_forward,
     staircase_grad_input,
     staircase_grad_weight,
@@ -107,7 +108,7 @@ def _forward(
         s = build_structure(in_degrees, out_degrees)
         if s.in_order is not None:
             x = x.index_select(1, s.in_order[0])
-        y = staircase_forward(x, pack(weight, s), None, s)
+        y = staircase_forward(seen_inputs(x, s), pack(weight, s), None, s)
         y = y if s.out_order is None else y.index_select(1, s.out_order[1])
         y = y if bias is None else y.add_(bias)
     else:
@@ -168,7 +169,8 @@ def _staircase_backward(
         grad = grad.index_select(1, s.out_order[0])
     stored = pack(weight, s)
     grad_x = staircase_grad_input(grad, stored, s) if needs_x else None
-    grad_weight = staircase_grad_weight(grad, x, stored, s) if needs_weight else None
+    seen = seen_inputs(x, s)
+    grad_weight = staircase_grad_weight(grad, seen, stored, s) if needs_weight else None
     if grad_x is not None and s.in_order is not None:
         grad_x = grad_x.index_select(1, s.in_order[1])
     return grad_x, None if grad_weight is None else unpack(grad_weight, s)

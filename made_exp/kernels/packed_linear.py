@@ -13,6 +13,7 @@ from made_exp.kernels.backends import compute_dtype
 from made_exp.kernels.layout import BlockLayout
 from made_exp.kernels.packing import PackedStructure
 from made_exp.kernels.staircase import (
+    seen_inputs,
     staircase_forward,
     staircase_grad_input,
     staircase_grad_weight,
@@ -57,17 +58,25 @@ def _forward(
 ) -> Tensor:
     s = structure
     x = _take(x.to(dtype), s.in_order, 0)
-    if bias is not None and s.out_order is not None:
-        bias = bias[s.out_order[0]]
-    if backend == "triton":
-        y = _triton().triton_forward(
-            x, weight, bias, _rows(s), relu=activation == "relu", dtype=dtype
-        )
-    else:
-        y = staircase_forward(x, weight, bias, s)
-        if activation == "relu":
-            y.relu_()
+    if backend == "staircase":
+        return _staircase(seen_inputs(x, s), weight, bias, s, activation)
+    y = _triton().triton_forward(
+        x, weight, _sorted_bias(bias, s), _rows(s), relu=activation == "relu", dtype=dtype
+    )
     return _take(y, s.out_order, 1)
+
+
+def _staircase(
+    seen: Sequence[Tensor],
+    weight: Tensor,
+    bias: Tensor | None,
+    structure: PackedStructure,
+    activation: str,
+) -> Tensor:
+    y = staircase_forward(seen, weight, _sorted_bias(bias, structure), structure)
+    if activation == "relu":
+        y.relu_()
+    return _take(y, structure.out_order, 1)
 
 
 def _backward(
@@ -79,14 +88,19 @@ def _backward(
     backend: str,
     dtype: torch.dtype,
     needs: Sequence[bool],
+    seen: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of x, weight and bias; y is given where it went through a relu."""
+    """Gradients of x, weight and bias.
+
+    y is given where it went through a relu, and `seen` where the forward pass kept it.
+    """
     s = structure
     grad = grad.to(dtype)
     if y is not None:
         grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
     grad_bias = grad.sum(0, dtype=weight.dtype) if needs[2] else None
-    grad, sorted_x = _take(grad, s.out_order, 0), _take(x.to(dtype), s.in_order, 0)
+    grad = _take(grad, s.out_order, 0)
+    sorted_x = x if seen else _take(x.to(dtype), s.in_order, 0)
     grad_x: Tensor | None
     grad_weight: Tensor | None
     if backend == "triton":
@@ -99,7 +113,8 @@ def _backward(
         )
     else:
         grad_x = staircase_grad_input(grad, weight, s) if needs[0] else None
-        grad_weight = staircase_grad_weight(grad, sorted_x, weight, s) if needs[1] else None
+        seen = seen or seen_inputs(sorted_x, s)
+        grad_weight = staircase_grad_weight(grad, seen, weight, s) if needs[1] else None
     if grad_x is not None:
         grad_x = _take(grad_x, s.in_order, 1).to(x.dtype)
     return grad_x, grad_weight, grad_bias
@@ -120,7 +135,12 @@ class _PackedLinear(torch.autograd.Function):
         activation: str,
         dtype: torch.dtype,
     ) -> Tensor:
-        y = _forward(x, weight, bias, structure, backend, activation, dtype)
+        ctx.seen = None
+        if backend == "staircase" and structure.in_order is None and x.dtype == dtype:
+            ctx.seen = seen_inputs(x, structure)
+            y = _staircase(ctx.seen, weight, bias, structure, activation)
+        else:
+            y = _forward(x, weight, bias, structure, backend, activation, dtype)
         ctx.save_for_backward(x, weight, y if activation == "relu" else None)
         ctx.structure, ctx.backend, ctx.dtype = structure, backend, dtype
         return y
@@ -128,7 +148,7 @@ class _PackedLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         x, weight, y = ctx.saved_tensors
-        options = (ctx.structure, ctx.backend, ctx.dtype, ctx.needs_input_grad)
+        options = (ctx.structure, ctx.backend, ctx.dtype, ctx.needs_input_grad, ctx.seen)
         return *_backward(grads[0], x, weight, y, *options), None, None, None, None
 
 
@@ -215,6 +235,10 @@ def _op_backward(ctx: Any, grad: Tensor) -> Any:
 
 
 packed_linear_op.register_autograd(_op_backward, setup_context=_setup_context)
+
+
+def _sorted_bias(bias: Tensor | None, s: PackedStructure) -> Tensor | None:
+    return bias if bias is None or s.out_order is None else bias[s.out_order[0]]
 
 
 def _take(x: Tensor, order: Tensor | None, which: int) -> Tensor:

@@ -10,6 +10,8 @@ from made_exp.kernels.layout import BlockLayout, BlockViews, first_rows, plan_bl
 
 # Masks of up to this many weights are kept, as float32.
 MAX_KEPT_MASK = 250_000
+# Vectors of up to this many weights are masked in one go.
+MAX_WHOLE_MASK = 250_000
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,40 @@ class PackedStructure:
         return self.in_degrees.float()[None, :], self.out_degrees.float()[:, None]
 
     @cached_property
-    def step_masks(self) -> list[Tensor | None] | None:
-        """For each block the mask (rows, width - shared), 0 or 1, of what not all its rows see.
+    def whole_mask(self) -> Tensor | None:
+        """The mask (num_stored,), 0 or 1, of a small vector, which is masked as a whole.
 
-        None for a block that needs none; None altogether where they would take much memory and
-        are better made in each backward pass.
+        None where that would take longer than to mask each block where not all its rows see all.
         """
+        layout = self.layout
+        if layout.num_stored > MAX_WHOLE_MASK:
+            return None
+        mask = self.out_degrees.new_ones(layout.num_stored, dtype=torch.float32)
+        for b, block in enumerate(layout.blocks(mask)):
+            step = self.step_mask(b)
+            if step is not None:
+                block[:, layout.shared[b] :] = step
+        return mask
+
+    @cached_property
+    def _kept_masks(self) -> dict[int, Tensor | None] | None:
+        """Masks by block; None where they would take much memory."""
         layout = self.layout
         sizes = [w - s for w, s in zip(layout.widths, layout.shared, strict=True)]
         if sum(r * s for r, s in zip(layout.heights, sizes, strict=True)) > MAX_KEPT_MASK:
             return None
-        return [self.step_mask(b) for b in range(len(sizes))]
+        return {}
 
     def step_mask(self, b: int) -> Tensor | None:
-        """The mask of block b, as in `step_masks`."""
+        """The mask (rows, width - shared), 0 or 1, of what not all rows of block b see, or None."""
+        kept = self._kept_masks
+        if kept is None:
+            return self._step_mask(b)
+        if b not in kept:
+            kept[b] = self._step_mask(b)
+        return kept[b]
+
+    def _step_mask(self, b: int) -> Tensor | None:
         in_degrees, out_degrees = self.comparable_degrees
         rows = slice(self.layout.row_starts[b], self.layout.row_starts[b + 1])
         columns = slice(self.layout.shared[b], self.layout.widths[b])

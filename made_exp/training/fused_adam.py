@@ -72,7 +72,8 @@ def _step_directly(optimizer: Adam, kernel: Callable[..., None]) -> bool:
         beta1, beta2 = group["betas"]
         states = [_state_of(optimizer, parameter) for parameter in parameters]
         steps = [state["step"] for state in states]
-        torch._foreach_add_(steps, 1)
+        for step in steps:  # on the CPU torch._foreach_add_ takes four times as long
+            step.add_(1)
         kernel(
             parameters,
             [parameter.grad for parameter in parameters],
