@@ -32,7 +32,8 @@ class MaskedLinear(nn.Module):
 
     The state dict is the same in all cases: `weight` (O, I) and `bias` (O,), units in the
     caller's order. Other tensors of the weight's shape (an optimizer's state) are turned between
-    the two by `dense_layout` and `stored_layout`.
+    the two by `dense_layout` and `stored_layout`. While `saves_blocks` is set, a state dict holds
+    the blocks of a fixed connectivity instead, about half as much.
 
     Args:
         in_features: Number of inputs I.
@@ -71,6 +72,7 @@ class MaskedLinear(nn.Module):
         self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
         self._layout: BlockLayout | None = None
         self._cached: PackedStructure | None = None
+        self.saves_blocks = False
         self.register_buffer("_mask", None, persistent=False)
         if in_degrees is not None and out_degrees is not None:
             self._keep_structure(in_degrees, out_degrees)
@@ -132,6 +134,19 @@ class MaskedLinear(nn.Module):
     def dense_layout(self, stored: Tensor) -> Tensor:
         """The (O, I) form, units in the caller's order, of a tensor shaped like `weight`."""
         return stored if self._layout is None else unpack(stored, self._structure())
+
+    def blocks_layout(self, stored: Tensor) -> Tensor:
+        """The (num_stored,) blocks of `structure` of a tensor shaped like `weight`."""
+        return stored if self._layout is not None else pack(stored, self.structure)
+
+    @property
+    def structure(self) -> PackedStructure:
+        """The blocks of fixed connectivity, whether or not the layer stores its weight so."""
+        if self._layout is not None:
+            return self._structure()
+        if self.in_degrees is None or self.out_degrees is None:
+            raise ValueError("degrees: got none; only a fixed connectivity has blocks")
+        return build_structure(self.in_degrees, self.out_degrees)
 
     def stored_layout(self, dense: Tensor) -> Tensor:
         """The form of `weight` of a dense (O, I) tensor; fixed masks set zeros in it."""
@@ -218,8 +233,10 @@ class MaskedLinear(nn.Module):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self._layout is not None:
-            weight = self.weight if keep_vars else self.weight.detach()
+        weight = self.weight if keep_vars else self.weight.detach()
+        if self.saves_blocks and self.is_fixed:
+            destination[prefix + "weight"] = self.blocks_layout(weight)
+        elif self._layout is not None:
             destination[prefix + "weight"] = self.dense_layout(weight)
 
     def _load_from_state_dict(

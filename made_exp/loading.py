@@ -114,7 +114,7 @@ def load_with_description(
     content = load_checkpoint(file)
     try:
         model = build_model(content["config"], content["data"])
-        model.load_state_dict(content.get("average") or content["model"])
+        model.load_state_dict(content["model"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{file} does not describe a model: {error}") from error
     target = resolve_device(device) if isinstance(device, str) else device

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ import torch
 from made_exp.files import atomic_path
 from made_exp.runs import TrainingError
 from made_exp.training.spare_file import SpareFile
+from made_exp.training.weight_blocks import make_dense
 
-SCHEMA = 1
+SCHEMA = 2
 _KIND = "made-exp checkpoint"
 _log = logging.getLogger(__name__)
 
@@ -74,6 +76,29 @@ def save_checkpoint(
         ) from error
 
 
+def share_checkpoint(path: Path, other: Path, *, keep: bool = True) -> None:
+    """Make `other` the checkpoint at `path` as well: a second name, or else a copy.
+
+    Args:
+        path: A checkpoint.
+        other: At every moment what was there, or what is at `path`.
+        keep: Whether what was there becomes the previous generation.
+
+    Raises:
+        CheckpointError: If that is refused; both files are as they were.
+    """
+    try:
+        with atomic_path(other, flush=False) as temporary:
+            try:
+                os.link(path, temporary)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(path, temporary)
+            if keep and other.exists():
+                _keep(other, previous_generation(other))
+    except OSError as error:
+        raise CheckpointError(f"cannot write checkpoint {other}: {error.strerror}") from error
+
+
 def flush_checkpoint(path: Path) -> None:
     """Wait until the disk has what is at `path`, if anything is.
 
@@ -91,8 +116,8 @@ def flush_checkpoint(path: Path) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read the checkpoint at `path`, or the generation before where that one is damaged.
 
-    Tensors arrive on the CPU. Nothing but tensors and plain values is ever loaded, so a file from
-    someone else cannot execute anything.
+    Tensors arrive on the CPU, weights dense. Nothing but tensors and plain values is ever loaded,
+    so a file from someone else cannot execute anything.
 
     Raises:
         CheckpointError: If neither generation can be read, or the file is of another version.
@@ -131,6 +156,8 @@ def _read(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle, in files that are refused anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content, dict) and content.get("kind") == _KIND:
+            make_dense(content)
     except _Damaged:
         raise
     except Exception as error:  # a damaged file fails in any layer below

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from made_exp.runs import RunDirectory
 from made_exp.training.background import BackgroundJob
@@ -17,12 +16,14 @@ from made_exp.training.checkpoints import (
     flush_checkpoint,
     load_checkpoint,
     save_checkpoint,
+    share_checkpoint,
 )
 from made_exp.training.losses import DivergedError
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizer_state import load_optimizer_state, model_state, optimizer_state
 from made_exp.training.spare_file import SpareFile
 from made_exp.training.state import Learner
+from made_exp.training.weight_blocks import blocks_of
 
 # A checkpoint is safe from the end of its process at once; so often it is made safe from a power
 # failure too, which takes the disk longer than an epoch of a small model.
@@ -36,7 +37,8 @@ class CheckpointKeeper:
     """Saves and restores a learner.
 
     Training waits for a copy of the learner in memory; the copy is written beside it. The
-    generation before is always one that the disk has.
+    generation before is always one that the disk has. While training goes on, best.pt is another
+    name of the last.pt that was the best; at its end it is reduced to what using the model needs.
 
     Args:
         learner: What is saved; restoring changes it in place.
@@ -59,18 +61,19 @@ class CheckpointKeeper:
         self._saved: tuple[int, int] | None = None
         self._job = BackgroundJob()
         self._unflushed: set[Path] = set()
-        self._spares = {path: SpareFile(path) for path in (run.best, run.last)}
-        self._new_best: dict[str, Tensor] | None = None
+        self._spares = {run.last: SpareFile(run.last)}
+        self._is_best = False
+        self._blocks = blocks_of(learner.model)
 
     def note_best(self) -> None:
-        """Keep the model's present weights as the best, for the next `save`."""
-        self._new_best = model_state(self.learner.model)
+        """What the next `save` writes is the best so far."""
+        self._is_best = True
 
     def save(self, observer: Observer | None = None, *, wait: bool = False) -> None:
-        """Begin to write last.pt, and before it best.pt if there is a new best.
+        """Begin to write last.pt, which becomes best.pt too if it is the best.
 
         Args:
-            observer: Told when it can record the last evaluation: last.pt is in place.
+            observer: Told when it can record the last evaluation: both are in place.
             wait: Whether to return when the disk has it.
 
         Raises:
@@ -122,10 +125,10 @@ class CheckpointKeeper:
             raise CheckpointError(
                 f"cannot resume {self.run.path}: the data have changed since it was started"
             )
-        if learner.average is not None:
-            learner.model.load_state_dict(content["average"])
-            learner.average.restart()
         learner.model.load_state_dict(content["model"])
+        if learner.average is not None:
+            learner.average.restart()
+            learner.model.load_state_dict(content["unaveraged"])
         load_optimizer_state(learner.model, learner.optimizer, content["optimizer"])
         learner.scheduler.load_state_dict(content["scheduler"])
         learner.losses.values.copy_(content["losses"])
@@ -134,19 +137,26 @@ class CheckpointKeeper:
             setattr(learner.state, name, value)
         if self.writes:
             self._unflushed = {self.run.best, self.run.last}
+            if learner.state.evaluated_step == learner.state.step and not learner.state.since_best:
+                # The end may have come before it was best.pt, too.
+                self._replace(self.run.best, content, flush=False)
 
     def restore_best(self) -> None:
-        """Give the model the weights of the best evaluation."""
+        """Give the model the weights of the best evaluation; best.pt is all they need from now."""
         self.wait()
-        self.learner.model.load_state_dict(load_checkpoint(self.run.best)["model"])
+        content, model = load_checkpoint(self.run.best), self.learner.model
+        model.load_state_dict(content["model"])
+        if self.writes:
+            kept = {"model": model_state(model), "state": content["state"], **self.description}
+            self._replace(self.run.best, kept, flush=True)
 
     def _begin_to_write(self, observer: Observer, *, flush: bool) -> None:
         self._refuse_bad_weights()
         flush = flush or time.monotonic() - self._flushed_at >= SECONDS_BETWEEN_FLUSHES
-        best, last = self._contents()
+        content, is_best, self._is_best = self._content(), self._is_best, False
         size = sum(parameter.numel() for parameter in self.learner.model.parameters())
         self._job.start(
-            lambda: self._write(best, last, flush, observer),
+            lambda: self._write(content, is_best, flush, observer),
             at_once=size <= NUM_PARAMETERS_AT_ONCE,
         )
         self._saved = (self.learner.state.step, self.learner.state.evaluations)
@@ -160,23 +170,18 @@ class CheckpointKeeper:
                 f"checkpoint: {self.run.last}. Try a lower optimizer.lr or trainer.grad_clip=1"
             )
 
-    def _contents(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """Copies of what belongs into best.pt, if that is to be written, and into last.pt."""
-        last, weights = self._content(), self._new_best
-        self._new_best = None
-        if weights is None:
-            return None, last
-        return {"model": weights, "state": last["state"], **self.description}, last
-
     def _content(self) -> dict[str, Any]:
+        """A copy of the learner; `model` has the weights that are evaluated."""
         learner = self.learner
-        average = None
+        weights, unaveraged = model_state(learner.model, blocks=True), None
         if learner.average is not None:
-            average = self._new_best or model_state(learner.model, learner.average.average)
+            unaveraged = weights
+            weights = model_state(learner.model, learner.average.average, blocks=True)
         return {
-            "model": model_state(learner.model),
-            "average": average,
-            "optimizer": optimizer_state(learner.model, learner.optimizer),
+            "blocks": self._blocks,
+            "model": weights,
+            "unaveraged": unaveraged,
+            "optimizer": optimizer_state(learner.model, learner.optimizer, blocks=True),
             "scheduler": copy.deepcopy(learner.scheduler.state_dict()),
             "losses": learner.losses.values.to("cpu", copy=True),
             "generators": {"cpu": torch.get_rng_state()},
@@ -186,15 +191,18 @@ class CheckpointKeeper:
         }
 
     def _write(
-        self, best: dict[str, Any] | None, last: dict[str, Any], flush: bool, observer: Observer
+        self, content: dict[str, Any], is_best: bool, flush: bool, observer: Observer
     ) -> None:
         observer.flush()
-        if best is not None:
-            self._replace(self.run.best, best, flush)
         if flush:
-            self._flush(self.run.best)  # before last.pt knows of it
-        self._replace(self.run.last, last, flush)
-        observer.saved(last["state"]["record"])
+            self._flush(self.run.best)  # before last.pt goes on from it
+        self._replace(self.run.last, content, flush)
+        if is_best:
+            share_checkpoint(
+                self.run.last, self.run.best, keep=self.run.best not in self._unflushed
+            )
+            self._note_flush(self.run.best, flush)
+        observer.saved(content["state"]["record"])
 
     def _flush(self, *paths: Path) -> None:
         for path in self._unflushed.intersection(paths):
@@ -204,7 +212,10 @@ class CheckpointKeeper:
 
     def _replace(self, path: Path, content: dict[str, Any], flush: bool) -> None:
         keep = path not in self._unflushed
-        save_checkpoint(path, content, flush=flush, keep=keep, spare=self._spares[path])
+        save_checkpoint(path, content, flush=flush, keep=keep, spare=self._spares.get(path))
+        self._note_flush(path, flush)
+
+    def _note_flush(self, path: Path, flush: bool) -> None:
         self._unflushed.discard(path)
         if not flush:
             self._unflushed.add(path)

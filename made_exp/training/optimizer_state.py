@@ -5,34 +5,50 @@ follows the stored form; here it is passed through the model's state_dict, so th
 does not depend on the kernel or the device it was written with.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from made_exp.training.weight_blocks import saved_as_blocks
+
 
 @torch.no_grad()
-def model_state(model: nn.Module, values: list[Tensor] | None = None) -> dict[str, Tensor]:
+def model_state(
+    model: nn.Module, values: list[Tensor] | None = None, *, blocks: bool = False
+) -> dict[str, Tensor]:
     """A copy of the model's state_dict on the CPU.
 
     Args:
         model: Any module.
         values: Taken in place of the parameters, one like each; None for the parameters.
+        blocks: Whether to copy the blocks of masked weights, see `weight_blocks`.
     """
     parameters = list(model.parameters())
     weights = _exchange(parameters, values or [parameter.data for parameter in parameters])
     try:
         tensors = (*model.parameters(), *model.buffers())
         living = {tensor.untyped_storage().data_ptr() for tensor in tensors}
-        return {name: _copy(tensor, living) for name, tensor in model.state_dict().items()}
+        with saved_as_blocks(model) if blocks else nullcontext():
+            state = model.state_dict()
+        return {name: _copy(tensor, living) for name, tensor in state.items()}
     finally:
         _exchange(parameters, weights)
 
 
 @torch.no_grad()
-def optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """State of `optimizer`: tensors like a parameter by saved name, the others by position."""
+def optimizer_state(
+    model: nn.Module, optimizer: Optimizer, *, blocks: bool = False
+) -> dict[str, Any]:
+    """State of `optimizer`: tensors like a parameter by saved name, the others by position.
+
+    Args:
+        model: Its parameters are what `optimizer` updates.
+        optimizer: Any of torch.
+        blocks: As in `model_state`.
+    """
     parameters = list(model.parameters())
     states = [optimizer.state.get(parameter, {}) for parameter in parameters]
     buffers = {name for name, _ in model.named_buffers()}
@@ -42,7 +58,7 @@ def optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
             state[key] if torch.is_tensor(state.get(key)) else torch.zeros_like(parameter)
             for parameter, state in zip(parameters, states, strict=True)
         ]
-        state = model_state(model, values)
+        state = model_state(model, values, blocks=blocks)
         slots[key] = {name: tensor for name, tensor in state.items() if name not in buffers}
     counters = [
         {k: _plain(v) for k, v in state.items() if k not in slots and v is not None}
