@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from made_exp.kernels import check_backend, choose_backend, masked_linear
+from made_exp.kernels import check_backend, choose_backend, masked_linear, packing
 from made_exp.kernels.dense import masked_linear_plain
 from made_exp.kernels.layout import first_rows, plan_blocks, visible_counts
 from made_exp.kernels.masked_linear import masked_linear_backward_op, masked_linear_op
@@ -62,7 +62,10 @@ def test_backend_equals_definition(backend, kind, shape, activation, device, dty
 
 @pytest.mark.parametrize("kind", ["random", "sorted", "nothing", "everything"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_packed_layer_equals_definition(kind, shape, device, dtype):
+@pytest.mark.parametrize("masked_as", ["a whole", "steps"])
+def test_packed_layer_equals_definition(kind, shape, masked_as, device, dtype, monkeypatch):
+    if masked_as == "steps":
+        monkeypatch.setattr(packing, "MAX_WHOLE_MASK", 0)
     x, weight, bias, ins, outs = make_layer(*shape, kind=kind, device=device, dtype=dtype)
     structure = build_structure(ins, outs)
     stored = pack(weight.detach(), structure).requires_grad_()
@@ -74,7 +77,9 @@ def test_packed_layer_equals_definition(kind, shape, device, dtype):
     torch.testing.assert_close(found, gradients(expected, x, weight, bias))
 
 
-def test_gradient_of_stored_but_masked_weights_is_exactly_zero(device, dtype):
+@pytest.mark.parametrize("largest", [0, packing.MAX_WHOLE_MASK])
+def test_gradient_of_stored_but_masked_weights_is_exactly_zero(largest, device, dtype, monkeypatch):
+    monkeypatch.setattr(packing, "MAX_WHOLE_MASK", largest)
     x, weight, _, ins, outs = make_layer(5, 300, 400, kind="random", device=device, dtype=dtype)
     structure = build_structure(ins, outs)
     stored = pack(torch.ones_like(weight), structure).requires_grad_()

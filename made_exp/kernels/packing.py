@@ -8,9 +8,7 @@ from torch import Tensor
 
 from made_exp.kernels.layout import BlockLayout, BlockViews, first_rows, plan_blocks, visible_counts
 
-# Masks of up to this many weights are kept, as float32.
-MAX_KEPT_MASK = 250_000
-# Vectors of up to this many weights are masked in one go.
+# Vectors of up to this many weights are masked in one go, by a float32 mask that is kept.
 MAX_WHOLE_MASK = 250_000
 
 
@@ -62,25 +60,8 @@ class PackedStructure:
                 block[:, layout.shared[b] :] = step
         return mask
 
-    @cached_property
-    def _kept_masks(self) -> dict[int, Tensor | None] | None:
-        """Masks by block; None where they would take much memory."""
-        layout = self.layout
-        sizes = [w - s for w, s in zip(layout.widths, layout.shared, strict=True)]
-        if sum(r * s for r, s in zip(layout.heights, sizes, strict=True)) > MAX_KEPT_MASK:
-            return None
-        return {}
-
     def step_mask(self, b: int) -> Tensor | None:
         """The mask (rows, width - shared), 0 or 1, of what not all rows of block b see, or None."""
-        kept = self._kept_masks
-        if kept is None:
-            return self._step_mask(b)
-        if b not in kept:
-            kept[b] = self._step_mask(b)
-        return kept[b]
-
-    def _step_mask(self, b: int) -> Tensor | None:
         in_degrees, out_degrees = self.comparable_degrees
         rows = slice(self.layout.row_starts[b], self.layout.row_starts[b + 1])
         columns = slice(self.layout.shared[b], self.layout.widths[b])
