@@ -14,6 +14,8 @@ from torch import Tensor
 MAX_LOG_SCALE = 30.0
 MAX_LOCATION = 1e6
 
+_MINUS_ONE = torch.tensor(-1.0)
+
 
 def log1mexp(x: Tensor) -> Tensor:
     """log(1 - exp(-x)) for x > 0, to full precision at both ends (Maechler 2012).
@@ -42,7 +44,7 @@ def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
     """
     # log sigmoid(+-logits) has no cancellation, unlike x * logits - softplus(logits).
     x = x.to(logits.dtype)
-    signs = torch.add(x.new_tensor(-1), x, alpha=2)  # one pass over x
+    signs = torch.add(_MINUS_ONE, x, alpha=2)  # one pass over x
     return F.logsigmoid(logits * signs)
 
 

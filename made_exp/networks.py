@@ -125,7 +125,8 @@ class MaskedNetwork(nn.Module):
         for parameter in (*self.conditioning.parameters(), *self.context.parameters()):
             nn.init.zeros_(parameter)
         # Where nothing comes between a product and its relu, the layer does both.
-        plain = not (residual or len(self.conditioning) or num_classes) and normalization == "none"
+        self._has_offsets = bool(len(self.conditioning) or num_classes)
+        plain = not (residual or self._has_offsets) and normalization == "none"
         self._relu_in_layers = plain and activation == "relu"
 
     def forward(
@@ -159,8 +160,9 @@ class MaskedNetwork(nn.Module):
         params = self._output_params(h, degrees)
         if self.direct is not None:
             params = params + self.direct(features, *_pair(degrees, 0, -1))
-        for extra in self.offsets(len(self.hidden), degrees, context):
-            params = params + extra
+        if self._has_offsets:
+            for extra in self.offsets(len(self.hidden), degrees, context):
+                params = params + extra
         return params
 
     def member(self, masks: MaskSet | None = None) -> "MaskedNetwork":

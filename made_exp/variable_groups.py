@@ -150,8 +150,7 @@ class VariableGroups(nn.Module):
             (B, D), nats.
         """
         if len(self._groups) == 1:
-            conditional = self._groups[0].conditional
-            return conditional.log_prob(params.view(*x.shape, conditional.num_params), x)
+            return self._groups[0].conditional.log_probs(params, x)
         out = params.new_empty(x.shape)
         for number, (conditional, values, group_params) in self._split(params, x):
             out[:, self._buffer("columns", number)] = conditional.log_prob(group_params, values)

@@ -37,6 +37,10 @@ class Conditional(ABC):
             (...), in the dtype of params.
         """
 
+    def log_probs(self, params: Tensor, x: Tensor) -> Tensor:
+        """`log_prob` of n variables in a row: params (B, n K), x (B, n); (B, n), nats."""
+        return self.log_prob(params.view(*x.shape, self.num_params), x)
+
     @abstractmethod
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         """Inverse cumulative function: a draw that is determined by its uniform numbers.

@@ -31,6 +31,10 @@ class Bernoulli(DiscreteConditional):
         """Log mass (...) of x (...), which must be 0 or 1, for params (..., 1)."""
         return bernoulli_log_prob(params.squeeze(-1), x)
 
+    def log_probs(self, params: Tensor, x: Tensor) -> Tensor:
+        """See `Conditional.log_probs`; without a change of shape, which a small step would feel."""
+        return bernoulli_log_prob(params, x)
+
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         """Draws 0 or 1 (...), for params (..., 1) and uniforms (..., 1)."""
         check_temperature(temperature)
