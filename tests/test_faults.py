@@ -64,9 +64,6 @@ def assert_one_clean_curve(folder, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="6 % where an epoch takes half a second, see docs/reliability.md", strict=False
-)
 def test_checkpoints_cost_less_than_three_percent_with_the_defaults(tmp_path):
     command = [sys.executable, "-m", "made_exp.train", "trainer.epochs=30", "trainer.device=cpu"]
     subprocess.run([*command, f"hydra.run.dir={tmp_path / 'run'}"], check=True)

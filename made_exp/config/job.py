@@ -109,7 +109,10 @@ def _answer(cfg: DictConfig, job: Job) -> tuple[float | None, str]:
 
 @contextlib.contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """Without search for garbage inside, as imports leave none; nor later in what they made."""
+    """Without search for garbage inside, nor later in what came with it.
+
+    Imports leave none, and the search takes 0.7 of the 3.8 seconds of a first job.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
