@@ -146,7 +146,9 @@ class MaskedLinear(nn.Module):
             return self._structure()
         if self.in_degrees is None or self.out_degrees is None:
             raise ValueError("degrees: got none; only a fixed connectivity has blocks")
-        return build_structure(self.in_degrees, self.out_degrees)
+        if self._cached is None or self._cached.rows.device != self.in_degrees.device:
+            self._cached = build_structure(self.in_degrees, self.out_degrees)
+        return self._cached
 
     def stored_layout(self, dense: Tensor) -> Tensor:
         """The form of `weight` of a dense (O, I) tensor; fixed masks set zeros in it."""
