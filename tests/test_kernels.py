@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from made_exp.kernels import check_backend, choose_backend, masked_linear, packing
 from made_exp.kernels.dense import masked_linear_plain
-from made_exp.kernels.layout import first_rows, plan_blocks, visible_counts
+from made_exp.kernels.layout import MULTIPLE, first_rows, plan_blocks, visible_counts
 from made_exp.kernels.masked_linear import masked_linear_backward_op, masked_linear_op
 from made_exp.kernels.packed_linear import packed_linear, packed_linear_op
 from made_exp.kernels.packing import build_structure, pack, unpack
@@ -152,6 +152,8 @@ def test_blocks_cover_the_staircase_and_tile_the_rows(steps, num_in, block_cost)
         rows = visible[layout.row_starts[b] : layout.row_starts[b + 1]]
         assert shared <= rows[0]
         assert rows[-1] <= width <= num_in
+        assert width == num_in or width % MULTIPLE == 0
+        assert layout.row_starts[b] % MULTIPLE == 0
     assert layout.row_offsets().tolist() == sorted(layout.row_offsets().tolist())
 
 
