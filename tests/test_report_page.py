@@ -133,6 +133,14 @@ def test_page_holds_samples_of_the_best_runs_and_failures(tmp_path):
     assert "Traceback (most recent call last)" in page
 
 
+def test_the_first_picture_of_a_failed_run_is_no_sample_of_the_best(tmp_path):
+    make_run(tmp_path / "good")
+    picture = make_run(tmp_path / "bad", status="failed") / "samples" / "epoch_0000.png"
+    picture.parent.mkdir()
+    shutil.copy(tmp_path / "good" / "samples" / "final.png", picture)
+    assert len(Elements(report(tmp_path).page.read_text()).all("img")) == 1
+
+
 def test_a_picture_that_is_none_is_left_out(tmp_path):
     folder = make_run(tmp_path / "a")
     (folder / "samples" / "final.png").write_text("<svg onload=alert(1)>")

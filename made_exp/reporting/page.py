@@ -175,7 +175,7 @@ def _pictures(table: Table) -> str:
     titles = {column.key: column.title for column in table.settings}
     for run in table.runs:
         image = _png(run.picture)
-        if image is None or len(figures) == _MAX_PICTURES:
+        if image is None or run.status == "failed" or len(figures) == _MAX_PICTURES:
             continue
         settings = ", ".join(
             f"{title} = {cell_text(run.settings[key])}"
