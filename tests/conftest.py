@@ -2,9 +2,14 @@
 
 import logging
 import os
+import signal
 
 # Tiny tensors: with several threads the tests, and the commands they start, mostly wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what it sends to the background with Ctrl-C ignored; the tests send it themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
