@@ -1,5 +1,6 @@
 """Sweeps and single runs with an experiment that takes no time: what is skipped, told, kept."""
 
+import gc
 import json
 import sys
 import types
@@ -238,3 +239,13 @@ def test_search_survives_failures_and_prints_the_best(experiment, capsys):
     assert code == (1 if failed else 0)
     assert "best validation NLL 10.0000 nats" in captured.out
     assert "made-train trainer.batch_size=50" in captured.out
+
+
+def test_later_jobs_set_nothing_aside_from_the_search_for_garbage():
+    import made_exp.experiment  # noqa: F401
+    from made_exp.config.job import import_experiment
+
+    before = gc.get_freeze_count()
+    import_experiment()
+    assert gc.get_freeze_count() == before
+    assert gc.isenabled()
