@@ -61,7 +61,7 @@ class CheckpointKeeper:
         self._saved: tuple[int, int] | None = None
         self._job = BackgroundJob()
         self._unflushed: set[Path] = set()
-        self._spares = {run.last: SpareFile(run.last)}
+        self._spare = SpareFile(run.last)
         self._is_best = False
         self._blocks = blocks_of(learner.model)
 
@@ -111,8 +111,7 @@ class CheckpointKeeper:
         try:
             self.wait()
         finally:
-            for spare in self._spares.values():
-                spare.remove()
+            self._spare.remove()
 
     def restore(self) -> None:
         """Put the learner into the state of last.pt.
@@ -212,7 +211,8 @@ class CheckpointKeeper:
 
     def _replace(self, path: Path, content: dict[str, Any], flush: bool) -> None:
         keep = path not in self._unflushed
-        save_checkpoint(path, content, flush=flush, keep=keep, spare=self._spares.get(path))
+        spare = self._spare if path == self.run.last else None
+        save_checkpoint(path, content, flush=flush, keep=keep, spare=spare)
         self._note_flush(path, flush)
 
     def _note_flush(self, path: Path, flush: bool) -> None:
