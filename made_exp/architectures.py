@@ -10,7 +10,7 @@ import torch
 
 from made_exp.ensembles import EnsembleNetwork
 from made_exp.made import MADE
-from made_exp.masks import MaskSchedule
+from made_exp.mask_schedules import MaskSchedule
 from made_exp.networks import MaskedNetwork
 from made_exp.orderings import ImageShape, make_ordering
 from made_exp.variable_groups import VariableGroups

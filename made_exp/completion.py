@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from made_exp.masks import MaskSchedule, MaskSet
+from made_exp.mask_schedules import MaskSchedule
+from made_exp.masks import MaskSet
 from made_exp.orderings import inverse_ordering
 
 if TYPE_CHECKING:

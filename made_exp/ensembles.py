@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from made_exp.masks import MaskSchedule, MaskSet
+from made_exp.mask_schedules import MaskSchedule
+from made_exp.masks import MaskSet
 from made_exp.networks import MaskedNetwork
 
 

@@ -12,7 +12,7 @@ from made_exp.kernels.backends import (
     choose_backend,
     triton_is_usable,
 )
-from made_exp.kernels.dense import small_linear, small_mask
+from made_exp.kernels.dense import small_linear, small_mask, small_resampled_linear
 from made_exp.kernels.layout import BlockLayout
 from made_exp.kernels.masked_linear import masked_linear
 from made_exp.kernels.packed_linear import packed_linear
@@ -73,6 +73,10 @@ class MaskedLinear(nn.Module):
         self._layout: BlockLayout | None = None
         self._cached: PackedStructure | None = None
         self.saves_blocks = False
+        # Resampled masks of layers so small that even the checks of a call are felt.
+        self._is_small = (
+            backend == "auto" and in_degrees is None and in_features * out_features < SMALL_WEIGHT
+        )
         self.register_buffer("_mask", None, persistent=False)
         if in_degrees is not None and out_degrees is not None:
             self._keep_structure(in_degrees, out_degrees)
@@ -107,6 +111,12 @@ class MaskedLinear(nn.Module):
             bias: (O,), used instead of the layer's own, at less cost than adding it afterwards.
         """
         bias = self.bias if bias is None else bias
+        if self._is_small and in_degrees is not None and out_degrees is not None:
+            fits = in_degrees.ndim == out_degrees.ndim == 1
+            if fits and x.is_cpu:
+                return small_resampled_linear(
+                    x, self.weight, bias, in_degrees, out_degrees, activation
+                )
         if in_degrees is None and out_degrees is None and self._layout is not None:
             return self._packed(x, bias, activation)
         in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)

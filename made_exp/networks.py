@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.layers import MaskedLinear
-from made_exp.masks import MaskSchedule, MaskSet
+from made_exp.mask_schedules import MaskSchedule
+from made_exp.masks import MaskSet
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
@@ -225,9 +226,10 @@ class MaskedNetwork(nn.Module):
         return self._degrees(masks.to(self.feature_widths.device))
 
     def _degrees(self, masks: MaskSet) -> list[Tensor]:
-        hidden = masks.hidden_degrees if masks.num_dims > 1 else ()
-        ins, outs = masks.input_degrees, masks.output_degrees
         one_feature, one_param = self._single_widths  # repeating once still copies, slowly
+        if one_feature and one_param:
+            return masks.layer_degrees
+        ins, *hidden, outs = masks.layer_degrees
         return [
             ins if one_feature else ins.repeat_interleave(self.feature_widths, -1),
             *hidden,

@@ -9,7 +9,7 @@ from made_exp.checks import check_masks, measure_connectivity
 from made_exp.completion import observed_first
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.made import MADE
-from made_exp.masks import MaskSchedule
+from made_exp.mask_schedules import MaskSchedule
 from made_exp.runs import TrainingError
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from made_exp.connectivity import connectivity, reachable
-from made_exp.masks import HIDDEN_DEGREES, MaskSchedule, visibility
+from made_exp.mask_schedules import HIDDEN_DEGREES, MaskSchedule
+from made_exp.masks import visibility
 
 
 def schedule(num_dims=10, hidden_sizes=(16,), **options):

@@ -11,7 +11,8 @@ from training_cases import make_case
 from made_exp.connectivity import connectivity, reachable
 from made_exp.datasets.registry import load_dataset
 from made_exp.evaluation import evaluate
-from made_exp.masks import MaskSchedule, visibility
+from made_exp.mask_schedules import MaskSchedule
+from made_exp.masks import visibility
 from made_exp.training.batches import Batches
 from made_exp.variables import binary_variables
 

@@ -24,11 +24,24 @@ def small_linear(x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor) -
     return torch.nn.functional.linear(x, weight * mask, bias)
 
 
+def small_resampled_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    in_degrees: Tensor,
+    out_degrees: Tensor,
+    activation: str,
+) -> Tensor:
+    """As `masked_linear`, for small weights and degrees that fit them: not even that is checked."""
+    y = small_linear(x, weight, bias, small_mask(in_degrees, out_degrees, weight.dtype))
+    return y.relu_() if activation == "relu" else y
+
+
 def small_mask(in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, I) of 0 and 1 in `dtype`, made at the least cost."""
-    ins, outs = in_degrees.float(), out_degrees.float().unsqueeze(1)
-    mask = torch.empty((*out_degrees.shape, *in_degrees.shape), dtype=dtype, device=ins.device)
-    return torch.ge(outs, ins, out=mask)
+    ins, outs = in_degrees.float(), out_degrees.float()
+    mask = torch.empty(len(outs), len(ins), dtype=dtype, device=ins.device)
+    return torch.ge(outs.unsqueeze(1), ins, out=mask)
 
 
 def dense_forward(

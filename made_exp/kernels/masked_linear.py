@@ -16,7 +16,7 @@ from made_exp.kernels.backends import (
     choose_backend,
     compute_dtype,
 )
-from made_exp.kernels.dense import dense_backward, dense_forward, small_linear, small_mask
+from made_exp.kernels.dense import dense_backward, dense_forward, small_resampled_linear
 from made_exp.kernels.packing import build_structure, pack, unpack
 from made_exp.kernels.staircase import (
     seen_inputs,
@@ -58,8 +58,7 @@ def masked_linear(
     if backend == "auto":
         chosen = choose_backend(x.device, x.shape[1], len(weight), batch=len(x), resampled=True)
         if chosen == "dense" and weight.numel() < SMALL_WEIGHT:
-            y = small_linear(x, weight, bias, small_mask(in_degrees, out_degrees, weight.dtype))
-            return y.relu_() if activation == "relu" else y
+            return small_resampled_linear(x, weight, bias, in_degrees, out_degrees, activation)
     arguments = (x, weight, bias, in_degrees, out_degrees, chosen, activation, dtype)
     if torch.compiler.is_compiling():
         return masked_linear_op(*arguments)
