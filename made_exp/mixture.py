@@ -5,13 +5,17 @@ from torch import Tensor, nn
 
 MAX_STEPS = 500
 TOLERANCE = 1e-7
+# Networks that differ by little would otherwise be told apart by the noise of a few examples.
+PRIOR_EXAMPLES = 1.0
 
 
 @torch.no_grad()
 def fit_log_weights(log_probs: Tensor) -> Tensor:
-    """Log-weights log w that maximise mean_n log sum_m w_m p_m(x_n); the problem is convex.
+    """Log-weights log w of a mixture, fitted to examples; the problem is convex.
 
-    Each step is w_m = mean_n w_m p_m(x_n) / sum_k w_k p_k(x_n), and never lowers the likelihood.
+    They maximise sum_n log sum_m w_m p_m(x_n) + a sum_m log w_m: each member has explained a = 1
+    example more than those seen, so that weights stay nearly equal until examples say otherwise.
+    Each step is w_m ~ a + sum_n w_m p_m(x_n) / sum_k w_k p_k(x_n), and never lowers the aim.
 
     Args:
         log_probs: (M, N) log-probability of each example under each member, in nats.
@@ -25,11 +29,13 @@ def fit_log_weights(log_probs: Tensor) -> Tensor:
     for _ in range(MAX_STEPS):
         joint = rows + log_weights[:, None]
         total = joint.logsumexp(0)
-        if float(total.mean()) - last < TOLERANCE:
+        reached = float(total.mean() + PRIOR_EXAMPLES / rows.shape[1] * log_weights.sum())
+        if reached - last < TOLERANCE:
             break
-        last = float(total.mean())
-        log_weights = (joint - total).logsumexp(1) - torch.tensor(float(rows.shape[1])).log()
-    return log_weights.log_softmax(0)
+        last = reached
+        explained = (joint - total).exp().sum(1) + PRIOR_EXAMPLES
+        log_weights = (explained / explained.sum()).log()
+    return log_weights
 
 
 class MixtureWeights(nn.Module):

@@ -141,6 +141,16 @@ def test_fitted_weights_are_those_of_the_best_mixture(model):
         assert nll(fitted) <= nll(mixed.log().to(rows.device)) + 1e-4
 
 
+def test_fitted_weights_stay_near_equal_until_examples_say_otherwise():
+    """Each member counts as if it had explained one example more than those given."""
+    only_first = torch.tensor([[0.0], [-torch.inf]]).expand(2, 7)
+    for count in (1, 7):
+        weights = fit_log_weights(only_first[:, :count]).exp().tolist()
+        assert weights == pytest.approx([(count + 1) / (count + 2), 1 / (count + 2)])
+    alike = torch.randn(50, generator=torch.Generator().manual_seed(0)).expand(3, 50)
+    assert fit_log_weights(alike).exp().tolist() == pytest.approx([1 / 3] * 3)
+
+
 def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
     schedule = make_schedule("ensemble", NUM_DIMS, [6], num_orderings=2, natural=1.0)
     model = build_made(binary_variables(NUM_DIMS), schedule, fits_weights=True).to(device, dtype)
