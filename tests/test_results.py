@@ -59,7 +59,7 @@ def test_fast_run_writes_tables_pictures_and_record_and_is_not_repeated(tmp_path
     (out / "README.md").write_text(
         "# title\n\n<!-- results:start -->\nold\n<!-- results:end -->\n\nend\n"
     )
-    rows = ("histogram", "logistic_mixture", "made_mnist", "density-adult")
+    rows = ("histogram", "logistic_mixture", "made_mnist", "adult")
     arguments = ("--fast", "--output", out, *rows)
     done = run_script(*arguments, data_dir=data)
     assert done.returncode == 0, done.stderr
