@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.kernels.backends import (
+    MAX_KEPT_MASK,
     SMALL_WEIGHT,
     check_backend,
     choose_backend,
     triton_is_usable,
 )
-from made_exp.kernels.dense import small_linear, small_mask, small_resampled_linear
+from made_exp.kernels.dense import kept_mask_linear, made_mask_linear, make_mask
 from made_exp.kernels.layout import BlockLayout
 from made_exp.kernels.masked_linear import masked_linear
 from made_exp.kernels.packed_linear import packed_linear
@@ -73,9 +74,9 @@ class MaskedLinear(nn.Module):
         self._layout: BlockLayout | None = None
         self._cached: PackedStructure | None = None
         self.saves_blocks = False
-        # Resampled masks of layers so small that even the checks of a call are felt.
-        self._is_small = (
-            backend == "auto" and in_degrees is None and in_features * out_features < SMALL_WEIGHT
+        # In the smallest of these layers even the checks of a call would be felt.
+        self._keeps_made_masks = (
+            backend == "auto" and in_degrees is None and in_features * out_features <= MAX_KEPT_MASK
         )
         self.register_buffer("_mask", None, persistent=False)
         if in_degrees is not None and out_degrees is not None:
@@ -111,12 +112,10 @@ class MaskedLinear(nn.Module):
             bias: (O,), used instead of the layer's own, at less cost than adding it afterwards.
         """
         bias = self.bias if bias is None else bias
-        if self._is_small and in_degrees is not None and out_degrees is not None:
-            fits = in_degrees.ndim == out_degrees.ndim == 1
-            if fits and x.is_cpu:
-                return small_resampled_linear(
-                    x, self.weight, bias, in_degrees, out_degrees, activation
-                )
+        if self._keeps_made_masks and in_degrees is not None and out_degrees is not None:
+            is_shared = in_degrees.ndim == out_degrees.ndim == 1
+            if is_shared and x.is_cpu:
+                return made_mask_linear(x, self.weight, bias, in_degrees, out_degrees, activation)
         if in_degrees is None and out_degrees is None and self._layout is not None:
             return self._packed(x, bias, activation)
         in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
@@ -124,7 +123,7 @@ class MaskedLinear(nn.Module):
             y = per_example_linear(x, self.weight, bias, in_degrees, out_degrees)
             return y.relu() if activation == "relu" else y
         if self._mask is not None:
-            y = small_linear(x, self.weight, bias, self._mask)
+            y = kept_mask_linear(x, self.weight, bias, self._mask)
             return y.relu_() if activation == "relu" else y
         if self._layout is None:
             return masked_linear(
@@ -219,7 +218,7 @@ class MaskedLinear(nn.Module):
             backend = choose_backend(in_degrees.device, self.in_features, self.out_features)
         if backend == "dense":
             if self.in_features * self.out_features < SMALL_WEIGHT:
-                mask = small_mask(in_degrees, out_degrees, torch.get_default_dtype())
+                mask = make_mask(in_degrees, out_degrees, torch.get_default_dtype())
                 self.register_buffer("_mask", mask, persistent=False)
             return
         structure = build_structure(in_degrees, out_degrees)

@@ -11,6 +11,9 @@ ACTIVATIONS = ("none", "relu")
 
 # Below this many weights the calls around blocks and kernels cost more than they save.
 SMALL_WEIGHT = 150_000
+# Up to this many weights (4 MB) a resampled mask is kept for the backward pass; the masks of larger
+# weights are made again, in pieces.
+MAX_KEPT_MASK = 1_000_000
 # Sorting and gathering a resampled weight pays when a batch uses it this often.
 MIN_BATCH_TO_GATHER = 2000
 

@@ -19,12 +19,12 @@ def masked_linear_plain(
     return torch.nn.functional.linear(x, torch.where(mask, weight, 0), bias)
 
 
-def small_linear(x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor) -> Tensor:
-    """The definition again, for weights so small that it is fastest; mask (O, I) of 0 and 1."""
+def kept_mask_linear(x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor) -> Tensor:
+    """The definition again, with a mask (O, I) of 0 and 1, which autograd keeps."""
     return torch.nn.functional.linear(x, weight * mask, bias)
 
 
-def small_resampled_linear(
+def made_mask_linear(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -32,16 +32,16 @@ def small_resampled_linear(
     out_degrees: Tensor,
     activation: str,
 ) -> Tensor:
-    """As `masked_linear`, for small weights and degrees that fit them: not even that is checked."""
-    y = small_linear(x, weight, bias, small_mask(in_degrees, out_degrees, weight.dtype))
+    """As `masked_linear`, with a mask for this call; that degrees fit is not checked."""
+    y = kept_mask_linear(x, weight, bias, make_mask(in_degrees, out_degrees, weight.dtype))
     return y.relu_() if activation == "relu" else y
 
 
-def small_mask(in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype) -> Tensor:
+def make_mask(in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, I) of 0 and 1 in `dtype`, made at the least cost."""
-    ins, outs = in_degrees.float(), out_degrees.float()
+    ins, outs = _floating(in_degrees), _floating(out_degrees).unsqueeze(1)
     mask = torch.empty(len(outs), len(ins), dtype=dtype, device=ins.device)
-    return torch.ge(outs.unsqueeze(1), ins, out=mask)
+    return torch.ge(outs, ins, out=mask)
 
 
 def dense_forward(
@@ -104,8 +104,13 @@ def matmul_into(out: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _comparable(in_degrees: Tensor, out_degrees: Tensor) -> tuple[Tensor, Tensor]:
-    """Degrees as (1, I) and (O, 1) floating numbers, exact to 2**24: vectorised to compare."""
-    return in_degrees.float()[None, :], out_degrees.float()[:, None]
+    """Degrees as (1, I) and (O, 1) floating numbers."""
+    return _floating(in_degrees)[None, :], _floating(out_degrees)[:, None]
+
+
+def _floating(degrees: Tensor) -> Tensor:
+    """Degrees as floating numbers, exact to 2**24, whose comparison is vectorised."""
+    return degrees if degrees.is_floating_point() else degrees.float()
 
 
 def _chunks(weight: Tensor) -> list[slice]:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from made_exp.kernels.backends import (
     ACTIVATIONS,
-    SMALL_WEIGHT,
+    MAX_KEPT_MASK,
     check_backend,
     choose_backend,
     compute_dtype,
 )
-from made_exp.kernels.dense import dense_backward, dense_forward, small_resampled_linear
+from made_exp.kernels.dense import dense_backward, dense_forward, made_mask_linear
 from made_exp.kernels.packing import build_structure, pack, unpack
 from made_exp.kernels.staircase import (
     seen_inputs,
@@ -57,8 +57,8 @@ def masked_linear(
     dtype, chosen = compute_dtype(x, weight), backend
     if backend == "auto":
         chosen = choose_backend(x.device, x.shape[1], len(weight), batch=len(x), resampled=True)
-        if chosen == "dense" and weight.numel() < SMALL_WEIGHT:
-            return small_resampled_linear(x, weight, bias, in_degrees, out_degrees, activation)
+        if chosen == "dense" and weight.numel() <= MAX_KEPT_MASK:
+            return made_mask_linear(x, weight, bias, in_degrees, out_degrees, activation)
     arguments = (x, weight, bias, in_degrees, out_degrees, chosen, activation, dtype)
     if torch.compiler.is_compiling():
         return masked_linear_op(*arguments)
