@@ -78,6 +78,7 @@ class MaskedLinear(nn.Module):
         self._keeps_made_masks = (
             backend == "auto" and in_degrees is None and in_features * out_features <= MAX_KEPT_MASK
         )
+        self._shared_shapes = (in_features,), (out_features,)
         self.register_buffer("_mask", None, persistent=False)
         if in_degrees is not None and out_degrees is not None:
             self._keep_structure(in_degrees, out_degrees)
@@ -113,8 +114,8 @@ class MaskedLinear(nn.Module):
         """
         bias = self.bias if bias is None else bias
         if self._keeps_made_masks and in_degrees is not None and out_degrees is not None:
-            is_shared = in_degrees.ndim == out_degrees.ndim == 1
-            if is_shared and x.is_cpu:
+            shapes = in_degrees.shape, out_degrees.shape
+            if shapes == self._shared_shapes and x.is_cpu:
                 return made_mask_linear(x, self.weight, bias, in_degrees, out_degrees, activation)
         if in_degrees is None and out_degrees is None and self._layout is not None:
             return self._packed(x, bias, activation)

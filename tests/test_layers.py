@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 
+from made_exp.kernels.dense import masked_linear_plain
 from made_exp.kernels.packing import unpack
 from made_exp.layers import MaskedLinear
 
@@ -40,6 +41,19 @@ def test_fixed_and_resampled_layers_agree(num_in, num_out, backend, dtype):
     weight = fixed.masked_weight()
     torch.testing.assert_close(weight, free.masked_weight(ins, outs), rtol=0, atol=0)
     torch.testing.assert_close(fixed(x), x @ weight.t() + fixed.bias)
+
+
+@pytest.mark.parametrize("num_units", [20, 2100])  # masks that are kept, and made again
+def test_one_loss_may_use_several_resampled_masks(num_units, dtype):
+    """Gradients of a sum over mask sets are those of the definition, whichever came last."""
+    layer, *_ = make_layer(500, num_units, fixed=False, backend="auto", dtype=dtype)
+    x = torch.randn(4, 500, dtype=dtype, generator=torch.Generator().manual_seed(2))
+    given = [degrees(500, num_units, seed) for seed in (3, 4)]
+    sum(layer(x, *pair).square().sum() for pair in given).backward()
+    found, layer.weight.grad = layer.weight.grad, None
+    plain = (masked_linear_plain(x, layer.weight, layer.bias, *pair) for pair in given)
+    sum(y.square().sum() for y in plain).backward()
+    torch.testing.assert_close(found, layer.weight.grad)
 
 
 def test_initial_weights_do_not_depend_on_storage_or_global_generator():
@@ -218,6 +232,16 @@ def test_degrees_are_needed_in_each_call_where_they_are_not_fixed():
     layer, ins, _ = make_layer(7, 5, fixed=False)
     with pytest.raises(ValueError, match="needs both in each call"):
         layer(torch.zeros(1, 7, dtype=torch.float64), ins)
+
+
+@pytest.mark.parametrize("backend", ["auto", "dense"])
+@pytest.mark.parametrize("count", [1, 4])
+def test_resampled_degrees_of_the_wrong_length_are_refused(backend, count):
+    layer = MaskedLinear(3, 2, backend=backend)
+    wrong = torch.ones(count, dtype=torch.int64)
+    for pair in ((wrong, torch.ones(2)), (torch.ones(3), wrong)):
+        with pytest.raises(ValueError, match="_degrees: got shape"):
+            layer(torch.zeros(5, 3), *pair)
 
 
 def test_fixed_layer_refuses_other_degrees():
