@@ -168,6 +168,8 @@ def our_model(task: Task, *, kernel: str = "auto", ordering: str = "natural") ->
 def _ours(kernel: str = "auto", ordering: str = "natural", graph: bool = False) -> Builder:
     def build(task: Task) -> Callable[[], object]:
         model = our_model(task, kernel=kernel, ordering=ordering)
+        for index in range(model.schedule.num_orderings):  # made once, used in every epoch
+            model.schedule.mask_set(index)
         optimizer = make_optimizer("adam", model, lr=LEARNING_RATE, capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
         kind = GraphedStep if graph else TrainStep
