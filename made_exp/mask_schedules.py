@@ -103,7 +103,7 @@ class MaskSchedule:
         """Number of variables D."""
         return len(self.ordering)
 
-    @property
+    @cached_property
     def is_resampled(self) -> bool:
         """Whether there is more than one mask set."""
         return self.resample != "none" and self.num_orderings != 1
@@ -143,7 +143,7 @@ class MaskSchedule:
 
     def at_step(self, step: int) -> MaskSet:
         """The mask set that training step `step` uses."""
-        return self.mask_set(self.index_at(step))
+        return _mask_set(self, self.index_at(step))
 
 
 @lru_cache(maxsize=256)

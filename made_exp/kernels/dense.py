@@ -33,15 +33,14 @@ def made_mask_linear(
     activation: str,
 ) -> Tensor:
     """As `masked_linear`, with a mask for this call; that degrees fit is not checked."""
-    y = kept_mask_linear(x, weight, bias, make_mask(in_degrees, out_degrees, weight.dtype))
+    mask = torch.ge(out_degrees.unsqueeze(1), in_degrees, out=torch.empty_like(weight))
+    y = torch.nn.functional.linear(x, weight * mask, bias)
     return y.relu_() if activation == "relu" else y
 
 
 def make_mask(in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype) -> Tensor:
-    """(O, I) of 0 and 1 in `dtype`, made at the least cost."""
-    ins, outs = _floating(in_degrees), _floating(out_degrees).unsqueeze(1)
-    mask = torch.empty(len(outs), len(ins), dtype=dtype, device=ins.device)
-    return torch.ge(outs, ins, out=mask)
+    """(O, I) of 0 and 1 in `dtype`."""
+    return (out_degrees[:, None] >= in_degrees[None, :]).to(dtype)
 
 
 def dense_forward(
