@@ -60,7 +60,7 @@ class Identity(Encoding):
         """Features (B, G, 1) of values x (B, G)."""
         if self.shift != 0 or self.scale != 1:
             x = (x - self.shift) / self.scale
-        return x.to(self._like.dtype)[..., None]
+        return x.to(self._like.dtype).unsqueeze(-1)
 
 
 @final

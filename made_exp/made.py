@@ -102,7 +102,7 @@ class MADE(nn.Module):
             (B, D), nats.
         """
         x = x.to(self.dtype) if observed is None else completion.fill(self, x, observed)
-        params = self.network(self.groups.features(x), masks, self._one_hot(context, len(x)))
+        params = self.network(self.groups.features(x), masks, self._one_hot(context, x.size(0)))
         log_probs = self.groups.log_prob(params, x)
         return log_probs if observed is None else torch.where(observed, log_probs, 0)
 

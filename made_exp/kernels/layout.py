@@ -63,11 +63,20 @@ class BlockLayout:
         """Number of rows of each block."""
         return tuple(end - start for start, end in pairwise(self.row_starts))
 
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and width of each block."""
+        return tuple(zip(self.heights, self.widths, strict=True))
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of weights of each block."""
+        return tuple(height * width for height, width in self.shapes)
+
     def blocks(self, flat: Tensor) -> list[Tensor]:
         """The view (rows, width) of each block into a flat vector."""
-        parts = flat.split_with_sizes([b - a for a, b in pairwise(self.offsets)])
-        shapes = zip(parts, self.heights, self.widths, strict=True)
-        return [part.view(height, width) for part, height, width in shapes]
+        parts = flat.split_with_sizes(self.sizes)
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def row_slices(self) -> list[slice]:
         """The rows of each block."""

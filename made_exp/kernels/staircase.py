@@ -14,7 +14,11 @@ from made_exp.kernels.packing import PackedStructure
 
 def seen_inputs(x: Tensor, structure: PackedStructure) -> list[Tensor]:
     """For each block the view (B, width) of the first columns of x (B, I), all that it sees."""
-    return [_first(x, width) for width in structure.layout.widths]
+    size, stride, num_in = x.size(0), x.stride(), x.size(1)  # narrow takes twice as long
+    return [
+        x if width == num_in else x.as_strided((size, width), stride)
+        for width in structure.layout.widths
+    ]
 
 
 def staircase_forward(
@@ -25,7 +29,7 @@ def staircase_forward(
     Stored weights that the mask removes must be zero.
     """
     layout, x = structure.layout, seen[0]
-    y = x.new_empty(len(x), layout.num_out)
+    y = x.new_empty(x.size(0), layout.num_out)
     blocks = structure.views.of(weight, layout, x.dtype)
     parts = y.split_with_sizes(layout.heights, 1)
     for part, inputs, (_, transposed) in zip(parts, seen, blocks, strict=True):
@@ -38,14 +42,16 @@ def staircase_grad_input(grad: Tensor, weight: Tensor, structure: PackedStructur
     layout = structure.layout
     parts = grad.split_with_sizes(layout.heights, 1)
     blocks = structure.views.of(weight, layout, grad.dtype)
-    grad_x = grad.new_empty(len(grad), layout.num_in)
+    grad_x = grad.new_empty(grad.size(0), layout.num_in)
     # The widest block comes last: what it does not reach no block does.
-    widest = layout.widths[-1]
-    if widest < layout.num_in:
-        grad_x[:, widest:] = 0
-    torch.mm(parts[-1], blocks[-1][0], out=_first(grad_x, widest))
-    for part, (block, _) in zip(parts[-2::-1], blocks[-2::-1], strict=True):
-        _first(grad_x, block.shape[1]).addmm_(part, block)
+    if layout.widths[-1] < layout.num_in:
+        grad_x[:, layout.widths[-1] :] = 0
+    columns = seen_inputs(grad_x, structure)
+    torch.mm(parts[-1], blocks[-1][0], out=columns[-1])
+    for part, (block, _), reached in zip(
+        parts[-2::-1], blocks[-2::-1], columns[-2::-1], strict=True
+    ):
+        reached.addmm_(part, block)
     return grad_x
 
 
@@ -67,10 +73,3 @@ def staircase_grad_weight(
         if mask is not None:
             block.narrow(1, shared, width - shared).mul_(mask)
     return grad_weight
-
-
-def _first(x: Tensor, width: int) -> Tensor:
-    """The first columns (B, width) of x (B, I)."""
-    if x.shape[1] == width:
-        return x
-    return x.as_strided((len(x), width), x.stride())  # narrow takes twice as long
