@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,11 @@ class MaskSchedule:
     @cached_property
     def _hash(self) -> int:
         """Of every field; found once, since to look at the ordering is felt in a small step."""
-        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+        return hash(tuple(self.__getstate__().values()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not the hash: that of a string differs from one process to the next.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def num_dims(self) -> int:

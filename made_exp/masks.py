@@ -75,10 +75,10 @@ class MaskSet:
         return self.input_degrees - 1
 
     @cached_property
-    def layer_degrees(self) -> list[Tensor]:
+    def layer_degrees(self) -> tuple[Tensor, ...]:
         """Degrees of the inputs, of each hidden layer that has predecessors, and of the outputs."""
         hidden = self.hidden_degrees if self.num_dims > 1 else ()
-        return [self.input_degrees, *hidden, self.output_degrees]
+        return (self.input_degrees, *hidden, self.output_degrees)
 
     @cached_property
     def floating(self) -> "MaskSet":

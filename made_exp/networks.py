@@ -175,7 +175,7 @@ class MaskedNetwork(nn.Module):
         """Start the output biases at `params` (P,)."""
         self.output_bias.copy_(params.to(self.output_bias))
 
-    def _output_params(self, h: Tensor, degrees: list[Tensor] | None) -> Tensor:
+    def _output_params(self, h: Tensor, degrees: Sequence[Tensor] | None) -> Tensor:
         """What the last hidden layer h (B, H) and the output bias give to the params (B, P)."""
         if self.output is None:
             return self.output_bias.expand(len(h), -1)
@@ -185,7 +185,7 @@ class MaskedNetwork(nn.Module):
         return self.output(h, *pair, bias=self.output_bias)
 
     def offsets(
-        self, layer: int, degrees: list[Tensor] | None, context: Tensor | None
+        self, layer: int, degrees: Sequence[Tensor] | None, context: Tensor | None
     ) -> list[Tensor]:
         """What is added to a layer besides its product: conditioning weights and context.
 
@@ -211,7 +211,7 @@ class MaskedNetwork(nn.Module):
             extras.append(self.context[layer](context))
         return extras
 
-    def call_degrees(self, masks: MaskSet | None) -> list[Tensor] | None:
+    def call_degrees(self, masks: MaskSet | None) -> Sequence[Tensor] | None:
         """Degree vectors to give to the layers at each call; None where they are built in."""
         if not self.schedule.is_resampled:
             return None
@@ -221,11 +221,11 @@ class MaskedNetwork(nn.Module):
             masks = masks.floating
         return self._degrees(masks)
 
-    def layer_degrees(self, masks: MaskSet) -> list[Tensor]:
+    def layer_degrees(self, masks: MaskSet) -> Sequence[Tensor]:
         """Degrees of features (F,), of each hidden layer (H,), and of params (P,)."""
         return self._degrees(masks.to(self.feature_widths.device))
 
-    def _degrees(self, masks: MaskSet) -> list[Tensor]:
+    def _degrees(self, masks: MaskSet) -> Sequence[Tensor]:
         one_feature, one_param = self._single_widths  # repeating once still copies, slowly
         if one_feature and one_param:
             return masks.layer_degrees
@@ -237,7 +237,7 @@ class MaskedNetwork(nn.Module):
         ]
 
 
-def _pair(degrees: list[Tensor] | None, below: int, above: int) -> tuple[Tensor, ...]:
+def _pair(degrees: Sequence[Tensor] | None, below: int, above: int) -> tuple[Tensor, ...]:
     return () if degrees is None else (degrees[below], degrees[above])
 
 

@@ -4,6 +4,7 @@ After sorting, what a unit sees is a prefix of the level below, so no mask is le
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -109,7 +110,7 @@ def build_plan(
 class _Sorting:
     """Degrees of all layers (features first, params last) and the orders that sort them."""
 
-    degrees: list[Tensor]
+    degrees: Sequence[Tensor]
     orders: list[Tensor]
     at_call: bool
     num_dims: int

@@ -1,5 +1,6 @@
 import pickle
 import time
+from dataclasses import fields
 from itertools import pairwise
 
 import pytest
@@ -103,7 +104,10 @@ def test_hidden_degrees_are_legal_and_sorted_when_fixed():
 def test_mask_sets_are_functions_of_seed_and_index():
     resampled = schedule(resample="both", num_orderings=0, seed=4)
     first = resampled.mask_set(1000)
-    again = pickle.loads(pickle.dumps(resampled)).mask_set(1000)
+    copied = pickle.loads(pickle.dumps(resampled))
+    assert copied == resampled
+    assert vars(copied).keys() == {field.name for field in fields(resampled)}  # no hash of before
+    again = copied.mask_set(1000)
     assert torch.equal(first.ordering, again.ordering)
     assert torch.equal(first.hidden_degrees[0], again.hidden_degrees[0])
     other = schedule(resample="both", num_orderings=0, seed=5).mask_set(1000)
