@@ -26,7 +26,7 @@ def _environment(tmp_path, monkeypatch):
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("kills", "epochs"), [(4, 200), pytest.param(50, 6000, marks=pytest.mark.slow)]
+    ("kills", "epochs"), [(4, 1000), pytest.param(50, 10_000, marks=pytest.mark.slow)]
 )
 def test_nothing_is_lost_however_often_a_run_is_killed(tmp_path, kills, epochs):
     model = {"name": "made", "hidden_sizes": [12], "dropout": 0.2}
