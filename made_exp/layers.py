@@ -13,7 +13,7 @@ from made_exp.kernels.backends import (
     choose_backend,
     triton_is_usable,
 )
-from made_exp.kernels.dense import kept_mask_linear, made_mask_linear, make_mask
+from made_exp.kernels.dense import kept_mask_linear, make_mask
 from made_exp.kernels.layout import BlockLayout
 from made_exp.kernels.masked_linear import masked_linear
 from made_exp.kernels.packed_linear import packed_linear
@@ -116,7 +116,9 @@ class MaskedLinear(nn.Module):
         if self._keeps_made_masks and in_degrees is not None and out_degrees is not None:
             shapes = in_degrees.shape, out_degrees.shape
             if shapes == self._shared_shapes and x.is_cpu:
-                return made_mask_linear(x, self.weight, bias, in_degrees, out_degrees, activation)
+                weight = self.weight
+                mask = make_mask(in_degrees, out_degrees, weight.dtype)
+                return kept_mask_linear(x, weight, bias, mask, activation)
         if in_degrees is None and out_degrees is None and self._layout is not None:
             return self._packed(x, bias, activation)
         in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
@@ -124,8 +126,7 @@ class MaskedLinear(nn.Module):
             y = per_example_linear(x, self.weight, bias, in_degrees, out_degrees)
             return y.relu() if activation == "relu" else y
         if self._mask is not None:
-            y = kept_mask_linear(x, self.weight, bias, self._mask)
-            return y.relu_() if activation == "relu" else y
+            return kept_mask_linear(x, self.weight, bias, self._mask, activation)
         if self._layout is None:
             return masked_linear(
                 x, self.weight, bias, in_degrees, out_degrees,

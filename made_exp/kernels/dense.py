@@ -19,28 +19,19 @@ def masked_linear_plain(
     return torch.nn.functional.linear(x, torch.where(mask, weight, 0), bias)
 
 
-def kept_mask_linear(x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor) -> Tensor:
-    """The definition again, with a mask (O, I) of 0 and 1, which autograd keeps."""
-    return torch.nn.functional.linear(x, weight * mask, bias)
-
-
-def made_mask_linear(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    in_degrees: Tensor,
-    out_degrees: Tensor,
-    activation: str,
+def kept_mask_linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor, activation: str
 ) -> Tensor:
-    """As `masked_linear`, with a mask for this call; that degrees fit is not checked."""
-    mask = torch.ge(out_degrees.unsqueeze(1), in_degrees, out=torch.empty_like(weight))
+    """The definition again, with a mask (O, I) of 0 and 1, which autograd keeps."""
     y = torch.nn.functional.linear(x, weight * mask, bias)
     return y.relu_() if activation == "relu" else y
 
 
 def make_mask(in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype) -> Tensor:
-    """(O, I) of 0 and 1 in `dtype`."""
-    return (out_degrees[:, None] >= in_degrees[None, :]).to(dtype)
+    """(O, I) of 0 and 1 in `dtype`, from degrees (I,) and (O,), made at the least cost."""
+    size = out_degrees.size(0), in_degrees.size(0)
+    mask = torch.empty(size, dtype=dtype, device=in_degrees.device)
+    return torch.ge(out_degrees.unsqueeze(1), in_degrees, out=mask)
 
 
 def dense_forward(
@@ -103,13 +94,8 @@ def matmul_into(out: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _comparable(in_degrees: Tensor, out_degrees: Tensor) -> tuple[Tensor, Tensor]:
-    """Degrees as (1, I) and (O, 1) floating numbers."""
-    return _floating(in_degrees)[None, :], _floating(out_degrees)[:, None]
-
-
-def _floating(degrees: Tensor) -> Tensor:
-    """Degrees as floating numbers, exact to 2**24, whose comparison is vectorised."""
-    return degrees if degrees.is_floating_point() else degrees.float()
+    """Degrees as (1, I) and (O, 1) floating numbers, exact to 2**24: vectorised to compare."""
+    return in_degrees.float()[None, :], out_degrees.float()[:, None]
 
 
 def _chunks(weight: Tensor) -> list[slice]:

@@ -8,7 +8,7 @@ last row sees. The blocks lie behind each other, row by row, in one flat vector.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -46,12 +46,7 @@ class BlockLayout:
     @cached_property
     def offsets(self) -> tuple[int, ...]:
         """Where each block starts in the flat vector, and at the end its length."""
-        offsets = [0]
-        for first, last, width in zip(
-            self.row_starts, self.row_starts[1:], self.widths, strict=False
-        ):
-            offsets.append(offsets[-1] + (last - first) * width)
-        return tuple(offsets)
+        return tuple(accumulate(self.sizes, initial=0))
 
     @property
     def num_stored(self) -> int:

@@ -16,7 +16,7 @@ from made_exp.kernels.backends import (
     choose_backend,
     compute_dtype,
 )
-from made_exp.kernels.dense import dense_backward, dense_forward, made_mask_linear
+from made_exp.kernels.dense import dense_backward, dense_forward, kept_mask_linear, make_mask
 from made_exp.kernels.packing import build_structure, pack, unpack
 from made_exp.kernels.staircase import (
     seen_inputs,
@@ -58,7 +58,8 @@ def masked_linear(
     if backend == "auto":
         chosen = choose_backend(x.device, x.shape[1], len(weight), batch=len(x), resampled=True)
         if chosen == "dense" and weight.numel() <= MAX_KEPT_MASK:
-            return made_mask_linear(x, weight, bias, in_degrees, out_degrees, activation)
+            mask = make_mask(in_degrees, out_degrees, weight.dtype)
+            return kept_mask_linear(x, weight, bias, mask, activation)
     arguments = (x, weight, bias, in_degrees, out_degrees, chosen, activation, dtype)
     if torch.compiler.is_compiling():
         return masked_linear_op(*arguments)
