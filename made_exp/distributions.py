@@ -5,6 +5,7 @@ Legend: V values of a discrete variable, C mixture components.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,19 @@ def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
     x = x.to(logits.dtype)
     signs = torch.add(_MINUS_ONE, x, alpha=2)  # one pass over x
     return F.logsigmoid(logits * signs)
+
+
+def bernoulli_log_prob_vjp(logits: Tensor, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """`bernoulli_log_prob` outside autograd, and the pullback of its gradient to the logits."""
+    signs = torch.add(_MINUS_ONE, x.to(logits.dtype), alpha=2)
+    signed = logits * signs
+    log_prob, kept = torch.ops.aten.log_sigmoid_forward.default(signed)
+
+    def pullback(grad: Tensor) -> Tensor:
+        grad = torch.ops.aten.log_sigmoid_backward.default(grad, signed, kept)
+        return grad.mul_(signs)
+
+    return log_prob, pullback
 
 
 def categorical_log_prob(logits: Tensor, x: Tensor) -> Tensor:

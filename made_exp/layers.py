@@ -93,6 +93,20 @@ class MaskedLinear(nn.Module):
         """Whether the connectivity was fixed when the layer was built."""
         return self.in_degrees is not None
 
+    @property
+    def stores_blocks(self) -> bool:
+        """Whether `weight` is the flat vector of visible blocks."""
+        return self._layout is not None
+
+    def kept_mask(self, in_degrees: Tensor | None, out_degrees: Tensor | None) -> Tensor | None:
+        """The mask (O, I) of 0 and 1 by which a small layer multiplies on the CPU, else None."""
+        if not self._keeps_made_masks or in_degrees is None or out_degrees is None:
+            return self._mask
+        shared = (in_degrees.shape, out_degrees.shape) == self._shared_shapes
+        if not shared or not in_degrees.is_cpu:
+            return None
+        return make_mask(in_degrees, out_degrees, self.weight.dtype)
+
     def forward(
         self,
         x: Tensor,
@@ -114,11 +128,9 @@ class MaskedLinear(nn.Module):
         """
         bias = self.bias if bias is None else bias
         if self._keeps_made_masks and in_degrees is not None and out_degrees is not None:
-            shapes = in_degrees.shape, out_degrees.shape
-            if shapes == self._shared_shapes and x.is_cpu:
-                weight = self.weight
-                mask = make_mask(in_degrees, out_degrees, weight.dtype)
-                return kept_mask_linear(x, weight, bias, mask, activation)
+            mask = self.kept_mask(in_degrees, out_degrees)
+            if mask is not None:
+                return kept_mask_linear(x, self.weight, bias, mask, activation)
         if in_degrees is None and out_degrees is None and self._layout is not None:
             return self._packed(x, bias, activation)
         in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
@@ -127,7 +139,7 @@ class MaskedLinear(nn.Module):
             return y.relu() if activation == "relu" else y
         if self._mask is not None:
             return kept_mask_linear(x, self.weight, bias, self._mask, activation)
-        if self._layout is None:
+        if not self.stores_blocks:
             return masked_linear(
                 x, self.weight, bias, in_degrees, out_degrees,
                 backend=self.backend, activation=activation,

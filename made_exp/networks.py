@@ -128,7 +128,7 @@ class MaskedNetwork(nn.Module):
         # Where nothing comes between a product and its relu, the layer does both.
         self._has_offsets = bool(len(self.conditioning) or num_classes)
         plain = not (residual or self._has_offsets) and normalization == "none"
-        self._relu_in_layers = plain and activation == "relu"
+        self.relu_in_layers = plain and activation == "relu"
 
     def forward(
         self, features: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
@@ -147,7 +147,7 @@ class MaskedNetwork(nn.Module):
         h, nodes = features, list[Tensor]()
         for number, layer in enumerate(self.hidden):
             pair = _pair(degrees, number, number + 1)
-            if self._relu_in_layers:
+            if self.relu_in_layers:
                 h = layer(h, *pair, activation="relu")
             else:
                 node = layer(h, *pair)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.conditionals import Conditional, conditional_for
+from made_exp.conditionals.base import Pullback, vjp
 from made_exp.encodings import Encoding, encoding_for
 from made_exp.variables import Variable
 
@@ -155,6 +156,12 @@ class VariableGroups(nn.Module):
         for number, (conditional, values, group_params) in self._split(params, x):
             out[:, self._buffer("columns", number)] = conditional.log_prob(group_params, values)
         return out
+
+    def log_prob_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
+        """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
+        if len(self._groups) == 1:
+            return self._groups[0].conditional.log_probs_vjp(params, x)
+        return vjp(self.log_prob, params, x)
 
     def mean(self, params: Tensor) -> Tensor:
         """Mean of each variable given its params (B, P), as (B, D)."""

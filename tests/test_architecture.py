@@ -32,7 +32,7 @@ RUNGS = [
         "datasets",
         "baselines",
     ],
-    ["layers", "variable_groups", "networks", "ensembles"],
+    ["layers", "variable_groups", "networks", "ensembles", "network_vjp"],
     ["sampling_plan", "sampling", "sampler_cache"],
     ["completion", "made"],
     ["architectures", "evaluation", "checks"],

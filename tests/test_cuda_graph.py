@@ -7,12 +7,13 @@ from training_cases import AGNOSTIC, TRAINER, make_case
 from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.distributed import World
 from made_exp.training.settings import TrainingSettings
-from made_exp.training.step import TrainStep, wants_graph
+from made_exp.training.step import TrainStep
+from made_exp.training.steps import wants_graph
 
 
 def test_a_cpu_has_no_graph(tmp_path):
     trainer = make_case(tmp_path)
-    assert type(trainer.step) is TrainStep
+    assert not isinstance(trainer.step, GraphedStep)
     settings = TrainingSettings(**{k: v for k, v in TRAINER.items() if k != "seed"})
     assert not wants_graph(trainer.learner.model, "adam", settings, World())
 

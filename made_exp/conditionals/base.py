@@ -1,10 +1,14 @@
 """What a conditional is: a one-dimensional distribution as a function of K raw numbers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+# From the gradient of log-probabilities to that of the params.
+Pullback = Callable[[Tensor], Tensor]
 
 
 class Conditional(ABC):
@@ -40,6 +44,10 @@ class Conditional(ABC):
     def log_probs(self, params: Tensor, x: Tensor) -> Tensor:
         """`log_prob` of n variables in a row: params (B, n K), x (B, n); (B, n), nats."""
         return self.log_prob(params.view(*x.shape, self.num_params), x)
+
+    def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
+        """`log_probs` outside autograd, and the pullback of its gradient (B, n) to the params."""
+        return vjp(self.log_probs, params, x)
 
     @abstractmethod
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
@@ -88,6 +96,16 @@ class DiscreteConditional(Conditional):
         """Expected value (...), for params (..., K)."""
         values = torch.arange(self.num_values, device=params.device, dtype=params.dtype)
         return self.probs(params) @ values
+
+
+def vjp(
+    log_probs: Callable[[Tensor, Tensor], Tensor], params: Tensor, x: Tensor
+) -> tuple[Tensor, Pullback]:
+    """log_probs(params, x) and the pullback of its gradient to the params, by autograd."""
+    leaf = params.detach().requires_grad_()
+    with torch.enable_grad():
+        found = log_probs(leaf, x)
+    return found.detach(), lambda grad: torch.autograd.grad(found, leaf, grad)[0]
 
 
 def check_temperature(temperature: float) -> None:

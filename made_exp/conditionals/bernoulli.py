@@ -8,10 +8,11 @@ from torch import Tensor
 
 from made_exp.conditionals.base import (
     DiscreteConditional,
+    Pullback,
     check_temperature,
     smoothed_frequencies,
 )
-from made_exp.distributions import bernoulli_log_prob
+from made_exp.distributions import bernoulli_log_prob, bernoulli_log_prob_vjp
 
 
 @final
@@ -34,6 +35,10 @@ class Bernoulli(DiscreteConditional):
     def log_probs(self, params: Tensor, x: Tensor) -> Tensor:
         """See `Conditional.log_probs`; without a change of shape, which a small step would feel."""
         return bernoulli_log_prob(params, x)
+
+    def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
+        """See `Conditional.log_probs_vjp`; written out, because training spends its time here."""
+        return bernoulli_log_prob_vjp(params, x)
 
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         """Draws 0 or 1 (...), for params (..., 1) and uniforms (..., 1)."""

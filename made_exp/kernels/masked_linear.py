@@ -89,7 +89,7 @@ def _check(
         raise ValueError(f"activation: got {activation!r}; allowed: {', '.join(ACTIVATIONS)}")
 
 
-def _forward(
+def masked_forward(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -99,6 +99,7 @@ def _forward(
     activation: str,
     dtype: torch.dtype,
 ) -> Tensor:
+    """The result (B, O) by a backend that is not auto."""
     x, relu = x.to(dtype), activation == "relu"
     if backend == "triton":
         kernels = _triton()
@@ -116,7 +117,7 @@ def _forward(
     return y.relu_() if relu else y
 
 
-def _backward(
+def masked_backward(
     grad: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -192,7 +193,7 @@ class _MaskedLinear(torch.autograd.Function):
         activation: str,
         dtype: torch.dtype,
     ) -> Tensor:
-        y = _forward(x, weight, bias, in_degrees, out_degrees, backend, activation, dtype)
+        y = masked_forward(x, weight, bias, in_degrees, out_degrees, backend, activation, dtype)
         kept = y if activation == "relu" else None
         ctx.save_for_backward(x, weight, kept, in_degrees, out_degrees)
         ctx.backend, ctx.dtype = backend, dtype
@@ -202,7 +203,7 @@ class _MaskedLinear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         x, weight, y, ins, outs = ctx.saved_tensors
         needs = ctx.needs_input_grad
-        found = _backward(grads[0], x, weight, y, ins, outs, ctx.backend, ctx.dtype, needs)
+        found = masked_backward(grads[0], x, weight, y, ins, outs, ctx.backend, ctx.dtype, needs)
         return *found, *[None] * 5
 
 
@@ -218,7 +219,7 @@ def masked_linear_op(
     dtype: torch.dtype,
 ) -> Tensor:
     """`masked_linear` as an operator that torch.compile sees."""
-    return _forward(x, weight, bias, in_degrees, out_degrees, backend, activation, dtype)
+    return masked_forward(x, weight, bias, in_degrees, out_degrees, backend, activation, dtype)
 
 
 @masked_linear_op.register_fake
@@ -239,7 +240,7 @@ def masked_linear_backward_op(
     needs: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, weight and bias; empty where `needs` is 0."""
-    found = _backward(
+    found = masked_backward(
         grad, x, weight, y, in_degrees, out_degrees, backend, dtype, [bool(n) for n in needs]
     )
     a, b, c = (grad.new_empty(0) if g is None else g for g in found)

@@ -47,7 +47,7 @@ def packed_linear(
     return packed_linear_op(x, weight, bias, *tensors, *lists, backend, activation, dtype)
 
 
-def _forward(
+def packed_forward(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -55,31 +55,21 @@ def _forward(
     backend: str,
     activation: str,
     dtype: torch.dtype,
-) -> Tensor:
-    s = structure
-    x = _take(x.to(dtype), s.in_order, 0)
+) -> tuple[Tensor, list[Tensor] | None]:
+    """The result (B, O), and what the blocks saw where the backward pass can use it again."""
+    s, relu = structure, activation == "relu"
+    sorted_bias = bias if bias is None or s.out_order is None else bias[s.out_order[0]]
+    sorted_x = _take(x.to(dtype), s.in_order, 0)
     if backend == "staircase":
-        return _staircase(seen_inputs(x, s), weight, bias, s, activation)
-    y = _triton().triton_forward(
-        x, weight, _sorted_bias(bias, s), _rows(s), relu=activation == "relu", dtype=dtype
-    )
-    return _take(y, s.out_order, 1)
+        seen = seen_inputs(sorted_x, s)
+        y = staircase_forward(seen, weight, sorted_bias, s)
+        y = y.relu_() if relu else y
+        return _take(y, s.out_order, 1), seen if sorted_x is x else None
+    y = _triton().triton_forward(sorted_x, weight, sorted_bias, _rows(s), relu=relu, dtype=dtype)
+    return _take(y, s.out_order, 1), None
 
 
-def _staircase(
-    seen: Sequence[Tensor],
-    weight: Tensor,
-    bias: Tensor | None,
-    structure: PackedStructure,
-    activation: str,
-) -> Tensor:
-    y = staircase_forward(seen, weight, _sorted_bias(bias, structure), structure)
-    if activation == "relu":
-        y.relu_()
-    return _take(y, structure.out_order, 1)
-
-
-def _backward(
+def packed_backward(
     grad: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -135,12 +125,7 @@ class _PackedLinear(torch.autograd.Function):
         activation: str,
         dtype: torch.dtype,
     ) -> Tensor:
-        ctx.seen = None
-        if backend == "staircase" and structure.in_order is None and x.dtype == dtype:
-            ctx.seen = seen_inputs(x, structure)
-            y = _staircase(ctx.seen, weight, bias, structure, activation)
-        else:
-            y = _forward(x, weight, bias, structure, backend, activation, dtype)
+        y, ctx.seen = packed_forward(x, weight, bias, structure, backend, activation, dtype)
         ctx.save_for_backward(x, weight, y if activation == "relu" else None)
         ctx.structure, ctx.backend, ctx.dtype = structure, backend, dtype
         return y
@@ -149,7 +134,7 @@ class _PackedLinear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         x, weight, y = ctx.saved_tensors
         options = (ctx.structure, ctx.backend, ctx.dtype, ctx.needs_input_grad, ctx.seen)
-        return *_backward(grads[0], x, weight, y, *options), None, None, None, None
+        return *packed_backward(grads[0], x, weight, y, *options), None, None, None, None
 
 
 @torch.library.custom_op("made_exp::packed_linear", mutates_args=())
@@ -173,7 +158,7 @@ def packed_linear_op(
     """`packed_linear` as an operator that torch.compile sees; the lists are the BlockLayout."""
     layout = BlockLayout(len(in_degrees), tuple(row_starts), tuple(widths), tuple(shared))
     s = PackedStructure(layout, in_degrees, out_degrees, rows, first_rows, in_order, out_order)
-    return _forward(x, weight, bias, s, backend, activation, dtype)
+    return packed_forward(x, weight, bias, s, backend, activation, dtype)[0]
 
 
 @packed_linear_op.register_fake
@@ -205,7 +190,7 @@ def packed_linear_backward_op(
     layout = BlockLayout(len(in_degrees), tuple(row_starts), tuple(widths), tuple(shared))
     s = PackedStructure(layout, in_degrees, out_degrees, rows, first_rows, in_order, out_order)
     wanted = [bool(n) for n in needs]
-    found = _backward(grad, x, weight, y, s, backend, dtype, wanted)
+    found = packed_backward(grad, x, weight, y, s, backend, dtype, wanted)
     a, b, c = (grad.new_empty(0) if g is None else g for g in found)
     return a, b, c
 
@@ -235,10 +220,6 @@ def _op_backward(ctx: Any, grad: Tensor) -> Any:
 
 
 packed_linear_op.register_autograd(_op_backward, setup_context=_setup_context)
-
-
-def _sorted_bias(bias: Tensor | None, s: PackedStructure) -> Tensor | None:
-    return bias if bias is None or s.out_order is None else bias[s.out_order[0]]
 
 
 def _take(x: Tensor, order: Tensor | None, which: int) -> Tensor:

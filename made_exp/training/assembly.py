@@ -22,7 +22,7 @@ from made_exp.training.schedulers import make_scheduler
 from made_exp.training.settings import TrainingSettings, total_steps
 from made_exp.training.sparsity import make_sparsity
 from made_exp.training.state import Learner
-from made_exp.training.step import make_step, wants_graph
+from made_exp.training.steps import make_step, wants_graph
 
 
 def make_trainer(

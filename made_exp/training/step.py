@@ -11,8 +11,6 @@ from made_exp.made import MADE
 from made_exp.masks import MaskSet
 from made_exp.runtime import derive_seed
 from made_exp.training.batches import Batches
-from made_exp.training.distributed import World
-from made_exp.training.settings import TrainingSettings
 
 _DROPOUT_STREAM = 3
 
@@ -85,14 +83,19 @@ class TrainStep:
     def update(self, index: Tensor, thresholds: Tensor | None, masks: MaskSet | None) -> Tensor:
         """The part of a step that a CUDA graph can record."""
         x, context = self.batches.gather(index, thresholds)
-        for parameter in self.parameters:  # a tenth of the time that zero_grad takes
-            parameter.grad = None
-        with self._autocast():
-            loss = self.loss(x, masks, context)
-        loss.backward()
+        loss = self.differentiate(x, masks, context)
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
         self.optimizer.step()
+        return loss
+
+    def differentiate(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
+        """Mean NLL () of x (B, D) in nats; its gradient is left in the parameters."""
+        for parameter in self.parameters:  # a tenth of the time that zero_grad takes
+            parameter.grad = None
+        with self._autocast():
+            loss: Tensor = self.loss(x, masks, context)
+        loss.backward()
         return loss.detach()
 
     def loss_of(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
@@ -121,43 +124,3 @@ class TrainStep:
         # Cached casts would outlive the step that a graph records.
         device = self.batches.device.type
         return torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
-
-
-def wants_graph(model: MADE, optimizer: str, settings: TrainingSettings, world: World) -> bool:
-    """Whether steps can be replayed from a CUDA graph: one GPU, fixed masks, no labels."""
-    return (
-        settings.cuda_graph
-        and model.device.type == "cuda"
-        and world.size == 1
-        and optimizer in ("adam", "adamw", "sgd")
-        and not model.schedule.is_resampled
-        and not model.network.num_classes
-    )
-
-
-def make_step(
-    model: MADE,
-    optimizer: Optimizer,
-    batches: Batches,
-    settings: TrainingSettings,
-    world: World,
-    *,
-    graph: bool = False,
-) -> TrainStep:
-    """The step for these settings; with `graph`, one that is replayed from a CUDA graph."""
-    if graph:
-        from made_exp.training.cuda_graph import GraphedStep
-
-        kind: type[TrainStep] = GraphedStep
-    else:
-        kind = TrainStep
-    return kind(
-        model,
-        optimizer,
-        batches,
-        precision=settings.precision,
-        grad_clip=settings.grad_clip,
-        seed=settings.seed,
-        rank=world.rank,
-        world_size=world.size,
-    )

@@ -17,9 +17,8 @@ from made_exp.architectures import build_made, make_schedule
 from made_exp.kernels.backends import triton_is_usable
 from made_exp.made import MADE
 from made_exp.training.batches import Batches
-from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.optimizers import make_optimizer
-from made_exp.training.step import TrainStep
+from made_exp.training.steps import step_kind
 from made_exp.variables import Kind, Variable
 
 PLAIN = "plain masked MLP"
@@ -172,7 +171,7 @@ def _ours(kernel: str = "auto", ordering: str = "natural", graph: bool = False) 
             model.schedule.mask_set(index)
         optimizer = make_optimizer("adam", model, lr=LEARNING_RATE, capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
-        kind = GraphedStep if graph else TrainStep
+        kind = step_kind(model, batches, precision=task.precision, graph=graph)
         step = kind(model, optimizer, batches, precision=task.precision)
         indices, count = task.batches(), 0
 

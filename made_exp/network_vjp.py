@@ -1,0 +1,103 @@
+"""The forward pass of a plain network outside autograd, and its pullback to the parameters.
+
+Plain is a chain of masked layers with ReLU, with or without direct connections; everything else
+is left to autograd, and so are the kernels `dense`, the plain twin, and `triton`.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from made_exp.ensembles import EnsembleNetwork
+from made_exp.kernels.vjp import Pullback, kept_mask_vjp, masked_linear_vjp, packed_linear_vjp
+from made_exp.layers import MaskedLinear
+from made_exp.masks import MaskSet
+from made_exp.networks import MaskedNetwork
+
+# From the gradient of the params (B, P) to that of each parameter.
+ParameterPullback = Callable[[Tensor], dict[Tensor, Tensor | None]]
+
+
+def is_plain(network: MaskedNetwork | EnsembleNetwork) -> bool:
+    """Whether `network_vjp` serves a network, on the CPU and in the precision of its weights."""
+    first = network.member()
+    layers = [layer for layer in first.modules() if isinstance(layer, MaskedLinear)]
+    return (
+        first.relu_in_layers
+        and not first.dropout
+        and first.output is not None
+        and all(layer.backend in ("auto", "staircase") for layer in layers)
+    )
+
+
+def network_vjp(
+    network: MaskedNetwork | EnsembleNetwork, features: Tensor, masks: MaskSet | None
+) -> tuple[Tensor, ParameterPullback]:
+    """Params (B, P) from features (B, F), and the pullback of their gradient.
+
+    Args:
+        network: One that `is_plain`.
+        features: (B, F).
+        masks: Degrees to use, or the member of an ensemble; None for mask set 0.
+    """
+    single = network.member(masks)
+    degrees = single.call_degrees(masks)
+    layers, biases = _chain(single)
+    h, pullbacks = features, list[Pullback]()
+    for number, (layer, bias) in enumerate(zip(layers, biases, strict=True)):
+        pair = None if degrees is None else (degrees[number], degrees[number + 1])
+        activation = "none" if number == len(single.hidden) else "relu"
+        h, pullback = linear_vjp(layer, h, pair, bias, activation)
+        pullbacks.append(pullback)
+    direct = single.direct
+    if direct is not None:
+        pair = None if degrees is None else (degrees[0], degrees[-1])
+        extra, direct_pullback = linear_vjp(direct, features, pair, None, "none")
+        h = h.add_(extra)
+
+    def to_parameters(grad: Tensor) -> dict[Tensor, Tensor | None]:
+        found = dict[Tensor, Tensor | None]()
+        if direct is not None:
+            found[direct.weight] = direct_pullback(grad, False)[1]
+        for number in range(len(layers) - 1, -1, -1):
+            below, grad_weight, grad_bias = pullbacks[number](grad, number > 0)
+            found[layers[number].weight], found[biases[number]] = grad_weight, grad_bias
+            grad = grad if below is None else below
+        return found
+
+    return h, to_parameters
+
+
+def _chain(network: MaskedNetwork) -> tuple[list[MaskedLinear], list[Tensor]]:
+    """The layers from features to params, and the bias of each."""
+    layers = [layer for layer in network.hidden if isinstance(layer, MaskedLinear)]
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    assert network.output is not None
+    return [*layers, network.output], [*biases, network.output_bias]
+
+
+def linear_vjp(
+    layer: MaskedLinear,
+    x: Tensor,
+    degrees: tuple[Tensor, Tensor] | None,
+    bias: Tensor | None,
+    activation: str,
+) -> tuple[Tensor, Pullback]:
+    """The result (B, O) of one layer for x (B, I), and its pullback.
+
+    Args:
+        layer: With the kernel auto or staircase.
+        x: (B, I), on the CPU.
+        degrees: (I,) and (O,), where the connectivity is not fixed, and only there.
+        bias: (O,) or None.
+        activation: none or relu.
+    """
+    if layer.stores_blocks:
+        return packed_linear_vjp(x, layer.weight, bias, layer.structure, activation)
+    ins, outs = (layer.in_degrees, layer.out_degrees) if degrees is None else degrees
+    assert ins is not None
+    assert outs is not None
+    mask = layer.kept_mask(ins, outs)
+    if mask is not None:
+        return kept_mask_vjp(x, layer.weight, bias, mask, activation)
+    return masked_linear_vjp(x, layer.weight, bias, ins, outs, activation)

@@ -1,0 +1,75 @@
+"""Which form of the training step runs: plain, without autograd, or from a CUDA graph."""
+
+from torch.optim import Optimizer
+
+from made_exp.made import MADE
+from made_exp.network_vjp import is_plain
+from made_exp.training.batches import Batches
+from made_exp.training.cuda_graph import GraphedStep
+from made_exp.training.direct_step import DirectStep
+from made_exp.training.distributed import World
+from made_exp.training.settings import TrainingSettings
+from made_exp.training.step import TrainStep
+
+
+def wants_graph(model: MADE, optimizer: str, settings: TrainingSettings, world: World) -> bool:
+    """Whether steps can be replayed from a CUDA graph: one GPU, fixed masks, no labels."""
+    return (
+        settings.cuda_graph
+        and model.device.type == "cuda"
+        and world.size == 1
+        and optimizer in ("adam", "adamw", "sgd")
+        and not model.schedule.is_resampled
+        and not model.network.num_classes
+    )
+
+
+def step_kind(
+    model: MADE,
+    batches: Batches,
+    *,
+    precision: str = "fp32",
+    world_size: int = 1,
+    graph: bool = False,
+) -> type[TrainStep]:
+    """The fastest form for these: without autograd on the CPU, with `graph` from a CUDA graph.
+
+    `DirectStep` serves one process and a plain network, where no encoding is learned and no value
+    missing.
+    """
+    if graph:
+        return GraphedStep
+    is_direct = (
+        model.device.type == "cpu"
+        and world_size == 1
+        and precision != "bf16"
+        and is_plain(model.network)
+        and not batches.has_missing
+        and not list(model.groups.parameters())
+    )
+    return DirectStep if is_direct else TrainStep
+
+
+def make_step(
+    model: MADE,
+    optimizer: Optimizer,
+    batches: Batches,
+    settings: TrainingSettings,
+    world: World,
+    *,
+    graph: bool = False,
+) -> TrainStep:
+    """The step for these settings; with `graph`, one that is replayed from a CUDA graph."""
+    kind = step_kind(
+        model, batches, precision=settings.precision, world_size=world.size, graph=graph
+    )
+    return kind(
+        model,
+        optimizer,
+        batches,
+        precision=settings.precision,
+        grad_clip=settings.grad_clip,
+        seed=settings.seed,
+        rank=world.rank,
+        world_size=world.size,
+    )

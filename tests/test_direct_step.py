@@ -1,0 +1,142 @@
+"""The step without autograd leaves the loss and the gradients of the plain step."""
+
+import pytest
+import torch
+from builders import MIXED, tiny_made
+from training_cases import AGNOSTIC, ENSEMBLE, NATURAL, make_case
+
+from made_exp import layers
+from made_exp.training.batches import Batches
+from made_exp.training.direct_step import DirectStep
+from made_exp.training.step import TrainStep
+from made_exp.training.steps import step_kind
+from made_exp.variables import Kind, Variable, binary_variables
+
+CATEGORICAL = [Variable(f"c{d}", Kind.CATEGORICAL, 5) for d in range(4)]
+MODELS = {
+    "a small layer": {},
+    "blocks": {"backend": "staircase"},
+    "blocks of a natural order": {"backend": "staircase", "ordering": "natural"},
+    "two layers": {"hidden_sizes": (12, 7)},
+    "two layers of blocks": {"hidden_sizes": (12, 7), "backend": "staircase"},
+    "direct connections": {"direct_connections": True},
+    "direct connections by blocks": {"direct_connections": True, "backend": "staircase"},
+    "resampled masks": {"ordering": "agnostic", "direct_connections": True},
+    "an ensemble": {"ordering": "ensemble", "schedule_options": {"num_orderings": 3}},
+    "one-hot features": {"variables": CATEGORICAL},
+    "one-hot features by blocks": {"variables": CATEGORICAL, "backend": "staircase"},
+    "mixed columns": {"variables": MIXED},
+    "mixed columns, resampled": {"variables": MIXED, "ordering": "agnostic"},
+}
+
+
+def make_model(device, **options):
+    """A model in training mode, float64."""
+    return tiny_made(**options).to(device).double().train().requires_grad_(True)
+
+
+def examples(model, device, count=9):
+    generator = torch.Generator().manual_seed(3)
+    return model.double().sample(count, generator=generator).to(device)
+
+
+def gradients(kind, model, x, masks):
+    """The loss and, by name, the gradients of one kind of step."""
+    batches = Batches(x, len(x), seed=0, device=x.device)
+    step = kind(model, torch.optim.SGD(model.parameters(), lr=0.1), batches)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)  # of the step before
+    loss = step.differentiate(x, masks, None)
+    return loss, {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("name", MODELS)
+def test_loss_and_gradients_are_those_of_autograd(device, name, index):
+    model = make_model(device, **MODELS[name])
+    check(model, examples(model, device), index)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_resampled_masks_too_large_to_be_kept(device, monkeypatch, num_layers):
+    monkeypatch.setattr(layers, "MAX_KEPT_MASK", 10)
+    model = make_model(
+        device, ordering="agnostic", hidden_sizes=(12,) * num_layers, direct_connections=True
+    )
+    check(model, examples(model, device), 1)
+
+
+def check(model, x, index):
+    masks = model.schedule.mask_set(index) if model.schedule.is_resampled else None
+    expected, by_autograd = gradients(TrainStep, model, x, masks)
+    loss, by_hand = gradients(DirectStep, model, x, masks)
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+    assert not loss.requires_grad
+    assert any(gradient is None for gradient in by_autograd.values()) == (
+        model.network.member(masks) is not model.network
+    )
+    for name, gradient in by_autograd.items():
+        assert (gradient is None) == (by_hand[name] is None), name
+        if gradient is not None:
+            assert gradient.abs().sum() > 0
+            torch.testing.assert_close(by_hand[name], gradient, rtol=1e-10, atol=1e-13)
+
+
+def test_logits_without_bound_have_finite_gradients(device):
+    model = make_model(device)
+    with torch.no_grad():
+        model.network.output_bias.copy_(torch.tensor([1e3, -1e3] * 4))
+    x = torch.tensor([[1.0, 0.0] * 4, [0.0, 1.0] * 4], dtype=torch.float64, device=device)
+    loss, found = gradients(DirectStep, model, x, None)
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(gradient).all() for gradient in found.values())
+    check(model, x, 0)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adadelta"])
+@pytest.mark.parametrize("ordering", [NATURAL, AGNOSTIC, ENSEMBLE])
+@pytest.mark.parametrize(
+    "case", [{}, {"binarize": True}, {"trainer": {"grad_clip": 0.1, "sparsity": 0.5}}]
+)
+def test_trainings_are_the_same(tmp_path, optimizer, ordering, case):
+    direct, plain = (
+        make_case(tmp_path / name, optimizer=optimizer, ordering=ordering, **case)
+        for name in ("direct", "plain")
+    )
+    assert type(direct.step) is DirectStep
+    plain.step.__class__ = TrainStep
+    direct.train()
+    plain.train()
+    for line, expected in zip(direct.observer.lines, plain.observer.lines, strict=True):
+        assert line == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "tanh"},
+        {"residual": True, "hidden_sizes": (12, 12, 12)},
+        {"normalization": "batch"},
+        {"dropout": 0.1},
+        {"conditioning_weights": True},
+        {"num_classes": 2},
+        {"backend": "dense"},
+        {"variables": CATEGORICAL, "encoding": "embedding"},
+        {"variables": binary_variables(1)},
+    ],
+    ids=str,
+)
+def test_other_networks_are_left_to_autograd(options):
+    model = tiny_made(**options)
+    x = torch.zeros(4, model.num_dims)
+    assert step_kind(model, Batches(x, 2, seed=0, device=x.device)) is TrainStep
+
+
+def test_missing_values_several_processes_and_bf16_are_left_to_autograd():
+    model, x = tiny_made(), torch.zeros(4, 8)
+    batches = Batches(x, 2, seed=0, device=x.device)
+    assert step_kind(model, batches) is DirectStep
+    assert step_kind(model, batches, world_size=2) is TrainStep
+    assert step_kind(model, batches, precision="bf16") is TrainStep
+    x[0, 0] = torch.nan
+    assert step_kind(model, Batches(x, 2, seed=0, device=x.device)) is TrainStep
