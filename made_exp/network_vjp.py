@@ -31,25 +31,26 @@ def is_plain(network: MaskedNetwork | EnsembleNetwork) -> bool:
 
 
 def network_vjp(
-    network: MaskedNetwork | EnsembleNetwork, features: Tensor, masks: MaskSet | None
+    network: MaskedNetwork, features: Tensor, masks: MaskSet | None
 ) -> tuple[Tensor, ParameterPullback]:
     """Params (B, P) from features (B, F), and the pullback of their gradient.
 
+    The pullback writes over the gradients that the weights have, which saves their memory.
+
     Args:
-        network: One that `is_plain`.
+        network: One that `is_plain`, or a member of such an ensemble.
         features: (B, F).
-        masks: Degrees to use, or the member of an ensemble; None for mask set 0.
+        masks: Degrees to use; None for mask set 0.
     """
-    single = network.member(masks)
-    degrees = single.call_degrees(masks)
-    layers, biases = _chain(single)
+    degrees = network.call_degrees(masks)
+    layers, biases = _chain(network)
     h, pullbacks = features, list[Pullback]()
     for number, (layer, bias) in enumerate(zip(layers, biases, strict=True)):
         pair = None if degrees is None else (degrees[number], degrees[number + 1])
-        activation = "none" if number == len(single.hidden) else "relu"
+        activation = "none" if number == len(network.hidden) else "relu"
         h, pullback = linear_vjp(layer, h, pair, bias, activation)
         pullbacks.append(pullback)
-    direct = single.direct
+    direct = network.direct
     if direct is not None:
         pair = None if degrees is None else (degrees[0], degrees[-1])
         extra, direct_pullback = linear_vjp(direct, features, pair, None, "none")
@@ -58,10 +59,12 @@ def network_vjp(
     def to_parameters(grad: Tensor) -> dict[Tensor, Tensor | None]:
         found = dict[Tensor, Tensor | None]()
         if direct is not None:
-            found[direct.weight] = direct_pullback(grad, False)[1]
+            found[direct.weight] = direct_pullback(grad, False, direct.weight.grad)[1]
         for number in range(len(layers) - 1, -1, -1):
-            below, grad_weight, grad_bias = pullbacks[number](grad, number > 0)
-            found[layers[number].weight], found[biases[number]] = grad_weight, grad_bias
+            weight = layers[number].weight
+            below, found[weight], found[biases[number]] = pullbacks[number](
+                grad, number > 0, weight.grad
+            )
             grad = grad if below is None else below
         return found
 

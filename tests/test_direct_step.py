@@ -40,10 +40,14 @@ def examples(model, device, count=9):
     return model.double().sample(count, generator=generator).to(device)
 
 
+def make_step(kind, model, x):
+    batches = Batches(x, len(x), seed=0, device=x.device)
+    return kind(model, torch.optim.SGD(model.parameters(), lr=0.1), batches)
+
+
 def gradients(kind, model, x, masks):
     """The loss and, by name, the gradients of one kind of step."""
-    batches = Batches(x, len(x), seed=0, device=x.device)
-    step = kind(model, torch.optim.SGD(model.parameters(), lr=0.1), batches)
+    step = make_step(kind, model, x)
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)  # of the step before
     loss = step.differentiate(x, masks, None)
@@ -80,6 +84,32 @@ def check(model, x, index):
         if gradient is not None:
             assert gradient.abs().sum() > 0
             torch.testing.assert_close(by_hand[name], gradient, rtol=1e-10, atol=1e-13)
+
+
+def test_steps_leave_no_gradient_of_another_member(device):
+    model = make_model(device, **MODELS["an ensemble"])
+    x = examples(model, device)
+    step = DirectStep(
+        model, torch.optim.SGD(model.parameters()), Batches(x, 9, seed=0, device=device)
+    )
+    for index in (0, 0, 2, 1):
+        masks = model.schedule.mask_set(index)
+        step.differentiate(x, masks, None)
+        trained = {id(p) for p in model.network.member(masks).parameters()}
+        assert all((p.grad is not None) == (id(p) in trained) for p in model.parameters())
+
+
+def test_gradients_stay_where_they_are(device):
+    model = make_model(device, hidden_sizes=(12, 7), backend="staircase")
+    x = examples(model, device)
+    step = DirectStep(
+        model, torch.optim.SGD(model.parameters()), Batches(x, 9, seed=0, device=device)
+    )
+    places = []
+    for _ in range(3):
+        step.differentiate(x, None, None)
+        places.append([layer.weight.grad.data_ptr() for layer in model.network.hidden])
+    assert places[0] == places[1] == places[2]
 
 
 def test_logits_without_bound_have_finite_gradients(device):

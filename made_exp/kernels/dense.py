@@ -62,16 +62,22 @@ def dense_backward(
     out_degrees: Tensor,
     needs_x: bool,
     needs_weight: bool,
+    out: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of x (B, I) and weight (O, I) from grad (B, O); None where not needed."""
+    """Gradients of x (B, I) and weight (O, I) from grad (B, O); None where not needed.
+
+    That of the weight is written into `out` where that is given.
+    """
     ins, outs = _comparable(in_degrees, out_degrees)
     chunks = _chunks(weight)
     buffer = weight.new_empty(chunks[0].stop, weight.shape[1])
     if len(chunks) == 1 and grad.dtype == weight.dtype:
         mask = torch.ge(outs, ins, out=buffer)
-        grad_weight = grad.t().mm(x).mul_(mask) if needs_weight else None
+        grad_weight = torch.mm(grad.t(), x, out=out).mul_(mask) if needs_weight else None
         return grad.mm(mask.mul_(weight)) if needs_x else None, grad_weight
-    grad_weight = torch.empty_like(weight) if needs_weight else None
+    grad_weight = None
+    if needs_weight:
+        grad_weight = torch.empty_like(weight) if out is None else out
     grad_x = torch.zeros_like(x) if needs_x else None
     for rows in chunks:
         mask = torch.ge(outs[rows], ins, out=buffer[: rows.stop - rows.start])

@@ -127,8 +127,13 @@ def masked_backward(
     backend: str,
     dtype: torch.dtype,
     needs: Sequence[bool],
+    out: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of x, weight and bias; y is given where it went through a relu."""
+    """Gradients of x, weight and bias.
+
+    y is given where it went through a relu; the dense kernel writes the gradient of the weight
+    into `out` where that is given.
+    """
     grad, needs_x, needs_weight = grad.to(dtype), needs[0], needs[1]
     if y is not None:
         grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
@@ -149,7 +154,7 @@ def masked_backward(
         )
     else:
         grad_x, grad_weight = dense_backward(
-            grad, x, weight, in_degrees, out_degrees, needs_x, needs_weight
+            grad, x, weight, in_degrees, out_degrees, needs_x, needs_weight, out
         )
     return grad_x if grad_x is None else grad_x.to(x_dtype), grad_weight, grad_bias
 

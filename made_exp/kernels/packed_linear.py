@@ -79,10 +79,12 @@ def packed_backward(
     dtype: torch.dtype,
     needs: Sequence[bool],
     seen: Sequence[Tensor] | None = None,
+    out: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of x, weight and bias.
 
-    y is given where it went through a relu, and `seen` where the forward pass kept it.
+    y is given where it went through a relu, `seen` where the forward pass kept it; by blocks the
+    gradient of the weight is written into `out` where that is given.
     """
     s = structure
     grad = grad.to(dtype)
@@ -104,7 +106,7 @@ def packed_backward(
     else:
         grad_x = staircase_grad_input(grad, weight, s) if needs[0] else None
         seen = seen or seen_inputs(sorted_x, s)
-        grad_weight = staircase_grad_weight(grad, seen, weight, s) if needs[1] else None
+        grad_weight = staircase_grad_weight(grad, seen, weight, s, out) if needs[1] else None
     if grad_x is not None:
         grad_x = _take(grad_x, s.in_order, 1).to(x.dtype)
     return grad_x, grad_weight, grad_bias

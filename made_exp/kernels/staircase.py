@@ -56,11 +56,18 @@ def staircase_grad_input(grad: Tensor, weight: Tensor, structure: PackedStructur
 
 
 def staircase_grad_weight(
-    grad: Tensor, seen: Sequence[Tensor], weight: Tensor, structure: PackedStructure
+    grad: Tensor,
+    seen: Sequence[Tensor],
+    weight: Tensor,
+    structure: PackedStructure,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """The gradient of the stored weight, in its dtype, from grad (B, O) and `seen_inputs`."""
+    """The gradient of the stored weight, in its dtype, from grad (B, O) and `seen_inputs`.
+
+    It is written into `out` where that is given.
+    """
     layout = structure.layout
-    grad_weight = torch.empty_like(weight)
+    grad_weight = torch.empty_like(weight) if out is None else out
     parts, blocks = grad.t().split_with_sizes(layout.heights), layout.blocks(grad_weight)
     for part, block, inputs in zip(parts, blocks, seen, strict=True):
         matmul_into(block, part, inputs)

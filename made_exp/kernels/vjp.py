@@ -14,10 +14,10 @@ from made_exp.kernels.masked_linear import masked_backward, masked_forward
 from made_exp.kernels.packed_linear import packed_backward, packed_forward
 from made_exp.kernels.packing import PackedStructure
 
-# From the gradient (B, O) of the result to those of x (B, I), the weight and the bias; that of x
-# is computed only where it is needed, as the second argument says.
+# From the gradient (B, O) of the result to those of x (B, I), the weight and the bias: that of x
+# where the second argument says so, that of the weight in the memory of the third, if given.
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
-Pullback = Callable[[Tensor, bool], Gradients]
+Pullback = Callable[[Tensor, bool, Tensor | None], Gradients]
 
 
 def packed_linear_vjp(
@@ -28,9 +28,11 @@ def packed_linear_vjp(
     y, seen = packed_forward(x, weight, bias, structure, "staircase", activation, dtype)
     kept = y if activation == "relu" else None
 
-    def pullback(grad: Tensor, needs_x: bool) -> Gradients:
+    def pullback(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
         needs = needs_x, True, bias is not None
-        return packed_backward(grad, x, weight, kept, structure, "staircase", dtype, needs, seen)
+        return packed_backward(
+            grad, x, weight, kept, structure, "staircase", dtype, needs, seen, out
+        )
 
     return y, pullback
 
@@ -43,11 +45,12 @@ def kept_mask_vjp(
     y = torch.nn.functional.linear(x, masked, bias)
     kept = y.relu_() if activation == "relu" else None
 
-    def pullback(grad: Tensor, needs_x: bool) -> Gradients:
+    def pullback(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
         if kept is not None:
             grad = torch.ops.aten.threshold_backward.default(grad, kept, 0)
         grad_x = grad.mm(masked) if needs_x else None
-        return grad_x, grad.t().mm(x).mul_(mask), None if bias is None else grad.sum(0)
+        grad_weight = torch.mm(grad.t(), x, out=out).mul_(mask)
+        return grad_x, grad_weight, None if bias is None else grad.sum(0)
 
     return y, pullback
 
@@ -67,8 +70,8 @@ def masked_linear_vjp(
     y = masked_forward(x, weight, bias, *degrees, backend, activation, dtype)
     kept = y if activation == "relu" else None
 
-    def pullback(grad: Tensor, needs_x: bool) -> Gradients:
+    def pullback(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
         needs = needs_x, True, bias is not None
-        return masked_backward(grad, x, weight, kept, *degrees, backend, dtype, needs)
+        return masked_backward(grad, x, weight, kept, *degrees, backend, dtype, needs, out)
 
     return y, pullback
