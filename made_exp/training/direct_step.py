@@ -1,6 +1,6 @@
 """The training step without autograd: the gradient of a plain network is written out.
 
-Around the products of a small network autograd takes a third of the step. The loss and the
+Around the products of a small network autograd takes a fifth of the step. The loss and the
 gradients are those of the plain step, and tests compare the two.
 """
 
