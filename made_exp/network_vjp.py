@@ -103,4 +103,4 @@ def linear_vjp(
     mask = layer.kept_mask(ins, outs)
     if mask is not None:
         return kept_mask_vjp(x, layer.weight, bias, mask, activation)
-    return masked_linear_vjp(x, layer.weight, bias, ins, outs, activation)
+    return masked_linear_vjp(x, layer.weight, bias, ins, outs, layer.backend, activation)

@@ -22,6 +22,7 @@ MODELS = {
     "direct connections": {"direct_connections": True},
     "direct connections by blocks": {"direct_connections": True, "backend": "staircase"},
     "resampled masks": {"ordering": "agnostic", "direct_connections": True},
+    "resampled masks by blocks": {"ordering": "agnostic", "backend": "staircase"},
     "an ensemble": {"ordering": "ensemble", "schedule_options": {"num_orderings": 3}},
     "one-hot features": {"variables": CATEGORICAL},
     "one-hot features by blocks": {"variables": CATEGORICAL, "backend": "staircase"},

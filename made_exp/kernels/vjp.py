@@ -61,12 +61,14 @@ def masked_linear_vjp(
     bias: Tensor | None,
     in_degrees: Tensor,
     out_degrees: Tensor,
+    backend: str,
     activation: str,
 ) -> tuple[Tensor, Pullback]:
-    """`masked_linear` with the backend auto and its pullback; arguments are the same."""
-    dtype, (num_out, num_in) = compute_dtype(x, weight), weight.shape
-    backend = choose_backend(x.device, num_in, num_out, batch=x.size(0), resampled=True)
-    degrees = in_degrees, out_degrees
+    """`masked_linear` and its pullback; arguments are the same."""
+    dtype, degrees = compute_dtype(x, weight), (in_degrees, out_degrees)
+    if backend == "auto":
+        num_out, num_in = weight.shape
+        backend = choose_backend(x.device, num_in, num_out, batch=x.size(0), resampled=True)
     y = masked_forward(x, weight, bias, *degrees, backend, activation, dtype)
     kept = y if activation == "relu" else None
 
