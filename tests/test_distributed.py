@@ -30,18 +30,25 @@ def arguments(folder, run, *overrides):
     ]
 
 
-def torchrun(folder, run, *overrides):
-    """made-train in two processes."""
+def torchrun(folder, run, *overrides, program=("-m", "made_exp.train")):
+    """What two processes of `program`, made-train, say."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [sys.executable, *launcher, "-m", "made_exp.train"]
+    command = [sys.executable, *launcher, *program, *arguments(folder, run, *overrides)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, *arguments(folder, run, *overrides)],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# made-train, which then says its threads by the names that the kernel of Linux has for them.
+NAMES_THREADS = """
+import os, sys
+from pathlib import Path
+from made_exp.train import main
+main(sys.argv[1:])
+names = [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+print("threads of", os.environ["RANK"], *names)
+"""
 
 
 def assert_equal_to_rounding(first, second):
@@ -59,12 +66,22 @@ def test_two_processes_train_as_one_and_resume(tmp_path, monkeypatch):
     options = ["optimizer=sgd", "ordering=agnostic", "ordering.num_orderings=3"]
     assert main(arguments(tmp_path, tmp_path / "one", *options)) == 0
     half = torchrun(tmp_path, tmp_path / "two", *options, "trainer.epochs=2")
-    assert half.stdout.count("test NLL") == 1  # one process speaks
+    assert half.count("test NLL") == 1  # one process speaks
     torchrun(tmp_path, tmp_path / "two", *options, "resume=true")
     assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
     events = list((tmp_path / "two").glob("events*"))
     assert len(events) == 2  # one a session
     assert not list(tmp_path.glob("outputs"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_processes_end_without_threads_that_could_abort_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
+    program = tmp_path / "names_threads.py"
+    program.write_text(NAMES_THREADS)
+    said = torchrun(tmp_path, tmp_path / "run", "trainer.epochs=1", program=[str(program)])
+    assert said.count("threads of") == 2
+    assert "gloo" not in said
 
 
 def test_what_processes_cannot_share_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Several processes that share one training (torchrun): who they are and what they agree on."""
 
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # imported while a group lives, it would keep that one for ever
 from torch import Tensor
 
 
@@ -91,3 +93,6 @@ def join(device: torch.device) -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size(), local_rank, device)
     finally:
         dist.destroy_process_group()
+        # What trained holds the group in reference cycles. Threads of gloo that outlive the
+        # interpreter abort the process, and torchrun then reports a finished run as failed.
+        gc.collect()
