@@ -61,6 +61,10 @@ def test_members_of_an_ensemble_have_a_range_of_strengths():
 
 def test_an_epoch_of_few_steps_leaves_weights_alive():
     assert set(Sparsity(make_model(), strength=4.0, num_batches=2).pulls) == {MAX_PULL}
+    schedule = make_schedule("ensemble", 6, [9], num_orderings=6)
+    ensemble = build_made(binary_variables(6), schedule)
+    pulls = Sparsity(ensemble, strength=4.0, num_batches=2, spread=6.0).pulls
+    assert sorted(set(pulls)) == pytest.approx([MAX_PULL / 6, 0.6 / 10**0.5, 0.6], rel=1e-6)
 
 
 def test_bad_strengths_are_refused():

@@ -7,6 +7,7 @@ from made_exp.training.settings import TrainingSettings
 
 # Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
 MAX_PULL = 0.36
+MAX_MEMBER_PULL = 0.6
 
 
 class Sparsity:
@@ -17,7 +18,7 @@ class Sparsity:
     its length: a prior has more to say where there are few data. Biases and conditioning weights,
     which act as biases, are left alone.
 
-    Members of an ensemble may differ: from strength / spread to strength * spread, in equal
+    Members of an ensemble may differ: from pull / spread to pull * spread, at most 0.6, in equal
     ratios, the same for two members in a row. Which is right for the data the weights of the
     mixture then say.
 
@@ -43,10 +44,10 @@ class Sparsity:
         members = [_member(name) for name, _ in named]
         pairs = max(members, default=0) // 2
         self.weights = [parameter for _, parameter in named]
+        pull = min(strength / num_batches, MAX_PULL)
+        weakest, strongest = pull / spread, min(pull * spread, MAX_MEMBER_PULL)
         self.pulls = [
-            min(strength / num_batches, MAX_PULL)
-            * spread ** (2 * (m // 2) / pairs - 1 if pairs else 0)
-            for m in members
+            weakest * (strongest / weakest) ** (m // 2 / pairs) if pairs else pull for m in members
         ]
 
     @torch.no_grad()
