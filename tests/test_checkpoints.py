@@ -219,6 +219,19 @@ def test_a_shared_checkpoint_has_two_generations_too(path, monkeypatch, has_link
     assert load_checkpoint(best)["number"] == 2
 
 
+def test_a_full_disk_is_named_and_leaves_the_last_checkpoint(path):
+    resource = pytest.importorskip("resource", reason="the size of files cannot be limited here")
+    save(path, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"File too large\. Earlier checkpoints"):
+            save_checkpoint(path, {"number": 2, "weights": [torch.zeros(100_000)] * 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert load_checkpoint(path)["number"] == 1
+
+
 def _refuse(*arguments, **options):
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 

@@ -70,10 +70,18 @@ def save_checkpoint(
         if flush:
             _flush(path.parent)
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
         raise CheckpointError(
-            f"cannot write checkpoint {path}: {reason}. Earlier checkpoints are intact"
+            f"cannot write checkpoint {path}: {_reason(error)}. Earlier checkpoints are intact"
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said; of a full disk torch only says that it is not where it should be."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    said = cause.strerror if isinstance(cause, OSError) else None
+    return said or str(error).splitlines()[0].rstrip(".")
 
 
 def share_checkpoint(path: Path, other: Path, *, keep: bool = True) -> None:
