@@ -1,15 +1,22 @@
 """The forward pass of a plain network outside autograd, and its pullback to the parameters.
 
-Plain is a chain of masked layers with ReLU, with or without direct connections; everything else
-is left to autograd, and so are the kernels `dense`, the plain twin, and `triton`.
+Plain is a chain of masked layers with ReLU, residual or not, with or without direct connections;
+everything else is left to autograd, and so are the kernels `dense`, the plain twin, and `triton`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from made_exp.ensembles import EnsembleNetwork
-from made_exp.kernels.vjp import Pullback, kept_mask_vjp, masked_linear_vjp, packed_linear_vjp
+from made_exp.kernels.vjp import (
+    Gradients,
+    Pullback,
+    kept_mask_vjp,
+    masked_linear_vjp,
+    packed_linear_vjp,
+)
 from made_exp.layers import MaskedLinear
 from made_exp.masks import MaskSet
 from made_exp.networks import MaskedNetwork
@@ -23,7 +30,7 @@ def is_plain(network: MaskedNetwork | EnsembleNetwork) -> bool:
     first = network.member()
     layers = [layer for layer in first.modules() if isinstance(layer, MaskedLinear)]
     return (
-        first.relu_in_layers
+        first.is_relu_chain
         and not first.dropout
         and first.output is not None
         and all(layer.backend in ("auto", "staircase") for layer in layers)
@@ -44,11 +51,14 @@ def network_vjp(
     """
     degrees = network.call_degrees(masks)
     layers, biases = _chain(network)
-    h, pullbacks = features, list[Pullback]()
+    h, pullbacks, sums = features, list[Pullback](), _Sums(network.skips)
     for number, (layer, bias) in enumerate(zip(layers, biases, strict=True)):
         pair = None if degrees is None else (degrees[number], degrees[number + 1])
-        activation = "none" if number == len(network.hidden) else "relu"
+        has_sum = number in sums
+        activation = "none" if has_sum or number == len(network.hidden) else "relu"
         h, pullback = linear_vjp(layer, h, pair, bias, activation)
+        if has_sum:
+            h, pullback = sums.relu_vjp(number, h, pullback)
         pullbacks.append(pullback)
     direct = network.direct
     if direct is not None:
@@ -77,6 +87,33 @@ def _chain(network: MaskedNetwork) -> tuple[list[MaskedLinear], list[Tensor]]:
     biases = [layer.bias for layer in layers if layer.bias is not None]
     assert network.output is not None
     return [*layers, network.output], [*biases, network.output_bias]
+
+
+class _Sums:
+    """The ReLUs of a residual network: where skips begin or end they follow a sum."""
+
+    def __init__(self, skips: Sequence[int | None]) -> None:
+        self.sources = {layer: skip for layer, skip in enumerate(skips) if skip is not None}
+        self.nodes, self.gradients = dict[int, Tensor](), dict[int, Tensor]()
+
+    def __contains__(self, layer: int) -> bool:
+        return layer in self.sources or layer in self.sources.values()
+
+    def relu_vjp(self, layer: int, product: Tensor, pullback: Pullback) -> tuple[Tensor, Pullback]:
+        """What hidden `layer` gives upwards (B, H), from its product, and the whole pullback."""
+        source = self.sources.get(layer)
+        node = product if source is None else product.add_(self.nodes[source])
+        self.nodes[layer], h = node, node.relu()
+
+        def summed(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
+            grad = torch.ops.aten.threshold_backward.default(grad, h, 0)
+            if layer in self.gradients:  # of the sum that this node was carried to
+                grad = grad.add_(self.gradients.pop(layer))
+            if source is not None:
+                self.gradients[source] = grad
+            return pullback(grad, needs_x, out)
+
+        return h, summed
 
 
 def linear_vjp(

@@ -127,8 +127,9 @@ class MaskedNetwork(nn.Module):
             nn.init.zeros_(parameter)
         # Where nothing comes between a product and its relu, the layer does both.
         self._has_offsets = bool(len(self.conditioning) or num_classes)
-        plain = not (residual or self._has_offsets) and normalization == "none"
-        self.relu_in_layers = plain and activation == "relu"
+        is_chain = normalization == "none" and not self._has_offsets
+        self.is_relu_chain = is_chain and activation == "relu"
+        self.relu_in_layers = self.is_relu_chain and not residual
 
     def forward(
         self, features: Tensor, masks: MaskSet | None = None, context: Tensor | None = None

@@ -13,6 +13,7 @@ from made_exp.training.steps import step_kind
 from made_exp.variables import Kind, Variable, binary_variables
 
 CATEGORICAL = [Variable(f"c{d}", Kind.CATEGORICAL, 5) for d in range(4)]
+RESIDUAL = {"residual": True, "direct_connections": True}
 MODELS = {
     "a small layer": {},
     "blocks": {"backend": "staircase"},
@@ -21,6 +22,10 @@ MODELS = {
     "two layers of blocks": {"hidden_sizes": (12, 7), "backend": "staircase"},
     "direct connections": {"direct_connections": True},
     "direct connections by blocks": {"direct_connections": True, "backend": "staircase"},
+    "a residual block": {"hidden_sizes": (9,) * 3, "residual": True},
+    "two residual blocks": {"hidden_sizes": (9,) * 5, **RESIDUAL},
+    "residual by blocks": {"hidden_sizes": (9,) * 5, **RESIDUAL, "backend": "staircase"},
+    "residual, resampled": {"hidden_sizes": (9,) * 5, **RESIDUAL, "ordering": "agnostic"},
     "resampled masks": {"ordering": "agnostic", "direct_connections": True},
     "resampled masks by blocks": {"ordering": "agnostic", "backend": "staircase"},
     "an ensemble": {"ordering": "ensemble", "schedule_options": {"num_orderings": 3}},
@@ -146,7 +151,6 @@ def test_trainings_are_the_same(tmp_path, optimizer, ordering, case):
     "options",
     [
         {"activation": "tanh"},
-        {"residual": True, "hidden_sizes": (12, 12, 12)},
         {"normalization": "batch"},
         {"dropout": 0.1},
         {"conditioning_weights": True},
