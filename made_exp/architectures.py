@@ -34,6 +34,7 @@ def make_schedule(
     sweeps: float = 0.0,
     natural: float = 0.0,
     rasters: float = 0.0,
+    shallow: float = 0.0,
     seed: int = 0,
 ) -> MaskSchedule:
     """Mask sets of a named ordering.
@@ -54,6 +55,7 @@ def make_schedule(
         sweeps: Share of the orderings of an agnostic one that sweep the image.
         natural: Share of the members of an ensemble that keep the natural order.
         rasters: Share of the members of an ensemble that read the image in lines.
+        shallow: Share of the members of an ensemble that have the first hidden layer alone.
         seed: Seed of everything that is drawn.
     """
     is_agnostic, is_ensemble = ordering == AGNOSTIC, ordering == ENSEMBLE
@@ -78,6 +80,7 @@ def make_schedule(
         separate=is_ensemble,
         natural=natural if is_ensemble else 0.0,
         rasters=rasters if is_ensemble else 0.0,
+        shallow=shallow if is_ensemble else 0.0,
     )
 
 

@@ -47,6 +47,7 @@ class MaskSchedule:
         natural: Share (0..1) of the resampled orderings that are `ordering` itself.
         rasters: Share (0..1) of the resampled orderings that read an image in lines, from its
             corners in turn.
+        shallow: Share (0..1) of the members of an ensemble that have the first hidden layer alone.
     """
 
     ordering: tuple[int, ...]
@@ -62,6 +63,7 @@ class MaskSchedule:
     separate: bool = False
     natural: float = 0.0
     rasters: float = 0.0
+    shallow: float = 0.0
 
     def __post_init__(self) -> None:
         orderings.check_ordering(self.ordering, len(self.ordering))
@@ -77,7 +79,7 @@ class MaskSchedule:
             raise ValueError(f"every must be >= 1, got {self.every}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
-        for name in ("sweeps", "natural", "rasters"):
+        for name in ("sweeps", "natural", "rasters", "shallow"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
         if self.separate and (self.resample != "order" or self.num_orderings < 1):
@@ -125,8 +127,19 @@ class MaskSchedule:
 
     def single(self, index: int) -> "MaskSchedule":
         """The schedule that has the mask set at `index` alone."""
-        ordering = tuple(self.mask_set(index).ordering.tolist())
-        return replace(self, ordering=ordering, resample="none", separate=False)
+        return replace(
+            self,
+            ordering=tuple(self.mask_set(index).ordering.tolist()),
+            hidden_sizes=self.sizes_of(index),
+            resample="none",
+            separate=False,
+        )
+
+    def sizes_of(self, index: int) -> tuple[int, ...]:
+        """Units in each hidden layer of the network that has the mask set at `index`."""
+        # One later in every four: else a quarter in the natural order would all be shallow.
+        is_shallow = self.separate and _is_due(index + index // 4, self.shallow)
+        return self.hidden_sizes[:1] if is_shallow else self.hidden_sizes
 
     def index_at(self, step: int) -> int:
         """Index of the mask set that training step `step` (0, 1, ...) uses."""
@@ -179,10 +192,10 @@ def _is_due(index: int, share: float) -> bool:
 def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:
     """Degrees of every hidden layer; sorted unless they change from one index to the next."""
     if schedule.num_dims < 2:
-        return tuple(torch.ones(size, dtype=torch.int64) for size in schedule.hidden_sizes)
+        return tuple(torch.ones(size, dtype=torch.int64) for size in schedule.sizes_of(index))
     resamples = schedule.is_resampled and schedule.resample in ("connectivity", "both")
     layers: list[Tensor] = []
-    for layer, size in enumerate(schedule.hidden_sizes):
+    for layer, size in enumerate(schedule.sizes_of(index)):
         if layers and schedule.tied:
             layers.append(layers[0])
             continue

@@ -29,6 +29,11 @@ MODELS = {
     "resampled masks": {"ordering": "agnostic", "direct_connections": True},
     "resampled masks by blocks": {"ordering": "agnostic", "backend": "staircase"},
     "an ensemble": {"ordering": "ensemble", "schedule_options": {"num_orderings": 3}},
+    "deep and shallow members": {
+        "ordering": "ensemble",
+        "hidden_sizes": (12, 7),
+        "schedule_options": {"num_orderings": 2, "shallow": 0.5},
+    },
     "one-hot features": {"variables": CATEGORICAL},
     "one-hot features by blocks": {"variables": CATEGORICAL, "backend": "staircase"},
     "mixed columns": {"variables": MIXED},

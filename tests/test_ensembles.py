@@ -18,7 +18,9 @@ NUM_DIMS, MEMBERS = 5, 4
 
 @pytest.fixture
 def model(device, dtype):
-    schedule = make_schedule("ensemble", NUM_DIMS, [8, 8], num_orderings=MEMBERS, natural=0.5)
+    schedule = make_schedule(
+        "ensemble", NUM_DIMS, [8, 8], num_orderings=MEMBERS, natural=0.5, shallow=0.25
+    )
     model = build_made(
         binary_variables(NUM_DIMS),
         schedule,
@@ -51,10 +53,29 @@ def test_members_differ_and_the_asked_share_keeps_the_natural_order(model):
     orders = [model.schedule.mask_set(index).ordering.tolist() for index in range(MEMBERS)]
     assert sum(order == list(range(NUM_DIMS)) for order in orders) == MEMBERS // 2
     weights = [member.output_bias for member in model.network.members]
-    assert all(len(member.hidden) == 2 for member in model.network.members)
+    assert [len(member.hidden) for member in model.network.members] == [2, 2, 2, 1]
     assert len({weight.data_ptr() for weight in weights}) == MEMBERS
     x = all_inputs(model)
     assert not torch.allclose(model.ordering_log_prob(x, 0), model.ordering_log_prob(x, 1))
+
+
+def test_the_asked_share_has_the_first_hidden_layer_alone_in_every_kind_of_order():
+    schedule = make_schedule(
+        "ensemble", NUM_DIMS, [8, 6], num_orderings=24, natural=0.25, shallow=0.5
+    )
+    made = build_made(binary_variables(NUM_DIMS), schedule)
+    members = list(enumerate(made.network.members))
+    depths = [tuple(layer.out_features for layer in member.hidden) for _, member in members]
+    assert sorted(depths) == [(8,)] * 12 + [(8, 6)] * 12
+    order = list(range(NUM_DIMS))
+    natural = [m for m, _ in members if schedule.mask_set(m).ordering.tolist() == order]
+    assert sorted(depths[m] for m in natural) == [(8,)] * 3 + [(8, 6)] * 3
+    for start in range(0, 24, 2):  # of the same penalty
+        assert sum(map(len, depths[start : start + 2])) == 3
+    for index, member in members:
+        torch.testing.assert_close(
+            schedule.mask_set(index).hidden_degrees, member.schedule.mask_set(0).hidden_degrees
+        )
 
 
 def test_every_member_passes_the_checks_of_a_run(model):

@@ -64,7 +64,9 @@ def test_an_epoch_of_few_steps_leaves_weights_alive():
     schedule = make_schedule("ensemble", 6, [9], num_orderings=6)
     ensemble = build_made(binary_variables(6), schedule)
     pulls = Sparsity(ensemble, strength=4.0, num_batches=2, spread=6.0).pulls
-    assert sorted(set(pulls)) == pytest.approx([MAX_PULL / 6, 0.6 / 10**0.5, 0.6], rel=1e-6)
+    assert sorted(set(pulls)) == pytest.approx([1 / 3, 0.2**0.5, 0.6], rel=1e-6)
+    pulls = Sparsity(ensemble, strength=4.0, num_batches=1, spread=6.0).pulls
+    assert min(pulls) == MAX_PULL
 
 
 def test_bad_strengths_are_refused():

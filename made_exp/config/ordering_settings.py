@@ -96,6 +96,7 @@ class EnsembleSettings(OrderingSettings):
         natural: Share of the members, 0..1, that keep the natural order; the others are random.
         rasters: Share of the members, 0..1, that read an image in lines, by rows or columns, from
             its corners in turn.
+        shallow: Share of the members, 0..1, that have the first hidden layer alone.
         eval_orderings: Members of the mixture that is scored, >= 1; None = all.
         fit_weights: Whether the weights of the mixture are fitted to the validation split, at
             each evaluation; otherwise they are equal.
@@ -105,11 +106,12 @@ class EnsembleSettings(OrderingSettings):
     num_orderings: int = 8
     natural: float = 0.5
     rasters: float = 0.0
+    shallow: float = 0.0
     eval_orderings: int | None = None
     fit_weights: bool = True
 
     def _check(self) -> None:
-        fraction(self, "natural", "rasters", one_included=True)
+        fraction(self, "natural", "rasters", "shallow", one_included=True)
         at_least(self, 1, "num_orderings", "eval_orderings")
 
 

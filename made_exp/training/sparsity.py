@@ -18,7 +18,8 @@ class Sparsity:
     its length: a prior has more to say where there are few data. Biases and conditioning weights,
     which act as biases, are left alone.
 
-    Members of an ensemble may differ: from pull / spread to pull * spread, at most 0.6, in equal
+    Members of an ensemble may differ: the weakest pull is strength / batches / spread, at most
+    0.36, the strongest that times spread^2, at most 0.6, the others lie between them in equal
     ratios, the same for two members in a row. Which is right for the data the weights of the
     mixture then say.
 
@@ -44,10 +45,12 @@ class Sparsity:
         members = [_member(name) for name, _ in named]
         pairs = max(members, default=0) // 2
         self.weights = [parameter for _, parameter in named]
-        pull = min(strength / num_batches, MAX_PULL)
-        weakest, strongest = pull / spread, min(pull * spread, MAX_MEMBER_PULL)
+        pull = strength / num_batches
+        weakest = min(pull / spread, MAX_PULL)
+        strongest = min(weakest * spread**2, MAX_MEMBER_PULL)
         self.pulls = [
-            weakest * (strongest / weakest) ** (m // 2 / pairs) if pairs else pull for m in members
+            weakest * (strongest / weakest) ** (m // 2 / pairs) if pairs else min(pull, MAX_PULL)
+            for m in members
         ]
 
     @torch.no_grad()
