@@ -138,7 +138,8 @@ class MaskSchedule:
     def sizes_of(self, index: int) -> tuple[int, ...]:
         """Units in each hidden layer of the network that has the mask set at `index`."""
         # One later in every four: else a quarter in the natural order would all be shallow.
-        is_shallow = self.separate and _is_due(index + index // 4, self.shallow)
+        is_due = _is_due(index + index // 4, self.shallow)
+        is_shallow = self.separate and self.is_resampled and is_due
         return self.hidden_sizes[:1] if is_shallow else self.hidden_sizes
 
     def index_at(self, step: int) -> int:

@@ -78,6 +78,13 @@ def test_the_asked_share_has_the_first_hidden_layer_alone_in_every_kind_of_order
         )
 
 
+def test_a_single_member_has_every_layer():
+    schedule = make_schedule("ensemble", NUM_DIMS, [8, 6], num_orderings=1, shallow=1.0)
+    model = build_made(binary_variables(NUM_DIMS), schedule)
+    assert model.log_prob(all_inputs(model)).exp().sum().item() == pytest.approx(1, abs=1e-5)
+    assert len(model.network.hidden) == 2
+
+
 def test_every_member_passes_the_checks_of_a_run(model):
     assert checks.check_masks(model).passed
     assert checks.check_normalisation(model).passed
