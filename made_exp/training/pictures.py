@@ -13,7 +13,7 @@ from made_exp.reporting import figures
 
 MAX_TABLE = 2**16
 _BATCH = 1000
-_REAL_ROWS = 2000
+_TABLE_ROWS = 2000
 
 
 def is_worth_watching(dataset: Dataset) -> bool:
@@ -38,7 +38,7 @@ def draw_picture(
         model: In evaluation mode after the call, as before it.
         dataset: What the model was trained on.
         path: Where the PNG goes.
-        num_samples: Samples to draw (> 0).
+        num_samples: Samples to draw (> 0); of a table at least 2000, for means and correlations.
         seed: Of the samples; the same seed shows the same draw of a changing model.
         title: One line above the picture.
         ordering: What the model's ordering is called.
@@ -53,6 +53,8 @@ def draw_picture(
         rows = max(1, math.ceil(num_samples / dataset.num_classes))
         context = torch.arange(dataset.num_classes).repeat_interleave(rows)
         num_samples = len(context)
+    elif not is_worth_watching(dataset):
+        num_samples = max(num_samples, _TABLE_ROWS)
     was_training = model.training
     model.eval()
     try:
@@ -110,7 +112,7 @@ def picture_of(
             table, true=true, samples=drawn, ordering=ordering, title=title, path=path
         )
     # Rows of a table may be sorted, so that the first ones are like no others.
-    some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:_REAL_ROWS]
+    some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:_TABLE_ROWS]
     return figures.vector_grid(drawn, train[some].numpy(), title=title, path=path)
 
 
