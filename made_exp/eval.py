@@ -4,13 +4,13 @@ import json
 import sys
 from collections.abc import Sequence
 
-from made_exp.config.command_settings import EvalSettings
-from made_exp.config.key_value import run_command
+from made_exp.cli.key_value import run_command
+from made_exp.settings.commands import EvalSettings
 
 
 def evaluate(settings: EvalSettings) -> None:
     """Score the run and print the outcome as JSON."""
-    from made_exp.scoring import evaluate_run  # torch is imported only here
+    from made_exp.experiments.scoring import evaluate_run  # torch is imported only here
 
     outcome = evaluate_run(
         settings.run,

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from made_exp.config.command_settings import ReportSettings
-from made_exp.config.key_value import run_command
+from made_exp.cli.key_value import run_command
+from made_exp.settings.commands import ReportSettings
 
 
 def write_report(settings: ReportSettings) -> None:

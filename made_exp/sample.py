@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Sequence
 
-from made_exp.config.command_settings import SampleSettings
-from made_exp.config.key_value import run_command
+from made_exp.cli.key_value import run_command
+from made_exp.settings.commands import SampleSettings
 
 
 def sample(settings: SampleSettings) -> None:
     """Draw from the run and print where the samples are."""
-    from made_exp.drawing import sample_run  # torch is imported only here
+    from made_exp.experiments.drawing import sample_run  # torch is imported only here
 
     path = sample_run(
         settings.run,

@@ -2,7 +2,7 @@
 
 import sys
 
-from made_exp.config.app import main
+from made_exp.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,8 +2,8 @@
 
 import torch
 
-from made_exp.architectures import build_made, make_schedule
-from made_exp.variables import Kind, Variable, binary_variables
+from made_exp.model.build import build_made, make_schedule
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 MIXED = (
     Variable("switch", Kind.BINARY, 2),

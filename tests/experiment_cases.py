@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from made_exp.config.settings import from_dict
+from made_exp.settings.experiment import from_dict
 
 NUM_DIMS = 8
 

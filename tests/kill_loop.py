@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-import made_exp.scoring  # noqa: F401  (all imports once, before the first fork)
-from made_exp.config.settings import from_dict
-from made_exp.experiment import run
-from made_exp.runs import RunDirectory
+import made_exp.experiments.scoring  # noqa: F401  (all imports once, before the first fork)
+from made_exp.experiments.experiment import run
+from made_exp.runs.folder import RunDirectory
+from made_exp.settings.experiment import from_dict
 from made_exp.training import keeper
 
 LONGEST_LIFE, LONGEST_TRAINING = 1.2, 0.3

@@ -1,4 +1,4 @@
-"""The house: imports point down a ladder, files are short, the product speaks of itself alone."""
+"""The house: imports point down a ladder, in no circle; the product speaks of itself alone."""
 
 import ast
 import subprocess
@@ -10,48 +10,35 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "made_exp"
 MAX_LINES = 300
-RUNGS = [
-    [
-        "files",
-        "variables",
-        "orderings",
-        "mixture",
-        "class_labels",
-        "distributions",
-        "bases",
-        "kernels",
-        "runs",
-        "runtime",
-    ],
-    [
-        "masks",
-        "mask_schedules",
-        "connectivity",
-        "conditionals",
-        "encodings",
-        "datasets",
-        "baselines",
-    ],
-    ["layers", "variable_groups", "networks", "ensembles", "network_vjp"],
-    ["sampling_plan", "sampling", "sampler_cache"],
-    ["completion", "made"],
-    ["architectures", "evaluation", "checks"],
-    ["reporting"],
-    ["training"],
-    ["config", "experiment", "loading", "preparation", "given", "drawing", "results", "scoring"],
-    ["train", "eval", "sample", "report"],
+MAX_ROOMS = 20
+# From the ground up; rooms of one floor may look at each other, but never in a circle.
+FLOORS = [
+    {"errors", "files", "runtime"},
+    {"variables", "masks", "kernels"},
+    {"datasets", "settings", "model"},
+    {"runs"},
+    {"training", "reporting"},
+    {"experiments"},
+    {"cli"},
+    {"train", "eval", "sample", "report"},
 ]
-RUNG = {name: rung for rung, names in enumerate(RUNGS) for name in names}
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+# The package's own front door: what `from made_exp import ...` gives, imported when first used.
+FRONT_DOOR = PACKAGE / "__init__.py"
 
 
-def module_of(path):
-    """The first part of a module's name below made_exp."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def parts_of(path):
+    """The dotted name of a module below made_exp, as its parts."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+MODULES = {parts_of(path): path for path in SOURCES}
 
 
 def imports(path):
-    """Every imported module name in a file, function bodies included."""
+    """Every imported module name in a file: function bodies and TYPE_CHECKING included."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -59,36 +46,110 @@ def imports(path):
             assert node.level == 0, f"{path}: relative import"
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif is_lazy_import(node):
+            yield node.args[0].value
+
+
+def is_lazy_import(node):
+    """Whether a node is `import_module("a.name")`."""
+    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)
+    name = is_call and getattr(node.func, "attr", getattr(node.func, "id", ""))
+    return name == "import_module" and isinstance(node.args[0], ast.Constant)
+
+
+def own_imports(path):
+    """The modules of the package that a file imports, as parts."""
+    for name in imports(path):
+        parts = tuple(name.split("."))
+        if parts[0] == "made_exp" and parts[1:] in MODULES and parts[1:]:
+            yield parts[1:]
 
 
 def is_import_of(name, package):
     return name == package or name.startswith(package + ".")
 
 
+def circle_in(arrows):
+    """A circle in a graph {node: set of nodes} as a list of nodes, or None."""
+    state, trail = {}, []
+
+    def visit(node):
+        state[node] = "open"
+        trail.append(node)
+        for below in sorted(arrows.get(node, ())):
+            if state.get(below) == "open":
+                return [*trail[trail.index(below) :], below]
+            if below not in state and (found := visit(below)):
+                return found
+        state[node] = "done"
+        trail.pop()
+        return None
+
+    for node in sorted(arrows):
+        if node not in state and (found := visit(node)):
+            return found
+    return None
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down_the_ladder(path):
-    name = module_of(path)
-    if name == "__init__":
+    if path == FRONT_DOOR:
         return
-    assert name in RUNG, f"{name} has no rung: add it to RUNGS"
-    for imported in imports(path):
-        parts = imported.split(".")
-        if parts[0] == "made_exp" and len(parts) > 1 and parts[1] in RUNG and parts[1] != name:
-            below = RUNG[parts[1]]
-            assert below <= RUNG[name], f"{name} imports {parts[1]}, which is above it"
+    room = parts_of(path)[0]
+    assert room in FLOOR, f"{room} has no floor: add it to FLOORS"
+    for imported in own_imports(path):
+        assert FLOOR[imported[0]] <= FLOOR[room], f"{room} imports {imported[0]}, which is above it"
+
+
+@pytest.mark.xfail(reason="completion asks MADE", strict=True)
+def test_modules_import_each_other_in_no_circle():
+    arrows = {
+        parts: {one for one in own_imports(path) if one != parts and one != parts[:-1]}
+        for parts, path in MODULES.items()
+        if path != FRONT_DOOR
+    }
+    # A package's __init__ may gather its modules; a module that asks its package asks them all.
+    found = circle_in(arrows)
+    assert found is None, " -> ".join(".".join(parts) for parts in found)
+
+
+def test_rooms_import_each_other_in_no_circle():
+    arrows = {}
+    for parts, path in MODULES.items():
+        if path != FRONT_DOOR:
+            rooms = {one[0] for one in own_imports(path)} - {parts[0]}
+            arrows.setdefault(parts[0], set()).update(rooms)
+    found = circle_in(arrows)
+    assert found is None, " -> ".join(found)
+
+
+def test_a_circle_is_found():
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": set()}) is None
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_the_house_is_small():
+    rooms = {
+        path.name
+        for path in PACKAGE.iterdir()
+        if not path.name.startswith("__") and (path.suffix == ".py" or path.is_dir())
+    }
+    assert len(rooms) <= MAX_ROOMS, sorted(rooms)
+    assert len(FLOORS) <= 8
 
 
 @pytest.mark.parametrize(
     ("packages", "allowed"),
     [
-        (("hydra", "omegaconf"), {"config", "train", "eval", "sample", "report"}),
+        (("hydra",), {"cli"}),
+        (("omegaconf",), {"cli", "settings"}),
         (("triton",), {"kernels"}),
         (("matplotlib", "tensorboard", "torch.utils.tensorboard"), {"reporting"}),
     ],
 )
 def test_libraries_stay_at_their_door(packages, allowed):
     for path in SOURCES:
-        if module_of(path) not in allowed:
+        if (parts_of(path) or ("",))[0] not in allowed:
             for imported in imports(path):
                 assert not any(is_import_of(imported, package) for package in packages), (
                     f"{path.relative_to(ROOT)} imports {imported}"
@@ -103,17 +164,20 @@ def test_files_are_short_and_have_no_vague_names():
         assert path.stem not in {"utils", "helpers", "misc", "common"}
 
 
-def test_models_import_without_hydra_and_tensorboard():
+@pytest.mark.parametrize(
+    ("modules", "refused"),
+    [
+        (
+            "made_exp.model.build, made_exp.model.evaluation, made_exp.datasets.base",
+            ("hydra", "omegaconf", "tensorboard", "matplotlib"),
+        ),
+        ("made_exp.settings.experiment, made_exp.datasets.registry", ("torch", "hydra")),
+    ],
+)
+def test_heavy_libraries_are_not_dragged_in(modules, refused):
     code = (
-        "import sys, made_exp.architectures, made_exp.evaluation, made_exp.datasets\n"
-        "bad = [m for m in ('hydra', 'omegaconf', 'tensorboard', 'matplotlib') "
-        "if m in sys.modules]\n"
+        f"import sys, {modules}\n"
+        f"bad = [m for m in {refused} if m in sys.modules]\n"
         "sys.exit(str(bad) if bad else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_every_module_has_its_test():
-    tested = " ".join(path.name for path in (ROOT / "tests").glob("test_*.py"))
-    for module in ("orderings", "masks", "conditionals", "encodings", "made", "sampling"):
-        assert f"test_{module}" in tested

@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
-from made_exp import baselines
-from made_exp.baselines import ChowLiuTree
+from made_exp.datasets import baselines
 from made_exp.datasets.base import SPLITS, Dataset
-from made_exp.variables import Kind, Variable, binary_variables
+from made_exp.datasets.baselines import ChowLiuTree
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
 def binary(x, test=None, **changes):

@@ -9,17 +9,12 @@ import pytest
 import torch
 from training_cases import OPTIMIZERS, make_case
 
-from made_exp.training import checkpoints
-from made_exp.training.checkpoints import (
-    CheckpointError,
-    load_checkpoint,
-    save_checkpoint,
-    share_checkpoint,
-)
-from made_exp.training.losses import DivergedError
+from made_exp.errors import CheckpointError, DivergedError
+from made_exp.runs import checkpoints
+from made_exp.runs.checkpoints import load_checkpoint, save_checkpoint, share_checkpoint
+from made_exp.runs.spare_file import SpareFile
+from made_exp.runs.weight_blocks import dense_state
 from made_exp.training.optimizer_state import load_optimizer_state, optimizer_state
-from made_exp.training.spare_file import SpareFile
-from made_exp.training.weight_blocks import dense_state
 
 
 @pytest.fixture
@@ -213,7 +208,7 @@ def test_a_shared_checkpoint_has_two_generations_too(path, monkeypatch, has_link
     assert _previous(best)["number"] == 1
     save(path, 3)
     assert load_checkpoint(best)["number"] == 2
-    monkeypatch.setattr("made_exp.training.checkpoints._keep", _refuse)
+    monkeypatch.setattr("made_exp.runs.checkpoints._keep", _refuse)
     with pytest.raises(CheckpointError, match=r"cannot write checkpoint .*best\.pt"):
         share_checkpoint(path, best)
     assert load_checkpoint(best)["number"] == 2

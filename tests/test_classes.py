@@ -6,8 +6,8 @@ import torch
 from experiment_cases import make_settings, read_results
 
 from made_exp import load_run
-from made_exp.drawing import sample_run
-from made_exp.experiment import run
+from made_exp.experiments.drawing import sample_run
+from made_exp.experiments.experiment import run
 
 NUM_DIMS, NUM_CLASSES = 9, 3
 # In class c the bits of row c of a 3 x 3 picture are mostly on, the others mostly off.

@@ -2,7 +2,7 @@ import pytest
 import torch
 from builders import MIXED, all_binary, tiny_made
 
-from made_exp.completion import masks_for
+from made_exp.model.completion import masks_for
 
 
 def agnostic(device, dtype, **options):

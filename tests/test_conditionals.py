@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from made_exp.bases import cosine_basis
-from made_exp.conditionals import (
+from made_exp.variables.bases import cosine_basis
+from made_exp.variables.conditionals import (
     Bernoulli,
     Categorical,
     DiscretizedLogisticMixture,
@@ -12,7 +12,7 @@ from made_exp.conditionals import (
     conditional_for,
     default_conditional,
 )
-from made_exp.variables import ALLOWED_CONDITIONALS, Kind, Variable
+from made_exp.variables.variable import ALLOWED_CONDITIONALS, Kind, Variable
 
 TABLES = [
     Bernoulli(),

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from made_exp.config.app import main
-from made_exp.config.command_line import parse_command_line
-from made_exp.config.compose import compose_config, fixed_overrides, sweep_overrides
-from made_exp.config.conf_folder import conf_dir, conf_hash, options_in
-from made_exp.config.fingerprint import changed_keys, fingerprint, rounding_keys
-from made_exp.config.help import train_help
-from made_exp.config.resolvers import run_id, slug
-from made_exp.config.settings import OPTIONS, from_dict, option_fields, to_dict
-from made_exp.config.validate import settings_from
+from made_exp.cli.app import main
+from made_exp.cli.command_line import parse_command_line
+from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides
+from made_exp.cli.conf_folder import conf_dir, conf_hash, options_in
+from made_exp.cli.help import train_help
+from made_exp.cli.resolvers import run_id, slug
+from made_exp.cli.validate import settings_from
+from made_exp.settings.experiment import OPTIONS, from_dict, option_fields, to_dict
+from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
 
 CHOICES = [(group, option) for group, options in OPTIONS.items() for option in options]
 EXPERIMENTS = options_in(conf_dir(), "experiment")
@@ -273,7 +273,7 @@ def test_run_id_can_be_shared(monkeypatch):
 
 
 def test_eight_processes_started_together_choose_eight_folders():
-    code = "import sys; from made_exp.config.app import main; sys.exit(main())"
+    code = "import sys; from made_exp.cli.app import main; sys.exit(main())"
     command = [sys.executable, "-c", code]
     command += ["seed=3", "--cfg=hydra", "--package=hydra.run", "--resolve"]
 
@@ -289,7 +289,7 @@ def test_eight_processes_started_together_choose_eight_folders():
 def test_conf_hash_follows_every_file(folder, monkeypatch):
     (folder / "conf").mkdir()
     (folder / "conf/config.yaml").write_text("a: 1\n")
-    monkeypatch.setattr("made_exp.config.conf_folder.conf_dir", lambda: folder / "conf")
+    monkeypatch.setattr("made_exp.cli.conf_folder.conf_dir", lambda: folder / "conf")
     before = conf_hash()
     (folder / "conf/other.yaml").write_text("")
     assert conf_hash() != before
@@ -313,7 +313,7 @@ def test_help_names_every_option_and_setting():
 @pytest.mark.parametrize("arguments", [["--help"], ["optimizer.lr=-1"]])
 def test_answers_come_before_torch(arguments):
     code = (
-        "import sys; from made_exp.config.app import main; code = main();"
+        "import sys; from made_exp.cli.app import main; code = main();"
         " heavy = {'torch', 'numpy', 'matplotlib', 'tensorboard', 'optuna'} & set(sys.modules);"
         " assert not heavy, heavy; sys.exit(code)"
     )

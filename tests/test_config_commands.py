@@ -28,12 +28,12 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def calls(monkeypatch):
     seen = {}
-    scoring = types.ModuleType("made_exp.scoring")
+    scoring = types.ModuleType("made_exp.experiments.scoring")
     scoring.evaluate_run = lambda run, **options: seen.update(run=run, **options) or {"nll": 1.0}
-    drawing = types.ModuleType("made_exp.drawing")
+    drawing = types.ModuleType("made_exp.experiments.drawing")
     drawing.sample_run = lambda run, **options: seen.update(run=run, **options) or "grid.png"
-    monkeypatch.setitem(sys.modules, "made_exp.scoring", scoring)
-    monkeypatch.setitem(sys.modules, "made_exp.drawing", drawing)
+    monkeypatch.setitem(sys.modules, "made_exp.experiments.scoring", scoring)
+    monkeypatch.setitem(sys.modules, "made_exp.experiments.drawing", drawing)
     return seen
 
 

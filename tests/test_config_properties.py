@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from made_exp.config.app import answer
-from made_exp.config.command_line import parse_command_line
-from made_exp.config.command_settings import EvalSettings
-from made_exp.config.compose import compose_config
-from made_exp.config.errors import ConfigError
-from made_exp.config.key_value import parse
-from made_exp.config.messages import explain
-from made_exp.config.preflight import preflight
-from made_exp.config.resolvers import slug
-from made_exp.config.settings import OPTIONS, Settings, from_dict, option_fields, to_dict
-from made_exp.config.validate import settings_from
+from made_exp.cli.app import answer
+from made_exp.cli.command_line import parse_command_line
+from made_exp.cli.compose import compose_config
+from made_exp.cli.key_value import parse
+from made_exp.cli.messages import explain
+from made_exp.cli.preflight import preflight
+from made_exp.cli.resolvers import slug
+from made_exp.cli.validate import settings_from
+from made_exp.errors import ConfigError
+from made_exp.settings.commands import EvalSettings
+from made_exp.settings.experiment import OPTIONS, Settings, from_dict, option_fields, to_dict
 
 KEYS = sorted(
     {f"{group}.{name}" for group, options in OPTIONS.items() for o in options

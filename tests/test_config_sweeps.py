@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from made_exp.config import job, sweep_log
-from made_exp.config.app import main
-from made_exp.config.fingerprint import fingerprint
-from made_exp.config.settings import to_dict
-from made_exp.runs import RunDirectory, RunState, TrainingError
+from made_exp.cli import job
+from made_exp.cli import sweeps as sweep_log
+from made_exp.cli.app import main
+from made_exp.errors import TrainingError
+from made_exp.runs.folder import RunDirectory, RunState
+from made_exp.settings.experiment import to_dict
+from made_exp.settings.fingerprint import fingerprint
 
 
 class FakeExperiment:
-    """Takes the place of made_exp.experiment; fails where `fail` says so."""
+    """Takes the place of made_exp.experiments.experiment; fails where `fail` says so."""
 
     def __init__(self):
         self.calls = []
@@ -46,9 +48,9 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def experiment(monkeypatch):
     fake = FakeExperiment()
-    module = types.ModuleType("made_exp.experiment")
+    module = types.ModuleType("made_exp.experiments.experiment")
     module.run = fake.run
-    monkeypatch.setitem(sys.modules, "made_exp.experiment", module)
+    monkeypatch.setitem(sys.modules, "made_exp.experiments.experiment", module)
     return fake
 
 
@@ -190,7 +192,7 @@ def test_ctrl_c_and_termination_pass_their_codes_on(experiment, capsys):
 
 def test_threads_are_divided_among_jobs(experiment, monkeypatch):
     monkeypatch.setenv("MADE_JOBS_AT_ONCE", "2")
-    monkeypatch.setattr("made_exp.config.processes.num_cpus", lambda: 8)
+    monkeypatch.setattr("made_exp.cli.processes.num_cpus", lambda: 8)
     assert main([]) == 0
     assert experiment.calls[0][0].trainer.num_threads == 4
 
@@ -242,8 +244,8 @@ def test_search_survives_failures_and_prints_the_best(experiment, capsys):
 
 
 def test_later_jobs_set_nothing_aside_from_the_search_for_garbage():
-    import made_exp.experiment  # noqa: F401
-    from made_exp.config.job import import_experiment
+    import made_exp.experiments.experiment  # noqa: F401
+    from made_exp.cli.job import import_experiment
 
     before = gc.get_freeze_count()
     import_experiment()

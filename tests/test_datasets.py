@@ -17,7 +17,7 @@ from made_exp.datasets.binarized_mnist import read_amat
 from made_exp.datasets.cache import cached
 from made_exp.datasets.download import Checksum
 from made_exp.datasets.registry import NAMES, load_dataset
-from made_exp.variables import Kind, Variable, binary_variables
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
 def binary_dataset(**changes):

@@ -9,7 +9,7 @@ import torch
 from made_exp.datasets.csv import encode_rows, load, write_rows
 from made_exp.datasets.inference import infer_column, standardised
 from made_exp.datasets.schema import Cells, TableSchema
-from made_exp.variables import Kind
+from made_exp.variables.variable import Kind
 
 RANDOM = np.random.RandomState(0)
 

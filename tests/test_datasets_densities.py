@@ -10,7 +10,7 @@ from PIL import Image
 from made_exp.datasets.base import reference_nll
 from made_exp.datasets.densities_2d import draw_smiley, read_picture
 from made_exp.datasets.registry import load_dataset
-from made_exp.variables import Kind
+from made_exp.variables.variable import Kind
 
 
 def load(tmp_path, name, **options):

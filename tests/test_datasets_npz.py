@@ -9,7 +9,7 @@ import torch
 
 from made_exp.datasets.registry import load_dataset
 from made_exp.datasets.tables import split_rows
-from made_exp.variables import Kind
+from made_exp.variables.variable import Kind
 
 BITS = np.random.RandomState(0).randint(2, size=(50, 4)).astype(np.uint8)
 

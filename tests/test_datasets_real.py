@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from made_exp import baselines
+from made_exp.datasets import baselines
 from made_exp.datasets.base import reference_nll
 from made_exp.datasets.registry import load_dataset
 

@@ -5,12 +5,12 @@ import torch
 from builders import MIXED, tiny_made
 from training_cases import AGNOSTIC, ENSEMBLE, NATURAL, make_case
 
-from made_exp import layers
+from made_exp.model import layers
 from made_exp.training.batches import Batches
 from made_exp.training.direct_step import DirectStep
 from made_exp.training.step import TrainStep
 from made_exp.training.steps import step_kind
-from made_exp.variables import Kind, Variable, binary_variables
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 CATEGORICAL = [Variable(f"c{d}", Kind.CATEGORICAL, 5) for d in range(4)]
 RESIDUAL = {"residual": True, "direct_connections": True}

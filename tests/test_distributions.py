@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from made_exp.distributions import (
+from made_exp.variables.distributions import (
     bernoulli_log_prob,
     categorical_log_prob,
     categorical_quantile,

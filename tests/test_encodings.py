@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from made_exp.encodings import (
+from made_exp.variables.encodings import (
     Embedding,
     Identity,
     OneHot,
@@ -9,7 +9,7 @@ from made_exp.encodings import (
     default_encoding,
     encoding_for,
 )
-from made_exp.variables import ALLOWED_ENCODINGS, Kind, Variable
+from made_exp.variables.variable import ALLOWED_ENCODINGS, Kind, Variable
 
 
 def variable_of(kind, num_values=6):

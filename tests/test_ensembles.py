@@ -6,12 +6,12 @@ import pytest
 import torch
 from training_cases import ENSEMBLE, make_case
 
-from made_exp import checks
-from made_exp.architectures import build_made, make_schedule
-from made_exp.ensembles import EnsembleNetwork
-from made_exp.mixture import fit_log_weights
-from made_exp.sampling import sample_by_full_passes
-from made_exp.variables import binary_variables
+from made_exp.model import checks
+from made_exp.model.build import build_made, make_schedule
+from made_exp.model.ensembles import EnsembleNetwork
+from made_exp.model.mixture import fit_log_weights
+from made_exp.model.sampling import sample_by_full_passes
+from made_exp.variables.variable import binary_variables
 
 NUM_DIMS, MEMBERS = 5, 4
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from made_exp.config import preflight
-from made_exp.config.app import answer, main
+from made_exp.cli import preflight
+from made_exp.cli.app import answer, main
 
 ORDERINGS = (
     "agnostic, centre_out, column_major, custom, ensemble, natural, random, reversed, snake, spiral"

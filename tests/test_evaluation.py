@@ -4,8 +4,8 @@ import pytest
 import torch
 from builders import all_binary, tiny_made
 
-from made_exp.checks import check_masks, check_normalisation, check_samples
-from made_exp.evaluation import (
+from made_exp.model.checks import check_masks, check_normalisation, check_samples
+from made_exp.model.evaluation import (
     Evaluation,
     evaluate,
     log_probs_by_ordering,

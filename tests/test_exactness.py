@@ -6,8 +6,8 @@ import pytest
 import torch
 from builders import all_binary, tiny_made
 
-from made_exp.completion import masks_for
-from made_exp.connectivity import reachable
+from made_exp.masks.connectivity import reachable
+from made_exp.model.completion import masks_for
 
 NUM_DIMS, NUM_DRAWS = 8, 3000
 SHAPE = {"image_shape": (2, 4)}

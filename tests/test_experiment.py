@@ -10,12 +10,11 @@ import torch
 from experiment_cases import NUM_DIMS, make_settings, read_metrics, read_results
 
 from made_exp import load_run
-from made_exp.config.errors import ConfigError
-from made_exp.experiment import run
-from made_exp.runs import RunDirectory, RunState, TrainingError
-from made_exp.scoring import evaluate_run
-from made_exp.training import run_observer
-from made_exp.training.losses import DivergedError
+from made_exp.errors import ConfigError, DivergedError, TrainingError
+from made_exp.experiments import run_observer
+from made_exp.experiments.experiment import run
+from made_exp.experiments.scoring import evaluate_run
+from made_exp.runs.folder import RunDirectory, RunState
 
 SPLIT_KEYS = {"nll", "nll_stderr", "nll_per_dim", "bits_per_dim", "num_examples", "num_orderings"}
 
@@ -157,7 +156,9 @@ def test_a_second_run_in_a_folder_is_refused_and_harms_nothing(tmp_path):
 
 def test_a_finished_run_is_skipped(tmp_path, monkeypatch):
     objective = run(make_settings(tmp_path), tmp_path / "run")
-    monkeypatch.setattr("made_exp.experiment.load_data", None)  # it is not even looked for
+    monkeypatch.setattr(
+        "made_exp.experiments.experiment.load_data", None
+    )  # it is not even looked for
     assert run(make_settings(tmp_path, resume=True), tmp_path / "run") == objective
 
 
@@ -272,7 +273,7 @@ def test_a_picture_that_fails_ends_no_run(tmp_path, monkeypatch, caplog):
     def broken(*arguments, **options):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr("made_exp.experiment.draw_picture", broken)
+    monkeypatch.setattr("made_exp.experiments.experiment.draw_picture", broken)
     run(make_settings(tmp_path), tmp_path / "run")
     assert "no fonts" in caplog.text
     assert (tmp_path / "run/results.json").exists()

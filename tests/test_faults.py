@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from experiment_cases import make_config, make_settings, read_metrics, read_results
 
-from made_exp.experiment import run
-from made_exp.runs import TrainingError
+from made_exp.errors import TrainingError
+from made_exp.experiments.experiment import run
 
 HERE = Path(__file__).parent
 

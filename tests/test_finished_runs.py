@@ -9,12 +9,12 @@ import torch
 from experiment_cases import NUM_DIMS, make_settings
 
 from made_exp import load_run
-from made_exp.drawing import sample_run
-from made_exp.evaluation import evaluate
-from made_exp.experiment import run
-from made_exp.runs import RunDirectory
-from made_exp.scoring import evaluate_run
-from made_exp.training.checkpoints import CheckpointError
+from made_exp.errors import CheckpointError
+from made_exp.experiments.drawing import sample_run
+from made_exp.experiments.experiment import run
+from made_exp.experiments.scoring import evaluate_run
+from made_exp.model.evaluation import evaluate
+from made_exp.runs.folder import RunDirectory
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,7 +16,7 @@ from made_exp.kernels.backends import check_backend
 from made_exp.kernels.dense import masked_linear_plain
 from made_exp.kernels.packed_linear import packed_linear, packed_linear_op
 from made_exp.kernels.packing import build_structure, pack, unpack
-from made_exp.layers import MaskedLinear
+from made_exp.model.layers import MaskedLinear
 
 # Older interpreters turn arrays of one number into integers.
 pytestmark = pytest.mark.filterwarnings("default:Conversion of an array:DeprecationWarning")

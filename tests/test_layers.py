@@ -8,7 +8,7 @@ import torch
 
 from made_exp.kernels.dense import masked_linear_plain
 from made_exp.kernels.packing import unpack
-from made_exp.layers import MaskedLinear
+from made_exp.model.layers import MaskedLinear
 
 SIZES = [(1, 1), (7, 5), (1, 9), (9, 1), (300, 270)]
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from builders import all_binary, tiny_made
 
-from made_exp.masks import visibility
-from made_exp.networks import MaskedNetwork
-from made_exp.variables import Kind, Variable, binary_variables
+from made_exp.masks.mask_set import visibility
+from made_exp.model.networks import MaskedNetwork
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 ORDERINGS = ["natural", "reversed", "random", "agnostic"]
 HIDDEN = [(12,), (12, 10), (9, 12, 11)]

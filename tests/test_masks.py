@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from made_exp.connectivity import connectivity, reachable
-from made_exp.mask_schedules import HIDDEN_DEGREES, MaskSchedule
-from made_exp.masks import visibility
+from made_exp.masks.connectivity import connectivity, reachable
+from made_exp.masks.mask_set import visibility
+from made_exp.masks.schedule import HIDDEN_DEGREES, MaskSchedule
 
 
 def schedule(num_dims=10, hidden_sizes=(16,), **options):

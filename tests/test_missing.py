@@ -4,14 +4,14 @@ import pytest
 import torch
 from builders import MIXED, all_binary, tiny_made
 
-from made_exp.architectures import make_schedule
-from made_exp.completion import observed_in
 from made_exp.datasets.base import Dataset
+from made_exp.experiments.preparation import check_missing
 from made_exp.kernels.per_example import per_example_linear
-from made_exp.preparation import check_missing
+from made_exp.model.build import make_schedule
+from made_exp.model.completion import observed_in
 from made_exp.training.batches import Batches
 from made_exp.training.step import NegativeLogLikelihood
-from made_exp.variables import binary_variables
+from made_exp.variables.variable import binary_variables
 
 KINDS = {
     "plain": {"hidden_sizes": (14,)},

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from made_exp import orderings
+from made_exp.masks import orderings
 
 
 def test_ordering_and_its_inverse_undo_each_other():

@@ -6,7 +6,7 @@ import torch
 from builders import tiny_made
 
 from made_exp.datasets.base import Dataset
-from made_exp.training import pictures
+from made_exp.experiments import pictures
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import torch
 from experiment_cases import NUM_DIMS, make_settings, read_results, write_table
 
 from made_exp import load_run
-from made_exp.checks import Check
-from made_exp.config.command_line import parse_command_line
-from made_exp.config.compose import compose_config
-from made_exp.config.validate import settings_from
-from made_exp.experiment import run
-from made_exp.runs import RunDirectory, RunState, TrainingError
+from made_exp.cli.command_line import parse_command_line
+from made_exp.cli.compose import compose_config
+from made_exp.cli.validate import settings_from
+from made_exp.errors import TrainingError
+from made_exp.experiments.experiment import run
+from made_exp.model.checks import Check
+from made_exp.runs.folder import RunDirectory, RunState
 
 FEW_STEPS = ["trainer=debug", "trainer.progress=off", "trainer.tensorboard=false"]
 
@@ -61,7 +62,7 @@ def test_what_the_masks_connect_is_said_at_the_start(tmp_path, caplog):
 @pytest.mark.parametrize("check", ["check_normalisation", "check_samples"])
 def test_a_failed_check_fails_the_run(tmp_path, monkeypatch, check):
     failed = Check("numbers", False, "they are wrong")
-    monkeypatch.setattr(f"made_exp.results.checks.{check}", lambda *arguments: failed)
+    monkeypatch.setattr(f"made_exp.experiments.outcome.checks.{check}", lambda *arguments: failed)
     with pytest.raises(TrainingError, match=r"does not prove .* \(numbers: they are wrong\)"):
         run(make_settings(tmp_path), tmp_path / "run")
     status = RunDirectory(tmp_path / "run").read_status()
@@ -72,7 +73,7 @@ def test_a_failed_check_fails_the_run(tmp_path, monkeypatch, check):
 
 def test_masks_that_leak_end_a_run_before_it_trains(tmp_path, monkeypatch):
     full = torch.ones(NUM_DIMS, NUM_DIMS, dtype=torch.bool)
-    monkeypatch.setattr("made_exp.checks.reachable", lambda masks: full)
+    monkeypatch.setattr("made_exp.model.checks.reachable", lambda masks: full)
     with pytest.raises(TrainingError, match=r"masks .* wrong: mask set 0: variable 0 depends on"):
         run(make_settings(tmp_path), tmp_path / "run")
     assert not (tmp_path / "run/checkpoints/last.pt").exists()
@@ -80,7 +81,7 @@ def test_masks_that_leak_end_a_run_before_it_trains(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["column_major", "snake", "spiral", "centre_out"])
 def test_image_scans(tmp_path, name):
-    from made_exp.orderings import make_ordering
+    from made_exp.masks.orderings import make_ordering
 
     _, model = trained(tmp_path, f"ordering={name}")
     expected = make_ordering(name, NUM_DIMS, image_shape=(2, NUM_DIMS // 2))

@@ -8,13 +8,13 @@ import torch
 from builders import all_binary, tiny_made
 from training_cases import make_case
 
-from made_exp.connectivity import connectivity, reachable
 from made_exp.datasets.registry import load_dataset
-from made_exp.evaluation import evaluate
-from made_exp.mask_schedules import MaskSchedule
-from made_exp.masks import visibility
+from made_exp.masks.connectivity import connectivity, reachable
+from made_exp.masks.mask_set import visibility
+from made_exp.masks.schedule import MaskSchedule
+from made_exp.model.evaluation import evaluate
 from made_exp.training.batches import Batches
-from made_exp.variables import binary_variables
+from made_exp.variables.variable import binary_variables
 
 
 def agnostic(num_orderings, **options):

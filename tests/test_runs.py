@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from made_exp.runs import RunDirectory, RunError, RunState, finished_sibling
+from made_exp.errors import RunError
+from made_exp.runs.folder import RunDirectory, RunState, finished_sibling
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_results_of_a_finished_run_are_kept_when_it_goes_on(run):
 def test_two_processes_cannot_share_a_folder(run):
     code = (
         "import sys\n"
-        "from made_exp.runs import RunDirectory, RunError\n"
+        "from made_exp.runs.folder import RunDirectory, RunError\n"
         "try:\n"
         "    with RunDirectory(sys.argv[1]).locked(): print('got it')\n"
         "except RunError as error: print(error)\n"
@@ -89,7 +90,7 @@ def test_two_processes_cannot_share_a_folder(run):
 def test_the_lock_of_a_killed_process_is_free(run):
     code = (
         "import os, sys\n"
-        "from made_exp.runs import RunDirectory\n"
+        "from made_exp.runs.folder import RunDirectory\n"
         "with RunDirectory(sys.argv[1]).locked(): os.kill(os.getpid(), 9)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(run.path)]).returncode == -9

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from made_exp.architectures import build_made, make_schedule
+from made_exp.model.build import build_made, make_schedule
 from made_exp.training.settings import TrainingSettings, epochs_between, total_epochs, total_steps
 from made_exp.training.sparsity import MAX_PULL, Sparsity
-from made_exp.variables import binary_variables
+from made_exp.variables.variable import binary_variables
 
 
 def make_model(ordering="natural"):

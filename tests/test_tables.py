@@ -8,13 +8,13 @@ import torch
 from experiment_cases import make_settings, read_results
 
 from made_exp import load_run
-from made_exp.config.errors import ConfigError
 from made_exp.datasets.csv import encode_rows
 from made_exp.datasets.schema import TableSchema
-from made_exp.drawing import sample_run
-from made_exp.experiment import load_data, run
-from made_exp.loading import load_with_description
-from made_exp.scoring import evaluate_run
+from made_exp.errors import ConfigError
+from made_exp.experiments.drawing import sample_run
+from made_exp.experiments.experiment import load_data, run
+from made_exp.experiments.scoring import evaluate_run
+from made_exp.runs.loading import load_with_description
 
 HEADER = ["cultivar", "alcohol", "proline", "flavanoids", "hue", "strong"]
 CULTIVARS = ("barolo", "grignolino", "barbera")

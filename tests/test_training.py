@@ -8,9 +8,9 @@ import pytest
 import torch
 from training_cases import AGNOSTIC, Listener, make_case
 
-from made_exp.evaluation import evaluate
-from made_exp.training.checkpoints import CheckpointError, load_checkpoint
-from made_exp.training.losses import DivergedError
+from made_exp.errors import CheckpointError, DivergedError
+from made_exp.model.evaluation import evaluate
+from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.training.signals import Interrupted, StopSignals
 
 

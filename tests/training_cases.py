@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import torch
 
-from made_exp.architectures import build_made, make_schedule
 from made_exp.datasets.base import Dataset
-from made_exp.evaluation import evaluate
-from made_exp.runs import RunDirectory
+from made_exp.model.build import build_made, make_schedule
+from made_exp.model.evaluation import evaluate
+from made_exp.runs.folder import RunDirectory
 from made_exp.training.assembly import make_trainer
 from made_exp.training.observer import Observer
-from made_exp.variables import binary_variables
+from made_exp.variables.variable import binary_variables
 
 NUM_DIMS = 6
 TRAINER = {

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from made_exp.variables import Kind, Variable
+from made_exp.variables.variable import Kind, Variable
 
 SPLITS = ("train", "valid", "test")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import Checksum, fetch
-from made_exp.variables import binary_variables
+from made_exp.variables.variable import binary_variables
 
 _URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 _SHA256 = {

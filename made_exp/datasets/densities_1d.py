@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
-from made_exp.variables import Kind, Variable
+from made_exp.variables.variable import Kind, Variable
 
 COURSE_SEED = 0
 VALID_SEED = 1

@@ -17,7 +17,7 @@ from PIL import Image
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import Checksum, fetch
 from made_exp.datasets.npz import find_file
-from made_exp.variables import Kind, Variable
+from made_exp.variables.variable import Kind, Variable
 
 DRAW_SEED = 0
 MIN_EXAMPLES = 10

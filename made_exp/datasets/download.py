@@ -16,6 +16,7 @@ import filelock
 import platformdirs
 
 from made_exp.datasets.cache import is_writable
+from made_exp.errors import DownloadError
 from made_exp.files import atomic_path, atomic_write_text
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,6 @@ LOCK_SECONDS = 1800.0
 SLOWEST_BYTES_PER_SECOND, PATIENCE_SECONDS = 1000.0, 60.0
 GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 16
-
-
-class DownloadError(ValueError):
-    """A file could not be had; the message says why and where to put it by hand."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from made_exp.datasets.schema import NUMBER, WHOLE, Cells, Column, plain, read_numbers
-from made_exp.variables import Kind, Variable
+from made_exp.variables.variable import Kind, Variable
 
 MAX_CATEGORIES = 1000
 # Whole numbers with at most this many different values get a free table of probabilities.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import GZIP_MAGIC, Checksum, digest_problem, fetch
-from made_exp.variables import binary_variables
+from made_exp.variables.variable import binary_variables
 
 NUM_VALID = 10_000  # the last of the 60000 training images, as in the literature
 # The draw of binarization=fixed, and of valid and test of binarization=dynamic, never changes.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from made_exp.variables import Kind, Variable
+from made_exp.variables.variable import Kind, Variable
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
 WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")

@@ -13,7 +13,7 @@ from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.cache import cached
 from made_exp.datasets.npz import read_arrays
 from made_exp.files import atomic_write_bytes
-from made_exp.variables import binary_variables
+from made_exp.variables.variable import binary_variables
 
 IMAGE_SIZE = 20
 NUM_TRAIN, NUM_TEST = 10_479, 4_491  # as in the set of the same name of the Berkeley course

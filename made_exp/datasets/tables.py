@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.variables import Kind, Variable
+from made_exp.variables.variable import Kind, Variable
 
 MAX_CATEGORIES = 256
 MAX_LEVELS = 2**24  # float32 counts exactly up to here

@@ -21,7 +21,7 @@ from made_exp.reporting.run_files import (
     read_traceback,
     settings_of,
 )
-from made_exp.runs import RunDirectory
+from made_exp.runs.folder import RunDirectory
 
 _STALE_SECONDS = 15 * 60
 

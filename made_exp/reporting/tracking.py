@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from made_exp.files import atomic_write_bytes
-from made_exp.runs import RunDirectory
+from made_exp.runs.folder import RunDirectory
 
 _log = logging.getLogger(__name__)
 

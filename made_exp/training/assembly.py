@@ -7,10 +7,10 @@ from typing import Any
 from torch import nn
 
 from made_exp.datasets.base import Dataset
-from made_exp.ensembles import EnsembleNetwork
-from made_exp.evaluation import Evaluation
-from made_exp.made import MADE
-from made_exp.runs import RunDirectory
+from made_exp.model.ensembles import EnsembleNetwork
+from made_exp.model.evaluation import Evaluation
+from made_exp.model.made import MADE
+from made_exp.runs.folder import RunDirectory
 from made_exp.training.averaging import WeightAverage
 from made_exp.training.batches import Batches
 from made_exp.training.distributed import World

@@ -7,8 +7,8 @@ gradients are those of the plain step, and tests compare the two.
 import torch
 from torch import Tensor, nn
 
-from made_exp.masks import MaskSet
-from made_exp.network_vjp import network_vjp
+from made_exp.masks.mask_set import MaskSet
+from made_exp.model.network_vjp import network_vjp
 from made_exp.training.step import TrainStep
 
 

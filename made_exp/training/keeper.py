@@ -9,21 +9,20 @@ from typing import Any
 
 import torch
 
-from made_exp.runs import RunDirectory
-from made_exp.training.background import BackgroundJob
-from made_exp.training.checkpoints import (
-    CheckpointError,
+from made_exp.errors import CheckpointError, DivergedError
+from made_exp.runs.checkpoints import (
     flush_checkpoint,
     load_checkpoint,
     save_checkpoint,
     share_checkpoint,
 )
-from made_exp.training.losses import DivergedError
+from made_exp.runs.folder import RunDirectory
+from made_exp.runs.spare_file import SpareFile
+from made_exp.runs.weight_blocks import blocks_of
+from made_exp.training.background import BackgroundJob
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizer_state import load_optimizer_state, model_state, optimizer_state
-from made_exp.training.spare_file import SpareFile
 from made_exp.training.state import Learner
-from made_exp.training.weight_blocks import blocks_of
 
 # A checkpoint is safe from the end of its process at once; so often it is made safe from a power
 # failure too, which takes the disk longer than an epoch of a small model.

@@ -13,12 +13,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from made_exp.evaluation import Evaluation
+from made_exp.errors import DivergedError
+from made_exp.model.evaluation import Evaluation
 from made_exp.runtime import matmul_precision, untouched_generators
 from made_exp.training.batches import Batches
 from made_exp.training.distributed import World
 from made_exp.training.keeper import CheckpointKeeper
-from made_exp.training.losses import DivergedError
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizers import set_learning_rate
 from made_exp.training.settings import TrainingSettings, epochs_between, total_epochs

@@ -3,12 +3,6 @@
 import torch
 from torch import Tensor
 
-from made_exp.runs import TrainingError
-
-
-class DivergedError(TrainingError):
-    """Training met a loss that is not finite; the message says where and what to try."""
-
 
 class EpochLosses:
     """The loss of every batch of the present epoch, read without waiting for the device.

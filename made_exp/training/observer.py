@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from made_exp.evaluation import Evaluation
+from made_exp.model.evaluation import Evaluation
 from made_exp.training.state import TrainState
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from made_exp.training.weight_blocks import saved_as_blocks
+from made_exp.runs.weight_blocks import saved_as_blocks
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from made_exp.made import MADE
+from made_exp.model.made import MADE
 from made_exp.training.averaging import WeightAverage
 from made_exp.training.losses import EpochLosses
 from made_exp.training.schedulers import Scheduler

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from made_exp.made import MADE
-from made_exp.masks import MaskSet
+from made_exp.masks.mask_set import MaskSet
+from made_exp.model.made import MADE
 from made_exp.runtime import derive_seed
 from made_exp.training.batches import Batches
 

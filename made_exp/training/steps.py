@@ -2,8 +2,8 @@
 
 from torch.optim import Optimizer
 
-from made_exp.made import MADE
-from made_exp.network_vjp import is_plain
+from made_exp.model.made import MADE
+from made_exp.model.network_vjp import is_plain
 from made_exp.training.batches import Batches
 from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.direct_step import DirectStep

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from made_exp.architectures import build_made, make_schedule
 from made_exp.kernels.backends import triton_is_usable
-from made_exp.made import MADE
+from made_exp.model.build import build_made, make_schedule
+from made_exp.model.made import MADE
 from made_exp.training.batches import Batches
 from made_exp.training.optimizers import make_optimizer
 from made_exp.training.steps import step_kind
-from made_exp.variables import Kind, Variable
+from made_exp.variables.variable import Kind, Variable
 
 PLAIN = "plain masked MLP"
 NUM_EXAMPLES = 2000

@@ -11,7 +11,7 @@ from benchmarks import report
 from benchmarks.measure import alternate, ceilings, machine, median
 from made_exp.kernels import masked_linear
 from made_exp.kernels.backends import triton_is_usable
-from made_exp.layers import MaskedLinear
+from made_exp.model.layers import MaskedLinear
 
 SIZES = ["500", "2000", "8000", "2000@1000", "8000@1000"]
 QUICK_SIZES = ["500"]

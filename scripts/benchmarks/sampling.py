@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from benchmarks import report
 from benchmarks.measure import ceilings, machine, median, time_calls
-from made_exp.architectures import build_made, make_schedule
-from made_exp.made import MADE
-from made_exp.sampling import IncrementalSampler
-from made_exp.sampling_plan import build_plan
-from made_exp.variables import Kind, Variable, binary_variables
+from made_exp.model.build import build_made, make_schedule
+from made_exp.model.made import MADE
+from made_exp.model.sampling import IncrementalSampler
+from made_exp.model.sampling_plan import build_plan
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 SIZES = ["500", "500x500", "2000x2000", "8000"]
 QUICK_SIZES = ["64", "128x128"]

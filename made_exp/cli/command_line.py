@@ -1,0 +1,153 @@
+"""The command line of made-train: flags anywhere among the overrides, mistakes explained."""
+
+import argparse
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from made_exp.errors import ConfigError, did_you_mean
+
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_FREE_DICTIONARIES = ("notes.", "dataset.kinds.")
+_PRESETS = {
+    "hydra/launcher": ("joblib", "submitit_local", "submitit_slurm", "ray"),
+    "hydra/sweeper": ("optuna",),
+}
+"""Groups of plugins whose options have a preset of ours, named made_OPTION."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What was typed.
+
+    Attributes:
+        argv: Arguments for Hydra: flags first, then overrides.
+        overrides: Overrides alone.
+        parsed: The same, parsed.
+        multirun: Whether -m was given.
+        help: Whether --help was given.
+        runs: Whether jobs are to be run; False for flags that only show something.
+        config_name, config_path, config_dir: Hydra's flags of these names.
+    """
+
+    argv: list[str]
+    overrides: list[str]
+    parsed: list[Override]
+    multirun: bool
+    help: bool
+    runs: bool
+    config_name: str | None
+    config_path: str | None
+    config_dir: str | None
+
+    def with_overrides(self, *more: str) -> "CommandLine":
+        """The same with further overrides."""
+        return replace(
+            self,
+            argv=[*self.argv, *more],
+            overrides=[*self.overrides, *more],
+            parsed=self.parsed + [_parse(text) for text in more],
+        )
+
+    def value_of(self, key: str) -> str | None:
+        """The last plain value given for `key` on the command line, or None."""
+        for override in reversed(self.parsed):
+            if override.key_or_group == key and not override.is_sweep_override():
+                return override.get_value_element_as_str()
+        return None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see made-train --help")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    for flags in (("--help", "-h"), ("--hydra-help",), ("--version",), ("--resolve",)):
+        parser.add_argument(*flags, action="store_true")
+    for flags in (("--run", "-r"), ("--multirun", "-m"), ("--shell-completion", "-sc")):
+        parser.add_argument(*flags, action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--config-path", "-cp")
+    parser.add_argument("--config-name", "-cn")
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
+    return parser
+
+
+def parse_command_line(argv: list[str]) -> CommandLine:
+    """Sort `argv` into flags and overrides.
+
+    Raises:
+        ConfigError: A flag is unknown or an override cannot be parsed.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_intermixed_args(argv)
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    if rest:
+        flag = rest[0].split("=")[0]
+        raise ConfigError(f"unknown flag '{rest[0]}'{did_you_mean(flag, known)}")
+    shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
+    if args.shell_completion:
+        return CommandLine(
+            argv, args.overrides, [], False, False, False, args.config_name, None, None
+        )
+    overrides = [_preset(_free(override)) for override in args.overrides]
+    parsed = [_parse(override) for override in overrides]
+    return CommandLine(
+        argv=_flags(args) + overrides,
+        overrides=overrides,
+        parsed=parsed,
+        multirun=args.multirun,
+        help=args.help,
+        runs=not shows,
+        config_name=args.config_name,
+        config_path=args.config_path,
+        config_dir=args.config_dir,
+    )
+
+
+def _flags(args: argparse.Namespace) -> list[str]:
+    flags = []
+    for name, value in vars(args).items():
+        if name == "overrides" or value is None or value is False:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        flags.append(flag if value is True else f"{flag}={value}")
+    return flags
+
+
+def _free(override: str) -> str:
+    # New keys are the purpose of these dictionaries; Hydra wants '++' before them.
+    return f"++{override}" if override.startswith(_FREE_DICTIONARIES) else override
+
+
+def _preset(override: str) -> str:
+    group, _, option = override.partition("=")
+    return f"{group}=made_{option}" if option in _PRESETS.get(group, ()) else override
+
+
+def _parse(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfigError(_explain_parse_error(text.removeprefix("++"))) from error
+
+
+def _explain_parse_error(text: str) -> str:
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"cannot parse '{text}': write key=value"
+    if not key or " " in key:
+        return f"cannot parse '{text}': '{key}' is not the name of a setting"
+    if '"' in value or "'" in value:
+        return f"cannot parse '{text}': quotes or brackets do not match"
+    if value[:1] in "[{(" and value[:1]:
+        return f"cannot parse '{text}': brackets or commas do not match"
+    return f"cannot parse '{text}': quote the value: '{key}=\"{value}\"'"

@@ -1,0 +1,67 @@
+"""The text of made-train --help: groups, options, settings, examples."""
+
+import textwrap
+from pathlib import Path
+
+from made_exp.cli.conf_folder import conf_dir, description_of, options_in
+from made_exp.settings.experiment import OPTIONS, option_fields
+
+_GROUPS = (*OPTIONS, "experiment", "search")
+_HEADER = """\
+made-train: train one masked autoencoder, or with -m a sweep of them.
+
+usage: made-train [GROUP=OPTION ...] [GROUP.SETTING=VALUE ...] [-m] [FLAGS]
+
+Groups and their options (* = default):"""
+_FOOTER = """\
+Top level: seed=0, resume=false, notes.ANYTHING=...
+Sweeps: -m with values a,b,c; hydra/launcher=joblib|submitit_local|submitit_slurm|ray;
+  hydra/sweeper=basic|optuna (with search=MODEL for a ready search space)
+Flags: -m sweep; --cfg job shows the config; --info defaults; --config-dir DIR adds options of
+  your own; -sc install=bash prints shell completion; --hydra-help has the rest
+
+Examples:
+  made-train
+  made-train dataset=mnist ordering=random optimizer.lr=3e-4
+  made-train model=made 'model.hidden_sizes=[500,500]' model.direct_connections=true
+  made-train experiment=made_mnist trainer.device=cuda
+  made-train dataset=npz dataset.path=table.npz trainer.epochs=50
+  made-train -m seed=0,1,2 optimizer=adam,sgd hydra/launcher=joblib
+  made-train -m search=made dataset=mushrooms hydra.sweeper.n_trials=30
+  made-train resume=true hydra.run.dir=outputs/runs/RUN"""
+_DEFAULTS = {
+    "model": "made",
+    "dataset": "shapes",
+    "optimizer": "adam",
+    "scheduler": "constant",
+    "ordering": "natural",
+    "trainer": "default",
+}
+
+
+def train_help(config_dir: str | None = None) -> str:
+    """The help text, with the options of the user's folder `config_dir` if given."""
+    folders = [conf_dir()] + ([Path(config_dir)] if config_dir else [])
+    blocks = [_HEADER, *(_group(group, folders) for group in _GROUPS), _FOOTER]
+    return "\n\n".join(blocks)
+
+
+def _group(group: str, folders: list[Path]) -> str:
+    lines = [group]
+    for folder in folders:
+        for option in options_in(folder, group):
+            lines += _option(group, option, folder)
+    return "\n".join(lines)
+
+
+def _option(group: str, option: str, folder: Path) -> list[str]:
+    mark = "*" if _DEFAULTS.get(group) == option else " "
+    text = textwrap.shorten(
+        description_of(folder / group / f"{option}.yaml"), 78, placeholder=" ..."
+    )
+    lines = [f" {mark} {option:<16} {text}"]
+    known = group in OPTIONS and option in OPTIONS[group]
+    names = ", ".join(option_fields(group, option)) if known else ""
+    if names and not (group == "trainer" and option != "default"):
+        lines += textwrap.wrap(names, 96, initial_indent=" " * 20, subsequent_indent=" " * 20)
+    return lines

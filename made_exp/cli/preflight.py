@@ -1,0 +1,201 @@
+"""Everything that can be found wrong before Hydra makes a folder."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from made_exp.cli.command_line import CommandLine
+from made_exp.cli.compose import (
+    compose_config,
+    fixed_overrides,
+    sweep_overrides,
+    worth_checking,
+)
+from made_exp.cli.conf_folder import conf_dir, options_in
+from made_exp.cli.messages import explain
+from made_exp.cli.processes import (
+    JOBS_AT_ONCE,
+    is_distributed,
+    is_main_process,
+    num_cpus,
+)
+from made_exp.cli.resolvers import slug
+from made_exp.cli.validate import settings_from
+from made_exp.errors import ConfigError, RunError
+from made_exp.runs.folder import RunDirectory
+from made_exp.settings.experiment import OPTIONS, Settings
+from made_exp.settings.fingerprint import changed_keys
+
+_PLUGINS = {
+    "made_joblib": ("hydra_joblib_launcher", "joblib"),
+    "made_submitit_local": ("hydra_submitit_launcher", "slurm"),
+    "made_submitit_slurm": ("hydra_submitit_launcher", "slurm"),
+    "made_ray": ("hydra_ray_launcher", "ray"),
+    "made_optuna": ("hydra_optuna_sweeper", "optuna"),
+}
+_ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher")
+_QUIET = (
+    "hydra.output_subdir=null",
+    "hydra.job_logging.root.handlers=[]",
+    "+hydra.job_logging.handlers.file.delay=true",
+)
+
+
+def preflight(command: CommandLine) -> CommandLine:
+    """Check all that `command` asks for; return what is to be given to Hydra.
+
+    Raises:
+        ConfigError: Something is wrong; nothing has been written.
+    """
+    _refuse_added_groups(command)
+    _refuse_missing_extras(command)
+    command = _prepare_distributed(command)
+    _warn(command)
+    try:
+        if command.multirun:
+            _check_sweep(command)
+        else:
+            _check_run(command)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(explain(error)) from error
+    return command
+
+
+def _refuse_added_groups(command: CommandLine) -> None:
+    for override in command.parsed:
+        group = override.key_or_group
+        if group in (*OPTIONS, "experiment", "search") and override.is_add():
+            option = override.get_value_element_as_str()
+            raise ConfigError(f"'+{group}={option}': write {group}={option}, without '+'")
+
+
+def _refuse_missing_extras(command: CommandLine) -> None:
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        option = command.value_of(group) or ""
+        if option not in _PLUGINS:
+            continue
+        plugin, extra = _PLUGINS[option]
+        if importlib.util.find_spec(f"hydra_plugins.{plugin}") is None:
+            have = ["basic", *(name for name in _PLUGINS if _is_installed(group, name))]
+            names = ", ".join(name.removeprefix("made_") for name in have)
+            raise ConfigError(
+                f"{group}={option.removeprefix('made_')} is not installed (have: {names});"
+                f" pip install 'made-exp[{extra}]'"
+            )
+
+
+def _is_installed(group: str, option: str) -> bool:
+    return (
+        option in options_in(conf_dir(), group)
+        and importlib.util.find_spec(f"hydra_plugins.{_PLUGINS[option][0]}") is not None
+    )
+
+
+def _prepare_distributed(command: CommandLine) -> CommandLine:
+    if not is_distributed():
+        return command
+    if command.multirun:
+        raise ConfigError("-m inside torchrun: run the sweep without torchrun, or one run with it")
+    if not os.environ.get("MADE_RUN_ID") and command.value_of("hydra.run.dir") is None:
+        raise ConfigError(
+            "torchrun without MADE_RUN_ID: every process would make a folder of its own; write"
+            " MADE_RUN_ID=$(date +%Y%m%d-%H%M%S) torchrun ... -m made_exp.train ..."
+        )
+    return command if is_main_process() else command.with_overrides(*_QUIET)
+
+
+def _warn(command: CommandLine) -> None:
+    if not is_main_process():
+        return
+    only_sweeps = ("hydra/launcher", "hydra/sweeper", "search", "hydra.sweep.dir")
+    for key in () if command.multirun else only_sweeps:
+        value = command.value_of(key)
+        if value not in (None, "basic", "null"):
+            _say(f"warning: {key}={value.removeprefix('made_')} is used only with -m")
+    if command.multirun and command.value_of("hydra.run.dir") is not None:
+        _say("warning: hydra.run.dir is used only without -m; with -m write hydra.sweep.dir=...")
+    if command.config_dir and Path(command.config_dir).is_dir():
+        for path in Path(command.config_dir).rglob("*.yaml"):
+            own = path.relative_to(command.config_dir)
+            if (conf_dir() / own).exists():
+                _say(f"warning: {path} is not used: {own.with_suffix('')} is built in; rename it")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _check_run(command: CommandLine) -> None:
+    cfg = compose_config(command, command.overrides)
+    settings = settings_from(cfg)
+    if OmegaConf.select(cfg, "hydra.sweeper.params") and command.value_of("search") is None:
+        _say("warning: hydra.sweeper.params of the experiment are used only with -m")
+    given = command.value_of("hydra.run.dir")
+    if settings.resume and given is None and not os.environ.get("MADE_RUN_ID"):
+        raise ConfigError("resume=true needs hydra.run.dir=DIR (with -m: hydra.sweep.dir=DIR)")
+    if is_main_process() and (given or os.environ.get("MADE_RUN_ID")):
+        check_folder(Path(str(cfg.hydra.run.dir)), settings, "hydra.run.dir")
+
+
+def check_folder(folder: Path, settings: Settings, key: str) -> None:
+    """Raise ConfigError if `folder` holds a run that `settings` may not overwrite or continue."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{key}: '{folder}' is not a folder")
+    run = RunDirectory(folder)
+    saved = run.saved_config()
+    try:
+        run.check(resume=settings.resume, changed=changed_keys(saved, settings) if saved else [])
+    except RunError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_sweep(command: CommandLine) -> None:
+    base = compose_config(command, fixed_overrides(command))
+    jobs = sweep_overrides(command, base)
+    if not jobs:
+        raise ConfigError("the sweep has no jobs: one of its lists or ranges is empty")
+    here = not any(name in base.hydra.launcher._target_ for name in _ELSEWHERE)
+    sweep_dir = command.value_of("hydra.sweep.dir")
+    folder = Path(str(base.hydra.sweep.dir)) if sweep_dir else None
+    searches = "BasicSweeper" not in base.hydra.sweeper._target_
+    if base.resume and folder is None:
+        raise ConfigError("resume=true needs hydra.sweep.dir=DIR")
+    if folder and any(folder.glob("*/status.json")) and (searches or not base.resume):
+        remedy = "take another" if searches else "resume=true continues it"
+        raise ConfigError(f"hydra.sweep.dir: '{folder}' already holds a sweep; {remedy}")
+    numbers = {tuple(job): number for number, job in enumerate(jobs)}
+    for job in worth_checking(jobs):
+        settings = _check_job(command, job, here=here, alone=len(jobs) == 1)
+        if folder:
+            name = f"{numbers[tuple(job)]:03d}_{slug(job)}"
+            check_folder(folder / name, settings, "hydra.sweep.dir")
+    _share_machine(base, len(jobs))
+
+
+def _check_job(command: CommandLine, job: Sequence[str], *, here: bool, alone: bool) -> Settings:
+    try:
+        return settings_from(compose_config(command, list(job)), here=here)
+    except Exception as error:
+        text = str(error) if isinstance(error, ConfigError) else explain(error)
+        where = "" if alone else f" (in the job {' '.join(job)})"
+        raise ConfigError(text + where) from error
+
+
+def _share_machine(base: DictConfig, num_jobs: int) -> None:
+    launcher = base.hydra.launcher
+    at_once = 1
+    if launcher._target_.endswith("JoblibLauncher"):
+        limit = int(launcher.n_jobs)
+        at_once = min(num_jobs, limit if limit > 0 else num_cpus())
+        if OmegaConf.select(base, "hydra.sweeper.n_trials") is not None:
+            at_once = min(limit if limit > 0 else num_cpus(), int(base.hydra.sweeper.n_jobs))
+    elif launcher._target_.endswith("LocalLauncher"):
+        at_once = num_jobs
+    os.environ[JOBS_AT_ONCE] = str(at_once)
+    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")  # Optuna's, on every search

@@ -1,0 +1,76 @@
+"""How mistakes travel from where they are found to the one line that the user reads."""
+
+import difflib
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class ConfigError(ValueError):
+    """A setting is wrong; the message is complete: setting, value, what is allowed."""
+
+
+class RunError(RuntimeError):
+    """A run folder cannot be used as asked: a mistake in the input, found before training."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what is left."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is missing, damaged, or of another version."""
+
+
+class DivergedError(TrainingError):
+    """Training met a loss that is not finite; the message says where and what to try."""
+
+
+class DownloadError(ValueError):
+    """A file could not be had; the message says why and where to put it by hand."""
+
+
+class JobFailure(BaseException):
+    """Carries what a single run raised past Hydra, which would print a line of its own first.
+
+    Attributes:
+        error: What the experiment raised.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'. Did you mean 'x'?' for the nearest of `known`, or '' when nothing is near."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if not close:
+        close = [name for name in names if len(word) >= 3 and name.startswith(word)][:1]
+    return f". Did you mean '{close[0]}'?" if close else ""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of `error` on one line; for errors without a message, their type."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+def is_users_mistake(error: BaseException) -> bool:
+    """Whether `error` is answered by one line: a wrong setting, file or folder, not a defect.
+
+    Plain ValueErrors count as long as training has not begun; afterwards they are defects.
+    """
+    if isinstance(error, ConfigError | RunError):
+        return True
+    if isinstance(error, OSError) and not isinstance(error, ChildProcessError | BlockingIOError):
+        return True
+    return type(error) is ValueError and not _raised_in_training(error)
+
+
+def _raised_in_training(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).match("made_exp/training/loop.py") for frame in frames)

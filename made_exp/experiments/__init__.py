@@ -1,0 +1,1 @@
+"""From settings to numbers, draws and pictures."""

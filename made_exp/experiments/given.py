@@ -1,0 +1,165 @@
+"""What a user asks to have completed: test examples under a pattern, or a file of examples."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import Dataset
+from made_exp.datasets.csv import encode_rows
+from made_exp.datasets.schema import TableSchema
+from made_exp.experiments.experiment import load_data
+from made_exp.model.completion import check_observed
+from made_exp.model.made import MADE
+from made_exp.variables.variable import Variable
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Examples x (N, D), which of their values are known (N, D), and their labels (N,) or None."""
+
+    x: Tensor
+    known: Tensor
+    context: Tensor | None
+
+
+def given_examples(
+    content: dict[str, Any],
+    model: MADE,
+    observed: str,
+    num_examples: int,
+    number: int | None,
+    generator: torch.Generator,
+) -> Given:
+    """What is to be completed, for the model of a checkpoint's `content`.
+
+    Args:
+        content: The checkpoint's `config` and `data`.
+        model: The model.
+        observed: Name of a pattern, or a .npz or .csv file.
+        num_examples: Test examples under a pattern.
+        number: Class of all examples; None for their own.
+        generator: Source of random patterns.
+
+    Raises:
+        ValueError: If the file does not fit the model, or labels are missing.
+    """
+    data, context = content["data"], None
+    if observed.lower().endswith(".csv"):
+        x = encode_rows(Path(observed), table_schema(data))
+        known = ~torch.isnan(x)
+    elif observed.lower().endswith(".npz"):
+        x, known, context = _read_npz(Path(observed), model)
+    else:
+        x, known, context = _examples(
+            load_data(content["config"]), observed, num_examples, generator
+        )
+    if number is not None:
+        context = torch.full((len(x),), number)
+    if context is None and model.network.num_classes:
+        raise ValueError(f"observed: {observed} has no array 'labels'; give label=... for all rows")
+    return Given(x, known, context)
+
+
+def class_number(label: str | int | None, data: dict[str, Any]) -> int | None:
+    """The class that `label` names, or None.
+
+    Raises:
+        ValueError: If the model has no such class.
+    """
+    if label is None:
+        return None
+    num_classes = data["num_classes"]
+    if not num_classes:
+        raise ValueError(f"label={label}: this model has no classes; train with context=labels")
+    names = data["class_names"] or [str(number) for number in range(num_classes)]
+    if str(label) in names:
+        return names.index(str(label))
+    if str(label).isdigit() and int(label) < num_classes:
+        return int(label)
+    raise ValueError(f"label '{label}' is not one of {', '.join(names)}")
+
+
+def table_schema(data: dict[str, Any]) -> TableSchema:
+    """How the variables of a run are written in a text file."""
+    if data.get("table"):
+        return TableSchema.from_dict(data["table"])
+    return TableSchema.from_dict(
+        {
+            "columns": [{**entry, "offset": 0, "decimals": -1} for entry in data["variables"]],
+            "delimiter": ",",
+        }
+    )
+
+
+def _examples(
+    dataset: Dataset, pattern: str, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Test examples (n, D), which variables of them are given (n, D), and their labels."""
+    x = dataset.test[:count]
+    context = None if dataset.test_context is None else dataset.test_context[:count]
+    if pattern == "random_half":
+        ranks = torch.rand(x.shape, generator=generator).argsort(1).argsort(1)
+        return x, (ranks < dataset.num_dims // 2) & ~torch.isnan(x), context
+    if dataset.image_shape is None:
+        raise ValueError(f"observed={pattern} needs images; use random_half, a .npz or a .csv file")
+    height, width = dataset.image_shape
+    rows = torch.arange(height)[:, None].expand(height, width)
+    columns = torch.arange(width)[None, :].expand(height, width)
+    halves = {
+        "top_half": rows < height // 2,
+        "bottom_half": rows >= height - height // 2,
+        "left_half": columns < width // 2,
+        "right_half": columns >= width - width // 2,
+    }
+    if pattern not in halves:
+        names = ", ".join([*halves, "random_half"])
+        raise ValueError(f"observed '{pattern}' is not one of {names}, nor a .npz or .csv file")
+    return x, halves[pattern].reshape(1, -1).expand(len(x), -1), context
+
+
+def _read_npz(path: Path, model: MADE) -> tuple[Tensor, Tensor, Tensor | None]:
+    """`x`, what is known of it, and `labels` or None, checked against the model.
+
+    Raises:
+        ValueError: If an array is missing or of the wrong shape, or a value is none of its
+            variable; with row and column.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+            x = torch.from_numpy(np.asarray(arrays["x"], np.float64))
+            given = torch.from_numpy(np.asarray(arrays.get("observed", ~np.isnan(x.numpy())), bool))
+    except Exception as error:  # whatever a damaged archive raises
+        raise ValueError(f"observed: cannot read array 'x' of {path}: {error}") from error
+    if x.ndim != 2 or x.shape[1] != model.num_dims:
+        shape = f"(N, {model.num_dims})"
+        raise ValueError(f"observed: x of {path} has shape {tuple(x.shape)}, not {shape}")
+    if given.shape not in (x.shape, x.shape[1:]):
+        raise ValueError(
+            f"observed: array 'observed' of {path} has shape {tuple(given.shape)}, "
+            f"not {tuple(x.shape)}"
+        )
+    known = check_observed(given & ~torch.isnan(x), x, model.num_dims)
+    for column, variable in enumerate(model.groups.variables):
+        _check_values(x[:, column], known[:, column], variable, path)
+    labels = arrays.get("labels")
+    return x, known, None if labels is None else torch.from_numpy(np.asarray(labels, np.int64))
+
+
+def _check_values(x: Tensor, known: Tensor, variable: Variable, path: Path) -> None:
+    largest = math.inf if variable.num_values is None else variable.num_values - 1
+    bad = ~torch.isfinite(x)
+    if variable.num_values is not None:
+        bad |= (x < 0) | (x > largest) | (x != x.round())
+    if (bad & known).any():
+        row = int(torch.nonzero(bad & known)[0])
+        allowed = "finite numbers" if math.isinf(largest) else f"whole numbers 0..{largest}"
+        raise ValueError(
+            f"observed: x of {path}, row {row}, column '{variable.name}' is {float(x[row])}; "
+            f"it holds {allowed}"
+        )

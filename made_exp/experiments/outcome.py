@@ -1,0 +1,101 @@
+"""What a finished training is worth: results.json and the lines that sum it up."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from made_exp.datasets import baselines
+from made_exp.datasets.base import Dataset, reference_nll
+from made_exp.errors import TrainingError
+from made_exp.model import checks
+from made_exp.model.evaluation import Evaluation
+from made_exp.model.made import MADE
+from made_exp.runs.folder import RunDirectory
+from made_exp.runtime import git_commit, versions
+from made_exp.training.loop import Trainer
+
+
+def run_checks(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, Any]]:
+    """Let the model prove its own numbers: outcome of each check by name."""
+    generator = torch.Generator().manual_seed(seed)
+    context = None
+    if dataset.num_classes:
+        context = torch.arange(checks.NUM_SAMPLES) % dataset.num_classes
+    model.eval()
+    outcome = [
+        checks.check_masks(model),
+        checks.check_normalisation(model),
+        checks.check_samples(model, generator, context),
+    ]
+    return {check.name: {"passed": check.passed, "detail": check.detail} for check in outcome}
+
+
+def refuse_failed(outcome: dict[str, dict[str, Any]]) -> None:
+    """Raise TrainingError if a check of `run_checks` failed: such numbers are no results."""
+    failed = [f"{name}: {one['detail']}" for name, one in outcome.items() if not one["passed"]]
+    if failed:
+        raise TrainingError(
+            f"the model does not prove its own numbers, so there are no results ({failed[0]})"
+        )
+
+
+def make_results(
+    trainer: Trainer,
+    dataset: Dataset,
+    data_dir: Path,
+    *,
+    test: Evaluation,
+    valid: Evaluation,
+    outcome: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """The content of results.json."""
+    state, model = trainer.state, trainer.learner.model
+    examples = state.step * trainer.batches.batch_size
+    reference = reference_nll(dataset, "test")
+    return {
+        "status": "completed",
+        "test": test.as_dict(),
+        "valid": valid.as_dict(),
+        **({} if reference is None else {"reference": {"nll": reference}}),
+        "baselines": baselines.load_or_compute(dataset, data_dir),
+        "checks": outcome,
+        "connectivity": checks.measure_connectivity(model).as_dict(),
+        "best_epoch": state.best_epoch,
+        "epochs": state.epochs_begun,
+        "steps": state.step,
+        "train_seconds": round(state.seconds, 3),
+        "checkpoint_seconds": round(state.checkpoint_seconds, 3),
+        "examples_per_second": round(examples / max(state.step_seconds, 1e-9), 1),
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seed": trainer.settings.seed,
+        "dataset": dataset.name,
+        "note": dataset.note,
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def summary(results: dict[str, Any], run: RunDirectory) -> str:
+    """The end of a run in a few lines: the numbers, and where to look."""
+    test = results["test"]
+    lines = [
+        f"test NLL {test['nll']:.3f} +- {test['nll_stderr']:.3f} nats "
+        f"({test['bits_per_dim']:.4f} bits/dim, {test['num_examples']} examples"
+        + (f", {test['num_orderings']} orderings)" if test["num_orderings"] > 1 else ")"),
+    ]
+    known = dict(results["baselines"])
+    if "reference" in results:
+        known["true density"] = results["reference"]["nll"]
+    if known:
+        listed = ", ".join(f"{name} {nll:.3f}" for name, nll in known.items())
+        lines.append(f"  for comparison   {listed}")
+    lines += [
+        f"  best epoch       {results['best_epoch']} of {results['epochs']}, "
+        f"{results['train_seconds']:.1f} s, {results['examples_per_second']:.0f} examples/s",
+        f"  samples          {run.final_samples}",
+        f"  tensorboard      tensorboard --logdir {run.path}",
+        f"  checkpoint       {run.best}",
+        f"  results          {run.results}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,64 @@
+"""Between building a model and training it: what the data need, where it starts, its masks."""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.errors import TrainingError
+from made_exp.masks.schedule import MaskSchedule
+from made_exp.model.checks import check_masks, measure_connectivity
+from made_exp.model.completion import observed_first
+from made_exp.model.made import MADE
+
+_log = logging.getLogger(__name__)
+_BIAS_EXAMPLES = 20_000
+# Splits and draws of the data do not follow the run's seed: runs of several seeds share one test.
+DATA_SEED = 0
+
+
+def prepare(model: MADE, dataset: Dataset) -> None:
+    """Check the model against its data and its masks, and start its biases at the marginals.
+
+    What the masks connect is logged; a hidden layer in which dependencies are lost is a warning.
+
+    Raises:
+        ValueError: If the data miss values that the model cannot leave out.
+        TrainingError: If an output depends on its own or a later variable.
+    """
+    check_missing(model.schedule, dataset)
+    report = measure_connectivity(model)
+    _log.info("%s", report)
+    for warning in report.warnings():
+        _log.warning("%s", warning)
+    check = check_masks(model)
+    if not check.passed:
+        raise TrainingError(f"the masks of this model are wrong: {check.detail}")
+    model.initialise_bias(_bias_examples(dataset))
+
+
+def check_missing(schedule: MaskSchedule, dataset: Dataset) -> None:
+    """Raise ValueError if values are missing that no ordering of the schedule has last."""
+    for split in SPLITS:
+        x = dataset.split(split)
+        try:
+            observed_first(schedule, schedule.mask_set(0), x)
+        except ValueError:
+            row, column = torch.nonzero(torch.isnan(x))[0].tolist()
+            raise ValueError(
+                f"dataset '{dataset.name}' has missing values (first in column "
+                f"'{dataset.variables[column].name}', row {row} of {split}): use ordering=agnostic "
+                "with several orderings and resample=both or order, so that for each row there are "
+                "orderings with what is observed first"
+            ) from None
+
+
+def _bias_examples(dataset: Dataset) -> Tensor:
+    """Training examples whose marginals are those of what the model will see."""
+    if not dataset.dynamic_binarization:
+        return dataset.train
+    generator = torch.Generator().manual_seed(DATA_SEED)
+    rows = dataset.train[:_BIAS_EXAMPLES]
+    draws = torch.rand(rows.shape, generator=generator)
+    return (rows > draws * 255).to(torch.uint8)

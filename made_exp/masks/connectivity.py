@@ -1,0 +1,164 @@
+"""What a mask set connects: lost dependencies, dead units, effective parameters.
+
+Everything follows from the degrees alone, so that it costs O((D + H) log H) and never builds a
+mask: through one layer, a signal of degree j continues at the smallest degree >= j that the
+layer has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from made_exp.masks.mask_set import MaskSet, visibility
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """The connections that a mask set leaves.
+
+    Attributes:
+        num_pairs: Pairs (earlier, later) of variables, D (D - 1) / 2.
+        lost_pairs: Pairs without any path from the earlier to the later variable.
+        lost_by_layer: For each hidden layer the pairs lost in it for the first time.
+        dead_units: For each hidden layer the units that no output sees or that see no input.
+        hidden_sizes: Units in each hidden layer.
+        visible_weights: Weights that are not masked, over all layers.
+        num_weights: All weights, masked or not.
+    """
+
+    num_pairs: int
+    lost_pairs: int
+    lost_by_layer: tuple[int, ...]
+    dead_units: tuple[int, ...]
+    hidden_sizes: tuple[int, ...]
+    visible_weights: int
+    num_weights: int
+
+    def __str__(self) -> str:
+        dead = ", ".join(str(count) for count in self.dead_units) or "none"
+        return (
+            f"connectivity: {self.lost_pairs} of {self.num_pairs} dependencies lost, "
+            f"dead units in each hidden layer: {dead}, "
+            f"{self.visible_weights} of {self.num_weights} weights in use"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers, as they stand in results.json."""
+        return asdict(self)
+
+    def warnings(self) -> list[str]:
+        """One sentence for each hidden layer in which dependencies are lost."""
+        return [
+            f"hidden layer {layer + 1} ({size} units) is too narrow: {lost} of "
+            f"{self.num_pairs} dependencies between variables have no path through it; "
+            "widen it or set direct_connections"
+            for layer, (size, lost) in enumerate(
+                zip(self.hidden_sizes, self.lost_by_layer, strict=True)
+            )
+            if lost
+        ]
+
+
+def connectivity(
+    masks: MaskSet,
+    *,
+    direct_connections: bool = False,
+    feature_widths: Sequence[int] | None = None,
+    param_widths: Sequence[int] | None = None,
+) -> Connectivity:
+    """Measure what `masks` connects in a masked MLP.
+
+    Args:
+        masks: Degrees of all layers.
+        direct_connections: Whether inputs also reach the outputs directly; then no pair is lost.
+        feature_widths: (D,) inputs of each variable; default 1.
+        param_widths: (D,) outputs of each variable; default 1.
+    """
+    num_dims = masks.num_dims
+    hidden = [np.sort(degrees.numpy()) for degrees in masks.hidden_degrees]
+    lost = _lost_after_layers(num_dims, hidden)
+    if direct_connections or not hidden:
+        lost = [0] * len(hidden)
+    total_lost = lost[-1] if lost else 0
+    if not hidden and not direct_connections:
+        total_lost = num_dims * (num_dims - 1) // 2
+    visible, weights = _count_weights(masks, direct_connections, feature_widths, param_widths)
+    return Connectivity(
+        num_pairs=num_dims * (num_dims - 1) // 2,
+        lost_pairs=total_lost,
+        lost_by_layer=tuple(np.diff([0, *lost]).tolist()),
+        dead_units=_dead_units(num_dims, hidden),
+        hidden_sizes=tuple(len(degrees) for degrees in hidden),
+        visible_weights=visible,
+        num_weights=weights,
+    )
+
+
+def reachable(masks: MaskSet) -> torch.Tensor:
+    """Product of the masks: which output depends on which input, over all paths.
+
+    Units of one degree have equal mask rows, so one representative a degree is multiplied.
+
+    Returns:
+        (D, D) bool, [output variable, input variable].
+    """
+    paths, degrees = torch.eye(masks.num_dims), masks.input_degrees
+    for layer in masks.hidden_degrees:
+        distinct = torch.unique(layer)
+        paths = (visibility(degrees, distinct).float() @ paths).clamp(max=1.0)
+        degrees = distinct
+    return visibility(degrees, masks.output_degrees).float() @ paths > 0
+
+
+def _lost_after_layers(num_dims: int, hidden: list[np.ndarray]) -> list[int]:
+    """Pairs lost up to and including each hidden layer."""
+    signal = np.arange(1, num_dims + 1)
+    lost = []
+    for degrees in hidden:
+        place = np.searchsorted(degrees, signal)
+        signal = np.append(degrees, num_dims)[place]
+        reached = np.maximum(num_dims - np.maximum(signal, np.arange(1, num_dims + 1)), 0)
+        wanted = num_dims - np.arange(1, num_dims + 1)
+        lost.append(int((wanted - reached).sum()))
+    return lost
+
+
+def _dead_units(num_dims: int, hidden: list[np.ndarray]) -> tuple[int, ...]:
+    """Units that see no living unit below, or that no living unit above sees."""
+    alive = [np.ones(len(degrees), dtype=bool) for degrees in hidden]
+    lowest = 1
+    for layer, degrees in enumerate(hidden):
+        alive[layer] &= degrees >= lowest
+        lowest = int(degrees[alive[layer]].min()) if alive[layer].any() else num_dims
+    highest = num_dims - 1
+    for layer in range(len(hidden) - 1, -1, -1):
+        alive[layer] &= hidden[layer] <= highest
+        highest = int(hidden[layer][alive[layer]].max()) if alive[layer].any() else 0
+    return tuple(int((~units).sum()) for units in alive)
+
+
+def _count_weights(
+    masks: MaskSet,
+    direct_connections: bool,
+    feature_widths: Sequence[int] | None,
+    param_widths: Sequence[int] | None,
+) -> tuple[int, int]:
+    ones = np.ones(masks.num_dims, dtype=np.int64)
+    inputs = np.repeat(
+        masks.input_degrees.numpy(), ones if feature_widths is None else feature_widths
+    )
+    outputs = np.repeat(
+        masks.output_degrees.numpy(), ones if param_widths is None else param_widths
+    )
+    layers = [inputs, *(degrees.numpy() for degrees in masks.hidden_degrees), outputs]
+    pairs = list(pairwise(layers)) if len(layers) > 2 else []
+    if direct_connections:
+        pairs.append((inputs, outputs))
+    visible = sum(
+        int(np.searchsorted(np.sort(below), above, side="right").sum()) for below, above in pairs
+    )
+    return visible, sum(len(below) * len(above) for below, above in pairs)

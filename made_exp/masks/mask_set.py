@@ -1,0 +1,115 @@
+"""Degrees and the masks they stand for: which unit may look at which.
+
+Each unit has a degree. Input variable d has its position in the ordering + 1 (1..D), a hidden
+unit 1..D-1, and the output of variable d its input degree - 1 (0..D-1). In every layer output
+unit o sees input unit i exactly if `out_degrees[o] >= in_degrees[i]`, so that the output of a
+variable depends on no variable at the same or a later position (Germain et al. 2015, section 3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from made_exp.masks import orderings
+
+
+def visibility(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
+    """The mask M[o, i] = [out_degrees[o] >= in_degrees[i]].
+
+    Args:
+        in_degrees: (I,) int64.
+        out_degrees: (O,) int64.
+
+    Returns:
+        (O, I) bool.
+
+    >>> visibility(torch.tensor([1, 2, 3]), torch.tensor([1, 2])).int().tolist()
+    [[1, 0, 0], [1, 1, 0]]
+    """
+    return out_degrees[:, None] >= in_degrees[None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSet:
+    """An ordering and the degrees of every hidden unit: all masks of one network.
+
+    Where examples have different variables observed, each has an ordering of its own: ordering
+    and degrees of inputs are then (B, D), while hidden degrees are shared.
+
+    Attributes:
+        index: Which mask set of its schedule this is; -1 for one made for a single use.
+        ordering: (D,) int64, `ordering[t]` is the variable modelled at step t; or (B, D).
+        input_degrees: (D,) int64 in 1..D; or (B, D).
+        hidden_degrees: For each hidden layer (H,) int64 in 1..D-1.
+    """
+
+    index: int
+    ordering: Tensor
+    input_degrees: Tensor
+    hidden_degrees: tuple[Tensor, ...]
+
+    @classmethod
+    def from_ordering(
+        cls, ordering: Tensor, hidden_degrees: Sequence[Tensor], index: int = -1
+    ) -> "MaskSet":
+        """Derive the input degrees from `ordering` (D,) or (B, D)."""
+        degrees = orderings.inverse_ordering(ordering) + 1
+        return cls(index, ordering, degrees, tuple(hidden_degrees))
+
+    @property
+    def num_dims(self) -> int:
+        """Number of variables D."""
+        return self.ordering.shape[-1]
+
+    @property
+    def is_per_example(self) -> bool:
+        """Whether every example has an ordering of its own."""
+        return self.ordering.ndim == 2
+
+    @cached_property
+    def output_degrees(self) -> Tensor:
+        """As `input_degrees`, in 0..D-1: what the output of each variable may see at most."""
+        return self.input_degrees - 1
+
+    @cached_property
+    def layer_degrees(self) -> tuple[Tensor, ...]:
+        """Degrees of the inputs, of each hidden layer that has predecessors, and of the outputs."""
+        hidden = self.hidden_degrees if self.num_dims > 1 else ()
+        return (self.input_degrees, *hidden, self.output_degrees)
+
+    @cached_property
+    def floating(self) -> "MaskSet":
+        """The same with degrees as float32, exact to 2**24, which the CPU compares faster."""
+        hidden = tuple(degrees.float() for degrees in self.hidden_degrees)
+        return MaskSet(self.index, self.ordering, self.input_degrees.float(), hidden)
+
+    def rows(self, rows: Tensor) -> "MaskSet":
+        """The mask set for the examples at `rows`."""
+        if not self.is_per_example:
+            return self
+        ordering, degrees = self.ordering[rows], self.input_degrees[rows]
+        return MaskSet(self.index, ordering, degrees, self.hidden_degrees)
+
+    def to(self, device: torch.device | str) -> "MaskSet":
+        """The same mask set on `device`."""
+        if self.ordering.device == torch.device(device):
+            return self
+        return MaskSet(
+            self.index,
+            self.ordering.to(device),
+            self.input_degrees.to(device),
+            tuple(degrees.to(device) for degrees in self.hidden_degrees),
+        )
+
+    def with_first(self, observed: Tensor) -> "MaskSet":
+        """The mask set whose ordering has the observed variables first, otherwise unchanged.
+
+        Args:
+            observed: (D,) bool, or (B, D) for an ordering of each example.
+        """
+        is_late = ~observed.to(self.ordering.device)[..., self.ordering]
+        moved = self.ordering[torch.argsort(is_late.int(), dim=-1, stable=True)]
+        return MaskSet.from_ordering(moved, self.hidden_degrees)

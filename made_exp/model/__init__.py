@@ -1,0 +1,1 @@
+"""The density: masked layers and networks, MADE, sampling, evaluation."""

@@ -1,0 +1,163 @@
+"""Likelihood as a result: mean, standard error, units, number of orderings."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from made_exp.model.made import MADE
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Negative log-likelihood of one split.
+
+    Attributes:
+        nll: Mean over examples, nats per example.
+        nll_stderr: Standard error of that mean over examples, nats.
+        nll_per_dim: nll / D, nats per variable.
+        bits_per_dim: nll / (D ln 2), bits per variable.
+        num_examples: Number of examples N.
+        num_orderings: Orderings in the mixture.
+        log_probs: (N,) float64 on the CPU, nats.
+    """
+
+    nll: float
+    nll_stderr: float
+    nll_per_dim: float
+    bits_per_dim: float
+    num_examples: int
+    num_orderings: int
+    log_probs: Tensor
+
+    @classmethod
+    def from_log_probs(cls, log_probs: Tensor, num_dims: int, num_orderings: int) -> "Evaluation":
+        """Summarise log-probabilities (N,) of examples of `num_dims` variables."""
+        log_probs = log_probs.detach().to("cpu", torch.float64)
+        count, nll = len(log_probs), -float(log_probs.mean())
+        stderr = float(log_probs.std()) / math.sqrt(count) if count > 1 else 0.0
+        return cls(
+            nll,
+            stderr,
+            nll / num_dims,
+            nll / (num_dims * math.log(2)),
+            count,
+            num_orderings,
+            log_probs,
+        )
+
+    def as_dict(self) -> dict[str, float | int]:
+        """The numbers of this evaluation, as they stand in results.json."""
+        return {
+            "nll": self.nll,
+            "nll_stderr": self.nll_stderr,
+            "nll_per_dim": self.nll_per_dim,
+            "bits_per_dim": self.bits_per_dim,
+            "num_examples": self.num_examples,
+            "num_orderings": self.num_orderings,
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    model: MADE,
+    x: Tensor,
+    *,
+    context: Tensor | None = None,
+    num_orderings: int | None = None,
+    batch_size: int = 1000,
+) -> Evaluation:
+    """Negative log-likelihood of x under the model, which is left as it was.
+
+    Args:
+        model: The model; evaluated in evaluation mode.
+        x: (N, D).
+        context: (N,) class labels, or None.
+        num_orderings: Orderings in the mixture; default the model's.
+        batch_size: Examples evaluated together.
+
+    Raises:
+        ValueError: If there is no example.
+    """
+    if not len(x):
+        raise ValueError("there is no example to evaluate")
+    count = num_orderings or model.num_orderings
+    return Evaluation.from_log_probs(
+        _batched(model, x, context, batch_size, lambda b, c: model.log_prob(b, c, count)),
+        model.num_dims,
+        count,
+    )
+
+
+@torch.no_grad()
+def log_probs_by_ordering(
+    model: MADE,
+    x: Tensor,
+    *,
+    context: Tensor | None = None,
+    num_orderings: int | None = None,
+    batch_size: int = 1000,
+) -> Tensor:
+    """Joint log-probability of each example under each ordering alone, (M, N) nats."""
+    count = num_orderings or model.num_orderings
+    rows = []
+    for index in range(count):
+        rows.append(
+            _batched(
+                model,
+                x,
+                context,
+                batch_size,
+                lambda b, c, index=index: model.ordering_log_prob(b, index, c),
+            )
+        )
+    return torch.stack(rows)
+
+
+def nll_by_num_orderings(log_probs: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """NLL of the mixture of the first m orderings, for m = 1..M.
+
+    Args:
+        log_probs: (M, N), as from `log_probs_by_ordering`.
+        log_weights: (M,) of the orderings in the mixture.
+
+    Returns:
+        Means and standard errors over examples, both (M,) in nats.
+    """
+    log_weights = log_weights.to(log_probs)[:, None]
+    mixtures = (log_probs + log_weights).logcumsumexp(0) - log_weights.logcumsumexp(0)
+    return -mixtures.mean(1), mixtures.std(1) / math.sqrt(log_probs.shape[1])
+
+
+def paired_difference(first: Tensor, second: Tensor) -> tuple[float, float]:
+    """Mean of NLL(first) - NLL(second) over the same examples, with its standard error, in nats.
+
+    Args:
+        first: (N,) log-probabilities.
+        second: (N,) log-probabilities of the same examples.
+
+    Raises:
+        ValueError: If the numbers of examples differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"{len(first)} and {len(second)} examples cannot be paired")
+    difference = second.double() - first.double()
+    return float(difference.mean()), float(difference.std()) / math.sqrt(len(difference))
+
+
+def _batched(model: MADE, x: Tensor, context: Tensor | None, batch_size: int, log_prob) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Apply `log_prob` to batches in evaluation mode and restore the mode, as (N,)."""
+    was_training = model.training
+    model.eval()
+    try:
+        parts = [
+            log_prob(
+                x[start : start + batch_size].to(model.device),
+                None if context is None else context[start : start + batch_size].to(model.device),
+            )
+            for start in range(0, len(x), batch_size)
+        ]
+    finally:
+        model.train(was_training)
+    return torch.cat(parts).double()

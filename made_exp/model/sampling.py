@@ -1,0 +1,293 @@
+"""Exact ancestral sampling at the arithmetic cost of one forward pass.
+
+Once variable `ordering[t]` is drawn, exactly the hidden units of degree t + 1 become computable,
+and they never change again. So step t computes the params of one variable and, after the draw,
+the units of one degree only, each from a prefix of the degree-sorted units below it.
+
+Alone, such thin products would be bound by memory. Steps are therefore taken in panels, as in a
+blocked triangular solve: before a panel one matrix product adds what all earlier units
+contribute; inside it a step reads the panel's own units. Activations are stored (units, batch),
+so that every slice is contiguous.
+
+Legend: B examples, D variables, U uniforms an example.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from made_exp.masks.mask_set import MaskSet
+from made_exp.model.networks import MaskedNetwork
+from made_exp.model.sampling_plan import Level, SamplingPlan
+from made_exp.variables.conditionals import Bernoulli
+from made_exp.variables.encodings import Identity
+from made_exp.variables.groups import VariableGroups
+
+
+class IncrementalSampler:
+    """Draws batches by a plan; keeps the activations of the last batch size for the next batch.
+
+    On a GPU the loop over the variables is captured in a CUDA graph, so that a batch costs no
+    launches and no synchronisation.
+
+    Args:
+        plan: The sorted network.
+    """
+
+    def __init__(self, plan: SamplingPlan) -> None:
+        self.plan = plan
+        self._space: _Workspace | None = None
+
+    def draw(
+        self,
+        uniforms: Tensor,
+        *,
+        context: Tensor | None = None,
+        temperature: float = 1.0,
+        given: Tensor | None = None,
+        observed: Tensor | None = None,
+    ) -> Tensor:
+        """Draw one example for each row of `uniforms`.
+
+        Args:
+            uniforms: (B, U) in [0, 1), variable-major.
+            context: (B, num_classes) one-hot, or None.
+            temperature: Divides the logits of discrete conditionals; > 0.
+            given: (B, D) values of the observed variables, or None.
+            observed: (B, D) bool, the variables that are clamped to `given`, or None.
+
+        Returns:
+            (B, D) in the dtype of the network.
+        """
+        with torch.inference_mode():
+            space, key = self._space, (len(uniforms), temperature, observed is not None)
+            if space is None or space.key != key:
+                space = self._space = _Workspace(self.plan, *key)
+            space.load(uniforms, context, given, observed)
+            space.run()
+            drawn = space.result()
+        return drawn.clone()
+
+
+class _Workspace:
+    """Activations of one batch size and the views of them that each step touches."""
+
+    def __init__(self, plan: SamplingPlan, batch: int, temperature: float, clamped: bool) -> None:
+        self.plan, self.temperature, self.key = plan, temperature, (batch, temperature, clamped)
+        like, num_dims = plan.levels[-1].bias, len(plan.ordering)
+        self.x = like.new_zeros(num_dims, batch)
+        self.uniforms = like.new_zeros(sum(plan.groups.uniform_widths), batch)
+        self.given = like.new_zeros(num_dims, batch) if clamped else None
+        self.observed = torch.zeros_like(self.x, dtype=torch.bool) if clamped else None
+        skipped = {level.skip for level in plan.levels}
+        # Nodes that a skip reads are kept beside the values; all others become values in place.
+        self.nodes = [like.new_zeros(plan.feature_ends[-1], batch)]
+        self.values = [self.nodes[0]]
+        for number, level in enumerate(plan.levels, start=1):
+            self.nodes.append(like.new_zeros(len(level.bias), batch))
+            keep = number in skipped
+            self.values.append(like.new_zeros(len(level.bias), batch) if keep else self.nodes[-1])
+        self.binary = _is_all_binary(plan.groups)
+        self.output_views = [self._views(len(plan.levels), step, step) for step in range(num_dims)]
+        self.hidden_views = [
+            [
+                self._views(number, step, step + 1)
+                for number, level in enumerate(plan.levels[:-1], start=1)
+                if level.ends[step + 1] > level.ends[step]
+            ]
+            for step in range(num_dims)
+        ]
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def load(
+        self,
+        uniforms: Tensor,
+        context: Tensor | None,
+        given: Tensor | None,
+        observed: Tensor | None,
+    ) -> None:
+        """Start a batch: biases into the nodes, uniforms and given values into place."""
+        self.uniforms.copy_(uniforms.T)
+        if self.binary:
+            self.uniforms.logit_().mul_(self.temperature)
+        if self.given is not None and self.observed is not None:
+            assert given is not None
+            assert observed is not None
+            self.given.copy_(given.T)
+            self.observed.copy_(observed.T)
+        for number, level in enumerate(self.plan.levels, start=1):
+            self.nodes[number].copy_(level.bias.expand_as(self.nodes[number]))
+            if context is not None and len(self.plan.network.context):
+                extra = self.plan.network.context[number - 1](context)
+                self.nodes[number].add_(extra.T[level.order])
+
+    def run(self) -> None:
+        """Take all steps; on a GPU by replaying the graph captured at the first batch."""
+        if not self.x.is_cuda:
+            self._steps()
+            return
+        if self.graph is None:
+            start = [node.clone() for node in self.nodes]
+            self._steps()  # warms up libraries, which must not happen under capture
+            torch.cuda.synchronize()
+            for node, value in zip(self.nodes, start, strict=True):
+                node.copy_(value)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self._steps()
+        self.graph.replay()
+
+    def result(self) -> Tensor:
+        """The drawn examples (B, D)."""
+        if not self.binary:
+            return self.x.T.contiguous()
+        position = torch.empty(len(self.x), dtype=torch.int64, device=self.x.device)
+        position[torch.tensor(self.plan.ordering, device=self.x.device)] = torch.arange(
+            len(self.x), device=self.x.device
+        )
+        return self.values[0][position].T.contiguous()
+
+    def _steps(self) -> None:
+        num_dims, panel = len(self.plan.ordering), self.plan.panel
+        draw = self._draw_binary if self.binary else self._draw
+        for start in range(0, num_dims, panel):
+            stop = min(start + panel, num_dims)
+            self._open_panel(start, stop)
+            for step in range(start, stop):
+                rows, products, _ = self.output_views[step]
+                for weight, values in products:
+                    rows.addmm_(weight, values)
+                draw(step, rows)
+                for rows, products, finish in self.hidden_views[step]:
+                    for weight, values in products:
+                        rows.addmm_(weight, values)
+                    finish()
+
+    def _open_panel(self, start: int, stop: int) -> None:
+        """Add to the rows of steps start..stop-1 what units of degree <= start contribute."""
+        for number, level in enumerate(self.plan.levels, start=1):
+            lowest = start if number == len(self.plan.levels) else start + 1
+            low, high = _rows(level.ends, lowest, lowest + stop - start - 1)
+            for product in level.products:
+                end = self.plan.ends(product.below)[start]
+                if end and high > low:
+                    weight, values = product.weight[low:high, :end], self.values[product.below]
+                    self.nodes[number][low:high].addmm_(weight, values[:end])
+
+    def _draw(self, step: int, params: Tensor) -> None:
+        """Draw variable `ordering[step]` from its params (K, B) and write its features."""
+        variable, groups = self.plan.ordering[step], self.plan.groups
+        start, width = groups.uniform_starts[variable], groups.uniform_widths[variable]
+        uniforms = self.uniforms[start : start + width].T
+        drawn = groups.draw(variable, params.T, uniforms, self.temperature)
+        if self.given is not None and self.observed is not None:
+            drawn = torch.where(self.observed[variable], self.given[variable], drawn)
+        self.x[variable].copy_(drawn)
+        low, high = _rows(self.plan.feature_ends, step + 1, step + 1)
+        self.values[0][low:high].copy_(groups.single_features(variable, self.x[variable]).T)
+
+    def _draw_binary(self, step: int, params: Tensor) -> None:
+        """The same for models of Bernoulli conditionals: x = [logit(u) T < logit], in one call."""
+        variable, row = self.plan.ordering[step], self.values[0][step : step + 1]
+        torch.lt(self.uniforms[variable : variable + 1], params, out=row)
+        if self.given is not None and self.observed is not None:
+            given = self.given[variable : variable + 1]
+            torch.where(self.observed[variable : variable + 1], given, row, out=row)
+
+    def _views(
+        self, number: int, step: int, degree: int
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Callable[[], object]]:
+        """The rows of one degree in a level, and what the panel's own units add to them."""
+        level, panel_start = self.plan.levels[number - 1], step - step % self.plan.panel
+        low, high = _rows(level.ends, degree, degree)
+        rows = self.nodes[number][low:high]
+        products = []
+        for product in level.products:
+            ends = self.plan.ends(product.below)
+            first, last = ends[panel_start], ends[degree]
+            if last > first and high > low:
+                values = self.values[product.below][first:last]
+                products.append((product.weight[low:high, first:last], values))
+        return rows, products, self._finish(number, level, low, high)
+
+    def _finish(self, number: int, level: Level, low: int, high: int) -> Callable[[], object]:
+        """From the products of rows low..high-1 to their values: skip, norm, activation."""
+        rows, values = self.nodes[number][low:high], self.values[number][low:high]
+        activation = self.plan.network.activation
+        if level.skip is None and level.scale is None and values.data_ptr() == rows.data_ptr():
+            if self.plan.network.activation_name == "relu":
+                return rows.relu_
+            return lambda: values.copy_(activation(rows))
+        skipped = None if level.skip is None else self.nodes[level.skip][low:high]
+
+        def finish() -> None:
+            if skipped is not None:
+                rows.add_(skipped)
+            node = rows
+            if level.scale is not None and level.shift is not None:
+                node = rows * level.scale[low:high] + level.shift[low:high]
+            values.copy_(activation(node))
+
+        return finish
+
+
+@torch.no_grad()
+def sample_by_full_passes(
+    network: MaskedNetwork,
+    groups: VariableGroups,
+    masks: MaskSet,
+    uniforms: Tensor,
+    *,
+    context: Tensor | None = None,
+    temperature: float = 1.0,
+    given: Tensor | None = None,
+    observed: Tensor | None = None,
+) -> Tensor:
+    """The plain twin of `IncrementalSampler`: a forward pass for each step that draws anything.
+
+    Args and returned examples (B, D) are those of `IncrementalSampler.draw`; orderings may differ
+    from example to example.
+    """
+    x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
+    missing = torch.ones_like(x, dtype=torch.bool)
+    if given is not None and observed is not None:
+        x, missing = torch.where(observed, given.to(x.dtype), x), ~observed
+    for variables in masks.ordering.to(x.device).expand_as(missing).T:
+        is_drawn = missing.gather(1, variables[:, None])[:, 0]
+        if not is_drawn.any():
+            continue
+        params = network(groups.features(x), masks, context)
+        for variable in torch.unique(variables[is_drawn]).tolist():
+            rows = torch.nonzero(is_drawn & (variables == variable)).flatten()
+            start, width = groups.param_starts[variable], groups.param_widths[variable]
+            first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
+            x[rows, variable] = groups.draw(
+                variable,
+                params[rows, start : start + width],
+                uniforms[rows, first : first + count].to(x.dtype),
+                temperature,
+            )
+    return x
+
+
+def check_request(num_samples: int, temperature: float, batch_size: int) -> None:
+    """Raise ValueError where what is asked of a sampler is out of range."""
+    if num_samples < 0:
+        raise ValueError(f"num_samples must be >= 0, got {num_samples}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+
+
+def _rows(ends: list[int], first_degree: int, last_degree: int) -> tuple[int, int]:
+    """Range of the sorted rows whose degree is first_degree..last_degree."""
+    return (ends[first_degree - 1] if first_degree else 0), ends[last_degree]
+
+
+def _is_all_binary(groups: VariableGroups) -> bool:
+    return all(
+        isinstance(groups.conditional(d), Bernoulli) and groups.feature_widths[d] == 1
+        for d in range(groups.num_dims)
+    ) and all(isinstance(encoding, Identity) for encoding in groups.encodings)

@@ -1,0 +1,163 @@
+"""The folder of a run: every path inside it, who may write to it, and how far the run has come."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from made_exp.errors import RunError
+from made_exp.files import atomic_write_json
+
+
+class RunState(StrEnum):
+    """How far a run has come, as its status.json says."""
+
+    NEW = "new"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+
+class RunDirectory:
+    """Every path of a run in one place.
+
+    Args:
+        path: The folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.status = self.path / "status.json"
+        self.results = self.path / "results.json"
+        self.previous_results = self.path / "results.previous.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.last = self.checkpoints / "last.pt"
+        self.last_previous = self.checkpoints / "last.previous.pt"
+        self.best = self.checkpoints / "best.pt"
+        self.best_previous = self.checkpoints / "best.previous.pt"
+        self.samples = self.path / "samples"
+        self.final_samples = self.samples / "final.png"
+        self.animation = self.samples / "training.gif"
+
+    def epoch_samples(self, epoch: int) -> Path:
+        """The sample picture of `epoch` (>= 0)."""
+        return self.samples / f"epoch_{epoch:04d}.png"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            RunError: If the place cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; the kernel frees it should the process die.
+
+        Raises:
+            RunError: If another process holds it, or it cannot be written.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"another process is working in the run folder {self.path}") from None
+        except OSError as error:
+            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read_status(self) -> dict[str, Any]:
+        """Content of status.json; a state of NEW when there is none, RUNNING when it is damaged."""
+        if not self.status.exists():
+            return {"state": RunState.NEW}
+        try:
+            status = json.loads(self.status.read_text())
+            return {**status, "state": RunState(status["state"])}
+        except (ValueError, KeyError, TypeError):
+            return {"state": RunState.RUNNING}
+
+    def write_status(self, state: RunState, fingerprint: str, **details: Any) -> None:
+        """Replace status.json by this state; `details` are plain JSON values."""
+        atomic_write_json(self.status, {"state": state, "fingerprint": fingerprint, **details})
+
+    def finished_objective(self, fingerprint: str) -> float | None:
+        """The stored objective if exactly this config has been completed here, else None."""
+        status = self.read_status()
+        if status["state"] is not RunState.COMPLETED or not self.results.exists():
+            return None
+        return status["objective"] if status.get("fingerprint") == fingerprint else None
+
+    def saved_config(self) -> dict[str, Any] | None:
+        """The config of the run in this folder; None where there is none that can be read."""
+        try:
+            content = json.loads(self.config.read_text())
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def check(self, *, resume: bool = False, changed: Sequence[str] = ()) -> None:
+        """Refuse to run here what would damage the run that the folder holds.
+
+        Args:
+            resume: Whether to continue the run that the folder holds, if it holds one.
+            changed: Settings in which that run differs, in words; none may.
+
+        Raises:
+            RunError: If the folder holds a run and `resume` is false, or holds a run of another
+                config; the message names the settings that differ.
+        """
+        if not any(path.exists() for path in (self.status, self.results, self.last)):
+            return
+        if not resume:
+            raise RunError(
+                f"directory already holds a run: {self.path}. Give resume=true to continue it, "
+                "or another directory"
+            )
+        if changed:
+            raise RunError(
+                f"cannot resume {self.path}: the config differs from that of the run in "
+                f"{'; '.join(changed)}. Resume with the same settings, or start a new run"
+            )
+
+    def start(self, config: Mapping[str, Any], fingerprint: str) -> None:
+        """Mark the folder as that of a running run, and make its sub-folders.
+
+        Args:
+            config: Plain values.
+            fingerprint: What identifies the results of `config`.
+
+        Raises:
+            RunError: If the folder cannot be written.
+        """
+        try:
+            self.checkpoints.mkdir(exist_ok=True)
+            self.samples.mkdir(exist_ok=True)
+            if self.results.exists():  # a finished run is given more epochs
+                self.results.replace(self.previous_results)
+            atomic_write_json(self.config, config)
+            self.write_status(RunState.RUNNING, fingerprint)
+        except OSError as error:
+            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
+
+
+def finished_sibling(path: Path, fingerprint: str) -> RunDirectory | None:
+    """A completed run of the same config beside `path`, as after a sweep has grown."""
+    for status in sorted(Path(path).parent.glob("*/status.json")):
+        run = RunDirectory(status.parent)
+        if run.finished_objective(fingerprint) is not None:
+            return run
+    return None

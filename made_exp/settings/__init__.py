@@ -1,0 +1,1 @@
+"""What can be chosen, with its default and its range; imports no torch."""

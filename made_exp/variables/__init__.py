@@ -1,0 +1,1 @@
+"""What one column is, and how it enters and leaves the network."""

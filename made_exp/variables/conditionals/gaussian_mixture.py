@@ -1,0 +1,102 @@
+"""A real variable, as a mixture of normal densities."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from made_exp.variables.conditionals.base import (
+    Conditional,
+    check_num_components,
+    check_temperature,
+    observed_values,
+    spread_locations,
+)
+from made_exp.variables.distributions import (
+    MAX_LOCATION,
+    categorical_quantile,
+    floored_log_scale,
+    mixture_log_prob,
+    normal_log_prob,
+    normal_quantile,
+)
+
+# In units of `scale`. Without it a component that settles on a repeated value would have an
+# unbounded density; with it no value gains more than log(1000) = 6.9 nats over a broad component.
+MIN_SCALE = 1e-3
+
+
+@final
+@dataclass(frozen=True)
+class GaussianMixture(Conditional):
+    """Mixture of normal densities (Bishop 1994, section 3) of the standardised variable.
+
+    The K = 3C raw numbers are C logits, C means and C log standard deviations of (x - shift) /
+    scale; the density is that of x itself. A draw uses two uniform numbers: the component, then
+    the inverse of its cumulative function.
+
+    Attributes:
+        num_components: Number of components C, at least 1.
+        shift: Subtracted from x.
+        scale: Divides x, > 0.
+    """
+
+    num_components: int
+    shift: float = 0.0
+    scale: float = 1.0
+    is_discrete: ClassVar[bool] = False
+    num_uniforms: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        check_num_components(self.num_components)
+        if not (math.isfinite(self.shift) and 0 < self.scale < math.inf):
+            raise ValueError(
+                f"shift must be finite and scale finite and > 0, got {self.shift}, {self.scale}"
+            )
+
+    @property
+    def num_params(self) -> int:
+        """A logit, a mean and a log standard deviation for each component."""
+        return 3 * self.num_components
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Log density (...) at x (...), for params (..., K)."""
+        logits, means, log_scales = self._components(params)
+        z = (self._standardise(x).to(params.dtype)[..., None] - means) * torch.exp(-log_scales)
+        return mixture_log_prob(logits, normal_log_prob(z, log_scales)) - math.log(self.scale)
+
+    def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
+        """Draws (...), for params (..., K) and uniforms (..., 2)."""
+        check_temperature(temperature)
+        logits, means, log_scales = self._components(params)
+        index = categorical_quantile(torch.softmax(logits / temperature, -1), uniforms[..., 0])
+        mean = means.gather(-1, index[..., None]).squeeze(-1)
+        deviation = log_scales.gather(-1, index[..., None]).squeeze(-1).exp() * temperature
+        return self.shift + self.scale * (mean + deviation * normal_quantile(uniforms[..., 1]))
+
+    def mean(self, params: Tensor) -> Tensor:
+        """Expected value (...), for params (..., K)."""
+        logits, means, _ = self._components(params)
+        return self.shift + self.scale * (torch.softmax(logits, -1) * means).sum(-1)
+
+    def initial_params(self, x: Tensor) -> Tensor:
+        """Equal weights and means spread over the data x (N,): (K,)."""
+        z = self._standardise(observed_values(x))
+        if len(z) == 0 or bool((z == z[0]).all()):
+            middle = z[0].item() if len(z) else 0.0
+            z = middle + torch.linspace(-1, 1, 101, dtype=z.dtype, device=z.device)
+        means = spread_locations(z, self.num_components)
+        deviation = max(z.std(correction=0).item() / self.num_components, 0.1)
+        log_scales = torch.full_like(means, math.log(deviation))
+        return torch.cat([torch.zeros_like(means), means, log_scales])
+
+    def _standardise(self, x: Tensor) -> Tensor:
+        return (x - self.shift) / self.scale
+
+    def _components(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, means and log standard deviations (..., C) of the standardised variable."""
+        logits, means, raw_scales = params.unflatten(-1, (3, self.num_components)).unbind(-2)
+        means = means.clamp(-MAX_LOCATION, MAX_LOCATION)
+        return logits, means, floored_log_scale(raw_scales, MIN_SCALE)
