@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -182,23 +181,3 @@ def versions() -> dict[str, str]:
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda
     return found
-
-
-def git_commit() -> str | None:
-    """Commit of the checkout this package runs from, with `+changes` if files were edited."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return None
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return commit + ("+changes" if _git(root, "status", "--porcelain", "-uno") else "")
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()

@@ -13,7 +13,7 @@ MAX_LINES = 300
 MAX_ROOMS = 20
 # From the ground up; rooms of one floor may look at each other, but never in a circle.
 FLOORS = [
-    {"errors", "files", "runtime"},
+    {"errors", "files", "machine", "runtime"},
     {"variables", "masks", "kernels"},
     {"datasets", "settings", "model"},
     {"runs"},

@@ -14,9 +14,8 @@ from omegaconf import OmegaConf
 from made_exp.cli.app import main
 from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides
-from made_exp.cli.conf_folder import conf_dir, conf_hash, options_in
 from made_exp.cli.help import train_help
-from made_exp.cli.resolvers import run_id, slug
+from made_exp.cli.resolvers import conf_dir, conf_hash, options_in, run_id, slug
 from made_exp.cli.validate import settings_from
 from made_exp.settings.experiment import OPTIONS, from_dict, option_fields, to_dict
 from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
@@ -289,7 +288,7 @@ def test_eight_processes_started_together_choose_eight_folders():
 def test_conf_hash_follows_every_file(folder, monkeypatch):
     (folder / "conf").mkdir()
     (folder / "conf/config.yaml").write_text("a: 1\n")
-    monkeypatch.setattr("made_exp.cli.conf_folder.conf_dir", lambda: folder / "conf")
+    monkeypatch.setattr("made_exp.cli.resolvers.conf_dir", lambda: folder / "conf")
     before = conf_hash()
     (folder / "conf/other.yaml").write_text("")
     assert conf_hash() != before

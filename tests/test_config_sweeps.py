@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from made_exp.cli import job
-from made_exp.cli import sweeps as sweep_log
+from made_exp.cli import job, sweeps
 from made_exp.cli.app import main
 from made_exp.errors import TrainingError
 from made_exp.runs.folder import RunDirectory, RunState
@@ -78,7 +77,7 @@ def test_one_failing_job_stops_no_other(experiment, capsys):
     experiment.fail = lambda settings: TrainingError("boom") if settings.seed == 1 else None
     assert main(["-m", "seed=0,1,2"]) == 1
     sweep = only_folder("sweeps/*")
-    entries = {entry["number"]: entry for entry in sweep_log.read(sweep)}
+    entries = {entry["number"]: entry for entry in sweeps.read(sweep)}
     assert [entries[number]["status"] for number in range(3)] == [
         "completed",
         "failed",
@@ -192,7 +191,7 @@ def test_ctrl_c_and_termination_pass_their_codes_on(experiment, capsys):
 
 def test_threads_are_divided_among_jobs(experiment, monkeypatch):
     monkeypatch.setenv("MADE_JOBS_AT_ONCE", "2")
-    monkeypatch.setattr("made_exp.cli.processes.num_cpus", lambda: 8)
+    monkeypatch.setattr("made_exp.machine.num_cpus", lambda: 8)
     assert main([]) == 0
     assert experiment.calls[0][0].trainer.num_threads == 4
 
@@ -209,20 +208,20 @@ def test_second_process_of_torchrun_writes_nothing_of_its_own(experiment, monkey
 
 
 def test_damaged_results_lines_are_passed_over(folder):
-    sweep_log.append(folder, {"folder": "000_a", "number": 0, "status": "completed"})
-    with open(folder / sweep_log.RESULTS_FILE, "ab") as file:
+    sweeps.append(folder, {"folder": "000_a", "number": 0, "status": "completed"})
+    with open(folder / sweeps.RESULTS_FILE, "ab") as file:
         file.write(b'{"folder": "001_')
-    assert [entry["folder"] for entry in sweep_log.read(folder)] == ["000_a"]
+    assert [entry["folder"] for entry in sweeps.read(folder)] == ["000_a"]
 
 
 def test_job_that_was_killed_is_in_the_table(folder):
-    sweep_log.append(folder, {"folder": "000_a", "number": 0, "status": "completed"})
+    sweeps.append(folder, {"folder": "000_a", "number": 0, "status": "completed"})
     (folder / "000_a").mkdir()
     (folder / "001_b").mkdir()
-    entries = sweep_log.read(folder)
-    lost = sweep_log.unanswered(folder, entries)
+    entries = sweeps.read(folder)
+    lost = sweeps.unanswered(folder, entries)
     assert [entry["folder"] for entry in lost] == ["001_b"]
-    table = sweep_log.failure_table(folder, entries + lost)
+    table = sweeps.failure_table(folder, entries + lost)
     assert table.startswith(f"error: 1 of 2 jobs failed in {folder}")
 
 

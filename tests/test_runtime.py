@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from made_exp import runtime
+from made_exp import machine, runtime
 
 
 def test_cpu_is_taken_where_there_is_nothing_else(monkeypatch):
@@ -125,7 +125,7 @@ def test_versions_name_what_numbers_depend_on():
 
 
 def test_git_commit_is_a_hash_or_nothing(monkeypatch):
-    commit = runtime.git_commit()
+    commit = machine.git_commit()
     assert commit is None or len(commit.removesuffix("+changes")) == 40
     monkeypatch.setattr("subprocess.run", lambda *a, **k: (_ for _ in ()).throw(OSError()))
-    assert runtime.git_commit() is None
+    assert machine.git_commit() is None

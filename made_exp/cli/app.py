@@ -6,14 +6,15 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from made_exp.cli import callbacks
-from made_exp.cli import sweeps as sweep_log
+import hydra
+
+from made_exp.cli import sweeps
 from made_exp.cli.command_line import CommandLine, parse_command_line
 from made_exp.cli.help import train_help
-from made_exp.cli.hydra_main import hydra_main
+from made_exp.cli.job import run_job
 from made_exp.cli.messages import explain
 from made_exp.cli.preflight import preflight
-from made_exp.cli.search_result import best_command
+from made_exp.cli.resolvers import conf_dir
 from made_exp.errors import JobFailure, TrainingError, is_users_mistake, one_line
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -74,8 +75,9 @@ def _is_about_database(error: BaseException) -> bool:
 
 
 def _launch(command: CommandLine) -> int:
-    callbacks.started.clear()
-    run = hydra_main()
+    sweeps.started.clear()
+    decorate = hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
+    run = decorate(run_job)  # It keeps its own name, so that workers import it by name.
     try:
         with _as_hydra_wants_it(command.argv):
             run()
@@ -109,10 +111,10 @@ def _as_hydra_wants_it(argv: list[str]) -> Iterator[None]:
 
 def _report_failures() -> bool:
     """Print the table of failed jobs of the sweep that has just ended; whether there are any."""
-    for sweep in callbacks.started:
-        entries = sweep_log.read(sweep.folder, sweep.offset)
-        entries += sweep_log.unanswered(sweep.folder, entries)
-        table = sweep_log.failure_table(sweep.folder, entries)
+    for sweep in sweeps.started:
+        entries = sweeps.read(sweep.folder, sweep.offset)
+        entries += sweeps.unanswered(sweep.folder, entries)
+        table = sweeps.failure_table(sweep.folder, entries)
         if table:
             _report_search(None)
             print(table, file=sys.stderr)
@@ -121,7 +123,7 @@ def _report_failures() -> bool:
 
 
 def _report_search(command: CommandLine | None) -> None:
-    for sweep in callbacks.started:
-        line = best_command(sweep.folder)
+    for sweep in sweeps.started:
+        line = sweeps.best_command(sweep.folder)
         if line:
             print(line)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 import made_exp.cli.resolvers
 import made_exp.cli.store  # noqa: F401
 from made_exp.cli.command_line import CommandLine
-from made_exp.cli.conf_folder import conf_dir
+from made_exp.cli.resolvers import conf_dir
 from made_exp.errors import ConfigError
 
 _MOST_COMBINATIONS = 16

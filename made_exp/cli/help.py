@@ -3,7 +3,7 @@
 import textwrap
 from pathlib import Path
 
-from made_exp.cli.conf_folder import conf_dir, description_of, options_in
+from made_exp.cli.resolvers import conf_dir, description_of, options_in
 from made_exp.settings.experiment import OPTIONS, option_fields
 
 _GROUPS = (*OPTIONS, "experiment", "search")

@@ -15,13 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-import made_exp.cli.resolvers  # noqa: F401  (workers import this module first)
-from made_exp.cli import provenance
-from made_exp.cli import sweeps as sweep_log
-from made_exp.cli.conf_folder import conf_hash
-from made_exp.cli.processes import is_main_process, threads_per_job
+from made_exp.cli import provenance, sweeps
+from made_exp.cli.resolvers import conf_hash
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError, JobFailure, RunError, is_users_mistake, one_line
+from made_exp.machine import is_main_process, threads_per_job
 from made_exp.runs.folder import RunDirectory, finished_sibling
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import fingerprint
@@ -160,7 +158,7 @@ def _record(
         "seconds": round(time.monotonic() - start, 3),
     }
     with contextlib.suppress(OSError):
-        sweep_log.append(job.run_dir.parent, entry)
+        sweeps.append(job.run_dir.parent, entry)
 
 
 def _explain_in_log(error: Exception) -> None:

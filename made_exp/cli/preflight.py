@@ -15,17 +15,16 @@ from made_exp.cli.compose import (
     sweep_overrides,
     worth_checking,
 )
-from made_exp.cli.conf_folder import conf_dir, options_in
 from made_exp.cli.messages import explain
-from made_exp.cli.processes import (
+from made_exp.cli.resolvers import conf_dir, options_in, slug
+from made_exp.cli.validate import settings_from
+from made_exp.errors import ConfigError, RunError
+from made_exp.machine import (
     JOBS_AT_ONCE,
     is_distributed,
     is_main_process,
     num_cpus,
 )
-from made_exp.cli.resolvers import slug
-from made_exp.cli.validate import settings_from
-from made_exp.errors import ConfigError, RunError
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
 from made_exp.settings.fingerprint import changed_keys

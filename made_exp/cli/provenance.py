@@ -4,16 +4,15 @@ import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from made_exp.files import atomic_write_bytes, atomic_write_json, atomic_write_text
+from made_exp.machine import code_state
 from made_exp.settings.experiment import Settings, to_dict
 
 _LONGEST_DIFF = 1_000_000
@@ -47,7 +46,8 @@ def save_provenance(
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     atomic_write_json(run_dir / "command.json", command)
-    state, diff = _code_state(Path(__file__).resolve().parents[2])
+    commit, diff = code_state()
+    state = {"commit": commit, "dirty": bool(diff) if commit else None}
     atomic_write_json(run_dir / "git.json", state)
     if diff:
         atomic_write_bytes(run_dir / "diff.patch", diff[:_LONGEST_DIFF])
@@ -65,19 +65,3 @@ def command_for(overrides: Sequence[str]) -> str:
     """A line to paste that runs the same job again."""
     kept = [text for text in overrides if not text.startswith("resume=")]
     return shlex.join(["made-train", *kept])
-
-
-def _code_state(root: Path) -> tuple[dict[str, Any], bytes]:
-    if not (root / ".git").exists():
-        return {"commit": None, "dirty": None}, b""
-    commit = _git(root, "rev-parse", "HEAD").decode().strip()
-    diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff")
-    return {"commit": commit or None, "dirty": bool(diff)}, diff
-
-
-def _git(root: Path, *arguments: str) -> bytes:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return b""

@@ -1,12 +1,54 @@
-"""One line a job in the results file of a sweep, and the table of failures at its end."""
+"""What a sweep is from outside its jobs: its start, a line for each job, the tables at its end."""
 
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+import made_exp.cli.resolvers  # noqa: F401  (workers import this module first)
+from made_exp.cli.provenance import command_for
+
 RESULTS_FILE = "results.jsonl"
+
+
+@dataclass
+class StartedSweep:
+    """The sweep of this process.
+
+    Attributes:
+        folder: Its folder, absolute.
+        offset: Bytes of its results file that were there before.
+    """
+
+    folder: Path
+    offset: int
+
+
+started: list[StartedSweep] = []
+"""The sweep that this process started, if any; read by the wrapper when Hydra returns."""
+
+
+class SweepStart(Callback):
+    """Fixes what every job of a sweep must share, before the first job starts."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Freeze the hash of conf/, remember the folder, make room for Optuna's database."""
+        HydraConfig.instance().set_config(config)
+        for name in config.hydra.job.env_set:
+            str(config.hydra.job.env_set[name])  # Resolved here once, cached for all jobs.
+        folder = Path(str(config.hydra.sweep.dir)).absolute()
+        results = folder / RESULTS_FILE
+        started[:] = [StartedSweep(folder, results.stat().st_size if results.exists() else 0)]
+        storage = str(config.hydra.sweeper.get("storage", None) or "")
+        if storage.startswith("sqlite:///") and storage != "sqlite:///:memory:":
+            database = Path(storage.removeprefix("sqlite:///").split("?")[0])
+            os.makedirs(database.absolute().parent, exist_ok=True)
 
 
 def append(sweep_dir: Path, entry: dict[str, Any]) -> None:
@@ -63,3 +105,18 @@ def failure_table(sweep_dir: Path, entries: Sequence[dict[str, Any]]) -> str:
         lines.append(f"       {entry['error']}")
         lines.append(f"       {sweep_dir / entry['folder'] / 'train.log'}")
     return "\n".join(lines)
+
+
+def best_command(sweep_dir: Path) -> str:
+    """The best job of a search in `sweep_dir` as a command, with its NLL; '' if no search."""
+    if not (sweep_dir / "optimization_results.yaml").exists():
+        return ""
+    outcome = OmegaConf.load(sweep_dir / "optimization_results.yaml")
+    jobs = [entry for entry in read(sweep_dir) if entry.get("objective") is not None]
+    if not jobs or not isinstance(outcome, DictConfig):
+        return ""
+    best = min(jobs, key=lambda entry: entry["objective"])
+    return (
+        f"best validation NLL {best['objective']:.4f} nats in {sweep_dir / best['folder']}\n"
+        f"{command_for(best['overrides'])}"
+    )

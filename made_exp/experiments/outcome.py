@@ -8,11 +8,12 @@ import torch
 from made_exp.datasets import baselines
 from made_exp.datasets.base import Dataset, reference_nll
 from made_exp.errors import TrainingError
+from made_exp.machine import git_commit
 from made_exp.model import checks
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
 from made_exp.runs.folder import RunDirectory
-from made_exp.runtime import git_commit, versions
+from made_exp.runtime import versions
 from made_exp.training.loop import Trainer
 
 

@@ -13,6 +13,8 @@ import torch.distributed as dist
 import torch.distributed.nn  # imported while a group lives, it would keep that one for ever
 from torch import Tensor
 
+from made_exp.machine import is_distributed
+
 
 @dataclass(frozen=True)
 class World:
@@ -69,11 +71,6 @@ class World:
         self.any(False)
 
 
-def is_launched() -> bool:
-    """Whether torchrun started this process."""
-    return {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"} <= os.environ.keys()
-
-
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
     """The world of this process; one process alone where torchrun did not start it.
@@ -81,7 +78,7 @@ def join(device: torch.device) -> Iterator[World]:
     Args:
         device: Where the model lies; decides between gloo (CPU) and NCCL.
     """
-    if not is_launched():
+    if not is_distributed():
         yield World(device=device)
         return
     local_rank = int(os.environ["LOCAL_RANK"])
