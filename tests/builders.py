@@ -39,7 +39,7 @@ def tiny_made(
     model = build_made(variables, schedule, generator=generator, residual=residual, **options)
     state = {
         name: torch.randn(value.shape, generator=generator) * 0.7
-        if value.is_floating_point() and "running_var" not in name
+        if value.is_floating_point()
         else value
         for name, value in model.state_dict().items()
     }

@@ -104,7 +104,7 @@ def test_other_versions_and_other_files_are_refused(path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SCHEMA", 99)
     save(path, 1)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"schema 99.*reads schema 2"):
+    with pytest.raises(CheckpointError, match=r"schema 99.*reads schema 3"):
         load_checkpoint(path)
 
 

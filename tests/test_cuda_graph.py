@@ -44,10 +44,9 @@ def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
         {"binarize": True},
         {"trainer": {"grad_clip": 0.1}},
         {"trainer": {"weight_averaging": 0.9}},
-        {"network": {"normalization": "batch"}},
         {"scheduler": "cosine"},
     ],
-    ids=["plain", "binarized", "clipped", "averaged", "normalised", "cosine"],
+    ids=["plain", "binarized", "clipped", "averaged", "cosine"],
 )
 def test_replayed_steps_are_plain_steps(tmp_path, device, optimizer, case):
     trainers = []

@@ -156,7 +156,6 @@ def test_trainings_are_the_same(tmp_path, optimizer, ordering, case):
     "options",
     [
         {"activation": "tanh"},
-        {"normalization": "batch"},
         {"dropout": 0.1},
         {"conditioning_weights": True},
         {"num_classes": 2},

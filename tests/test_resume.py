@@ -8,7 +8,6 @@ from made_exp.training import keeper
 
 FEATURES = {
     "dropout": {"network": {"dropout": 0.3}},
-    "batch norm": {"network": {"normalization": "batch", "dropout": 0.1}},
     "dynamic binarization": {"binarize": True},
     "agnostic": {"ordering": AGNOSTIC, "network": {"conditioning_weights": True}},
     "cycle of orderings": {"ordering": {**AGNOSTIC, "num_orderings": 3, "every": 2}},

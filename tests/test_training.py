@@ -129,7 +129,7 @@ def test_evaluation_leaves_training_as_it_was(tmp_path):
     for eval_every in (1, 4):
         trainer = make_case(
             tmp_path / str(eval_every),
-            network={"dropout": 0.3, "normalization": "batch"},
+            network={"dropout": 0.3},
             ordering=AGNOSTIC,
             trainer={"eval_every": eval_every},
         )

@@ -28,7 +28,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": nn.functional.leaky_relu,
     "silu": nn.functional.silu,
 }
-NORMALIZATIONS = ("none", "batch")
 
 
 class MaskedNetwork(nn.Module):
@@ -45,8 +44,6 @@ class MaskedNetwork(nn.Module):
         direct_connections: Whether inputs also reach outputs by a masked matrix (section 4.1).
         conditioning_weights: Whether each layer has a companion matrix applied to a vector of
             ones, so that a unit knows which inputs are masked (section 4.2).
-        normalization: none, or batch: each hidden unit normalised over the batch, which mixes no
-            two units and so keeps the autoregressive property.
         dropout: Probability of dropping a hidden unit in training.
         num_classes: Classes of the context, which reaches every hidden layer and every output;
             0 for none.
@@ -70,14 +67,13 @@ class MaskedNetwork(nn.Module):
         residual: bool = False,
         direct_connections: bool = False,
         conditioning_weights: bool = False,
-        normalization: str = "none",
         dropout: float = 0.0,
         num_classes: int = 0,
         backend: str = "auto",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        _check_options(activation, normalization, dropout, residual, schedule)
+        _check_options(activation, dropout, residual, schedule)
         self.schedule, self.dropout, self.num_classes = schedule, dropout, num_classes
         self.activation_name, self.activation = activation, ACTIVATIONS[activation]
         self.register_buffer("feature_widths", torch.tensor(feature_widths), persistent=False)
@@ -112,9 +108,6 @@ class MaskedNetwork(nn.Module):
         has_direct = direct_connections and schedule.num_dims > 1
         self.direct = masked(0, -1, num_features, num_params, False) if has_direct else None
         self.output_bias = nn.Parameter(torch.zeros(num_params))
-        self.norms = nn.ModuleList(
-            nn.BatchNorm1d(size) if normalization == "batch" else nn.Identity() for size in sizes
-        )
         self.conditioning = nn.ModuleList(
             masked(layer, layer + 1, widths[layer], size, False)
             for layer, size in enumerate((*sizes, num_params))
@@ -127,8 +120,7 @@ class MaskedNetwork(nn.Module):
             nn.init.zeros_(parameter)
         # Where nothing comes between a product and its relu, the layer does both.
         self._has_offsets = bool(len(self.conditioning) or num_classes)
-        is_chain = normalization == "none" and not self._has_offsets
-        self.is_relu_chain = is_chain and activation == "relu"
+        self.is_relu_chain = not self._has_offsets and activation == "relu"
         self.relu_in_layers = self.is_relu_chain and not residual
 
     def forward(
@@ -156,7 +148,7 @@ class MaskedNetwork(nn.Module):
                     node = node + extra
                 skip = self.skips[number]
                 nodes.append(node if skip is None else node + nodes[skip])
-                h = self.activation(self.norms[number](nodes[-1]))
+                h = self.activation(nodes[-1])
             if self.dropout:
                 h = nn.functional.dropout(h, self.dropout, self.training)
         params = self._output_params(h, degrees)
@@ -242,15 +234,9 @@ def _pair(degrees: Sequence[Tensor] | None, below: int, above: int) -> tuple[Ten
     return () if degrees is None else (degrees[below], degrees[above])
 
 
-def _check_options(
-    activation: str, normalization: str, dropout: float, residual: bool, schedule: MaskSchedule
-) -> None:
+def _check_options(activation: str, dropout: float, residual: bool, schedule: MaskSchedule) -> None:
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation '{activation}' is not one of {', '.join(ACTIVATIONS)}")
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"normalization '{normalization}' is not one of {', '.join(NORMALIZATIONS)}"
-        )
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
     if residual and (len(schedule.hidden_sizes) % 2 == 0 or not schedule.tied):

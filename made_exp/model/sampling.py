@@ -212,10 +212,10 @@ class _Workspace:
         return rows, products, self._finish(number, level, low, high)
 
     def _finish(self, number: int, level: Level, low: int, high: int) -> Callable[[], object]:
-        """From the products of rows low..high-1 to their values: skip, norm, activation."""
+        """From the products of rows low..high-1 to their values: skip and activation."""
         rows, values = self.nodes[number][low:high], self.values[number][low:high]
         activation = self.plan.network.activation
-        if level.skip is None and level.scale is None and values.data_ptr() == rows.data_ptr():
+        if level.skip is None and values.data_ptr() == rows.data_ptr():
             if self.plan.network.activation_name == "relu":
                 return rows.relu_
             return lambda: values.copy_(activation(rows))
@@ -224,10 +224,7 @@ class _Workspace:
         def finish() -> None:
             if skipped is not None:
                 rows.add_(skipped)
-            node = rows
-            if level.scale is not None and level.shift is not None:
-                node = rows * level.scale[low:high] + level.shift[low:high]
-            values.copy_(activation(node))
+            values.copy_(activation(rows))
 
         return finish
 

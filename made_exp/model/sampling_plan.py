@@ -39,8 +39,6 @@ class Level:
         products: What is added up to the nodes.
         bias: (rows, 1), with conditioning weights included.
         skip: Number of the level whose nodes are added, or None.
-        scale: (rows, 1), and
-        shift: (rows, 1): the normalisation of the nodes, or None.
     """
 
     ends: list[int]
@@ -48,8 +46,6 @@ class Level:
     products: list[Product]
     bias: Tensor
     skip: int | None = None
-    scale: Tensor | None = None
-    shift: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,24 +126,15 @@ class _Sorting:
 
 
 def _hidden_level(network: MaskedNetwork, layer: int, sorting: _Sorting) -> Level:
-    order, skip, norm = sorting.orders[layer + 1], network.skips[layer], network.norms[layer]
+    order, skip = sorting.orders[layer + 1], network.skips[layer]
     bias = network.hidden[layer].bias
     assert isinstance(bias, Tensor)
-    scale = shift = None
-    if isinstance(norm, nn.BatchNorm1d):
-        assert norm.running_var is not None
-        assert norm.running_mean is not None
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        shift = norm.bias - norm.running_mean * scale
-        scale, shift = scale[order][:, None], shift[order][:, None]
     return Level(
         ends=sorting.ends(layer + 1),
         order=order,
         products=[sorting.product(network.hidden[layer], layer, layer + 1)],
         bias=_offset_bias(network, layer, bias, sorting)[order][:, None],
         skip=None if skip is None else skip + 1,
-        scale=scale,
-        shift=shift,
     )
 
 

@@ -16,7 +16,7 @@ from made_exp.files import atomic_path
 from made_exp.runs.spare_file import SpareFile
 from made_exp.runs.weight_blocks import make_dense
 
-SCHEMA = 2
+SCHEMA = 3
 _KIND = "made-exp checkpoint"
 _log = logging.getLogger(__name__)
 

@@ -29,13 +29,6 @@ class ConditionalName(StrEnum):
     gaussian_mixture = "gaussian_mixture"
 
 
-class Normalization(StrEnum):
-    """Normalization of the hidden layers."""
-
-    none = "none"
-    batch = "batch"
-
-
 class HiddenDegrees(StrEnum):
     """How degrees are given to hidden units."""
 
@@ -65,7 +58,6 @@ class NetworkSettings(ModelSettings):
         num_components: Components of a mixture conditional, >= 1.
         conditioning_weights: A second masked matrix applied to ones, so that a unit knows which
             inputs it sees (useful when masks are resampled).
-        normalization: Normalization of the hidden layers.
         hidden_degrees: How degrees are given to hidden units.
         encoding: How a variable enters the network.
         embedding_size: Features of a learned embedding, >= 1.
@@ -78,7 +70,6 @@ class NetworkSettings(ModelSettings):
     conditional: ConditionalName = ConditionalName.auto
     num_components: int = 4
     conditioning_weights: bool = False
-    normalization: Normalization = Normalization.none
     hidden_degrees: HiddenDegrees = HiddenDegrees.spread
     encoding: EncodingName = EncodingName.auto
     embedding_size: int = 8

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from torch import nn
-
 from made_exp.datasets.base import Dataset
 from made_exp.model.ensembles import EnsembleNetwork
 from made_exp.model.evaluation import Evaluation
@@ -50,11 +48,6 @@ def make_trainer(
         ValueError: If a setting is out of its range or does not fit the data.
     """
     world = world or World()
-    if world.size > 1 and any(isinstance(m, nn.BatchNorm1d) for m in model.modules()):
-        raise ValueError(
-            "normalization=batch is not available with several processes: each would see the "
-            "statistics of its own share of a batch"
-        )
     if world.size > 1 and isinstance(model.network, EnsembleNetwork):
         raise ValueError("ordering=ensemble trains one member a step: run it in a single process")
     known = {field.name for field in fields(TrainingSettings)}

@@ -73,7 +73,7 @@ def make_sparsity(
 
 def _is_pulled(name: str) -> bool:
     parts = name.split(".")
-    return "network" in parts and not {"conditioning", "context", "norms"} & set(parts)
+    return "network" in parts and not {"conditioning", "context"} & set(parts)
 
 
 def _member(name: str) -> int:
