@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from training_cases import AGNOSTIC, TRAINER, make_case
+from training_cases import AGNOSTIC, make_case
 
 from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.distributed import World
-from made_exp.training.settings import TrainingSettings
 from made_exp.training.step import TrainStep
 from made_exp.training.steps import wants_graph
 
@@ -14,8 +13,7 @@ from made_exp.training.steps import wants_graph
 def test_a_cpu_has_no_graph(tmp_path):
     trainer = make_case(tmp_path)
     assert not isinstance(trainer.step, GraphedStep)
-    settings = TrainingSettings(**{k: v for k, v in TRAINER.items() if k != "seed"})
-    assert not wants_graph(trainer.learner.model, "adam", settings, World())
+    assert not wants_graph(trainer.learner.model, "adam", World())
 
 
 def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
@@ -51,13 +49,13 @@ def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
 def test_replayed_steps_are_plain_steps(tmp_path, device, optimizer, case):
     trainers = []
     for graph in (False, True):
-        options = {**case, "trainer": {**case.get("trainer", {}), "cuda_graph": graph}}
         trainer = make_case(
             tmp_path / str(graph),
             device=device,
             optimizer=optimizer,
             dtype=torch.float32,
-            **options,
+            cuda_graph=graph,
+            **case,
         )
         trainer.train()
         trainers.append(trainer)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from made_exp.model.build import build_made, make_schedule
-from made_exp.training.settings import TrainingSettings, epochs_between, total_epochs, total_steps
+from made_exp.settings.training import TrainerSettings
 from made_exp.training.sparsity import MAX_PULL, Sparsity
 from made_exp.variables.variable import binary_variables
 
@@ -75,18 +75,18 @@ def test_bad_strengths_are_refused():
     with pytest.raises(ValueError, match=r"sparsity_spread must be >= 1, got 0\.5"):
         Sparsity(make_model(), 1.0, 10, spread=0.5)
     with pytest.raises(ValueError, match=r"sparsity must be >= 0, got -1"):
-        TrainingSettings(sparsity=-1)
+        TrainerSettings(sparsity=-1)
 
 
 def test_about_a_hundred_evaluations_whatever_the_size_of_an_epoch():
-    settings = TrainingSettings(epochs=10**6, max_steps=20_000, eval_every=None)
-    assert total_steps(settings, 14) == 20_000
-    assert epochs_between(settings, 14) == 14
-    assert epochs_between(settings, 5_000) == 1
+    settings = TrainerSettings(epochs=10**6, max_steps=20_000, eval_every=None)
+    assert settings.total_steps(14) == 20_000
+    assert settings.epochs_between(14) == 14
+    assert settings.epochs_between(5_000) == 1
 
 
 def test_small_tables_get_more_epochs():
-    settings = TrainingSettings(epochs=20, min_steps=1000)
-    assert total_epochs(settings, 10) == 100
-    assert total_epochs(settings, 999) == 20
-    assert total_steps(settings, 14) == 72 * 14
+    settings = TrainerSettings(epochs=20, min_steps=1000)
+    assert settings.total_epochs(10) == 100
+    assert settings.total_epochs(999) == 20
+    assert settings.total_steps(14) == 72 * 14

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from training_cases import OPTIMIZERS
 
+from made_exp.settings.training import TrainerSettings
 from made_exp.training.averaging import WeightAverage
 from made_exp.training.batches import Batches
 from made_exp.training.losses import EpochLosses
 from made_exp.training.optimizers import make_optimizer, set_learning_rate
 from made_exp.training.schedulers import make_scheduler
-from made_exp.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
 
@@ -150,7 +150,7 @@ def test_unknown_names_and_ranges_are_refused():
         {"eval_every": 0},
     ]:
         with pytest.raises(ValueError, match=next(iter(option))):
-            TrainingSettings(**option)
+            TrainerSettings(**option)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -8,6 +8,8 @@ from made_exp.datasets.base import Dataset
 from made_exp.model.build import build_made, make_schedule
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.folder import RunDirectory
+from made_exp.settings.experiment import OPTIONS, Settings
+from made_exp.settings.training import TrainerSettings
 from made_exp.training.assembly import make_trainer
 from made_exp.training.observer import Observer
 from made_exp.variables.variable import binary_variables
@@ -116,6 +118,7 @@ def make_case(
     kernel="auto",
     world=None,
     lr=None,
+    cuda_graph=True,
 ):
     """A trainer of a small model, not yet started, and the listener that observes it."""
     dataset = make_dataset(binarize=binarize, num_classes=num_classes)
@@ -131,19 +134,20 @@ def make_case(
     run = RunDirectory(path)
     run.create()
     run.start({}, "")
-    config = {
-        "seed": seed,
-        "optimizer": {**OPTIMIZERS[optimizer], **({} if lr is None else {"lr": lr})},
-        "scheduler": SCHEDULERS[scheduler],
-        "trainer": TRAINER | (trainer or {}),
-    }
+    chosen = {**OPTIMIZERS[optimizer], **({} if lr is None else {"lr": lr})}
+    settings = Settings(
+        optimizer=OPTIONS["optimizer"][optimizer](**chosen),
+        scheduler=OPTIONS["scheduler"][scheduler](**SCHEDULERS[scheduler]),
+        trainer=TrainerSettings(**TRAINER | (trainer or {})),
+        seed=seed,
+    )
 
     def validate():
         return evaluate(
             model, dataset.valid.to(device), context=dataset.valid_context, num_orderings=1
         )
 
-    made = make_trainer(model, dataset, config, run, validate, world=world)
+    made = make_trainer(model, dataset, settings, run, validate, world=world, cuda_graph=cuda_graph)
     made.observer = listener or Listener()
     return made
 

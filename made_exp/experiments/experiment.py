@@ -43,7 +43,6 @@ from made_exp.training import distributed
 from made_exp.training.assembly import make_trainer
 from made_exp.training.distributed import World
 from made_exp.training.loop import Trainer
-from made_exp.training.settings import total_steps
 
 _log = logging.getLogger(__name__)
 _SAMPLE_STREAM, _CHECK_STREAM = 5, 6
@@ -207,7 +206,7 @@ class _Experiment:
         return make_trainer(
             self.model,
             self.dataset,
-            self.config,
+            self.settings,
             self.folder,
             validate,
             description={"config": self.config, "data": self.data},
@@ -223,7 +222,7 @@ class _Experiment:
 
     def _progress(self, trainer: Trainer) -> Any:
         return make_progress(
-            total_steps(trainer.settings, len(trainer.batches)),
+            trainer.settings.total_steps(len(trainer.batches)),
             batch_size=trainer.batches.batch_size,
             mode=self.settings.trainer.progress,
             first_step=trainer.state.step,

@@ -15,9 +15,11 @@ class OptionSettings:
     def __post_init__(self) -> None:
         # Plain strings below this door: checkpoints and JSON files hold only plain values.
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Enum):
-                setattr(self, field.name, value.value)
+            if isinstance(field.type, type) and issubclass(field.type, Enum):
+                value, allowed = getattr(self, field.name), [str(one) for one in field.type]
+                if value not in allowed:
+                    raise ValueError(f"{field.name}: '{value}' is not one of {', '.join(allowed)}")
+                setattr(self, field.name, str(value))
         self._check()
 
     def _check(self) -> None:

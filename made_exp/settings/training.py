@@ -7,6 +7,8 @@ from enum import StrEnum
 from made_exp.settings.base import OptimizerSettings, OptionSettings, SchedulerSettings
 from made_exp.settings.ranges import above, at_least, fraction
 
+_EVALUATIONS = 100
+
 
 def _check_betas(betas: list[float]) -> None:
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
@@ -182,6 +184,21 @@ class TrainerSettings(OptionSettings):
     progress: ProgressDisplay = ProgressDisplay.auto
     tensorboard: bool = True
     check_numbers: bool = True
+
+    def total_epochs(self, num_batches: int) -> int:
+        """Epochs after which training ends at the latest, for `num_batches` an epoch."""
+        return max(self.epochs, -(-(self.min_steps or 0) // num_batches))
+
+    def total_steps(self, num_batches: int) -> int:
+        """Optimizer steps after which training ends at the latest, for `num_batches` an epoch."""
+        steps = self.total_epochs(num_batches) * num_batches
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def epochs_between(self, num_batches: int) -> int:
+        """Epochs between evaluations; without `eval_every`, for about a hundred in all."""
+        if self.eval_every is not None:
+            return self.eval_every
+        return max(1, self.total_steps(num_batches) // (num_batches * _EVALUATIONS))
 
     def _check(self) -> None:
         at_least(self, 0, "epochs", "samples_every", "checkpoint_every_seconds", "sparsity")

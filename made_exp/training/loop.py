@@ -16,12 +16,12 @@ from torch import Tensor
 from made_exp.errors import DivergedError
 from made_exp.model.evaluation import Evaluation
 from made_exp.runtime import matmul_precision, untouched_generators
+from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
 from made_exp.training.distributed import World
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizers import set_learning_rate
-from made_exp.training.settings import TrainingSettings, epochs_between, total_epochs
 from made_exp.training.signals import StopSignals
 from made_exp.training.state import Learner, TrainState
 from made_exp.training.step import TrainStep
@@ -52,7 +52,7 @@ class Trainer:
         batches: Batches,
         step: TrainStep,
         validate: Callable[[], Evaluation],
-        settings: TrainingSettings,
+        settings: TrainerSettings,
         *,
         lr: float,
         keeper: CheckpointKeeper,
@@ -63,8 +63,8 @@ class Trainer:
         self.settings, self.lr, self.keeper = settings, lr, keeper
         self.observer, self.world = observer or SilentObserver(), world or World()
         self.state, self.losses = learner.state, learner.losses
-        self._epochs = total_epochs(settings, len(batches))
-        self._eval_every = settings.eval_every or epochs_between(settings, len(batches))
+        self._epochs = settings.total_epochs(len(batches))
+        self._eval_every = settings.epochs_between(len(batches))
         self._is_consistent = True
         self._clock = time.monotonic()
 
@@ -226,7 +226,7 @@ class Trainer:
         batch = "" if position is None else f", batch {position} of {len(self.batches)}"
         return DivergedError(
             f"training diverged: {what} at step {step} (epoch {epoch}{batch}, seed "
-            f"{self.settings.seed}). Last finite checkpoint: {self.keeper.run.last}. Try a lower "
+            f"{self.batches.seed}). Last finite checkpoint: {self.keeper.run.last}. Try a lower "
             "optimizer.lr, trainer.grad_clip=1 or scheduler.warmup_steps=1000"
         )
 

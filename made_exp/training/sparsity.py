@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from made_exp.training.settings import TrainingSettings
+from made_exp.settings.training import TrainerSettings
 
 # Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
 MAX_PULL = 0.36
@@ -62,9 +62,7 @@ class Sparsity:
             weight.copy_(nn.functional.softshrink(weight, lr * pull))
 
 
-def make_sparsity(
-    model: nn.Module, settings: TrainingSettings, num_batches: int
-) -> Sparsity | None:
+def make_sparsity(model: nn.Module, settings: TrainerSettings, num_batches: int) -> Sparsity | None:
     """The penalty that the settings ask for, or None."""
     if not settings.sparsity:
         return None

@@ -4,19 +4,18 @@ from torch.optim import Optimizer
 
 from made_exp.model.made import MADE
 from made_exp.model.network_vjp import is_plain
+from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
 from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.direct_step import DirectStep
 from made_exp.training.distributed import World
-from made_exp.training.settings import TrainingSettings
 from made_exp.training.step import TrainStep
 
 
-def wants_graph(model: MADE, optimizer: str, settings: TrainingSettings, world: World) -> bool:
+def wants_graph(model: MADE, optimizer: str, world: World) -> bool:
     """Whether steps can be replayed from a CUDA graph: one GPU, fixed masks, no labels."""
     return (
-        settings.cuda_graph
-        and model.device.type == "cuda"
+        model.device.type == "cuda"
         and world.size == 1
         and optimizer in ("adam", "adamw", "sgd")
         and not model.schedule.is_resampled
@@ -54,7 +53,7 @@ def make_step(
     model: MADE,
     optimizer: Optimizer,
     batches: Batches,
-    settings: TrainingSettings,
+    settings: TrainerSettings,
     world: World,
     *,
     graph: bool = False,
@@ -69,7 +68,7 @@ def make_step(
         batches,
         precision=settings.precision,
         grad_clip=settings.grad_clip,
-        seed=settings.seed,
+        seed=batches.seed,
         rank=world.rank,
         world_size=world.size,
     )
