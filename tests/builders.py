@@ -2,7 +2,7 @@
 
 import torch
 
-from made_exp.model.build import build_made, make_schedule
+from made_exp.model.build import build_made, make_schedules
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 MIXED = (
@@ -27,7 +27,7 @@ def tiny_made(
 ):
     """A MADE with random weights of standard deviation 0.7, biases included, in evaluation mode."""
     variables = binary_variables(8) if variables is None else variables
-    schedule = make_schedule(
+    schedules = make_schedules(
         ordering,
         len(variables),
         hidden_sizes,
@@ -36,7 +36,7 @@ def tiny_made(
         **(schedule_options or {}),
     )
     generator = torch.Generator().manual_seed(seed)
-    model = build_made(variables, schedule, generator=generator, residual=residual, **options)
+    model = build_made(variables, schedules, generator=generator, residual=residual, **options)
     state = {
         name: torch.randn(value.shape, generator=generator) * 0.7
         if value.is_floating_point()

@@ -2,8 +2,6 @@ import pytest
 import torch
 from builders import MIXED, all_binary, tiny_made
 
-from made_exp.model.completion import masks_for
-
 
 def agnostic(device, dtype, **options):
     return tiny_made(
@@ -11,11 +9,14 @@ def agnostic(device, dtype, **options):
     ).to(device, dtype)
 
 
+def components(model, observed):
+    return [model.component(index).observed_first(observed) for index in range(model.num_orderings)]
+
+
 def exact_conditional(model, x, observed):
     """p(unobserved | observed) over all completions of x, from the joint table of the mixture."""
     table = all_binary(8).to(model.device)
-    sets = masks_for(model.schedule, observed, model.num_orderings)
-    joint = sum(model.joint_log_prob(table, masks.to(model.device)).exp() for masks in sets)
+    joint = sum(one.log_prob(table).exp() for one in components(model, observed))
     fits = (table[:, observed] == x[observed]).all(1)
     return table[fits], joint[fits] / joint[fits].sum()
 
@@ -53,13 +54,9 @@ def test_orderings_are_weighted_by_their_own_probability_of_what_was_observed(de
     table, probs = exact_conditional(model, x, observed)
     log_probs = model.completion_log_prob(table, observed)
     assert torch.allclose(log_probs.exp(), probs, atol=1e-6)
-    sets = masks_for(model.schedule, observed, 3)
     evenly = sum(
-        (
-            model.joint_log_prob(table, masks.to(device))
-            - model.conditional_log_probs(table, masks.to(device))[:, observed].sum(1)
-        ).exp()
-        for masks in sets
+        one.conditionals(table).log_prob(table)[:, ~observed].sum(1).exp()
+        for one in components(model, observed)
     )
     assert not torch.allclose(evenly / 3, probs, atol=1e-3)
 

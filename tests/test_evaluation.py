@@ -12,6 +12,7 @@ from made_exp.model.evaluation import (
     nll_by_num_orderings,
     paired_difference,
 )
+from made_exp.variables.groups import Conditionals
 
 
 def test_nll_and_its_units(device, dtype):
@@ -35,12 +36,12 @@ def test_evaluation_leaves_training_state_unchanged(device, dtype):
     ).to(device, dtype)
     model.train()
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    generator_state, index = torch.random.get_rng_state(), model.schedule.index_at(17)
+    generator_state, index = torch.random.get_rng_state(), model.index_at(17)
     first = evaluate(model, all_binary(8).to(device), num_orderings=4)
     second = evaluate(model, all_binary(8).to(device), num_orderings=4)
     assert first.nll == second.nll
     assert model.training
-    assert model.schedule.index_at(17) == index
+    assert model.index_at(17) == index
     assert torch.equal(generator_state, torch.random.get_rng_state())
     for name, value in model.state_dict().items():
         assert torch.equal(value, weights[name])
@@ -60,8 +61,7 @@ def test_nll_as_a_function_of_the_number_of_orderings(device, dtype):
 def test_ensemble_of_one_equals_single(device, dtype):
     model = tiny_made(ordering="agnostic", schedule_options={"num_orderings": 3}).to(device, dtype)
     x = all_binary(8).to(device)
-    masks = model.schedule.mask_set(0).to(device)
-    assert torch.allclose(model.log_prob(x, num_orderings=1), model.joint_log_prob(x, masks))
+    assert torch.allclose(model.log_prob(x, num_orderings=1), model.component(0).log_prob(x))
 
 
 def test_paired_difference():
@@ -90,7 +90,7 @@ def test_checks_pass_for_a_sound_model(ordering, device, dtype, generator):
 
 def test_the_mask_check_finds_a_leak(device, dtype, monkeypatch):
     model = tiny_made().to(device, dtype)
-    layer = model.network.output
+    layer = model.members[0].network.output
     original = layer.masked_weight
     monkeypatch.setattr(layer, "masked_weight", lambda *degrees: original(*degrees) + 1.0)
     check = check_masks(model)
@@ -102,9 +102,8 @@ def test_the_normalisation_check_finds_averaged_logits(device, dtype, monkeypatc
     model = tiny_made(ordering="agnostic", schedule_options={"num_orderings": 3}).to(device, dtype)
 
     def averaged(x, context=None):
-        sets = [model.schedule.mask_set(index).to(device) for index in range(3)]
-        params = sum(model(x, masks) for masks in sets) / 3
-        return model.groups.log_prob(params, x.to(dtype)).sum(1)
+        params = sum(model.component(index).conditionals(x).params for index in range(3)) / 3
+        return Conditionals(model.groups, params).log_prob(x).sum(1)
 
     monkeypatch.setattr(model, "log_prob", averaged)
     assert not check_normalisation(model).passed

@@ -7,7 +7,6 @@ import torch
 from builders import all_binary, tiny_made
 
 from made_exp.masks.connectivity import reachable
-from made_exp.model.completion import masks_for
 
 NUM_DIMS, NUM_DRAWS = 8, 3000
 SHAPE = {"image_shape": (2, 4)}
@@ -77,12 +76,13 @@ def test_nothing_depends_on_its_own_or_later_variables(name):
     x = torch.rand(NUM_DIMS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for model in models(name, activation="tanh"):
         for index in range(model.num_orderings):
-            masks = model.schedule.mask_set(index)
+            member, masks = model.members[0], model.component(index).masks
             order = masks.ordering
             paths = reachable(masks)[order][:, order]
             assert torch.equal(paths.tril(-1), paths)
             jacobian = torch.autograd.functional.jacobian(
-                lambda values, model=model, masks=masks: model.network(values[None], masks)[0], x
+                lambda values, member=member, masks=masks: member.network(values[None], masks)[0],
+                x,
             )[order][:, order]
             assert torch.equal(jacobian.tril(-1), jacobian)
             assert jacobian.count_nonzero() > NUM_DIMS  # it does depend on earlier ones
@@ -104,11 +104,11 @@ def test_completions_match_the_exact_conditional(name):
     for number, model in enumerate(models(name)):
         generator = torch.Generator().manual_seed(number)
         observed = torch.zeros(NUM_DIMS, dtype=torch.bool)
-        order = model.schedule.mask_set(0).ordering
-        observed[[1, 4, 6] if model.schedule.resamples_order else order[:3]] = True
+        order = model.component(0).masks.ordering
+        observed[[1, 4, 6] if model.members[0].schedule.resamples_order else order[:3]] = True
         x = torch.randint(2, (NUM_DIMS,), generator=generator)
-        sets = masks_for(model.schedule, observed, model.num_orderings)
-        joint = sum(model.joint_log_prob(table, masks).exp() for masks in sets)
+        components = [model.component(index) for index in range(model.num_orderings)]
+        joint = sum(c.observed_first(observed).log_prob(table).exp() for c in components)
         fits = (table[:, observed] == x[observed]).all(1)
         draws = model.complete(
             x.expand(NUM_DRAWS, -1), observed, generator=generator, batch_size=NUM_DRAWS

@@ -1,12 +1,12 @@
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from builders import all_binary, tiny_made
 
 from made_exp.masks.mask_set import visibility
-from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 ORDERINGS = ["natural", "reversed", "random", "agnostic"]
@@ -43,10 +43,10 @@ def test_jacobian_is_zero_exactly_outside_predecessors(device, dtype):
     x = torch.rand(8, device=device, dtype=dtype)
     for model in models(device, dtype):
         for index in range(model.num_orderings):
-            masks = model.schedule.mask_set(index).to(device)
+            masks = model.component(index).masks
 
             def params(values, masks=masks, model=model):
-                return model.network(values[None], masks)[0]
+                return model.members[0].network(values[None], masks)[0]
 
             jacobian = torch.autograd.functional.jacobian(params, x)
             in_order = jacobian[masks.ordering][:, masks.ordering]
@@ -55,16 +55,16 @@ def test_jacobian_is_zero_exactly_outside_predecessors(device, dtype):
 
 def test_product_of_weights_in_use_is_strictly_triangular(device, dtype):
     for model in models(device, dtype, ["random", "agnostic"]):
-        if model.network.direct is not None or any(s is not None for s in model.network.skips):
+        network = model.members[0].network
+        if network.direct is not None or any(s is not None for s in network.skips):
             continue
-        network = model.network
         for index in range(model.num_orderings):
-            masks = model.schedule.mask_set(index).to(device)
+            masks = model.component(index).masks
             degrees = network.layer_degrees(masks)
             paths = torch.eye(8, device=device, dtype=dtype)
             layers = [*network.hidden, network.output]
             for below, layer in enumerate(layers):
-                pair = degrees[below : below + 2] if model.schedule.is_resampled else ()
+                pair = degrees[below : below + 2] if network.schedule.is_resampled else ()
                 weight = layer.masked_weight(*pair)
                 assert torch.all(weight[~visibility(degrees[below], degrees[below + 1])] == 0)
                 paths = (weight != 0).to(dtype) @ paths
@@ -92,18 +92,15 @@ def test_mixed_variables_sum_and_integrate_to_one(ordering, device, dtype):
 def test_one_variable_is_its_bias(device, dtype):
     variables = (Variable("x", Kind.ORDINAL, 7),)
     model = tiny_made(variables, (5,), direct_connections=True).to(device, dtype)
-    assert not model.network.hidden
-    expected = model.network.output_bias.log_softmax(0)
+    assert not model.members[0].network.hidden
+    expected = model.members[0].network.output_bias.log_softmax(0)
     assert torch.allclose(model.log_prob(torch.arange(7, device=device)[:, None]), expected)
 
 
 def test_ensemble_is_the_mixture_of_its_orderings(device, dtype):
     model = tiny_made(ordering="agnostic", schedule_options={"num_orderings": 4}).to(device, dtype)
     x = all_binary(8).to(device)
-    each = [
-        model.joint_log_prob(x, model.schedule.mask_set(index).to(device)).exp()
-        for index in range(4)
-    ]
+    each = [model.component(index).log_prob(x).exp() for index in range(4)]
     assert torch.allclose(model.log_prob(x).exp(), sum(each) / 4)
     assert torch.allclose(model.log_prob(x, num_orderings=1).exp(), each[0])
 
@@ -111,7 +108,7 @@ def test_ensemble_is_the_mixture_of_its_orderings(device, dtype):
 def test_fixed_masks_equal_the_same_masks_given_at_each_call(device, dtype):
     """The layers built for one mask set compute what general layers do."""
     fixed = tiny_made(hidden_sizes=(12, 9), direct_connections=True).to(device, dtype)
-    masks = fixed.schedule.mask_set(0)
+    masks = fixed.component(0).masks
     general = tiny_made(
         hidden_sizes=(12, 9),
         direct_connections=True,
@@ -121,7 +118,7 @@ def test_fixed_masks_equal_the_same_masks_given_at_each_call(device, dtype):
     general.load_state_dict(fixed.state_dict())
     x = all_binary(8).to(device)
     assert torch.allclose(
-        fixed.joint_log_prob(x), general.joint_log_prob(x, masks.to(device)), atol=1e-6
+        fixed.log_prob(x), replace(general.component(0), masks=masks).log_prob(x), atol=1e-6
     )
 
 
@@ -134,7 +131,7 @@ def test_context_reaches_every_variable_the_first_included(device, dtype):
         assert total == pytest.approx(1, abs=tolerance(dtype))
     features = torch.zeros(1, 8, device=device, dtype=dtype)
     context = torch.zeros(1, 3, device=device, dtype=dtype, requires_grad=True)
-    for params in model.network(features, None, context)[0]:
+    for params in model.members[0].network(features, None, context)[0]:
         (gradient,) = torch.autograd.grad(params, context, retain_graph=True)
         assert (gradient != 0).any()
 
@@ -154,14 +151,15 @@ def test_context_is_checked(device, dtype):
 
 def test_bias_starts_at_the_marginals(device, dtype, generator):
     model = tiny_made().to(device, dtype)
-    for parameter in model.network.hidden.parameters():
+    network = model.members[0].network
+    for parameter in network.hidden.parameters():
         torch.nn.init.zeros_(parameter)
-    model.network.output.load_state_dict(
-        {name: torch.zeros_like(v) for name, v in model.network.output.state_dict().items()}
+    network.output.load_state_dict(
+        {name: torch.zeros_like(v) for name, v in network.output.state_dict().items()}
     )
     train = (torch.rand(400, 8, generator=generator) < torch.linspace(0.1, 0.9, 8)).to(torch.uint8)
     model.initialise_bias(train.to(device))
-    probs = torch.sigmoid(model(train[:1].to(device)))[0].cpu()
+    probs = torch.sigmoid(model.component(0).conditionals(train[:1].to(device)).params)[0].cpu()
     assert torch.allclose(probs, train.to(dtype).mean(0), atol=5e-3)
 
 
@@ -177,14 +175,15 @@ def test_gradients_agree_with_finite_differences(residual, device):
         backend="dense",
     ).to(device, torch.float64)
     x = all_binary(4).to(device)
-    names = [name for name, _ in model.named_parameters()]
-    values = [p.detach().clone().requires_grad_() for p in model.parameters()]
+    network = model.members[0].network
+    names = [name for name, _ in network.named_parameters()]
+    values = [p.detach().clone().requires_grad_() for p in network.parameters()]
     seen = [value != 0 for value in values]
 
     def nll(*parameters):
         visible = [value * mask for value, mask in zip(parameters, seen, strict=True)]
         state = dict(zip(names, visible, strict=True))
-        return torch.func.functional_call(model, state, (x,)).sin().sum()
+        return torch.func.functional_call(network, state, (x.double(),)).sin().sum()
 
     assert torch.autograd.gradcheck(nll, values)
 
@@ -210,7 +209,9 @@ def test_num_orderings_is_checked():
 
 def test_networks_without_hidden_layers_are_logistic_regressions(device, dtype):
     model = tiny_made(hidden_sizes=(), direct_connections=True).to(device, dtype)
-    assert isinstance(model.network, MaskedNetwork)
+    assert not model.members[0].network.hidden
     total = model.log_prob(all_binary(8).to(device)).exp().sum().item()
     assert total == pytest.approx(1, abs=tolerance(dtype))
-    assert not math.isclose(float(model(torch.ones(1, 8, device=device)).std()), 0)
+    assert not math.isclose(
+        float(model.component(0).conditionals(torch.ones(1, 8, device=device)).params.std()), 0
+    )

@@ -7,8 +7,8 @@ from builders import MIXED, all_binary, tiny_made
 from made_exp.datasets.base import Dataset
 from made_exp.experiments.preparation import check_missing
 from made_exp.kernels.per_example import per_example_linear
-from made_exp.model.build import make_schedule
-from made_exp.model.completion import observed_in
+from made_exp.masks.observed import observed_in
+from made_exp.model.build import make_schedules
 from made_exp.training.batches import Batches
 from made_exp.training.step import NegativeLogLikelihood
 from made_exp.variables.variable import binary_variables
@@ -72,12 +72,11 @@ def test_examples_are_scored_together_as_they_are_alone(kind, device, dtype, gen
     x, observed = x.to(device), observed.to(device)
     context = torch.arange(12, device=device) % 3 if kind == "classes" else None
     for index in range(3):
-        masks = model.schedule.mask_set(index).to(device)
-        together = model.joint_log_prob(x, masks.with_first(observed), context, observed)
+        component = model.component(index)
+        together = component.observed_first(observed).log_prob(x, context, observed)
         for row in range(12):
-            alone = model.joint_log_prob(
+            alone = component.observed_first(observed[row]).log_prob(
                 x[row : row + 1],
-                masks.with_first(observed[row]),
                 None if context is None else context[row : row + 1],
                 observed[row : row + 1],
             )
@@ -95,8 +94,8 @@ def test_log_prob_of_a_part_is_the_sum_over_what_is_missing(kind, device, dtype)
     for row, log_prob in zip(x, model.log_prob(x), strict=True):
         known = ~torch.isnan(row)
         fits = table[(table[:, known] == row[known]).all(1)]
-        sets = [model.schedule.mask_set(index).with_first(known).to(device) for index in range(3)]
-        total = sum(model.joint_log_prob(fits, masks).exp().sum() for masks in sets) / 3
+        components = [model.component(index).observed_first(known) for index in range(3)]
+        total = sum(component.log_prob(fits).exp().sum() for component in components) / 3
         assert log_prob.exp().item() == pytest.approx(total.item(), rel=1e-4)
     assert model.log_prob(x)[2].item() == pytest.approx(0, abs=1e-6)
 
@@ -104,16 +103,16 @@ def test_log_prob_of_a_part_is_the_sum_over_what_is_missing(kind, device, dtype)
 def test_missing_variables_get_no_gradient_and_do_not_matter(dtype, generator):
     model = agnostic(MIXED, hidden_sizes=(14,)).to(dtype).requires_grad_(True)
     x, observed = mixed_rows(20, generator, dtype)
-    masks = model.schedule.mask_set(1).with_first(observed)
+    component = model.component(1).observed_first(observed)
     filled = torch.where(observed, x, 1)
-    losses = [-model.joint_log_prob(values, masks, None, observed).sum() for values in (x, filled)]
+    losses = [-component.log_prob(values, None, observed).sum() for values in (x, filled)]
     assert torch.equal(*losses)
-    (gradient,) = torch.autograd.grad(losses[0], model.network.output.weight)
+    (gradient,) = torch.autograd.grad(losses[0], model.members[0].network.output.weight)
     assert torch.isfinite(gradient).all()
     lonely = torch.tensor([[False, True, False, False, False, False]])
-    masks = model.schedule.mask_set(1).with_first(lonely)
-    loss = model.joint_log_prob(x[:1].nan_to_num(1.0), masks, None, lonely).sum()
-    (gradient,) = torch.autograd.grad(loss, model.network.output_bias)
+    component = model.component(1).observed_first(lonely)
+    loss = component.log_prob(x[:1].nan_to_num(1.0), None, lonely).sum()
+    (gradient,) = torch.autograd.grad(loss, model.members[0].network.output_bias)
     first, last = model.groups.param_starts[1], model.groups.param_starts[2]
     assert gradient[first:last].abs().sum() > 0
     gradient[first:last] = 0
@@ -123,9 +122,9 @@ def test_missing_variables_get_no_gradient_and_do_not_matter(dtype, generator):
 def test_the_loss_of_training_leaves_out_what_is_missing(dtype, generator):
     model = agnostic(MIXED, hidden_sizes=(14,)).to(dtype)
     x, observed = mixed_rows(20, generator, dtype)
-    masks = model.schedule.mask_set(2)
-    loss = NegativeLogLikelihood(model, has_missing=True)(x, masks, None)
-    expected = -model.joint_log_prob(x, masks.with_first(observed), None, observed).mean()
+    component = model.component(2)
+    loss = NegativeLogLikelihood(model, has_missing=True)(x, component, None)
+    expected = -component.observed_first(observed).log_prob(x, None, observed).mean()
     torch.testing.assert_close(loss, expected)
 
 
@@ -143,7 +142,7 @@ def test_fixed_orders_need_complete_data(ordering):
     options = {"ordering": "natural"}
     if ordering == "connectivity":
         options = {"ordering": "agnostic", "resample": "connectivity"}
-    schedule = make_schedule(num_dims=3, hidden_sizes=(5,), **options)
+    schedules = make_schedules(num_dims=3, hidden_sizes=(5,), **options)
     nan, whole = torch.nan, torch.tensor([[0.0, 1.0, 0.0]])
 
     def dataset(*row):
@@ -151,11 +150,11 @@ def test_fixed_orders_need_complete_data(ordering):
 
     message = "'t' has missing values .first in column 'x1', row 1 of valid.: use ordering=agnostic"
     with pytest.raises(ValueError, match=message):
-        check_missing(schedule, dataset(1.0, nan, 0.0))
-    check_missing(schedule, dataset(1.0, 0.0, 0.0))
+        check_missing(schedules, dataset(1.0, nan, 0.0))
+    check_missing(schedules, dataset(1.0, 0.0, 0.0))
     # The last variables of the order may be missing: they are never looked at.
-    check_missing(schedule, dataset(1.0, nan, nan))
-    check_missing(make_schedule("agnostic", 3, (5,)), dataset(1.0, nan, 0.0))
+    check_missing(schedules, dataset(1.0, nan, nan))
+    check_missing(make_schedules("agnostic", 3, (5,)), dataset(1.0, nan, 0.0))
 
 
 def test_the_last_variables_of_a_fixed_order_may_be_missing(device, dtype):

@@ -85,7 +85,7 @@ def test_image_scans(tmp_path, name):
 
     _, model = trained(tmp_path, f"ordering={name}")
     expected = make_ordering(name, NUM_DIMS, image_shape=(2, NUM_DIMS // 2))
-    assert torch.equal(model.schedule.mask_set(0).ordering, expected)
+    assert torch.equal(model.component(0).masks.ordering, expected)
 
 
 @pytest.mark.parametrize("form", ["list", "file"])
@@ -94,7 +94,7 @@ def test_an_order_of_ones_own(tmp_path, form):
     (tmp_path / "order.txt").write_text("3 1 0 2\n7, 6, 5, 4\n")
     given = {"list": str(order), "file": "order.txt"}[form].replace(" ", "")
     _, model = trained(tmp_path, "ordering=custom", f"ordering.order={given}")
-    assert model.schedule.mask_set(0).ordering.tolist() == order
+    assert model.component(0).masks.ordering.tolist() == order
 
 
 def test_random_orders_follow_their_seed(tmp_path):
@@ -102,27 +102,25 @@ def test_random_orders_follow_their_seed(tmp_path):
     for number, seed in enumerate((["seed=1"], ["seed=1", "ordering.seed=2"], ["ordering.seed=1"])):
         (tmp_path / str(number)).mkdir()
         _, model = trained(tmp_path / str(number), "ordering=random", *seed)
-        orders.append(model.schedule.mask_set(0).ordering.tolist())
+        orders.append(model.component(0).masks.ordering.tolist())
     assert orders[0] == orders[2] != orders[1]
 
 
 @pytest.mark.parametrize("resample", ["order", "connectivity", "both"])
 @pytest.mark.parametrize("num_orderings", [0, 4])
 def test_what_is_resampled_and_how_often(tmp_path, resample, num_orderings):
-    options = {"num_orderings": num_orderings, "resample": resample, "every": 3}
+    options = {"num_orderings": num_orderings, "resample": resample}
     _, model = trained(
         tmp_path, "ordering=agnostic", *(f"ordering.{k}={v}" for k, v in options.items())
     )
-    schedule = model.schedule
-    sets = [schedule.at_step(step) for step in range(24)]
-    for step, (first, second) in enumerate(itertools.pairwise(sets), start=1):
-        changes = step % 3 == 0
-        assert (first.index != second.index) == changes
+    sets = [model.at_step(step).masks for step in range(8)]
+    for first, second in itertools.pairwise(sets):
+        assert first.index != second.index
         same_order = torch.equal(first.ordering, second.ordering)
         same_degrees = torch.equal(first.hidden_degrees[0], second.hidden_degrees[0])
-        assert same_order == (not changes or resample == "connectivity")
-        assert same_degrees == (not changes or resample == "order")
-    indices = [masks.index for masks in sets[::3]]
+        assert same_order == (resample == "connectivity")
+        assert same_degrees == (resample == "order")
+    indices = [masks.index for masks in sets]
     assert indices == ([0, 1, 2, 3] * 2 if num_orderings else list(range(8)))
     x = torch.from_numpy(np.load("table.npz")["test"])
     total = sum(model.ordering_log_prob(x, i).exp() for i in range(model.num_orderings))

@@ -14,6 +14,7 @@ from made_exp.masks.mask_set import visibility
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.evaluation import evaluate
 from made_exp.training.batches import Batches
+from made_exp.variables.groups import Conditionals
 from made_exp.variables.variable import binary_variables
 
 
@@ -26,9 +27,8 @@ def agnostic(num_orderings, **options):
 def test_an_ensemble_averages_probabilities_not_logits(device, dtype):
     model = agnostic(8).to(device, dtype)
     x = all_binary(8).to(device)
-    sets = [model.schedule.mask_set(index).to(device) for index in range(8)]
-    params = sum(model(x, masks) for masks in sets) / 8
-    wrong = model.groups.log_prob(params, x.to(dtype)).sum(1).exp().sum().item()
+    params = sum(model.component(index).conditionals(x).params for index in range(8)) / 8
+    wrong = Conditionals(model.groups, params).log_prob(x).sum(1).exp().sum().item()
     assert abs(wrong - 1) > 1e-2  # averaged logits are no distribution
     assert model.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
@@ -47,10 +47,10 @@ def test_no_output_sees_its_own_input(device, dtype):
     for direct, sizes in itertools.product((False, True), [(12,), (12, 12), ()]):
         model = tiny_made(hidden_sizes=sizes, direct_connections=direct or not sizes)
         model = model.to(device, dtype)
-        assert not reachable(model.schedule.mask_set(0)).diagonal().any()
+        assert not reachable(model.members[0].schedule.mask_set(0)).diagonal().any()
         x = torch.rand(8, device=device, dtype=dtype)
         jacobian = torch.autograd.functional.jacobian(
-            lambda values, model=model: model.network(values[None])[0], x
+            lambda values, model=model: model.members[0].network(values[None])[0], x
         )
         assert torch.equal(jacobian.diagonal(), torch.zeros_like(x))
 
@@ -78,8 +78,8 @@ def test_the_sampler_draws_each_variable_once(device, dtype, generator):
     """x1 copies x0, a fair coin: with noise drawn afresh in each pass they would not agree."""
     model = tiny_made(binary_variables(2), (), direct_connections=True, ordering="natural")
     state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    state["network.direct.weight"][1, 0] = 12.0
-    state["network.output_bias"][1] = -6.0
+    state["networks.0.direct.weight"][1, 0] = 12.0
+    state["networks.0.output_bias"][1] = -6.0
     model.load_state_dict(state)
     samples = model.to(device, dtype).sample(4000, generator=generator)
     assert torch.corrcoef(samples.T)[0, 1] > 0.98
@@ -87,15 +87,16 @@ def test_the_sampler_draws_each_variable_once(device, dtype, generator):
 
 def test_context_reaches_the_first_variable(device, dtype):
     model = tiny_made(num_classes=2).to(device, dtype)
-    first = int(model.schedule.mask_set(0).ordering[0])
+    first = int(model.component(0).masks.ordering[0])
     x = torch.zeros(2, 8, device=device)
-    params = model(x, context=torch.tensor([0, 1], device=device))[:, first]
+    context = torch.tensor([0, 1], device=device)
+    params = model.component(0).conditionals(x, context).params[:, first]
     assert params[0] != params[1]
 
 
 def test_a_narrow_layer_is_reported_not_silent_and_not_refused(device, dtype):
     model = tiny_made(binary_variables(10), (4,)).to(device, dtype)
-    report = connectivity(model.schedule.mask_set(0))
+    report = connectivity(model.members[0].schedule.mask_set(0))
     assert report.lost_pairs > 0
     assert "hidden layer 1 (4 units)" in report.warnings()[0]
     assert model.log_prob(all_binary(10).to(device)).exp().sum().item() == pytest.approx(
@@ -107,10 +108,10 @@ def test_a_narrow_layer_is_reported_not_silent_and_not_refused(device, dtype):
 
 def test_evaluation_does_not_advance_the_mask_counter(device, dtype):
     model = agnostic(5).to(device, dtype)
-    indices = [model.schedule.index_at(step) for step in range(11)]
+    indices = [model.index_at(step) for step in range(11)]
     assert indices == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0]  # 5 mask sets are 5, not 6
     evaluate(model, all_binary(8).to(device))
-    assert [model.schedule.index_at(step) for step in range(11)] == indices
+    assert [model.index_at(step) for step in range(11)] == indices
 
 
 def test_training_data_are_shuffled_anew_each_epoch(device):
@@ -137,10 +138,10 @@ def test_dead_units_do_not_hide_a_leak(device, dtype):
 
 
 def test_32_masks_are_32():
-    schedule = agnostic(32).schedule
-    indices = [schedule.index_at(step) for step in range(100)]
+    model = agnostic(32)
+    indices = [model.index_at(step) for step in range(100)]
     assert indices == [step % 32 for step in range(100)]
-    orderings = {tuple(schedule.at_step(step).ordering.tolist()) for step in range(100)}
+    orderings = {tuple(model.at_step(step).masks.ordering.tolist()) for step in range(100)}
     assert len(orderings) == 32
 
 

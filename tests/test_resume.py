@@ -10,7 +10,7 @@ FEATURES = {
     "dropout": {"network": {"dropout": 0.3}},
     "dynamic binarization": {"binarize": True},
     "agnostic": {"ordering": AGNOSTIC, "network": {"conditioning_weights": True}},
-    "cycle of orderings": {"ordering": {**AGNOSTIC, "num_orderings": 3, "every": 2}},
+    "cycle of orderings": {"ordering": {**AGNOSTIC, "num_orderings": 3}},
     "weight averaging": {"trainer": {"weight_averaging": 0.9}},
     "clipping": {"trainer": {"grad_clip": 0.1}},
     "labels": {"num_classes": 3},

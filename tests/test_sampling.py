@@ -48,16 +48,16 @@ def test_incremental_samples_equal_those_of_full_passes(
         device
     )
     options = {}
-    if model.network.num_classes:
+    if model.num_classes:
         labels = torch.arange(7, device=device) % 3
         options["context"] = torch.nn.functional.one_hot(labels, 3).to(dtype)
     for index in range(model.num_orderings):
-        masks = model.schedule.mask_set(index).to(device)
-        plan = build_plan(model.network, model.groups, masks, panel=3)
+        masks = model.component(index).masks
+        plan = build_plan(model.members[0].network, model.groups, masks, panel=3)
         for extra in ({}, _clamped(model, masks, generator), {"temperature": 0.5}):
             fast = IncrementalSampler(plan).draw(uniforms, **options, **extra)
             plain = sample_by_full_passes(
-                model.network, model.groups, masks, uniforms, **options, **extra
+                model.members[0].network, model.groups, masks, uniforms, **options, **extra
             )
             if model.groups.is_discrete and dtype == torch.float64:
                 assert torch.equal(fast, plain)
@@ -76,7 +76,7 @@ def _labels(model):
 
 
 def _has_context(model):
-    return model.network.num_classes > 0
+    return model.num_classes > 0
 
 
 @pytest.mark.parametrize("embedding", [False, True])
@@ -86,9 +86,11 @@ def test_embedded_inputs_sample_alike(embedding, device, dtype, generator):
         variables, (14,), encoding="embedding" if embedding else "one_hot", embedding_size=3
     ).to(device, dtype)
     uniforms = torch.rand(20, 5, generator=generator, dtype=dtype).to(device)
-    masks = model.schedule.mask_set(0).to(device)
-    fast = IncrementalSampler(build_plan(model.network, model.groups, masks)).draw(uniforms)
-    plain = sample_by_full_passes(model.network, model.groups, masks, uniforms)
+    masks = model.component(0).masks
+    fast = IncrementalSampler(build_plan(model.members[0].network, model.groups, masks)).draw(
+        uniforms
+    )
+    plain = sample_by_full_passes(model.members[0].network, model.groups, masks, uniforms)
     assert torch.equal(fast, plain)
 
 
@@ -119,8 +121,8 @@ def test_strong_dependence_is_sampled(device, dtype, generator):
         direct_connections=True,
     ).to(device, dtype)
     state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    state["network.direct.weight"][0, 1] = 12.0
-    state["network.output_bias"][0] = -6.0
+    state["networks.0.direct.weight"][0, 1] = 12.0
+    state["networks.0.output_bias"][0] = -6.0
     model.load_state_dict(state)
     samples = model.sample(4000, generator=generator)
     assert torch.corrcoef(samples.T)[0, 1] > 0.98
@@ -147,7 +149,7 @@ def test_samples_follow_the_weights(device, dtype):
     model.sample(50, generator=torch.Generator().manual_seed(0))
     assert model._samplers._kept[1] is sampler
     with torch.no_grad():
-        model.network.output_bias += 3
+        model.members[0].network.output_bias += 3
     changed = model.sample(50, generator=torch.Generator().manual_seed(0))
     assert changed.mean() > first.mean()
 
@@ -162,7 +164,7 @@ def test_sampling_leaves_the_global_generator_alone(device, dtype, generator):
 def test_low_temperature_gives_the_likeliest_values(device, dtype, generator):
     model = tiny_made(hidden_sizes=()).to(device, dtype)  # independent variables
     samples = model.sample(20, generator=generator, temperature=1e-3)
-    assert torch.equal(samples, (model.network.output_bias > 0).to(dtype).expand(20, -1))
+    assert torch.equal(samples, (model.members[0].network.output_bias > 0).to(dtype).expand(20, -1))
 
 
 def test_progress_counts_every_example(device, dtype, generator):

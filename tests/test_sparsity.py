@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from made_exp.model.build import build_made, make_schedule
+from made_exp.model.build import build_made, make_schedules
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.sparsity import MAX_PULL, Sparsity
 from made_exp.variables.variable import binary_variables
 
 
 def make_model(ordering="natural"):
-    schedule = make_schedule(ordering, 6, [9])
+    schedules = make_schedules(ordering, 6, [9])
     return build_made(
         binary_variables(6),
-        schedule,
+        schedules,
         direct_connections=True,
         conditioning_weights=True,
         generator=torch.Generator().manual_seed(0),
@@ -28,7 +28,7 @@ def test_every_weight_is_pulled_by_the_same_amount_and_stops_at_zero(ordering):
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     Sparsity(model, strength=2.0, num_batches=10).shrink(lr=0.5)
     for name, after in model.named_parameters():
-        pulled = name.split(".")[1] in ("hidden", "output", "direct") and name.endswith("weight")
+        pulled = name.split(".")[2] in ("hidden", "output", "direct") and name.endswith("weight")
         pull = 0.1 if pulled else 0.0
         wanted = before[name].sign() * (before[name].abs() - pull).clamp(min=0)
         torch.testing.assert_close(after, wanted, msg=name)
@@ -38,7 +38,7 @@ def test_every_weight_is_pulled_by_the_same_amount_and_stops_at_zero(ordering):
 def test_the_penalty_minimises_what_it_says():
     """Gradient descent on (w - a)^2 / 2 with the pull ends at soft-threshold(a)."""
     model = make_model()
-    weight = model.network.direct.weight
+    weight = model.members[0].network.direct.weight
     weight.grad = torch.zeros_like(weight)
     target = torch.linspace(-1, 1, weight.numel()).view_as(weight)
     sparsity = Sparsity(model, strength=3.0, num_batches=10)
@@ -51,18 +51,18 @@ def test_the_penalty_minimises_what_it_says():
 
 
 def test_members_of_an_ensemble_have_a_range_of_strengths():
-    schedule = make_schedule("ensemble", 6, [9], num_orderings=6)
-    model = build_made(binary_variables(6), schedule)
+    schedules = make_schedules("ensemble", 6, [9], num_orderings=6)
+    model = build_made(binary_variables(6), schedules)
     sparsity = Sparsity(model, strength=0.4, num_batches=2, spread=2.0)
     names = [name for name, _ in model.named_parameters() if name.endswith("weight")]
-    pulls = {int(n.split(".")[2]): p for n, p in zip(names, sparsity.pulls, strict=True)}
+    pulls = {int(n.split(".")[1]): p for n, p in zip(names, sparsity.pulls, strict=True)}
     assert pulls == pytest.approx({0: 0.1, 1: 0.1, 2: 0.2, 3: 0.2, 4: 0.4, 5: 0.4})
 
 
 def test_an_epoch_of_few_steps_leaves_weights_alive():
     assert set(Sparsity(make_model(), strength=4.0, num_batches=2).pulls) == {MAX_PULL}
-    schedule = make_schedule("ensemble", 6, [9], num_orderings=6)
-    ensemble = build_made(binary_variables(6), schedule)
+    schedules = make_schedules("ensemble", 6, [9], num_orderings=6)
+    ensemble = build_made(binary_variables(6), schedules)
     pulls = Sparsity(ensemble, strength=4.0, num_batches=2, spread=6.0).pulls
     assert sorted(set(pulls)) == pytest.approx([1 / 3, 0.2**0.5, 0.6], rel=1e-6)
     pulls = Sparsity(ensemble, strength=4.0, num_batches=1, spread=6.0).pulls

@@ -171,8 +171,9 @@ def test_rows_and_one_row_of_missing_cells_have_the_marginal_probability(folder)
     x = encode_rows(write(folder / "one.csv", [["", "13.00", "700", "1.9", "ruby", "no"]]), schema)
     values = x.repeat(3, 1)
     values[:, 0] = torch.arange(3)
-    sets = [model.schedule.mask_set(index).with_first(~torch.isnan(x[0])) for index in range(8)]
-    total = sum(model.joint_log_prob(values, masks).double().exp().sum() for masks in sets) / 8
+    known = ~torch.isnan(x[0])
+    components = [model.component(index).observed_first(known) for index in range(8)]
+    total = sum(one.log_prob(values).double().exp().sum() for one in components) / 8
     assert model.log_prob(x).double().exp().item() == pytest.approx(total.item(), rel=1e-4)
 
 

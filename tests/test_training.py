@@ -43,7 +43,7 @@ def test_the_step_follows_the_gradient_of_the_likelihood(tmp_path):
     trainer = make_case(tmp_path, optimizer="sgd", trainer={"max_steps": 1})
     model = trainer.learner.model
     x, _ = trainer.batches.gather(trainer.batches.order(0)[0], None)
-    loss = -model.joint_log_prob(x).mean()
+    loss = -model.component(0).log_prob(x).mean()
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     lr = 0.1 / 6  # the first of five steps of warm-up; Nesterov's first step is (1 + momentum)
     expected = [
@@ -71,7 +71,7 @@ def test_train_nll_is_the_mean_loss_of_the_epoch(tmp_path):
         losses.append(float(plain(index, step)))
         return torch.tensor(losses[-1])
 
-    noting.masks, noting.loss_of = plain.masks, plain.loss_of
+    noting.loss_of = plain.loss_of
     trainer.step = noting
     trainer.train()
     told = [line[2] for line in trainer.observer.lines]

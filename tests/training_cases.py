@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from made_exp.datasets.base import Dataset
-from made_exp.model.build import build_made, make_schedule
+from made_exp.model.build import build_made, make_schedules
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
@@ -122,10 +122,10 @@ def make_case(
 ):
     """A trainer of a small model, not yet started, and the listener that observes it."""
     dataset = make_dataset(binarize=binarize, num_classes=num_classes)
-    schedule = make_schedule(num_dims=NUM_DIMS, hidden_sizes=(8, 8), **(ordering or NATURAL))
+    schedules = make_schedules(num_dims=NUM_DIMS, hidden_sizes=(8, 8), **(ordering or NATURAL))
     model = build_made(
         dataset.variables,
-        schedule,
+        schedules,
         num_classes=num_classes,
         backend=kernel,
         generator=torch.Generator().manual_seed(seed),

@@ -63,7 +63,7 @@ def sample_run(
     if observed is not None:
         known = given_examples(content, model, observed, num_examples, number, generator)
         return _complete(model, content["data"], target, generator, known, num_samples, temperature)
-    context, num_classes = None, model.network.num_classes
+    context, num_classes = None, model.num_classes
     if num_classes:
         context = torch.arange(num_samples) * num_classes // num_samples
     if number is not None:

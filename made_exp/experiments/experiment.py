@@ -194,7 +194,7 @@ class _Experiment:
 
     def _trainer(self) -> Trainer:
         valid, labels = self._split("valid")
-        is_ensemble = self.model.schedule.separate
+        is_ensemble = len(self.model.members) > 1
         wanted = None if is_ensemble else self.config["ordering"].get("valid_orderings", 1)
         count = min(wanted or self.model.num_orderings, self.model.num_orderings)
 

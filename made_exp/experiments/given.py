@@ -13,7 +13,7 @@ from made_exp.datasets.base import Dataset
 from made_exp.datasets.csv import encode_rows
 from made_exp.datasets.schema import TableSchema
 from made_exp.experiments.experiment import load_data
-from made_exp.model.completion import check_observed
+from made_exp.masks.observed import check_observed
 from made_exp.model.made import MADE
 from made_exp.variables.variable import Variable
 
@@ -60,7 +60,7 @@ def given_examples(
         )
     if number is not None:
         context = torch.full((len(x),), number)
-    if context is None and model.network.num_classes:
+    if context is None and model.num_classes:
         raise ValueError(f"observed: {observed} has no array 'labels'; give label=... for all rows")
     return Given(x, known, context)
 

@@ -1,15 +1,16 @@
 """Between building a model and training it: what the data need, where it starts, its masks."""
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.errors import TrainingError
+from made_exp.masks.observed import observed_in, with_observed_first
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.checks import check_masks, measure_connectivity
-from made_exp.model.completion import observed_first
 from made_exp.model.made import MADE
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def prepare(model: MADE, dataset: Dataset) -> None:
         ValueError: If the data miss values that the model cannot leave out.
         TrainingError: If an output depends on its own or a later variable.
     """
-    check_missing(model.schedule, dataset)
+    check_missing([member.schedule for member in model.members], dataset)
     report = measure_connectivity(model)
     _log.info("%s", report)
     for warning in report.warnings():
@@ -38,12 +39,15 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     model.initialise_bias(_bias_examples(dataset))
 
 
-def check_missing(schedule: MaskSchedule, dataset: Dataset) -> None:
-    """Raise ValueError if values are missing that no ordering of the schedule has last."""
+def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
+    """Raise ValueError if values are missing that some ordering does not have last."""
     for split in SPLITS:
         x = dataset.split(split)
         try:
-            observed_first(schedule, schedule.mask_set(0), x)
+            observed = observed_in(x)
+            if observed is not None:
+                for schedule in schedules:
+                    with_observed_first(schedule, schedule.mask_set(0), observed)
         except ValueError:
             row, column = torch.nonzero(torch.isnan(x))[0].tolist()
             raise ValueError(

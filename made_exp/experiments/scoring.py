@@ -107,9 +107,7 @@ def _score(
     count = num_orderings or model.num_orderings
     if count == 1:
         return evaluate(model, x, context=context, num_orderings=1, batch_size=batch_size), None
-    limit = model.schedule.num_orderings if model.schedule.is_resampled else 1
-    if limit and count > limit:
-        raise ValueError(f"num_orderings must be in 1..{limit} for this model, got {count}")
+    model.check_num_orderings(count)
     rows = log_probs_by_ordering(
         model, x, context=context, num_orderings=count, batch_size=batch_size
     )

@@ -9,6 +9,7 @@ variable depends on no variable at the same or a later position (Germain et al. 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class MaskSet:
     and degrees of inputs are then (B, D), while hidden degrees are shared.
 
     Attributes:
-        index: Which mask set of its schedule this is; -1 for one made for a single use.
+        index: Which mask set of its schedule this is, or has the hidden degrees of.
         ordering: (D,) int64, `ordering[t]` is the variable modelled at step t; or (B, D).
         input_degrees: (D,) int64 in 1..D; or (B, D).
         hidden_degrees: For each hidden layer (H,) int64 in 1..D-1.
@@ -52,9 +53,7 @@ class MaskSet:
     hidden_degrees: tuple[Tensor, ...]
 
     @classmethod
-    def from_ordering(
-        cls, ordering: Tensor, hidden_degrees: Sequence[Tensor], index: int = -1
-    ) -> "MaskSet":
+    def from_ordering(cls, ordering: Tensor, hidden_degrees: Sequence[Tensor], index: int) -> Self:
         """Derive the input degrees from `ordering` (D,) or (B, D)."""
         degrees = orderings.inverse_ordering(ordering) + 1
         return cls(index, ordering, degrees, tuple(hidden_degrees))
@@ -112,4 +111,4 @@ class MaskSet:
         """
         is_late = ~observed.to(self.ordering.device)[..., self.ordering]
         moved = self.ordering[torch.argsort(is_late.int(), dim=-1, stable=True)]
-        return MaskSet.from_ordering(moved, self.hidden_degrees)
+        return MaskSet.from_ordering(moved, self.hidden_degrees, self.index)

@@ -4,6 +4,7 @@ One convention everywhere: `ordering[t]` is the variable modelled at step t. Its
 each variable's position: `positions[ordering[t]] == t`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -191,3 +192,23 @@ def make_ordering(
 
 def _pixels(shape: ImageShape) -> Tensor:
     return torch.arange(shape[0] * shape[1]).reshape(shape)
+
+
+def is_due(index: int, share: float) -> bool:
+    """Whether `index` is one of the `share` that are special: every stretch has its share."""
+    return int((index + 1) * share) > int(index * share)
+
+
+def check_image_share(
+    name: str, share: float, num_dims: int, image_shape: ImageShape | None
+) -> None:
+    """Raise ValueError unless `share` of the orderings, 0..1, can read D variables as an image."""
+    check_share(name, share)
+    if share and (image_shape is None or math.prod(image_shape) != num_dims):
+        raise ValueError(f"{name}={share} needs images, but the data have no image shape")
+
+
+def check_share(name: str, share: float) -> None:
+    """Raise ValueError unless `share` is in 0..1."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"{name} must be in 0..1, got {share}")

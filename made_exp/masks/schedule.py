@@ -1,11 +1,10 @@
-"""Which masks a network has at which step of its training.
+"""Which masks a network has: a single mask set, or many that are resampled in training.
 
 A mask set is a pure function of (seed, index): evaluating a model never moves its training.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -18,12 +17,12 @@ from made_exp.masks.mask_set import MaskSet
 
 HIDDEN_DEGREES = ("spread", "uniform", "random")
 RESAMPLE = ("none", "order", "connectivity", "both")
-_ORDER_STREAM, _DEGREE_STREAM = 1, 2
+ORDER_STREAM, _DEGREE_STREAM = 1, 2
 
 
 @dataclass(frozen=True)
 class MaskSchedule:
-    """Which mask set is used at which training step; mask sets are functions of (seed, index).
+    """The mask sets of one network, as functions of (seed, index): a fixed one, or many.
 
     Order-agnostic and connectivity-agnostic training (section 4.2 and 4.3 of the paper) are
     settings of the same schedule: `resample` says what changes with the index.
@@ -38,16 +37,10 @@ class MaskSchedule:
         tied: Whether all hidden layers share their degrees (residual networks need it).
         resample: What differs between mask sets: none, order, connectivity or both.
         num_orderings: Number of mask sets in the cycle; 0 never repeats.
-        every: Training steps for which a mask set stays.
         seed: Seed (>= 0) of everything that is drawn.
         sweeps: Share (0..1) of the resampled orderings that sweep an image in some direction; the
             others are uniformly random.
         image_shape: (height, width) of the image, if there are sweeps.
-        separate: Whether each mask set has weights of its own: an ensemble.
-        natural: Share (0..1) of the resampled orderings that are `ordering` itself.
-        rasters: Share (0..1) of the resampled orderings that read an image in lines, from its
-            corners in turn.
-        shallow: Share (0..1) of the members of an ensemble that have the first hidden layer alone.
     """
 
     ordering: tuple[int, ...]
@@ -56,14 +49,9 @@ class MaskSchedule:
     tied: bool = False
     resample: str = "none"
     num_orderings: int = 1
-    every: int = 1
     seed: int = 0
     sweeps: float = 0.0
     image_shape: orderings.ImageShape | None = None
-    separate: bool = False
-    natural: float = 0.0
-    rasters: float = 0.0
-    shallow: float = 0.0
 
     def __post_init__(self) -> None:
         orderings.check_ordering(self.ordering, len(self.ordering))
@@ -75,23 +63,9 @@ class MaskSchedule:
             raise ValueError(f"tied hidden layers need one size, got {list(self.hidden_sizes)}")
         if self.num_orderings < 0:
             raise ValueError(f"num_orderings must be >= 0, got {self.num_orderings}")
-        if self.every < 1:
-            raise ValueError(f"every must be >= 1, got {self.every}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
-        for name in ("sweeps", "natural", "rasters", "shallow"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
-        if self.separate and (self.resample != "order" or self.num_orderings < 1):
-            raise ValueError(
-                f"mask sets with separate weights need resample=order and num_orderings >= 1, got "
-                f"resample={self.resample}, num_orderings={self.num_orderings}"
-            )
-        is_image = self.image_shape and math.prod(self.image_shape) == self.num_dims
-        for name in ("sweeps", "rasters"):
-            share = getattr(self, name)
-            if share and not is_image:
-                raise ValueError(f"{name}={share} needs images, but the data have no image shape")
+        orderings.check_image_share("sweeps", self.sweeps, self.num_dims, self.image_shape)
 
     def __hash__(self) -> int:
         return self._hash
@@ -116,38 +90,14 @@ class MaskSchedule:
         return self.resample != "none" and self.num_orderings != 1
 
     @property
-    def resamples_order(self) -> bool:
-        """Whether mask sets differ in their orderings."""
-        return self.is_resampled and self.resample in ("order", "both")
+    def num_mask_sets(self) -> int:
+        """Number of mask sets; 0 where they never repeat."""
+        return self.num_orderings if self.is_resampled else 1
 
     @property
-    def serves_any_order(self) -> bool:
+    def resamples_order(self) -> bool:
         """Whether the same weights serve many orderings, so that they condition on anything."""
-        return self.resamples_order and not self.separate
-
-    def single(self, index: int) -> "MaskSchedule":
-        """The schedule that has the mask set at `index` alone."""
-        return replace(
-            self,
-            ordering=tuple(self.mask_set(index).ordering.tolist()),
-            hidden_sizes=self.sizes_of(index),
-            resample="none",
-            separate=False,
-        )
-
-    def sizes_of(self, index: int) -> tuple[int, ...]:
-        """Units in each hidden layer of the network that has the mask set at `index`."""
-        # One later in every four: else a quarter in the natural order would all be shallow.
-        is_due = _is_due(index + index // 4, self.shallow)
-        is_shallow = self.separate and self.is_resampled and is_due
-        return self.hidden_sizes[:1] if is_shallow else self.hidden_sizes
-
-    def index_at(self, step: int) -> int:
-        """Index of the mask set that training step `step` (0, 1, ...) uses."""
-        if not self.is_resampled:
-            return 0
-        index = step // self.every
-        return index % self.num_orderings if self.num_orderings else index
+        return self.is_resampled and self.resample in ("order", "both")
 
     def mask_set(self, index: int) -> MaskSet:
         """The mask set at `index` (>= 0), on the CPU.
@@ -155,14 +105,10 @@ class MaskSchedule:
         Raises:
             ValueError: If the index lies outside the cycle.
         """
-        limit = self.num_orderings if self.is_resampled else 1
+        limit = self.num_mask_sets
         if index < 0 or (limit and index >= limit):
             raise ValueError(f"mask set {index} does not exist: allowed are 0..{limit - 1}")
         return _mask_set(self, index)
-
-    def at_step(self, step: int) -> MaskSet:
-        """The mask set that training step `step` uses."""
-        return _mask_set(self, self.index_at(step))
 
 
 @lru_cache(maxsize=256)
@@ -175,28 +121,19 @@ def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
 
 
 def _resampled_ordering(schedule: MaskSchedule, index: int) -> Tensor:
-    seed = [schedule.seed, index, _ORDER_STREAM]
-    if _is_due(index, schedule.natural):
-        return torch.tensor(schedule.ordering, dtype=torch.int64)
-    if schedule.image_shape and _is_due(index, schedule.rasters):
-        return orderings.raster(schedule.image_shape, int(index * schedule.rasters))
-    if schedule.image_shape and _is_due(index, schedule.sweeps):
+    seed = [schedule.seed, index, ORDER_STREAM]
+    if schedule.image_shape and orderings.is_due(index, schedule.sweeps):
         return orderings.sweep(schedule.image_shape, seed)
     return orderings.random(schedule.num_dims, seed)
-
-
-def _is_due(index: int, share: float) -> bool:
-    """Whether `index` is one of the `share` that are special: every stretch has its share."""
-    return int((index + 1) * share) > int(index * share)
 
 
 def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:
     """Degrees of every hidden layer; sorted unless they change from one index to the next."""
     if schedule.num_dims < 2:
-        return tuple(torch.ones(size, dtype=torch.int64) for size in schedule.sizes_of(index))
+        return tuple(torch.ones(size, dtype=torch.int64) for size in schedule.hidden_sizes)
     resamples = schedule.is_resampled and schedule.resample in ("connectivity", "both")
     layers: list[Tensor] = []
-    for layer, size in enumerate(schedule.sizes_of(index)):
+    for layer, size in enumerate(schedule.hidden_sizes):
         if layers and schedule.tied:
             layers.append(layers[0])
             continue

@@ -4,14 +4,15 @@ A histogram and a mixture of logistics are a MADE of one variable, whose network
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from made_exp.masks.orderings import ImageShape, make_ordering
 from made_exp.masks.schedule import MaskSchedule
-from made_exp.model.ensembles import EnsembleNetwork
 from made_exp.model.made import MADE
+from made_exp.model.members import plan_members
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.variable import Variable
@@ -19,7 +20,7 @@ from made_exp.variables.variable import Variable
 AGNOSTIC, ENSEMBLE = "agnostic", "ensemble"
 
 
-def make_schedule(
+def make_schedules(
     ordering: str,
     num_dims: int,
     hidden_sizes: Sequence[int],
@@ -30,14 +31,13 @@ def make_schedule(
     image_shape: ImageShape | None = None,
     resample: str = "both",
     num_orderings: int = 32,
-    every: int = 1,
     sweeps: float = 0.0,
     natural: float = 0.0,
     rasters: float = 0.0,
     shallow: float = 0.0,
     seed: int = 0,
-) -> MaskSchedule:
-    """Mask sets of a named ordering.
+) -> tuple[MaskSchedule, ...]:
+    """Mask sets of a named ordering, for each member of the model that is to have it.
 
     Args:
         ordering: Any name of `orderings.make_ordering`; or agnostic: orderings or connectivity
@@ -51,42 +51,43 @@ def make_schedule(
         resample: What an agnostic ordering resamples: order, connectivity or both.
         num_orderings: Mask sets of an agnostic ordering, where 0 never repeats, or members of an
             ensemble.
-        every: Steps for which a mask set stays.
         sweeps: Share of the orderings of an agnostic one that sweep the image.
         natural: Share of the members of an ensemble that keep the natural order.
         rasters: Share of the members of an ensemble that read the image in lines.
         shallow: Share of the members of an ensemble that have the first hidden layer alone.
         seed: Seed of everything that is drawn.
     """
-    is_agnostic, is_ensemble = ordering == AGNOSTIC, ordering == ENSEMBLE
-    base = make_ordering(
-        "natural" if is_agnostic or is_ensemble else ordering,
-        num_dims,
-        seed=seed,
-        image_shape=image_shape,
-        order=order,
-    )
-    return MaskSchedule(
-        ordering=tuple(base.tolist()),
-        hidden_sizes=tuple(hidden_sizes),
-        hidden_degrees=hidden_degrees,
-        tied=tied,
-        resample=resample if is_agnostic else "order" if is_ensemble else "none",
-        num_orderings=num_orderings if is_agnostic or is_ensemble else 1,
-        every=every,
-        seed=seed,
-        sweeps=sweeps if is_agnostic else 0.0,
-        image_shape=image_shape if (is_agnostic and sweeps) or (is_ensemble and rasters) else None,
-        separate=is_ensemble,
-        natural=natural if is_ensemble else 0.0,
-        rasters=rasters if is_ensemble else 0.0,
-        shallow=shallow if is_ensemble else 0.0,
-    )
+    schedule = partial(MaskSchedule, hidden_degrees=hidden_degrees, tied=tied, seed=seed)
+    if ordering == ENSEMBLE:
+        plans = plan_members(
+            num_orderings,
+            num_dims,
+            hidden_sizes,
+            natural=natural,
+            rasters=rasters,
+            shallow=shallow,
+            image_shape=image_shape,
+            seed=seed,
+        )
+        return tuple(schedule(plan.ordering, plan.hidden_sizes) for plan in plans)
+    if ordering == AGNOSTIC:
+        shape = image_shape if sweeps else None
+        agnostic = schedule(
+            tuple(range(num_dims)),
+            tuple(hidden_sizes),
+            resample=resample,
+            num_orderings=num_orderings,
+            sweeps=sweeps,
+            image_shape=shape,
+        )
+        return (agnostic,)
+    fixed = make_ordering(ordering, num_dims, seed=seed, image_shape=image_shape, order=order)
+    return (schedule(tuple(fixed.tolist()), tuple(hidden_sizes)),)
 
 
 def build_made(
     variables: Sequence[Variable],
-    schedule: MaskSchedule,
+    schedules: Sequence[MaskSchedule],
     *,
     conditional: str = "auto",
     num_components: int = 4,
@@ -98,11 +99,11 @@ def build_made(
     generator: torch.Generator | None = None,
     **network_options: Any,
 ) -> MADE:
-    """A MADE over `variables` with the mask sets of `schedule`.
+    """A MADE over `variables` with a network for each of `schedules`.
 
     Args:
         variables: What each of the D variables holds.
-        schedule: Orderings and degrees, of as many variables.
+        schedules: Orderings and degrees of each member, of as many variables.
         conditional: auto, bernoulli, categorical, logistic_mixture or gaussian_mixture.
         num_components: Components of mixture conditionals.
         encoding: auto, one_hot, smooth or embedding.
@@ -114,12 +115,13 @@ def build_made(
         **network_options: Options of `MaskedNetwork`.
 
     Raises:
-        ValueError: If the schedule has another number of variables, or an option is wrong.
+        ValueError: If a schedule has another number of variables, or an option is wrong.
     """
-    if schedule.num_dims != len(variables):
-        raise ValueError(
-            f"the ordering has {schedule.num_dims} variables, the data have {len(variables)}"
-        )
+    for schedule in schedules:
+        if schedule.num_dims != len(variables):
+            raise ValueError(
+                f"the ordering has {schedule.num_dims} variables, the data have {len(variables)}"
+            )
     groups = VariableGroups(
         variables,
         conditional=conditional,
@@ -130,18 +132,17 @@ def build_made(
         generator=generator,
     )
 
-    def network(mask_sets: MaskSchedule) -> MaskedNetwork:
-        return MaskedNetwork(
+    networks = [
+        MaskedNetwork(
             groups.feature_widths,
             groups.param_widths,
-            mask_sets,
+            schedule,
             generator=generator,
             **network_options,
         )
-
-    is_ensemble = schedule.separate and schedule.is_resampled
-    whole = EnsembleNetwork(schedule, network) if is_ensemble else network(schedule)
-    return MADE(groups, whole, num_orderings, fits_weights)
+        for schedule in schedules
+    ]
+    return MADE(groups, networks, num_orderings, fits_weights)
 
 
 def build_histogram(variables: Sequence[Variable]) -> MADE:
@@ -170,5 +171,5 @@ def _one_variable(
             f"model={model} is a distribution of one variable, the data have {len(variables)}: "
             "use model=made"
         )
-    schedule = make_schedule("natural", 1, ())
-    return build_made(variables, schedule, conditional=conditional, num_components=num_components)
+    schedules = make_schedules("natural", 1, ())
+    return build_made(variables, schedules, conditional=conditional, num_components=num_components)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.masks.connectivity import Connectivity, connectivity, reachable
-from made_exp.masks.mask_set import MaskSet
 from made_exp.model.layers import MaskedLinear
 from made_exp.model.made import MADE
+from made_exp.model.members import Component
 
 MAX_INPUTS = 2**16
 NUM_SAMPLES = 1000
@@ -37,15 +37,15 @@ def check_masks(model: MADE) -> Check:
     for each that has weights of its own, the weights in use must vanish where the masks do.
     """
     for index in range(model.num_orderings):
-        masks = model.schedule.mask_set(index)
+        masks = model.component(index).masks.to("cpu")
         positions = masks.input_degrees
         leaks = reachable(masks) & (positions[None, :] >= positions[:, None])
         if leaks.any():
             output, source = torch.nonzero(leaks)[0].tolist()
             detail = f"mask set {index}: variable {output} depends on variable {source}"
             return Check("masks", False, detail)
-    own_weights = range(model.num_orderings if model.schedule.separate else 1)
-    stray = sum(_stray_weights(model, model.schedule.mask_set(index)) for index in own_weights)
+    own_weights = range(min(len(model.members), model.num_orderings))
+    stray = sum(_stray_weights(model.component(index)) for index in own_weights)
     if stray:
         return Check("masks", False, f"{stray} masked weights are not zero")
     return Check("masks", True, f"{model.num_orderings} mask sets, no path to a later variable")
@@ -56,21 +56,21 @@ def measure_connectivity(model: MADE) -> Connectivity:
     groups = model.groups
     measured = [
         connectivity(
-            model.schedule.mask_set(index),
-            direct_connections=model.network.direct is not None,
+            component.masks.to("cpu"),
+            direct_connections=component.member.network.direct is not None,
             feature_widths=groups.feature_widths,
             param_widths=groups.param_widths,
         )
-        for index in range(model.num_orderings)
+        for component in map(model.component, range(model.num_orderings))
     ]
     return max(measured, key=lambda one: (one.lost_pairs, sum(one.dead_units)))
 
 
 @torch.no_grad()
-def _stray_weights(model: MADE, masks: MaskSet) -> int:
+def _stray_weights(component: Component) -> int:
     """Weights in use that are not zero although their mask is."""
-    network = model.network.member(masks)
-    degrees = network.layer_degrees(masks)
+    network = component.member.network
+    degrees = network.layer_degrees(component.masks)
     call = degrees if network.schedule.is_resampled else None
     layers: list[tuple[nn.Module | None, int, int]] = [(network.output, -2, -1)]
     layers += [(network.direct, 0, -1)]
@@ -99,7 +99,7 @@ def check_normalisation(model: MADE) -> Check:
         return Check("normalisation", True, "not summed: more than 65536 inputs")
     values = [torch.arange(variable.num_values or 0) for variable in model.groups.variables]
     x = torch.cartesian_prod(*values).reshape(int(total_inputs), model.num_dims).to(model.device)
-    classes: list[int | None] = [*range(model.network.num_classes)] or [None]
+    classes: list[int | None] = [*range(model.num_classes)] or [None]
     worst = 0.0
     for label in classes:
         total = torch.zeros((), dtype=torch.float64, device=model.device)
@@ -123,13 +123,12 @@ def check_samples(model: MADE, generator: torch.Generator, context: Tensor | Non
     conditionals than the likelihood fails.
 
     Args:
-        model: The model; the check draws from its first mask set.
+        model: The model; the check draws from its first component.
         generator: Source of the samples.
         context: (1000,) class labels for a class-conditional model, or None.
     """
-    masks = model.schedule.mask_set(0).to(model.device)
-    samples = model.sample(NUM_SAMPLES, generator=generator, context=context, mask_index=0)
-    means = model.groups.mean(model(samples, masks, context)).double()
+    samples = model.sample(NUM_SAMPLES, generator=generator, context=context, component=0)
+    means = model.component(0).conditionals(samples, context).mean().double()
     scales = [v.scale if v.num_values is None else v.num_values - 1 for v in model.groups.variables]
     residuals = (samples.double() - means) / torch.tensor(scales, device=means.device)
     directions = torch.randn(model.num_dims, 4, generator=generator, dtype=torch.float64)

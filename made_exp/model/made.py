@@ -7,20 +7,19 @@ what is averaged are probabilities of whole examples (Germain et al. 2015, secti
 logits, which would be no distribution.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from made_exp.masks.mask_set import MaskSet
-from made_exp.model import completion
-from made_exp.model.ensembles import EnsembleNetwork
+from made_exp.masks.observed import check_observed, observed_in
+from made_exp.model.completion import choose_components, completion_log_prob
+from made_exp.model.members import Component, Member
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.sampler_cache import SamplerCache
 from made_exp.model.sampling import check_request
 from made_exp.variables.groups import VariableGroups
-from made_exp.variables.labels import one_hot_labels
 
 DEFAULT_ORDERINGS = 32
 SAMPLING_BATCH = 250
@@ -32,33 +31,47 @@ ProgressCallback = Callable[[int], None]
 class MADE(nn.Module):
     """An exact density over D discrete, real or mixed variables.
 
+    Its components are the mask sets of its one member, or its members, if there are several, with
+    the single mask set of each.
+
     Args:
         groups: Conditionals and encodings of the variables.
-        network: Maps encoded variables to params of the conditionals; its schedule holds the
-            orderings.
-        num_orderings: Mask sets in the mixture that `log_prob`, `sample` and `complete` stand
-            for; default all of the schedule, or 32 where it never repeats.
+        networks: The network of each member, which maps encoded variables to params of the
+            conditionals.
+        num_orderings: Components of the mixture that `log_prob`, `sample` and `complete` stand
+            for; default all there are, or 32 where mask sets never repeat.
         fits_weights: Whether the weights of the mixture are part of the model, to be fitted;
             otherwise they are equal.
 
     Raises:
-        ValueError: If the schedule does not have that many mask sets.
+        ValueError: If the model does not have that many components.
     """
 
     def __init__(
         self,
         groups: VariableGroups,
-        network: MaskedNetwork | EnsembleNetwork,
+        networks: Sequence[MaskedNetwork],
         num_orderings: int | None = None,
         fits_weights: bool = False,
     ) -> None:
         super().__init__()
-        self.groups, self.network, self.schedule = groups, network, network.schedule
-        available = self.schedule.num_orderings if self.schedule.is_resampled else 1
-        self.num_orderings = num_orderings or available or DEFAULT_ORDERINGS
-        self._check_num_orderings(self.num_orderings)
+        self.groups, self.networks = groups, nn.ModuleList(networks)
+        self.members = tuple(Member(index, one) for index, one in enumerate(networks))
+        self.num_orderings = num_orderings or self.max_orderings or DEFAULT_ORDERINGS
+        self.check_num_orderings(self.num_orderings)
         self.mixture = MixtureWeights(self.num_orderings, fits_weights)
-        self._samplers = SamplerCache(network, groups)
+        self._samplers = SamplerCache()
+
+    @property
+    def max_orderings(self) -> int:
+        """How many components there are; 0 where mask sets never repeat."""
+        count = len(self.members)
+        return count if count > 1 else self.members[0].schedule.num_mask_sets
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the context; 0 for none."""
+        return self.members[0].network.num_classes
 
     @property
     def num_dims(self) -> int:
@@ -68,59 +81,39 @@ class MADE(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Floating dtype of the parameters."""
-        return self.network.output_bias.dtype
+        return self.members[0].network.output_bias.dtype
 
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
-        return self.network.output_bias.device
+        return self.members[0].network.output_bias.device
 
-    def forward(
-        self, x: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
-    ) -> Tensor:
-        """Params (B, P) of all conditionals given x (B, D); see `conditional_log_probs`."""
-        context = self._one_hot(context, len(x))
-        return self.network(self.groups.features(x.to(self.dtype)), masks, context)
+    def component(self, index: int) -> Component:
+        """Component `index` (0, 1, ...) of the mixture.
 
-    def conditional_log_probs(
-        self,
-        x: Tensor,
-        masks: MaskSet | None = None,
-        context: Tensor | None = None,
-        observed: Tensor | None = None,
-    ) -> Tensor:
-        """Log-probability of each variable given the earlier ones.
-
-        Args:
-            x: (B, D).
-            masks: The mask set; None for mask set 0.
-            context: (B,) int64 class labels in 0..num_classes-1, or None.
-            observed: (B, D) bool, the variables that are known and first in the ordering; the
-                others are not read (NaN) and count 0. None where all are known.
-
-        Returns:
-            (B, D), nats.
+        Raises:
+            ValueError: If there is none with this index.
         """
-        x = x.to(self.dtype) if observed is None else completion.fill(self, x, observed)
-        params = self.network(self.groups.features(x), masks, self._one_hot(context, x.size(0)))
-        log_probs = self.groups.log_prob(params, x)
-        return log_probs if observed is None else torch.where(observed, log_probs, 0)
+        count = len(self.members)
+        if count > 1 and not 0 <= index < count:
+            raise ValueError(f"component {index} does not exist: allowed are 0..{count - 1}")
+        number, mask_set = (index, 0) if count > 1 else (0, index)
+        member = self.members[number]
+        masks = member.schedule.mask_set(mask_set).to(self.device)
+        return Component(self.groups, member, masks)
 
-    def joint_log_prob(
-        self,
-        x: Tensor,
-        masks: MaskSet | None = None,
-        context: Tensor | None = None,
-        observed: Tensor | None = None,
-    ) -> Tensor:
-        """Log-probability (B,) of examples under one mask set, in nats; see above."""
-        return self.conditional_log_probs(x, masks, context, observed).sum(1)
+    def index_at(self, step: int) -> int:
+        """Index of the component that training step `step` (0, 1, ...) uses: each in turn."""
+        return step % self.max_orderings if self.max_orderings else step
+
+    def at_step(self, step: int) -> Component:
+        """The component that training step `step` (0, 1, ...) uses."""
+        return self.component(self.index_at(step))
 
     def ordering_log_prob(self, x: Tensor, index: int, context: Tensor | None = None) -> Tensor:
-        """As `log_prob`, under the ordering of mask set `index` alone."""
-        masks = self.schedule.mask_set(index).to(x.device)
-        masks, observed = completion.observed_first(self.schedule, masks, x)
-        return self.joint_log_prob(x, masks, context, observed)
+        """As `log_prob`, under component `index` alone."""
+        observed = observed_in(x)
+        return self.component(index).observed_first(observed).log_prob(x, context, observed)
 
     def log_prob(
         self, x: Tensor, context: Tensor | None = None, num_orderings: int | None = None
@@ -137,7 +130,7 @@ class MADE(nn.Module):
         Returns:
             (B,), nats.
         """
-        count = self._check_num_orderings(num_orderings or self.num_orderings)
+        count = self.check_num_orderings(num_orderings or self.num_orderings)
         total = x.new_full((len(x),), -torch.inf, dtype=self.dtype)
         log_weights = self.mixture.log_weights(count).to(self.dtype)
         for index in range(count):
@@ -154,7 +147,7 @@ class MADE(nn.Module):
         context: Tensor | None = None,
         temperature: float = 1.0,
         batch_size: int = SAMPLING_BATCH,
-        mask_index: int | None = None,
+        component: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Tensor:
         """Draw exact samples: first the ordering, then the example.
@@ -167,7 +160,7 @@ class MADE(nn.Module):
             context: (n,) class labels, or None.
             temperature: Divides the logits of discrete conditionals; 1 samples the model.
             batch_size: Examples drawn together.
-            mask_index: Draw from this mask set alone instead of the mixture.
+            component: Draw from this component alone instead of the mixture.
             progress: Called with the number of examples done after each batch.
 
         Returns:
@@ -177,16 +170,16 @@ class MADE(nn.Module):
             ValueError: If an argument is out of range.
         """
         check_request(num_samples, temperature, batch_size)
-        one_hot = self._one_hot(context, num_samples)
+        one_hot = self.component(0).one_hot(context, num_samples)
         out = torch.empty(num_samples, self.num_dims, dtype=self.dtype, device=self.device)
         for start in range(0, num_samples, _REQUEST):
             uniforms = self._uniforms(min(_REQUEST, num_samples - start), generator)
             chosen = self.mixture.choose(uniforms[:, 0])
-            if mask_index is not None:
-                chosen.fill_(mask_index)
+            if component is not None:
+                chosen.fill_(component)
             for index in torch.unique(chosen).tolist():
                 rows = torch.nonzero(chosen == index).flatten()
-                draw = self._samplers.drawer(self.schedule.mask_set(index))
+                draw = self._samplers.drawer(self.component(index))
                 for part in rows.split(batch_size):
                     out[start + part] = draw(
                         uniforms[part, 1:],
@@ -229,14 +222,15 @@ class MADE(nn.Module):
         """
         check_request(len(x), temperature, batch_size)
         x = x.to(self.device)
-        observed = completion.check_observed(observed, x, self.num_dims)
-        uniforms, one_hot = self._uniforms(len(x), generator), self._one_hot(context, len(x))
-        x = completion.fill(self, x, observed)
+        observed = check_observed(observed, x, self.num_dims)
+        uniforms = self._uniforms(len(x), generator)
+        one_hot = self.component(0).one_hot(context, len(x))
+        x = self.groups.filled(x, observed, self.dtype)
         out = torch.empty_like(x)
-        for masks, rows in completion.choose_masks(
-            self, x, observed, uniforms[:, 0], context, batch_size
+        for component, rows in choose_components(
+            *self._mixture(), x, observed, uniforms[:, 0], context, batch_size
         ):
-            draw = self._samplers.drawer(masks)
+            draw = self._samplers.drawer(component)
             for part in rows.split(batch_size):
                 out[part] = draw(
                     uniforms[part, 1:],
@@ -257,13 +251,16 @@ class MADE(nn.Module):
 
         It is the density that `complete` draws from; arguments and errors are the same.
         """
-        return completion.log_prob(self, x, observed, context)
+        x = x.to(self.device)
+        observed = check_observed(observed, x, self.num_dims)
+        return completion_log_prob(*self._mixture(), x, observed, context)
 
     @torch.no_grad()
     def initialise_bias(self, train: Tensor) -> None:
         """Start the output biases at the marginals of `train` (N, D)."""
         params = self.groups.initial_params(train)
-        self.network.initialise_bias(params)
+        for member in self.members:
+            member.network.initialise_bias(params)
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
         """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables.
@@ -276,15 +273,14 @@ class MADE(nn.Module):
         width = 1 + sum(self.groups.uniform_widths)
         return torch.rand(count, width, generator=generator, dtype=self.dtype).to(self.device)
 
-    def _one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:
-        # Labels are looked at before training begins: a look in it would wait for a GPU.
-        one_hot = one_hot_labels(
-            context, num_examples, self.network.num_classes, is_checked=self.training
-        )
-        return None if one_hot is None else one_hot.to(self.device, self.dtype)
+    def _mixture(self) -> tuple[list[Component], Tensor]:
+        """The components of the mixture, and their log-weights (M,) in the model's dtype."""
+        components = [self.component(index) for index in range(self.num_orderings)]
+        return components, self.mixture.log_weights().to(self.device, self.dtype)
 
-    def _check_num_orderings(self, count: int) -> int:
-        limit = self.schedule.num_orderings if self.schedule.is_resampled else 1
+    def check_num_orderings(self, count: int) -> int:
+        """Return `count`; raise ValueError unless the model has that many components."""
+        limit = self.max_orderings
         if count < 1 or (limit and count > limit):
             raise ValueError(f"num_orderings must be in 1..{limit}, got {count}")
         return count

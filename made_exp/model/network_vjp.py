@@ -17,7 +17,6 @@ from made_exp.kernels.vjp import (
     packed_linear_vjp,
 )
 from made_exp.masks.mask_set import MaskSet
-from made_exp.model.ensembles import EnsembleNetwork
 from made_exp.model.layers import MaskedLinear
 from made_exp.model.networks import MaskedNetwork
 
@@ -25,14 +24,13 @@ from made_exp.model.networks import MaskedNetwork
 ParameterPullback = Callable[[Tensor], dict[Tensor, Tensor | None]]
 
 
-def is_plain(network: MaskedNetwork | EnsembleNetwork) -> bool:
+def is_plain(network: MaskedNetwork) -> bool:
     """Whether `network_vjp` serves a network, on the CPU and in the precision of its weights."""
-    first = network.member()
-    layers = [layer for layer in first.modules() if isinstance(layer, MaskedLinear)]
+    layers = [layer for layer in network.modules() if isinstance(layer, MaskedLinear)]
     return (
-        first.is_relu_chain
-        and not first.dropout
-        and first.output is not None
+        network.is_relu_chain
+        and not network.dropout
+        and network.output is not None
         and all(layer.backend in ("auto", "staircase") for layer in layers)
     )
 
@@ -45,7 +43,7 @@ def network_vjp(
     The pullback writes over the gradients that the weights have, which saves their memory.
 
     Args:
-        network: One that `is_plain`, or a member of such an ensemble.
+        network: One that `is_plain`.
         features: (B, F).
         masks: Degrees to use; None for mask set 0.
     """

@@ -10,7 +10,7 @@ MADE has no skips; a residual one (Nash and Durkan 2019) skips over every second
 degrees in all hidden layers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -159,14 +159,16 @@ class MaskedNetwork(nn.Module):
                 params = params + extra
         return params
 
-    def member(self, masks: MaskSet | None = None) -> "MaskedNetwork":
-        """The network that belongs to `masks`: this one (an ensemble has several)."""
-        return self
-
     @torch.no_grad()
     def initialise_bias(self, params: Tensor) -> None:
         """Start the output biases at `params` (P,)."""
         self.output_bias.copy_(params.to(self.output_bias))
+
+    def weights(self) -> Iterator[nn.Parameter]:
+        """The weights between layers; biases, conditioning weights and context are none of them."""
+        for layer in (*self.hidden, self.output, self.direct):
+            if isinstance(layer, MaskedLinear):
+                yield layer.weight
 
     def _output_params(self, h: Tensor, degrees: Sequence[Tensor] | None) -> Tensor:
         """What the last hidden layer h (B, H) and the output bias give to the params (B, P)."""

@@ -22,7 +22,7 @@ from made_exp.model.networks import MaskedNetwork
 from made_exp.model.sampling_plan import Level, SamplingPlan
 from made_exp.variables.conditionals import Bernoulli
 from made_exp.variables.encodings import Identity
-from made_exp.variables.groups import VariableGroups
+from made_exp.variables.groups import Conditionals, VariableGroups
 
 
 class IncrementalSampler:
@@ -180,7 +180,7 @@ class _Workspace:
         variable, groups = self.plan.ordering[step], self.plan.groups
         start, width = groups.uniform_starts[variable], groups.uniform_widths[variable]
         uniforms = self.uniforms[start : start + width].T
-        drawn = groups.draw(variable, params.T, uniforms, self.temperature)
+        drawn = groups.conditional(variable).sample(params.T, uniforms, self.temperature)
         if self.given is not None and self.observed is not None:
             drawn = torch.where(self.observed[variable], self.given[variable], drawn)
         self.x[variable].copy_(drawn)
@@ -254,17 +254,12 @@ def sample_by_full_passes(
         is_drawn = missing.gather(1, variables[:, None])[:, 0]
         if not is_drawn.any():
             continue
-        params = network(groups.features(x), masks, context)
+        conditionals = Conditionals(groups, network(groups.features(x), masks, context))
         for variable in torch.unique(variables[is_drawn]).tolist():
             rows = torch.nonzero(is_drawn & (variables == variable)).flatten()
-            start, width = groups.param_starts[variable], groups.param_widths[variable]
             first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
-            x[rows, variable] = groups.draw(
-                variable,
-                params[rows, start : start + width],
-                uniforms[rows, first : first + count].to(x.dtype),
-                temperature,
-            )
+            own = uniforms[rows, first : first + count].to(x.dtype)
+            x[rows, variable] = conditionals.sample(variable, rows, own, temperature)
     return x
 
 

@@ -13,7 +13,7 @@ from made_exp.model.build import (
     build_histogram,
     build_logistic_mixture,
     build_made,
-    make_schedule,
+    make_schedules,
 )
 from made_exp.model.made import MADE
 from made_exp.runs.checkpoints import exists, load_checkpoint
@@ -66,7 +66,7 @@ def build_model(config: Mapping[str, Any], data: Mapping[str, Any], kernel: str 
     num_orderings = ordering.pop("eval_orderings", None)
     ordering.pop("valid_orderings", None)
     fits_weights = ordering.pop("fit_weights", False)
-    schedule = make_schedule(
+    schedules = make_schedules(
         ordering.pop("name"),
         len(variables),
         options.pop("hidden_sizes"),
@@ -78,7 +78,7 @@ def build_model(config: Mapping[str, Any], data: Mapping[str, Any], kernel: str 
     )
     return build_made(
         variables,
-        schedule,
+        schedules,
         num_orderings=num_orderings,
         fits_weights=fits_weights,
         num_classes=data["num_classes"],

@@ -65,7 +65,6 @@ class AgnosticSettings(OrderingSettings):
     Attributes:
         num_orderings: Mask sets that are cycled through; 0 = never the same twice.
         resample: What is drawn afresh for each mask set.
-        every: Steps between two mask sets, >= 1.
         sweeps: Share of the orders, 0..1, that sweep an image in some direction: for completions
             of halves.
         eval_orderings: Orderings of the mixture that is scored, >= 1; None = num_orderings, or 32
@@ -76,7 +75,6 @@ class AgnosticSettings(OrderingSettings):
     name: str = "agnostic"
     num_orderings: int = 32
     resample: Resample = Resample.both
-    every: int = 1
     sweeps: float = 0.0
     eval_orderings: int | None = None
     valid_orderings: int = 1
@@ -84,7 +82,7 @@ class AgnosticSettings(OrderingSettings):
     def _check(self) -> None:
         at_least(self, 0, "num_orderings")
         fraction(self, "sweeps", one_included=True)
-        at_least(self, 1, "every", "eval_orderings", "valid_orderings")
+        at_least(self, 1, "eval_orderings", "valid_orderings")
 
 
 @dataclass

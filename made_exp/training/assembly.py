@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from made_exp.datasets.base import Dataset
-from made_exp.model.ensembles import EnsembleNetwork
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
 from made_exp.runs.folder import RunDirectory
@@ -50,7 +49,7 @@ def make_trainer(
         ValueError: If a setting does not fit the data.
     """
     world = world or World()
-    if world.size > 1 and isinstance(model.network, EnsembleNetwork):
+    if world.size > 1 and len(model.members) > 1:
         raise ValueError("ordering=ensemble trains one member a step: run it in a single process")
     batches = Batches(
         dataset.train,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from made_exp.model.completion import observed_in
+from made_exp.masks.observed import observed_in
 from made_exp.runtime import derive_seed
 
 _ORDER_STREAM, _BINARIZATION_STREAM = 1, 2

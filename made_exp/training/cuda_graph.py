@@ -55,7 +55,7 @@ class GraphedStep(TrainStep):
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                self._loss = self.update(self._index, self._thresholds, None)
+                self._loss = self.update(self._index, self._thresholds, self.model.component(0))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             _log.warning("no CUDA graph (%s); training goes on without", reason)
@@ -87,4 +87,4 @@ class GraphedStep(TrainStep):
     @torch.no_grad()
     def _plain_loss(self, index: Tensor, thresholds: Tensor | None) -> Tensor:
         x, context = self.batches.gather(index, thresholds)
-        return self.loss_of(x, None, context)
+        return self.loss_of(x, self.model.component(0), context)

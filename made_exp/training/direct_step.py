@@ -7,9 +7,10 @@ gradients are those of the plain step, and tests compare the two.
 import torch
 from torch import Tensor, nn
 
-from made_exp.masks.mask_set import MaskSet
+from made_exp.model.members import Component
 from made_exp.model.network_vjp import network_vjp
 from made_exp.training.step import TrainStep
+from made_exp.variables.groups import Conditionals
 
 
 class DirectStep(TrainStep):
@@ -17,17 +18,17 @@ class DirectStep(TrainStep):
 
     _trained: nn.Module | None = None
 
-    def differentiate(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
+    def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """See `TrainStep.differentiate`."""
-        groups, network = self.model.groups, self.model.network.member(masks)
+        groups, network = component.groups, component.member.network
         if network is not self._trained:  # another member of an ensemble
             for parameter in self.parameters:
                 parameter.grad = None
             self._trained = network
         with torch.no_grad():
             x = x.to(self.model.dtype)
-            params, to_parameters = network_vjp(network, groups.features(x), masks)
-            log_probs, to_params = groups.log_prob_vjp(params, x)
+            params, to_parameters = network_vjp(network, groups.features(x), component.masks)
+            log_probs, to_params = Conditionals(groups, params).log_prob_vjp(x)
             scale = -1 / x.size(0)
             gradients = to_parameters(to_params(x.new_full((), scale).expand_as(log_probs)))
         for trained, gradient in gradients.items():

@@ -183,7 +183,6 @@ class CheckpointKeeper:
             "scheduler": copy.deepcopy(learner.scheduler.state_dict()),
             "losses": learner.losses.values.to("cpu", copy=True),
             "generators": {"cpu": torch.get_rng_state()},
-            "mask_index": learner.model.schedule.index_at(learner.state.step),
             "state": asdict(learner.state),
             **self.description,
         }

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from made_exp.model.made import MADE
 from made_exp.settings.training import TrainerSettings
 
 # Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
@@ -30,27 +31,20 @@ class Sparsity:
         spread: Largest ratio of a member's strength to `strength`; >= 1.
     """
 
-    def __init__(
-        self, model: nn.Module, strength: float, num_batches: int, spread: float = 1.0
-    ) -> None:
+    def __init__(self, model: MADE, strength: float, num_batches: int, spread: float = 1.0) -> None:
         if not strength > 0:
             raise ValueError(f"sparsity must be > 0, got {strength}")
         if not spread >= 1:
             raise ValueError(f"sparsity_spread must be >= 1, got {spread}")
-        named = [
-            (name, parameter)
-            for name, parameter in model.named_parameters()
-            if name.endswith("weight") and _is_pulled(name)
-        ]
-        members = [_member(name) for name, _ in named]
-        pairs = max(members, default=0) // 2
-        self.weights = [parameter for _, parameter in named]
+        pairs = (len(model.members) - 1) // 2
+        weights = [(one.index, weight) for one in model.members for weight in one.network.weights()]
+        self.weights = [weight for _, weight in weights]
         pull = strength / num_batches
         weakest = min(pull / spread, MAX_PULL)
         strongest = min(weakest * spread**2, MAX_MEMBER_PULL)
         self.pulls = [
             weakest * (strongest / weakest) ** (m // 2 / pairs) if pairs else min(pull, MAX_PULL)
-            for m in members
+            for m, _ in weights
         ]
 
     @torch.no_grad()
@@ -62,19 +56,8 @@ class Sparsity:
             weight.copy_(nn.functional.softshrink(weight, lr * pull))
 
 
-def make_sparsity(model: nn.Module, settings: TrainerSettings, num_batches: int) -> Sparsity | None:
+def make_sparsity(model: MADE, settings: TrainerSettings, num_batches: int) -> Sparsity | None:
     """The penalty that the settings ask for, or None."""
     if not settings.sparsity:
         return None
     return Sparsity(model, settings.sparsity, num_batches, settings.sparsity_spread)
-
-
-def _is_pulled(name: str) -> bool:
-    parts = name.split(".")
-    return "network" in parts and not {"conditioning", "context"} & set(parts)
-
-
-def _member(name: str) -> int:
-    """Number of the member of an ensemble that a parameter belongs to; 0 where there is none."""
-    parts = name.split(".")
-    return int(parts[parts.index("members") + 1]) if "members" in parts else 0

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from made_exp.masks.mask_set import MaskSet
 from made_exp.model.made import MADE
+from made_exp.model.members import Component
 from made_exp.runtime import derive_seed
 from made_exp.training.batches import Batches
 
@@ -28,13 +28,14 @@ class NegativeLogLikelihood(nn.Module):
         super().__init__()
         self.model, self.has_missing = model, has_missing
 
-    def forward(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
-        """Mean NLL () of x (B, D) in nats under one ordering."""
+    def forward(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
+        """Mean NLL () of x (B, D) in nats under one component of the model."""
         observed = ~torch.isnan(x) if self.has_missing else None
-        if observed is not None and self.model.schedule.serves_any_order and masks is not None:
-            masks = masks.to(x.device).with_first(observed)
+        if observed is not None and component.member.schedule.resamples_order:
+            component = component.observed_first(observed)  # no other order was ever checked
         # One sum and one division: each operation more is felt, forward and backward.
-        log_probs = self.model.conditional_log_probs(x, masks, context, observed)
+        x = x.to(self.model.dtype)
+        log_probs = component.conditionals(x, context, observed).log_prob(x)
         return log_probs.sum() / -x.size(0)  # len(x) is slow
 
 
@@ -72,41 +73,36 @@ class TrainStep:
         if world_size > 1:
             self.loss = DistributedDataParallel(self.loss)
         self._bf16 = precision == "bf16"
-        self._draws = model.network.dropout > 0
+        self._draws = model.members[0].network.dropout > 0
 
     def __call__(self, index: Tensor, step: int) -> Tensor:
         """Train on the examples at `index` (B,); returns their mean NLL ()."""
         self.seed_dropout(step)
-        masks = self.masks(step)
-        return self.update(index, self.batches.thresholds(step), masks)
+        component = self.model.at_step(step)
+        return self.update(index, self.batches.thresholds(step), component)
 
-    def update(self, index: Tensor, thresholds: Tensor | None, masks: MaskSet | None) -> Tensor:
+    def update(self, index: Tensor, thresholds: Tensor | None, component: Component) -> Tensor:
         """The part of a step that a CUDA graph can record."""
         x, context = self.batches.gather(index, thresholds)
-        loss = self.differentiate(x, masks, context)
+        loss = self.differentiate(x, component, context)
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
         self.optimizer.step()
         return loss
 
-    def differentiate(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
+    def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats; its gradient is left in the parameters."""
         for parameter in self.parameters:  # a tenth of the time that zero_grad takes
             parameter.grad = None
         with self._autocast():
-            loss: Tensor = self.loss(x, masks, context)
+            loss: Tensor = self.loss(x, component, context)
         loss.backward()
         return loss.detach()
 
-    def loss_of(self, x: Tensor, masks: MaskSet | None, context: Tensor | None) -> Tensor:
+    def loss_of(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in this process alone, in the precision of training."""
         with self._autocast():
-            return self._own_loss(x, masks, context)
-
-    def masks(self, step: int) -> MaskSet | None:
-        """The mask set of `step`; None where the model has a single one built in."""
-        schedule = self.model.schedule
-        return schedule.at_step(step) if schedule.is_resampled else None
+            return self._own_loss(x, component, context)
 
     def seed_dropout(self, step: int) -> None:
         """Make what dropout draws a function of (seed, step), so that it needs no saved state."""

@@ -18,8 +18,8 @@ def wants_graph(model: MADE, optimizer: str, world: World) -> bool:
         model.device.type == "cuda"
         and world.size == 1
         and optimizer in ("adam", "adamw", "sgd")
-        and not model.schedule.is_resampled
-        and not model.network.num_classes
+        and model.max_orderings == 1
+        and not model.num_classes
     )
 
 
@@ -42,7 +42,7 @@ def step_kind(
         model.device.type == "cpu"
         and world_size == 1
         and precision != "bf16"
-        and is_plain(model.network)
+        and all(is_plain(member.network) for member in model.members)
         and not batches.has_missing
         and not list(model.groups.parameters())
     )

@@ -5,8 +5,9 @@ of variable 0, then those of variable 1, and so on. Variables with the same cond
 same encoding form a group and are computed together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -140,52 +141,12 @@ class VariableGroups(nn.Module):
         number, position = self._place[variable]
         return self._encoding(number).single(x, position)
 
-    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Log-probability (density for real variables) of each variable given its params.
-
-        Args:
-            params: (B, P).
-            x: (B, D).
-
-        Returns:
-            (B, D), nats.
-        """
-        if len(self._groups) == 1:
-            return self._groups[0].conditional.log_probs(params, x)
-        out = params.new_empty(x.shape)
-        for number, (conditional, values, group_params) in self._split(params, x):
-            out[:, self._buffer("columns", number)] = conditional.log_prob(group_params, values)
-        return out
-
-    def log_prob_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
-        """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
-        if len(self._groups) == 1:
-            return self._groups[0].conditional.log_probs_vjp(params, x)
-        return vjp(self.log_prob, params, x)
-
-    def mean(self, params: Tensor) -> Tensor:
-        """Mean of each variable given its params (B, P), as (B, D)."""
-        out = params.new_empty(len(params), self.num_dims)
-        for number, (conditional, _, group_params) in self._split(params, out):
-            columns = self._buffer("columns", number)
-            out[:, columns] = conditional.mean(group_params).to(out.dtype)
-        return out
-
-    def draw(
-        self, variable: int, params: Tensor, uniforms: Tensor, temperature: float = 1.0
-    ) -> Tensor:
-        """Draw one variable.
-
-        Args:
-            variable: Which variable.
-            params: (B, K_d).
-            uniforms: (B, U_d) in [0, 1).
-            temperature: Divides the logits of discrete conditionals; > 0.
-
-        Returns:
-            (B,).
-        """
-        return self.conditional(variable).sample(params, uniforms, temperature)
+    def filled(self, x: Tensor, observed: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Give x (B, D) in `dtype`, with a legal value where `observed` (B, D) is false."""
+        if observed is None:
+            return x.to(dtype)
+        shifts = [variable.shift for variable in self.variables]
+        return torch.where(observed, x.to(dtype), torch.tensor(shifts, dtype=dtype).to(x.device))
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Params (P,) that give each variable its marginal in the data x (N, D)."""
@@ -197,25 +158,17 @@ class VariableGroups(nn.Module):
             parts.append(self.conditional(index).initial_params(values))
         return torch.cat([part.to(torch.float64) for part in parts])
 
-    def _split(
-        self, params: Tensor, x: Tensor
-    ) -> Iterable[tuple[int, tuple[Conditional, Tensor, Tensor]]]:
+    @property
+    def only(self) -> Conditional | None:
+        """The conditional that all variables share; None where there are several groups."""
+        return self._groups[0].conditional if len(self._groups) == 1 else None
+
+    def split(self, params: Tensor) -> Iterator[tuple[Tensor | slice, Conditional, Tensor]]:
+        """For each group its variables (G,), its conditional and its params (B, G, K)."""
         for number, group in enumerate(self._groups):
-            if len(self._groups) == 1:
-                shape = (len(params), self.num_dims, group.conditional.num_params)
-                yield number, (group.conditional, x, params.view(shape))
-            else:
-                group_params = params[:, self._buffer("params", number)].view(
-                    len(params), len(group.variables), group.conditional.num_params
-                )
-                yield (
-                    number,
-                    (
-                        group.conditional,
-                        x[:, self._buffer("columns", number)],
-                        group_params,
-                    ),
-                )
+            own = params[:, self._buffer("params", number)]
+            shape = (len(params), len(group.variables), group.conditional.num_params)
+            yield self._buffer("columns", number), group.conditional, own.view(shape)
 
     def _encoding(self, number: int) -> Encoding:
         encoding = self.encodings[number]
@@ -231,6 +184,72 @@ class VariableGroups(nn.Module):
         for parameter in self.parameters():
             return parameter.dtype
         return x.dtype if x.is_floating_point() else torch.get_default_dtype()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Conditionals:
+    """The distributions of all variables of B examples, each given the earlier variables.
+
+    Attributes:
+        groups: The conditionals of the variables.
+        params: (B, P), what the network made of the examples.
+        observed: (B, D) bool, the variables that count; None for all.
+    """
+
+    groups: VariableGroups
+    params: Tensor
+    observed: Tensor | None = None
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-probability (density for real variables) of each variable of x (B, D).
+
+        Returns:
+            (B, D), nats; 0 for a variable that does not count, whose value is not read.
+        """
+        x = self.groups.filled(x, self.observed, self.params.dtype)
+        log_probs = self._log_prob(self.params, x)
+        return log_probs if self.observed is None else torch.where(self.observed, log_probs, 0)
+
+    def log_prob_vjp(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
+        if self.groups.only is not None:
+            return self.groups.only.log_probs_vjp(self.params, x)
+        return vjp(self._log_prob, self.params, x)
+
+    def mean(self) -> Tensor:
+        """Mean of each variable, (B, D)."""
+        out = self.params.new_empty(len(self.params), self.groups.num_dims)
+        for columns, conditional, params in self.groups.split(self.params):
+            out[:, columns] = conditional.mean(params).to(out.dtype)
+        return out
+
+    def sample(
+        self, variable: int, rows: Tensor, uniforms: Tensor, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw one variable of the examples at `rows`.
+
+        Args:
+            variable: Which variable d.
+            rows: (R,) int64.
+            uniforms: (R, U_d) in [0, 1).
+            temperature: Divides the logits of discrete conditionals; > 0.
+
+        Returns:
+            (R,).
+        """
+        groups = self.groups
+        start, width = groups.param_starts[variable], groups.param_widths[variable]
+        params = self.params[rows, start : start + width]
+        return groups.conditional(variable).sample(params, uniforms, temperature)
+
+    def _log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        if self.groups.only is not None:
+            return self.groups.only.log_probs(params, x)
+        out = params.new_empty(x.shape)
+        for columns, conditional, group_params in self.groups.split(params):
+            out[:, columns] = conditional.log_prob(group_params, x[:, columns])
+        return out
 
 
 def _starts(widths: Sequence[int]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.kernels.backends import triton_is_usable
-from made_exp.model.build import build_made, make_schedule
+from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.training.batches import Batches
 from made_exp.training.optimizers import make_optimizer
@@ -158,17 +158,17 @@ def pyro_step(task: Task) -> Callable[[], object]:
 def our_model(task: Task, *, kernel: str = "auto", ordering: str = "natural") -> MADE:
     """A MADE of this package with Bernoulli conditionals."""
     variables = [Variable(f"x{d}", Kind.BINARY, 2) for d in range(task.num_dims)]
-    schedule = make_schedule(ordering, task.num_dims, task.hidden_sizes)
+    schedules = make_schedules(ordering, task.num_dims, task.hidden_sizes)
     generator = torch.Generator().manual_seed(0)
-    model = build_made(variables, schedule, backend=kernel, generator=generator)
+    model = build_made(variables, schedules, backend=kernel, generator=generator)
     return model.to(task.device)
 
 
 def _ours(kernel: str = "auto", ordering: str = "natural", graph: bool = False) -> Builder:
     def build(task: Task) -> Callable[[], object]:
         model = our_model(task, kernel=kernel, ordering=ordering)
-        for index in range(model.schedule.num_orderings):  # made once, used in every epoch
-            model.schedule.mask_set(index)
+        for index in range(model.max_orderings):  # made once, used in every epoch
+            model.component(index)
         optimizer = make_optimizer("adam", model, lr=LEARNING_RATE, capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
         kind = step_kind(model, batches, precision=task.precision, graph=graph)

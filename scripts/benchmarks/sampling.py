@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks import report
 from benchmarks.measure import ceilings, machine, median, time_calls
-from made_exp.model.build import build_made, make_schedule
+from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.sampling_plan import build_plan
@@ -86,7 +86,7 @@ def measure(
     model = _model(binary_variables(dims), hidden, device)
     uniforms = torch.rand(batch, dims, device=device)
     sampler = IncrementalSampler(
-        build_plan(model.network, model.groups, model.schedule.mask_set(0))
+        build_plan(model.members[0].network, model.groups, model.component(0).masks)
     )
     bare = _bare_network(model)
     candidates: dict[str, Draw] = {
@@ -125,8 +125,8 @@ def growth(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     cases += [(784, (width,), "growth with width") for width in WIDTHS]
     for dims, hidden, kind in cases:
         model = _model(binary_variables(dims), hidden, device)
-        masks = model.schedule.mask_set(0)
-        sampler = IncrementalSampler(build_plan(model.network, model.groups, masks))
+        masks = model.component(0).masks
+        sampler = IncrementalSampler(build_plan(model.members[0].network, model.groups, masks))
         bare, uniforms = _bare_network(model), torch.rand(100, dims, device=device)
         timings = _alternate(
             {
@@ -181,7 +181,7 @@ def large_request(device: torch.device) -> dict[str, Any]:
     model.sample(count, generator=generator, batch_size=batch)
     torch.cuda.synchronize(device)
     seconds = time.perf_counter() - start
-    plan = build_plan(model.network, model.groups, model.schedule.mask_set(0))
+    plan = build_plan(model.members[0].network, model.groups, model.component(0).masks)
     panels = -(-dims // plan.panel)
     units = dims + sum(hidden)
     weights = dims * hidden[0] + hidden[0] * hidden[1] + hidden[1] * dims
@@ -192,18 +192,22 @@ def large_request(device: torch.device) -> dict[str, Any]:
 
 
 def _model(variables: tuple[Variable, ...], hidden: tuple[int, ...], device: torch.device) -> MADE:
-    schedule = make_schedule("natural", len(variables), hidden)
+    schedules = make_schedules("natural", len(variables), hidden)
     generator = torch.Generator().manual_seed(0)
-    return build_made(variables, schedule, generator=generator, num_components=1).eval().to(device)
+    return build_made(variables, schedules, generator=generator, num_components=1).eval().to(device)
 
 
 def _bare_network(model: MADE) -> nn.Sequential:
     """The network of `model` as plain linear layers, masks multiplied in."""
     layers: list[nn.Module] = []
-    for layer in model.network.hidden:
+    for layer in model.members[0].network.hidden:
         layers += [_linear(layer.masked_weight(), layer.bias), nn.ReLU()]
-    assert model.network.output is not None
-    layers.append(_linear(model.network.output.masked_weight(), model.network.output_bias))
+    assert model.members[0].network.output is not None
+    layers.append(
+        _linear(
+            model.members[0].network.output.masked_weight(), model.members[0].network.output_bias
+        )
+    )
     return nn.Sequential(*layers).requires_grad_(False)
 
 
@@ -217,7 +221,7 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
 def _full_passes(network: nn.Module, model: MADE, uniforms: Tensor) -> Tensor:
     """D passes, each drawing one variable: how everyone samples."""
     x = torch.zeros_like(uniforms)
-    for variable in model.schedule.mask_set(0).ordering.tolist():
+    for variable in model.component(0).masks.ordering.tolist():
         logits = network(x)[:, variable]
         x[:, variable] = (uniforms[:, variable] < torch.sigmoid(logits)).to(x.dtype)
     return x
@@ -227,7 +231,7 @@ def _gaussian(dims: int, hidden: tuple[int, ...], batch: int, device: torch.devi
     """Ours with one Gaussian for each variable, what the peers' affine flows amount to."""
     model = _model(tuple(Variable(f"x{d}", Kind.REAL) for d in range(dims)), hidden, device)
     sampler = IncrementalSampler(
-        build_plan(model.network, model.groups, model.schedule.mask_set(0))
+        build_plan(model.members[0].network, model.groups, model.component(0).masks)
     )
     uniforms = torch.rand(batch, sum(model.groups.uniform_widths), device=device)
     return lambda: sampler.draw(uniforms)

@@ -7,8 +7,8 @@ import torch
 from training_cases import ENSEMBLE, make_case
 
 from made_exp.model import checks
-from made_exp.model.build import build_made, make_schedule
-from made_exp.model.ensembles import EnsembleNetwork
+from made_exp.model.build import build_made, make_schedules
+from made_exp.model.members import plan_members
 from made_exp.model.mixture import fit_log_weights
 from made_exp.model.sampling import sample_by_full_passes
 from made_exp.variables.variable import binary_variables
@@ -18,16 +18,16 @@ NUM_DIMS, MEMBERS = 5, 4
 
 @pytest.fixture
 def model(device, dtype):
-    schedule = make_schedule(
+    schedules = make_schedules(
         "ensemble", NUM_DIMS, [8, 8], num_orderings=MEMBERS, natural=0.5, shallow=0.25
     )
     model = build_made(
         binary_variables(NUM_DIMS),
-        schedule,
+        schedules,
         direct_connections=True,
         generator=torch.Generator().manual_seed(0),
     )
-    assert isinstance(model.network, EnsembleNetwork)
+    assert len(model.members) == MEMBERS
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -50,39 +50,37 @@ def test_the_mixture_of_the_members_sums_to_one(model):
 
 
 def test_members_differ_and_the_asked_share_keeps_the_natural_order(model):
-    orders = [model.schedule.mask_set(index).ordering.tolist() for index in range(MEMBERS)]
+    orders = [model.component(index).masks.ordering.tolist() for index in range(MEMBERS)]
     assert sum(order == list(range(NUM_DIMS)) for order in orders) == MEMBERS // 2
-    weights = [member.output_bias for member in model.network.members]
-    assert [len(member.hidden) for member in model.network.members] == [2, 2, 2, 1]
+    weights = [member.network.output_bias for member in model.members]
+    assert [len(member.network.hidden) for member in model.members] == [2, 2, 2, 1]
     assert len({weight.data_ptr() for weight in weights}) == MEMBERS
     x = all_inputs(model)
     assert not torch.allclose(model.ordering_log_prob(x, 0), model.ordering_log_prob(x, 1))
 
 
 def test_the_asked_share_has_the_first_hidden_layer_alone_in_every_kind_of_order():
-    schedule = make_schedule(
+    schedules = make_schedules(
         "ensemble", NUM_DIMS, [8, 6], num_orderings=24, natural=0.25, shallow=0.5
     )
-    made = build_made(binary_variables(NUM_DIMS), schedule)
-    members = list(enumerate(made.network.members))
-    depths = [tuple(layer.out_features for layer in member.hidden) for _, member in members]
+    made = build_made(binary_variables(NUM_DIMS), schedules)
+    depths = [tuple(layer.out_features for layer in m.network.hidden) for m in made.members]
     assert sorted(depths) == [(8,)] * 12 + [(8, 6)] * 12
     order = list(range(NUM_DIMS))
-    natural = [m for m, _ in members if schedule.mask_set(m).ordering.tolist() == order]
+    natural = [m.index for m in made.members if list(m.schedule.ordering) == order]
     assert sorted(depths[m] for m in natural) == [(8,)] * 3 + [(8, 6)] * 3
     for start in range(0, 24, 2):  # of the same penalty
         assert sum(map(len, depths[start : start + 2])) == 3
-    for index, member in members:
-        torch.testing.assert_close(
-            schedule.mask_set(index).hidden_degrees, member.schedule.mask_set(0).hidden_degrees
-        )
+    for member in made.members:
+        degrees = made.component(member.index).masks.hidden_degrees
+        torch.testing.assert_close(degrees, member.schedule.mask_set(0).hidden_degrees)
 
 
 def test_a_single_member_has_every_layer():
-    schedule = make_schedule("ensemble", NUM_DIMS, [8, 6], num_orderings=1, shallow=1.0)
-    model = build_made(binary_variables(NUM_DIMS), schedule)
+    schedules = make_schedules("ensemble", NUM_DIMS, [8, 6], num_orderings=1, shallow=1.0)
+    model = build_made(binary_variables(NUM_DIMS), schedules)
     assert model.log_prob(all_inputs(model)).exp().sum().item() == pytest.approx(1, abs=1e-5)
-    assert len(model.network.hidden) == 2
+    assert len(model.members[0].network.hidden) == 2
 
 
 def test_every_member_passes_the_checks_of_a_run(model):
@@ -93,10 +91,10 @@ def test_every_member_passes_the_checks_of_a_run(model):
 
 def test_a_stray_weight_of_any_member_is_found():
     """Dense weights, where nothing but their values keeps masked ones at zero."""
-    schedule = make_schedule("ensemble", NUM_DIMS, [8], num_orderings=2)
-    model = build_made(binary_variables(NUM_DIMS), schedule, backend="dense")
+    schedules = make_schedules("ensemble", NUM_DIMS, [8], num_orderings=2)
+    model = build_made(binary_variables(NUM_DIMS), schedules, backend="dense")
     assert checks.check_masks(model).passed
-    layer = model.network.members[1].hidden[0]
+    layer = model.members[1].network.hidden[0]
     hidden = layer.out_degrees[:, None] < layer.in_degrees[None, :]
     layer.masked_weight = lambda *degrees: torch.where(hidden, 1.0, layer.weight)
     found = checks.check_masks(model)
@@ -109,10 +107,10 @@ def test_one_pass_sampling_equals_full_passes_for_every_member(model):
         model.device, model.dtype
     )
     for index in range(MEMBERS):
-        masks = model.schedule.mask_set(index)
-        member = model.network.member(masks)
-        fast = model._samplers.drawer(masks)(uniforms)
-        slow = sample_by_full_passes(member, model.groups, masks.to(model.device), uniforms)
+        component = model.component(index)
+        fast = model._samplers.drawer(component)(uniforms)
+        network, masks = component.member.network, component.masks
+        slow = sample_by_full_passes(network, model.groups, masks, uniforms)
         torch.testing.assert_close(fast, slow)
 
 
@@ -138,7 +136,7 @@ def test_completion_is_refused_where_a_member_cannot_condition(model):
 
 def test_a_step_trains_one_member_and_leaves_the_others(tmp_path):
     trainer = make_case(tmp_path, ordering=ENSEMBLE, trainer={"max_steps": 1, "sparsity": 0.1})
-    members = trainer.learner.model.network.members
+    members = [member.network for member in trainer.learner.model.members]
     before = [[p.detach().clone() for p in member.parameters()] for member in members]
     trainer.train()
     moved = [
@@ -180,13 +178,13 @@ def test_fitted_weights_stay_near_equal_until_examples_say_otherwise():
 
 
 def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
-    schedule = make_schedule("ensemble", NUM_DIMS, [6], num_orderings=2, natural=1.0)
-    model = build_made(binary_variables(NUM_DIMS), schedule, fits_weights=True).to(device, dtype)
+    schedules = make_schedules("ensemble", NUM_DIMS, [6], num_orderings=2, natural=1.0)
+    model = build_made(binary_variables(NUM_DIMS), schedules, fits_weights=True).to(device, dtype)
     weights = torch.tensor([0.9, 0.1], dtype=torch.float64)
     model.mixture.set(weights.log())
     with torch.no_grad():  # two members that are easy to tell apart
-        for member, sign in zip(model.network.members, (1, -1), strict=True):
-            member.output_bias.fill_(3.0 * sign)
+        for member, sign in zip(model.members, (1, -1), strict=True):
+            member.network.output_bias.fill_(3.0 * sign)
     x = all_inputs(model)
     rows = torch.stack([model.ordering_log_prob(x, k) for k in range(2)])
     wanted = (rows.exp() * weights[:, None].to(rows)).sum(0)
@@ -198,13 +196,38 @@ def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
     part = model.completion_log_prob(x, observed.expand(len(x), -1))
     marginal = wanted.view(4, -1).sum(1).repeat_interleave(len(x) // 4)
     torch.testing.assert_close(part.exp(), wanted / marginal)
-    reloaded = build_made(binary_variables(NUM_DIMS), schedule, fits_weights=True)
+    reloaded = build_made(binary_variables(NUM_DIMS), schedules, fits_weights=True)
     reloaded.load_state_dict(model.state_dict())
     torch.testing.assert_close(reloaded.mixture.log_weights(), model.mixture.log_weights().cpu())
 
 
-def test_separate_weights_need_a_number_of_orderings():
-    with pytest.raises(ValueError, match="num_orderings >= 1, got resample=order, num_orderings=0"):
-        make_schedule("ensemble", 4, [3], num_orderings=0)
-    with pytest.raises(ValueError, match=r"natural must be in 0\.\.1, got 2"):
-        make_schedule("ensemble", 4, [3], natural=2)
+def test_members_read_the_image_from_every_corner_in_turn():
+    plans = plan_members(16, 6, [], rasters=0.5, image_shape=(2, 3))
+    lines = [list(plans[index].ordering) for index in range(1, 16, 2)]
+    assert lines == [
+        [0, 1, 2, 3, 4, 5],
+        [5, 4, 3, 2, 1, 0],
+        [2, 1, 0, 5, 4, 3],
+        [3, 4, 5, 0, 1, 2],
+        [0, 3, 1, 4, 2, 5],
+        [5, 2, 4, 1, 3, 0],
+        [2, 5, 1, 4, 0, 3],
+        [3, 0, 4, 1, 5, 2],
+    ]
+    assert plans[::2] == plan_members(16, 6, [])[::2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_members": 0}, "num_orderings of an ensemble must be >= 1, got 0"),
+        ({"natural": 2}, r"natural must be in 0\.\.1, got 2"),
+        ({"shallow": -1}, r"shallow must be in 0\.\.1, got -1"),
+        ({"rasters": -0.5}, r"rasters must be in 0\.\.1, got -0.5"),
+        ({"rasters": 0.5}, "rasters=0.5 needs images"),
+        ({"rasters": 0.5, "image_shape": (3, 4)}, "rasters=0.5 needs images"),
+    ],
+)
+def test_wrong_plans_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        plan_members(**{"num_members": 4, "num_dims": 6, "hidden_sizes": [3]} | options)

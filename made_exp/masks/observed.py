@@ -1,0 +1,82 @@
+"""Values that are observed, and orderings that have them first.
+
+A model can condition exactly on variables that come first in its ordering. Weights that serve many
+orderings have such an ordering for every pattern: each of theirs, with the observed variables
+moved to the front.
+"""
+
+import torch
+from torch import Tensor
+
+from made_exp.masks.mask_set import MaskSet
+from made_exp.masks.orderings import inverse_ordering
+from made_exp.masks.schedule import MaskSchedule
+
+
+def check_observed(observed: Tensor, x: Tensor, num_dims: int) -> Tensor:
+    """Return `observed` as (B, D) bool on the device of x; a pattern (D,) holds for every example.
+
+    Raises:
+        ValueError: If a shape or the type does not fit, or an observed value of x (B, D) is NaN;
+            its row and column are named.
+    """
+    if x.ndim != 2 or x.shape[1] != num_dims:
+        raise ValueError(f"x must have shape (B, {num_dims}), got {tuple(x.shape)}")
+    if observed.dtype != torch.bool:
+        raise ValueError(f"observed must be boolean, got {observed.dtype}")
+    if observed.shape not in (x.shape, x.shape[1:]):
+        raise ValueError(
+            f"observed must have shape {tuple(x.shape)} or ({num_dims},), "
+            f"got {tuple(observed.shape)}"
+        )
+    observed = observed.to(x.device).expand(len(x), num_dims)
+    lacking = observed & torch.isnan(x)
+    if lacking.any():
+        row, column = torch.nonzero(lacking)[0].tolist()
+        raise ValueError(f"x[{row}, {column}] is NaN but observed[{row}, {column}] is true")
+    return observed
+
+
+def observed_in(x: Tensor) -> Tensor | None:
+    """Which values of x (B, D) are there, as (B, D) bool; None where no value is NaN."""
+    if not x.is_floating_point():
+        return None
+    missing = torch.isnan(x)
+    return ~missing if bool(missing.any()) else None
+
+
+def with_observed_first(schedule: MaskSchedule, masks: MaskSet, observed: Tensor) -> MaskSet:
+    """Make a mask set of the schedule fit for examples of which only some variables are observed.
+
+    Args:
+        schedule: The mask sets that the same weights serve.
+        masks: One of them.
+        observed: (D,) bool; or (B, D), where every example has its own.
+
+    Returns:
+        The mask set whose orderings have the observed variables first.
+
+    Raises:
+        ValueError: If there is one fixed ordering and the observed variables are not the first
+            ones in it; the first variable that stands in the way is named.
+    """
+    if schedule.resamples_order:
+        return masks.with_first(observed)
+    for pattern in torch.unique(observed.reshape(-1, masks.num_dims), dim=0):
+        _check_prefix(masks.ordering, pattern.to(masks.ordering.device))
+    return masks
+
+
+def _check_prefix(ordering: Tensor, pattern: Tensor) -> None:
+    in_order = pattern[ordering]
+    num_observed = int(in_order.sum())
+    if bool(in_order[:num_observed].all()):
+        return
+    gap = int(torch.nonzero(~in_order).flatten()[0])
+    late = int(inverse_ordering(ordering)[pattern].max())
+    raise ValueError(
+        f"this model has one fixed ordering, in which the unobserved variable "
+        f"{int(ordering[gap])} (step {gap}) comes before the observed variable "
+        f"{int(ordering[late])} (step {late}): it completes exactly only where the observed "
+        "variables come first. Train with ordering=agnostic to complete any pattern"
+    )
