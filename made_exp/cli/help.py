@@ -4,7 +4,8 @@ import textwrap
 from pathlib import Path
 
 from made_exp.cli.resolvers import conf_dir, description_of, options_in
-from made_exp.settings.experiment import OPTIONS, option_fields
+from made_exp.settings.base import described
+from made_exp.settings.experiment import OPTIONS
 
 _GROUPS = (*OPTIONS, "experiment", "search")
 _HEADER = """\
@@ -60,8 +61,10 @@ def _option(group: str, option: str, folder: Path) -> list[str]:
         description_of(folder / group / f"{option}.yaml"), 78, placeholder=" ..."
     )
     lines = [f" {mark} {option:<16} {text}"]
-    known = group in OPTIONS and option in OPTIONS[group]
-    names = ", ".join(option_fields(group, option)) if known else ""
-    if names and not (group == "trainer" and option != "default"):
-        lines += textwrap.wrap(names, 96, initial_indent=" " * 20, subsequent_indent=" " * 20)
+    if group in OPTIONS and option in OPTIONS[group] and option != "debug":
+        for name, default, meaning in described(OPTIONS[group][option]):
+            start = f"{name}={default}"
+            lines += textwrap.wrap(
+                f"{start:<29} {meaning}", 98, initial_indent=" " * 8, subsequent_indent=" " * 38
+            )
     return lines

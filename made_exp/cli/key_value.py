@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.app import answer
 from made_exp.cli.messages import explain
 from made_exp.errors import ConfigError, did_you_mean
+from made_exp.settings.base import described
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ def run_command(
     """Parse `argv` (default: sys.argv) by `schema`, call `function`; the exit code.
 
     Args:
-        schema: A dataclass whose fields carry a `help` text in their metadata.
+        schema: A class of settings.
         function: What the command does with its settings.
         program: Name of the command.
         examples: Arguments to show in the help text.
@@ -87,9 +88,7 @@ def help_text(schema: type, program: str, examples: Sequence[str]) -> str:
     """What the command does, its settings with defaults, examples."""
     summary = (schema.__doc__ or "").strip()
     lines = [f"{program}: {summary}", "", f"usage: {program} key=value ...", ""]
-    for field in dataclasses.fields(schema):
-        default = "required" if field.default == MISSING else f"{field.default}"
-        default = "null" if field.default is None else default
-        lines.append(f"  {field.name:<14} {field.metadata['help']} [{default}]")
+    for name, default, meaning in described(schema):
+        lines.append(f"  {name:<14} {meaning} [{default}]")
     lines += ["", "Examples:", *(f"  {program} {example}" for example in examples)]
     return "\n".join(lines)

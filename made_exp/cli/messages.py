@@ -67,9 +67,6 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
         return f"{key}: '{value}' is not {_TYPES.get(found[1], found[1])}"
     if "is not a valid bool" in first:
         return f"{key}: '{value}' is not true or false"
-    if found := re.search(r"expected one of \[(.*)\]", first):
-        allowed = found[1].split(", ")
-        return f"{key}: '{value}' is not one of {found[1]}{did_you_mean(str(value), allowed)}"
     if "is not a ListConfig" in first:
         return f"{key}: {value} is not a list; write {key}=[{value}]"
     if "is not Optional" in first or "not Optional" in first:

@@ -1,81 +1,56 @@
 """What made-eval, made-sample and made-report can be asked, typed."""
 
-import re
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import MISSING
-
-from made_exp.settings.ranges import above, at_least
+from made_exp.settings.base import MISSING, CheckedSettings, check_device, setting
 
 _PATTERNS = ("top_half", "left_half", "random_half", "bottom_half", "right_half")
 _SAMPLE_FILES = (".png", ".npz", ".csv")
 
 
-class Split(StrEnum):
-    """A part of a dataset."""
-
-    train = "train"
-    valid = "valid"
-    test = "test"
-
-
 @dataclass
-class EvalSettings:
+class EvalSettings(CheckedSettings):
     """Scores a finished run; prints JSON and writes it into the run."""
 
-    run: str = field(default=MISSING, metadata={"help": "folder of the run"})
-    split: Split = field(default=Split.test, metadata={"help": "train, valid or test"})
-    num_orderings: int | None = field(
-        default=None, metadata={"help": "orderings of the mixture; null = as in training"}
+    run: str = setting(MISSING, "folder of the run")
+    split: str = setting("test", "part of the data", choices=("train", "valid", "test"))
+    num_orderings: int | None = setting(
+        None, "orderings of the mixture; null = as in training", at_least=1
     )
-    compare: str | None = field(
-        default=None, metadata={"help": "another run: paired difference on the same examples"}
-    )
-    batch_size: int = field(default=1000, metadata={"help": "examples at a time"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:0, ..."})
+    compare: str | None = setting(None, "another run: paired difference on the same examples")
+    batch_size: int = setting(1000, "examples at a time", at_least=1)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
 
-    def __post_init__(self) -> None:
-        self.split = Split(self.split)
-        at_least(self, 1, "num_orderings", "batch_size")
-        _check_device(self.device)
+    def _check(self) -> None:
+        check_device(self.device)
         check_run(self.run, "run")
         if self.compare is not None:
             check_run(self.compare, "compare")
 
 
 @dataclass
-class SampleSettings:
+class SampleSettings(CheckedSettings):
     """Draws new samples, or completions of partly observed examples, from a finished run."""
 
-    run: str = field(default=MISSING, metadata={"help": "folder of the run"})
-    num_samples: int = field(
-        default=100, metadata={"help": "how many; with observed: completions of each example"}
+    run: str = setting(MISSING, "folder of the run")
+    num_samples: int = setting(
+        100, "how many; with observed: completions of each example", at_least=1
     )
-    path: str | None = field(
-        default=None, metadata={"help": "where: .png, .npz or .csv; null = into the run"}
+    path: str | None = setting(None, "where: .png, .npz or .csv; null = into the run")
+    seed: int = setting(0, "of the draws", at_least=0)
+    temperature: float = setting(1.0, "below 1 = likelier values, above 1 = more varied", above=0)
+    observed: str | None = setting(
+        None, f"{', '.join(_PATTERNS)}, or a .npz or .csv file with the given values"
     )
-    seed: int = field(default=0, metadata={"help": "of the draws"})
-    temperature: float = field(
-        default=1.0, metadata={"help": "below 1 = likelier values, above 1 = more varied"}
+    num_examples: int = setting(10, "with observed: examples to complete", at_least=1)
+    label: str | None = setting(
+        None, "class by name or number, where the model has classes; null = all"
     )
-    observed: str | None = field(
-        default=None,
-        metadata={"help": f"{', '.join(_PATTERNS)}, or a .npz or .csv file with the given values"},
-    )
-    num_examples: int = field(default=10, metadata={"help": "with observed: examples to complete"})
-    label: str | None = field(
-        default=None,
-        metadata={"help": "class by name or number, where the model has classes; null = all"},
-    )
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:0, ..."})
+    device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
 
-    def __post_init__(self) -> None:
-        at_least(self, 1, "num_samples", "num_examples")
-        at_least(self, 0, "seed")
-        above(self, 0, "temperature")
-        _check_device(self.device)
+    def _check(self) -> None:
+        check_device(self.device)
         check_run(self.run, "run")
         if self.path is not None and Path(self.path).suffix.lower() not in _SAMPLE_FILES:
             raise ValueError(f"path must end in .png, .npz or .csv, got '{self.path}'")
@@ -84,20 +59,17 @@ class SampleSettings:
 
 
 @dataclass
-class ReportSettings:
+class ReportSettings(CheckedSettings):
     """One table of all runs below a folder: terminal, CSV, Markdown, HTML page."""
 
-    path: str = field(default="outputs", metadata={"help": "folder that is searched for runs"})
-    group_by: str | None = field(
-        default=None, metadata={"help": "a setting to average over, e.g. seed"}
+    path: str = setting("outputs", "folder that is searched for runs")
+    group_by: str | None = setting(None, "a setting to average over, e.g. seed")
+    sort: str | None = setting(
+        None, "column to sort by, '-' before it: descending; null = test NLL"
     )
-    sort: str | None = field(
-        default=None,
-        metadata={"help": "column to sort by, '-' before it: descending; null = test NLL"},
-    )
-    output: str | None = field(default=None, metadata={"help": "folder for the files; null = path"})
+    output: str | None = setting(None, "folder for the files; null = path")
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if not Path(self.path).is_dir():
             raise ValueError(f"path: '{self.path}' is not a folder")
         if self.output is not None and Path(self.output).is_file():
@@ -111,11 +83,6 @@ def check_run(path: str, name: str) -> None:
         raise ValueError(f"{name}: '{path}' is not a folder")
     if not (folder / "checkpoints").is_dir():
         raise ValueError(f"{name}: '{path}' holds no trained model (no folder checkpoints/)")
-
-
-def _check_device(device: str) -> None:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:0, cuda:1, ..., got '{device}'")
 
 
 def _check_observed(observed: str) -> None:

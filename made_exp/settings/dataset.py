@@ -1,133 +1,92 @@
-"""Options of the group `dataset`."""
+"""Options of the group `dataset` that have settings of their own."""
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import MISSING
-
-from made_exp.settings.base import DatasetSettings
-from made_exp.settings.ranges import above, at_least, fraction
+from made_exp.settings.base import MISSING, DatasetSettings, setting
 from made_exp.variables.variable import Kind
 
-
-class Context(StrEnum):
-    """What the model is told beside x."""
-
-    none = "none"
-    labels = "labels"
-
-
-class Binarization(StrEnum):
-    """How grey levels become 0 or 1."""
-
-    threshold = "threshold"
-    fixed = "fixed"
-    dynamic = "dynamic"
+_PLACE = "relative to the current folder or to MADE_DATA_DIR"
 
 
 @dataclass
 class PlainSettings(DatasetSettings):
-    """A dataset without settings: gaussian_1d, bimodal_1d, binarized_mnist and the vectors."""
+    """A dataset without settings."""
 
 
 @dataclass
-class ShapesSettings(DatasetSettings):
-    """20 x 20 binary images of circles, squares, triangles and stars.
+class LabelledSettings(DatasetSettings):
+    """A dataset that has class labels."""
 
-    Attributes:
-        context: labels = a class-conditional model of the four shapes.
-    """
+    context: str = setting("none", "labels = a class-conditional model", choices=("none", "labels"))
+
+
+@dataclass
+class ShapesSettings(LabelledSettings):
+    """20 x 20 binary images of circles, squares, triangles and stars."""
 
     name: str = "shapes"
-    context: Context = Context.none
 
 
 @dataclass
-class MnistSettings(DatasetSettings):
-    """28 x 28 images of MNIST or Fashion-MNIST, made binary.
-
-    Attributes:
-        binarization: threshold = grey level above one half; fixed = one seeded draw with the grey
-            level as probability; dynamic = drawn afresh at each visit in training.
-        context: labels = a class-conditional model.
-    """
+class MnistSettings(LabelledSettings):
+    """28 x 28 images of digits, made binary."""
 
     name: str = "mnist"
-    binarization: Binarization = Binarization.threshold
-    context: Context = Context.none
+    binarization: str = setting(
+        "threshold",
+        "of grey levels: at one half, one seeded draw, or a draw at each visit",
+        choices=("threshold", "fixed", "dynamic"),
+    )
+
+
+@dataclass
+class FashionMnistSettings(MnistSettings):
+    """28 x 28 images of clothes, made binary."""
+
+    name: str = "fashion_mnist"
 
 
 @dataclass
 class SmileySettings(DatasetSettings):
-    """Pairs (row, column) drawn from the picture of a smiley.
-
-    Attributes:
-        size: Rows and columns of the picture, >= 2.
-        num_examples: Pairs drawn, >= 10.
-        original: True = the published smiley.jpg (downloaded); False = drawn here.
-    """
+    """Pairs (row, column) drawn from the picture of a smiley."""
 
     name: str = "smiley"
-    size: int = 25
-    num_examples: int = 10000
-    original: bool = False
-
-    def _check(self) -> None:
-        at_least(self, 2, "size")
-        at_least(self, 10, "num_examples")
+    size: int = setting(25, "rows and columns", at_least=2)
+    num_examples: int = setting(10000, "pairs drawn", at_least=10)
+    original: bool = setting(False, "the published smiley.jpg (downloaded), not our own")
 
 
 @dataclass
 class HintonSettings(DatasetSettings):
-    """Pairs (row, column) drawn from a photograph (downloaded).
-
-    Attributes:
-        size: Rows and columns of the picture, >= 2.
-        num_examples: Pairs drawn, >= 10.
-    """
+    """Pairs (row, column) drawn from a photograph (downloaded)."""
 
     name: str = "hinton"
-    size: int = 200
-    num_examples: int = 100000
-
-    def _check(self) -> None:
-        at_least(self, 2, "size")
-        at_least(self, 10, "num_examples")
+    size: int = setting(200, "rows and columns", at_least=2)
+    num_examples: int = setting(100000, "pairs drawn", at_least=10)
 
 
 @dataclass
-class Image2dSettings(DatasetSettings):
-    """Pairs (row, column) drawn from any picture.
+class FileSettings(DatasetSettings):
+    """A dataset in a file of the user's."""
 
-    Attributes:
-        path: The picture.
-        size: Rows and columns after resizing, >= 2.
-        num_examples: Pairs drawn, >= 10.
-    """
+    path: str = setting(MISSING, f"the file, {_PLACE}")
+
+
+@dataclass
+class Image2dSettings(FileSettings):
+    """Pairs (row, column) drawn from any picture."""
 
     name: str = "image_2d"
-    path: str = MISSING
-    size: int = 100
-    num_examples: int = 100000
-
-    def _check(self) -> None:
-        at_least(self, 2, "size")
-        at_least(self, 10, "num_examples")
+    size: int = setting(100, "rows and columns after resizing", at_least=2)
+    num_examples: int = setting(100000, "pairs drawn", at_least=10)
 
 
 @dataclass
-class NpzSettings(DatasetSettings):
-    """Your own table: arrays train, optionally valid, test and image_shape.
-
-    Attributes:
-        path: The .npz file.
-        context: labels = the file also holds train_labels (and valid_labels, test_labels).
-    """
+class NpzSettings(FileSettings, LabelledSettings):
+    """Your own table: arrays train, optionally valid, test, their labels and image_shape."""
 
     name: str = "npz"
-    path: str = MISSING
-    context: Context = Context.none
 
     def _check(self) -> None:
         if Path(self.path).suffix.lower() != ".npz":
@@ -135,27 +94,18 @@ class NpzSettings(DatasetSettings):
 
 
 @dataclass
-class CsvSettings(DatasetSettings):
-    """Your own table of mixed columns.
-
-    Attributes:
-        path: The text file, with a header line.
-        kinds: Column name -> kind of variable, for columns whose kind is not to be guessed.
-        valid_fraction: Part of the rows for validation, in [0, 1).
-        test_fraction: Part of the rows for the test, in [0, 1).
-        delimiter: One character between columns.
-    """
+class CsvSettings(FileSettings):
+    """Your own table of mixed columns."""
 
     name: str = "csv"
-    path: str = MISSING
-    kinds: dict[str, str] = field(default_factory=dict)
-    valid_fraction: float = 0.1
-    test_fraction: float = 0.1
-    delimiter: str = ","
+    kinds: dict[str, str] = setting(
+        {}, "column: binary, categorical, integer or real; other columns are guessed"
+    )
+    valid_fraction: float = setting(0.1, "part of the rows for validation", above=0, below=1)
+    test_fraction: float = setting(0.1, "part of the rows for the test", above=0, below=1)
+    delimiter: str = setting(",", "one character between columns")
 
     def _check(self) -> None:
-        fraction(self, "valid_fraction", "test_fraction")
-        above(self, 0, "valid_fraction", "test_fraction")
         total = self.valid_fraction + self.test_fraction
         if total >= 1:
             raise ValueError(f"valid_fraction + test_fraction must be below 1, got {total}")

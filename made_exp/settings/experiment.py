@@ -1,53 +1,23 @@
 """All settings of an experiment, typed, and the table of options of every group."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
-
 from made_exp.settings.base import (
+    MISSING,
+    CheckedSettings,
     DatasetSettings,
     ModelSettings,
     OptimizerSettings,
     OptionSettings,
     OrderingSettings,
     SchedulerSettings,
+    setting,
 )
-from made_exp.settings.dataset import (
-    CsvSettings,
-    HintonSettings,
-    Image2dSettings,
-    MnistSettings,
-    NpzSettings,
-    PlainSettings,
-    ShapesSettings,
-    SmileySettings,
-)
-from made_exp.settings.model import (
-    HistogramSettings,
-    LogisticMixtureSettings,
-    MadeSettings,
-    ResMadeSettings,
-)
-from made_exp.settings.ordering import (
-    AgnosticSettings,
-    CustomOrderSettings,
-    EnsembleSettings,
-    FixedOrderSettings,
-    RandomOrderSettings,
-)
-from made_exp.settings.ranges import at_least
-from made_exp.settings.training import (
-    AdadeltaSettings,
-    AdagradSettings,
-    AdamSettings,
-    AdamWSettings,
-    ConstantSettings,
-    CosineSettings,
-    PlateauSettings,
-    SgdSettings,
-    TrainerSettings,
-)
+from made_exp.settings.dataset import PlainSettings
+from made_exp.settings.model import NetworkSettings
+from made_exp.settings.ordering import FixedOrderSettings
+from made_exp.settings.training import TrainerSettings
 
 _PLAIN_DATASETS = (
     "gaussian_1d bimodal_1d binarized_mnist adult connect4 dna mushrooms nips ocr_letters rcv1 web"
@@ -55,41 +25,16 @@ _PLAIN_DATASETS = (
 _FIXED_ORDERS = "natural reversed column_major snake spiral centre_out"
 
 OPTIONS: dict[str, dict[str, type[OptionSettings]]] = {
-    "model": {
-        "made": MadeSettings,
-        "resmade": ResMadeSettings,
-        "histogram": HistogramSettings,
-        "logistic_mixture": LogisticMixtureSettings,
-    },
+    "model": {**NetworkSettings.options(), **ModelSettings.options()},
     "dataset": {
-        "shapes": ShapesSettings,
-        "mnist": MnistSettings,
-        "fashion_mnist": MnistSettings,
-        "smiley": SmileySettings,
-        "hinton": HintonSettings,
-        "image_2d": Image2dSettings,
-        "npz": NpzSettings,
-        "csv": CsvSettings,
         **dict.fromkeys(_PLAIN_DATASETS.split(), PlainSettings),
+        **DatasetSettings.options(),
     },
-    "optimizer": {
-        "adam": AdamSettings,
-        "adamw": AdamWSettings,
-        "sgd": SgdSettings,
-        "adagrad": AdagradSettings,
-        "adadelta": AdadeltaSettings,
-    },
-    "scheduler": {
-        "constant": ConstantSettings,
-        "cosine": CosineSettings,
-        "plateau": PlateauSettings,
-    },
+    "optimizer": {**OptimizerSettings.options()},
+    "scheduler": {**SchedulerSettings.options()},
     "ordering": {
         **dict.fromkeys(_FIXED_ORDERS.split(), FixedOrderSettings),
-        "random": RandomOrderSettings,
-        "custom": CustomOrderSettings,
-        "agnostic": AgnosticSettings,
-        "ensemble": EnsembleSettings,
+        **OrderingSettings.options(),
     },
     "trainer": {"default": TrainerSettings, "debug": TrainerSettings},
 }
@@ -97,14 +42,8 @@ OPTIONS: dict[str, dict[str, type[OptionSettings]]] = {
 
 
 @dataclass
-class Settings:
-    """Everything that decides an experiment.
-
-    Attributes:
-        seed: Seed of everything random, >= 0.
-        resume: Continue the run or sweep in the given folder; finished jobs are skipped.
-        notes: Free remarks, kept with the run: `notes.why=test`.
-    """
+class Settings(CheckedSettings):
+    """Everything that decides an experiment."""
 
     model: ModelSettings = MISSING
     dataset: DatasetSettings = MISSING
@@ -112,12 +51,13 @@ class Settings:
     scheduler: SchedulerSettings = MISSING
     ordering: OrderingSettings = MISSING
     trainer: TrainerSettings = MISSING
-    seed: int = 0
-    resume: bool = False
-    notes: dict[str, Any] = field(default_factory=dict)
+    seed: int = setting(0, "of everything random", at_least=0)
+    resume: bool = setting(
+        False, "go on with the run or sweep in the given folder; finished jobs are skipped"
+    )
+    notes: dict[str, Any] = setting({}, "free remarks, kept with the run: notes.why=test")
 
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
+    def _check(self) -> None:
         if self.seed >= 2**63:
             raise ValueError(f"seed must be below 2**63, got {self.seed}")
 
@@ -133,19 +73,18 @@ def to_dict(settings: Settings) -> dict[str, Any]:
 
 
 def from_dict(content: dict[str, Any]) -> Settings:
-    """The inverse of `to_dict`: typed, range-checked settings.
+    """The inverse of `to_dict`: settings of the right class, range-checked.
 
     Raises:
         ValueError: An option, key or value does not fit.
     """
-    tree = OmegaConf.structured(Settings)
-    groups = {}
+    groups: dict[str, Any] = {}
     for group, options in OPTIONS.items():
         name = content[group]["name"]
         if name not in options:
             raise ValueError(f"{group}.name must be one of {', '.join(options)}, got '{name}'")
-        groups[group] = OmegaConf.structured(options[name])
-    merged = OmegaConf.merge(tree, groups, content)
-    settings = OmegaConf.to_object(merged)
-    assert isinstance(settings, Settings)
-    return settings
+        unknown = content[group].keys() - {"name", *option_fields(group, name)}
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: not a setting of {group}={name}")
+        groups[group] = options[name](**content[group])
+    return Settings(**{**content, **groups})

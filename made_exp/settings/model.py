@@ -1,117 +1,65 @@
 """Options of the group `model`."""
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
-from made_exp.settings.base import ModelSettings
-from made_exp.settings.ranges import all_at_least, at_least, fraction
+from made_exp.settings.base import ModelSettings, setting
+from made_exp.variables.variable import ALLOWED_CONDITIONALS, ALLOWED_ENCODINGS
 
-
-class Activation(StrEnum):
-    """Non-linearity of the hidden units."""
-
-    relu = "relu"
-    elu = "elu"
-    tanh = "tanh"
-    sigmoid = "sigmoid"
-    softplus = "softplus"
-    leaky_relu = "leaky_relu"
-    silu = "silu"
+_ACTIVATIONS = ("relu", "elu", "tanh", "sigmoid", "softplus", "leaky_relu", "silu")
 
 
-class ConditionalName(StrEnum):
-    """Distribution of one variable given the earlier ones; auto = by the kind of variable."""
-
-    auto = "auto"
-    bernoulli = "bernoulli"
-    categorical = "categorical"
-    logistic_mixture = "logistic_mixture"
-    gaussian_mixture = "gaussian_mixture"
-
-
-class HiddenDegrees(StrEnum):
-    """How degrees are given to hidden units."""
-
-    spread = "spread"
-    uniform = "uniform"
-    random = "random"
-
-
-class EncodingName(StrEnum):
-    """How a variable enters the network; auto = by the kind of variable."""
-
-    auto = "auto"
-    one_hot = "one_hot"
-    smooth = "smooth"
-    embedding = "embedding"
+def _names(allowed: dict) -> tuple[str, ...]:
+    """auto, and each name that a kind of variable allows, once."""
+    return ("auto", *dict.fromkeys(name for names in allowed.values() for name in names))
 
 
 @dataclass
 class NetworkSettings(ModelSettings):
-    """What every masked network has.
+    """What every masked network has."""
 
-    Attributes:
-        activation: Non-linearity of the hidden units.
-        direct_connections: Masked connections from the inputs straight to the outputs.
-        dropout: Probability that a hidden unit is dropped in training, in [0, 1).
-        conditional: Distribution of one variable given the earlier ones.
-        num_components: Components of a mixture conditional, >= 1.
-        conditioning_weights: A second masked matrix applied to ones, so that a unit knows which
-            inputs it sees (useful when masks are resampled).
-        hidden_degrees: How degrees are given to hidden units.
-        encoding: How a variable enters the network.
-        embedding_size: Features of a learned embedding, >= 1.
-        smooth_logits: Logits of ordered values share strength between neighbours.
-    """
-
-    activation: Activation = Activation.relu
-    direct_connections: bool = True
-    dropout: float = 0.1
-    conditional: ConditionalName = ConditionalName.auto
-    num_components: int = 4
-    conditioning_weights: bool = False
-    hidden_degrees: HiddenDegrees = HiddenDegrees.spread
-    encoding: EncodingName = EncodingName.auto
-    embedding_size: int = 8
-    smooth_logits: bool = False
-
-    def _check(self) -> None:
-        fraction(self, "dropout")
-        at_least(self, 1, "num_components", "embedding_size")
+    activation: str = setting("relu", "of the hidden units", choices=_ACTIVATIONS)
+    direct_connections: bool = setting(
+        True, "masked connections from the inputs straight to the outputs"
+    )
+    dropout: float = setting(0.1, "probability to drop a hidden unit", at_least=0, below=1)
+    conditional: str = setting(
+        "auto",
+        "distribution of a variable given the earlier ones; auto = by its kind",
+        choices=_names(ALLOWED_CONDITIONALS),
+    )
+    num_components: int = setting(4, "of a mixture conditional", at_least=1)
+    conditioning_weights: bool = setting(
+        False, "tell each unit which inputs it sees; helps when masks are resampled"
+    )
+    hidden_degrees: str = setting(
+        "spread", "how hidden units get their degrees", choices=("spread", "uniform", "random")
+    )
+    encoding: str = setting(
+        "auto",
+        "how a variable enters the network; auto = by its kind",
+        choices=_names(ALLOWED_ENCODINGS),
+    )
+    embedding_size: int = setting(8, "features of a learned embedding", at_least=1)
+    smooth_logits: bool = setting(False, "neighbouring ordered values share strength")
 
 
 @dataclass
 class MadeSettings(NetworkSettings):
-    """MADE: a masked multi-layer perceptron (Germain et al. 2015, section 4).
-
-    Attributes:
-        hidden_sizes: Units of each hidden layer; [] = outputs see the inputs directly.
-    """
+    """MADE: a masked multi-layer perceptron (Germain et al. 2015, section 4)."""
 
     name: str = "made"
-    hidden_sizes: list[int] = field(default_factory=lambda: [500, 500])
-
-    def _check(self) -> None:
-        super()._check()
-        all_at_least(self, 1, "hidden_sizes")
+    hidden_sizes: list[int] = setting(
+        [500, 500], "units of each hidden layer; [] = no hidden layer", at_least=1
+    )
 
 
 @dataclass
 class ResMadeSettings(NetworkSettings):
-    """MADE of residual blocks, each two masked layers (Durkan and Nash 2019, section 3).
-
-    Attributes:
-        hidden_size: Units of every hidden layer, >= 1.
-        num_blocks: Residual blocks, >= 1.
-    """
+    """MADE of residual blocks, each two masked layers (Durkan and Nash 2019, section 3)."""
 
     name: str = "resmade"
-    hidden_size: int = 500
-    num_blocks: int = 2
-
-    def _check(self) -> None:
-        super()._check()
-        at_least(self, 1, "hidden_size", "num_blocks")
+    hidden_size: int = setting(500, "units of every hidden layer", at_least=1)
+    num_blocks: int = setting(2, "residual blocks", at_least=1)
 
 
 @dataclass
@@ -123,14 +71,7 @@ class HistogramSettings(ModelSettings):
 
 @dataclass
 class LogisticMixtureSettings(ModelSettings):
-    """A discretized mixture of logistics for one discrete variable.
-
-    Attributes:
-        num_components: Components of the mixture, >= 1.
-    """
+    """A discretized mixture of logistics for one discrete variable."""
 
     name: str = "logistic_mixture"
-    num_components: int = 4
-
-    def _check(self) -> None:
-        at_least(self, 1, "num_components")
+    num_components: int = setting(4, "of the mixture", at_least=1)

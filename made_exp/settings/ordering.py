@@ -1,54 +1,30 @@
 """Options of the group `ordering`."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from omegaconf import MISSING
-
-from made_exp.settings.base import OrderingSettings
-from made_exp.settings.ranges import at_least, fraction
-
-
-class Resample(StrEnum):
-    """What is drawn afresh for each mask set."""
-
-    order = "order"
-    connectivity = "connectivity"
-    both = "both"
+from made_exp.settings.base import MISSING, OrderingSettings, setting
 
 
 @dataclass
 class FixedOrderSettings(OrderingSettings):
-    """An order without settings: natural, reversed, column_major, snake, spiral, centre_out."""
+    """An order without settings."""
 
 
 @dataclass
 class RandomOrderSettings(OrderingSettings):
-    """One order drawn at random.
-
-    Attributes:
-        seed: Seed of the order, >= 0; None = the root seed.
-    """
+    """One order drawn at random."""
 
     name: str = "random"
-    seed: int | None = None
-
-    def _check(self) -> None:
-        at_least(self, 0, "seed")
+    seed: int | None = setting(None, "of the order; null = the root seed", at_least=0)
 
 
 @dataclass
 class CustomOrderSettings(OrderingSettings):
-    """An order of your own.
-
-    Attributes:
-        order: The variables in the order in which they are modelled: a list of 0..D-1, or a text
-            file of these numbers (blanks, commas or line ends between them).
-    """
+    """An order of your own."""
 
     name: str = "custom"
-    order: Any = MISSING
+    order: Any = setting(MISSING, "variables as modelled: a list [2,0,1] or a text file of numbers")
 
     def _check(self) -> None:
         if isinstance(self.order, str):
@@ -60,57 +36,45 @@ class CustomOrderSettings(OrderingSettings):
 
 @dataclass
 class AgnosticSettings(OrderingSettings):
-    """Orders and connectivities resampled in training (Germain et al. 2015, section 4.2, 4.3).
-
-    Attributes:
-        num_orderings: Mask sets that are cycled through; 0 = never the same twice.
-        resample: What is drawn afresh for each mask set.
-        sweeps: Share of the orders, 0..1, that sweep an image in some direction: for completions
-            of halves.
-        eval_orderings: Orderings of the mixture that is scored, >= 1; None = num_orderings, or 32
-            where that is 0.
-        valid_orderings: Orderings of the mixture used for model selection in training, >= 1.
-    """
+    """Orders and connectivities resampled in training (Germain et al. 2015, section 4.2, 4.3)."""
 
     name: str = "agnostic"
-    num_orderings: int = 32
-    resample: Resample = Resample.both
-    sweeps: float = 0.0
-    eval_orderings: int | None = None
-    valid_orderings: int = 1
-
-    def _check(self) -> None:
-        at_least(self, 0, "num_orderings")
-        fraction(self, "sweeps", one_included=True)
-        at_least(self, 1, "eval_orderings", "valid_orderings")
+    num_orderings: int = setting(
+        32, "mask sets cycled through; 0 = never the same twice", at_least=0
+    )
+    resample: str = setting(
+        "both", "what differs between mask sets", choices=("order", "connectivity", "both")
+    )
+    sweeps: float = setting(
+        0.0, "share of orders that sweep an image: to complete halves", at_least=0, at_most=1
+    )
+    eval_orderings: int | None = setting(
+        None, "orderings that are scored; null = num_orderings, or 32 where that is 0", at_least=1
+    )
+    valid_orderings: int = setting(1, "orderings scored for model selection", at_least=1)
 
 
 @dataclass
 class EnsembleSettings(OrderingSettings):
-    """Several orders with a network each, trained side by side and scored as a mixture.
-
-    Attributes:
-        num_orderings: Members, >= 1; each step trains one of them.
-        natural: Share of the members, 0..1, that keep the natural order; the others are random.
-        rasters: Share of the members, 0..1, that read an image in lines, by rows or columns, from
-            its corners in turn.
-        shallow: Share of the members, 0..1, that have the first hidden layer alone.
-        eval_orderings: Members of the mixture that is scored, >= 1; None = all.
-        fit_weights: Whether the weights of the mixture are fitted to the validation split, at
-            each evaluation; otherwise they are equal.
-    """
+    """Several orders with a network each, trained side by side and scored as a mixture."""
 
     name: str = "ensemble"
-    num_orderings: int = 8
-    natural: float = 0.5
-    rasters: float = 0.0
-    shallow: float = 0.0
-    eval_orderings: int | None = None
-    fit_weights: bool = True
-
-    def _check(self) -> None:
-        fraction(self, "natural", "rasters", "shallow", one_included=True)
-        at_least(self, 1, "num_orderings", "eval_orderings")
+    num_orderings: int = setting(8, "members; each step trains one of them", at_least=1)
+    natural: float = setting(
+        0.5, "share of the members in natural order; the others are random", at_least=0, at_most=1
+    )
+    rasters: float = setting(
+        0.0, "share that reads an image in lines, from its corners in turn", at_least=0, at_most=1
+    )
+    shallow: float = setting(
+        0.0, "share that has the first hidden layer alone", at_least=0, at_most=1
+    )
+    eval_orderings: int | None = setting(
+        None, "members of the scored mixture; null = all", at_least=1
+    )
+    fit_weights: bool = setting(
+        True, "fit the weights of the mixture to valid; false = equal weights"
+    )
 
 
 def check_permutation(order: list[Any]) -> None:

@@ -1,189 +1,169 @@
 """Options of the groups `optimizer`, `scheduler` and `trainer`."""
 
-import re
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
+from typing import ClassVar
 
-from made_exp.settings.base import OptimizerSettings, OptionSettings, SchedulerSettings
-from made_exp.settings.ranges import above, at_least, fraction
+from made_exp.settings.base import (
+    OptimizerSettings,
+    OptionSettings,
+    SchedulerSettings,
+    check_device,
+    setting,
+)
 
 _EVALUATIONS = 100
 
 
-def _check_betas(betas: list[float]) -> None:
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ValueError(f"betas must be two numbers at least 0 and below 1, got {list(betas)}")
-
-
 @dataclass
 class AdamSettings(OptimizerSettings):
-    """Adam; `lr` > 0, `weight_decay` >= 0 (added to the gradient), `betas` in [0, 1)."""
+    """Adam."""
+
+    torch_class: ClassVar[str] = "Adam"
 
     name: str = "adam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    betas: list[float] = setting([0.9, 0.999], "decay of the means of gradients and squares")
 
     def _check(self) -> None:
-        above(self, 0, "lr")
-        at_least(self, 0, "weight_decay")
-        _check_betas(self.betas)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(
+                f"betas must be two numbers at least 0 and below 1, got {list(self.betas)}"
+            )
 
 
 @dataclass
-class AdamWSettings(OptimizerSettings):
-    """Adam with decoupled weight decay; `lr` > 0, `weight_decay` >= 0, `betas` in [0, 1)."""
+class AdamWSettings(AdamSettings):
+    """Adam with decoupled weight decay."""
+
+    torch_class: ClassVar[str] = "AdamW"
 
     name: str = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 1e-2
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-
-    def _check(self) -> None:
-        above(self, 0, "lr")
-        at_least(self, 0, "weight_decay")
-        _check_betas(self.betas)
+    weight_decay: float = setting(1e-2, "of all but the biases", at_least=0)
 
 
 @dataclass
 class SgdSettings(OptimizerSettings):
-    """Gradient descent; `lr` > 0, `momentum` in [0, 1), `nesterov` needs momentum."""
+    """Gradient descent with momentum."""
+
+    torch_class: ClassVar[str] = "SGD"
 
     name: str = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    lr: float = setting(0.1, "learning rate", above=0)
+    momentum: float = setting(0.9, "decay of the running gradient", at_least=0, below=1)
+    nesterov: bool = setting(False, "look ahead; needs momentum")
 
     def _check(self) -> None:
-        above(self, 0, "lr")
-        at_least(self, 0, "weight_decay")
-        fraction(self, "momentum")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=true needs momentum > 0, got 0.0")
 
 
 @dataclass
 class AdagradSettings(OptimizerSettings):
-    """Adagrad, as in the MADE paper; `lr` > 0, `weight_decay` >= 0."""
+    """Adagrad, as in the MADE paper."""
+
+    torch_class: ClassVar[str] = "Adagrad"
 
     name: str = "adagrad"
-    lr: float = 1e-2
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        above(self, 0, "lr")
-        at_least(self, 0, "weight_decay")
+    lr: float = setting(1e-2, "learning rate", above=0)
 
 
 @dataclass
 class AdadeltaSettings(OptimizerSettings):
-    """Adadelta, as in the MADE paper; `lr` > 0, `rho` in [0, 1), `eps` > 0."""
+    """Adadelta, as in the MADE paper."""
+
+    torch_class: ClassVar[str] = "Adadelta"
 
     name: str = "adadelta"
-    lr: float = 1.0
-    rho: float = 0.95
-    eps: float = 1e-6
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        above(self, 0, "lr", "eps")
-        at_least(self, 0, "weight_decay")
-        fraction(self, "rho")
+    lr: float = setting(1.0, "learning rate", above=0)
+    rho: float = setting(0.95, "decay of the means of squares", at_least=0, below=1)
+    eps: float = setting(1e-6, "added to the means of squares", above=0)
 
 
 @dataclass
-class ConstantSettings(SchedulerSettings):
-    """The same learning rate throughout, after `warmup_steps` >= 0 of linear rise."""
+class WarmupSettings(SchedulerSettings):
+    """A schedule with a linear rise at its start."""
+
+    warmup_steps: int = setting(0, "steps of linear rise at the start", at_least=0)
+
+
+@dataclass
+class ConstantSettings(WarmupSettings):
+    """The same learning rate throughout."""
 
     name: str = "constant"
-    warmup_steps: int = 0
-
-    def _check(self) -> None:
-        at_least(self, 0, "warmup_steps")
 
 
 @dataclass
-class CosineSettings(SchedulerSettings):
-    """A cosine from the learning rate to `final_fraction` (in [0, 1]) of it, after a warm-up."""
+class CosineSettings(WarmupSettings):
+    """A cosine from the learning rate to `final_fraction` of it."""
 
     name: str = "cosine"
-    warmup_steps: int = 0
-    final_fraction: float = 0.0
-
-    def _check(self) -> None:
-        at_least(self, 0, "warmup_steps")
-        fraction(self, "final_fraction", one_included=True)
+    final_fraction: float = setting(0.0, "of the learning rate, at the end", at_least=0, at_most=1)
 
 
 @dataclass
 class PlateauSettings(SchedulerSettings):
-    """Multiply by `factor` after `patience` evaluations without progress, down to `min_lr`."""
+    """Smaller steps when the validation NLL stops falling."""
 
     name: str = "plateau"
-    factor: float = 0.5
-    patience: int = 5
-    min_lr: float = 1e-6
-
-    def _check(self) -> None:
-        above(self, 0, "factor")
-        fraction(self, "factor")
-        at_least(self, 0, "patience", "min_lr")
-
-
-class Precision(StrEnum):
-    """Arithmetic of the matrix products."""
-
-    fp32 = "fp32"
-    tf32 = "tf32"
-    bf16 = "bf16"
-
-
-class Kernel(StrEnum):
-    """Implementation of the masked product."""
-
-    auto = "auto"
-    dense = "dense"
-    staircase = "staircase"
-    triton = "triton"
-
-
-class ProgressDisplay(StrEnum):
-    """What is shown while training; auto = a display on a terminal, plain lines elsewhere."""
-
-    auto = "auto"
-    plain = "plain"
-    off = "off"
+    factor: float = setting(0.5, "the learning rate is multiplied by this", above=0, below=1)
+    patience: int = setting(5, "after so many evaluations without progress", at_least=0)
+    min_lr: float = setting(1e-6, "smallest learning rate", at_least=0)
 
 
 @dataclass
 class TrainerSettings(OptionSettings):
-    """How long, on what and how carefully to train; every field is explained in conf/trainer."""
+    """How long, on what and how carefully to train."""
 
     name: str = "default"
-    epochs: int = 60
-    min_steps: int | None = None
-    max_steps: int | None = None
-    batch_size: int = 100
-    patience: int | None = 20
-    eval_every: int | None = 1
-    eval_batch_size: int = 1000
-    device: str = "auto"
-    precision: Precision = Precision.fp32
-    kernel: Kernel = Kernel.auto
-    grad_clip: float | None = None
-    weight_averaging: float = 0.999
-    sparsity: float = 0.0
-    sparsity_spread: float = 1.0
-    max_minutes: float | None = None
-    checkpoint_every_seconds: float = 300.0
-    samples_every: int = 10
-    num_samples: int = 100
-    animation: bool = False
-    num_threads: int | None = None
-    progress: ProgressDisplay = ProgressDisplay.auto
-    tensorboard: bool = True
-    check_numbers: bool = True
+    epochs: int = setting(60, "at most", at_least=0)
+    min_steps: int | None = setting(
+        None, "add epochs until there are so many steps: for small tables", at_least=1
+    )
+    max_steps: int | None = setting(None, "stop after so many steps", at_least=1)
+    batch_size: int = setting(100, "examples a step", at_least=1)
+    patience: int | None = setting(
+        20, "evaluations without progress before stopping; null = never", at_least=1
+    )
+    eval_every: int | None = setting(
+        1, "epochs between evaluations on valid; null = about 100 in all", at_least=1
+    )
+    eval_batch_size: int = setting(1000, "examples at a time in evaluations", at_least=1)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
+    precision: str = setting(
+        "fp32", "arithmetic of matrix products", choices=("fp32", "tf32", "bf16")
+    )
+    kernel: str = setting(
+        "auto",
+        "how masked products are computed",
+        choices=("auto", "dense", "staircase", "triton"),
+    )
+    grad_clip: float | None = setting(None, "largest norm of the gradient", above=0)
+    weight_averaging: float = setting(
+        0.999, "decay of the average of the weights that is evaluated; 0 = off", at_least=0, below=1
+    )
+    sparsity: float = setting(
+        0.0, "L1 penalty: learning rates by which an epoch pulls a weight to 0; try 4", at_least=0
+    )
+    sparsity_spread: float = setting(
+        1.0, "an ensemble's members have sparsity / spread to sparsity * spread", at_least=1
+    )
+    max_minutes: float | None = setting(None, "stop after so many minutes", above=0)
+    checkpoint_every_seconds: float = setting(300.0, "between evaluations", at_least=0)
+    samples_every: int = setting(
+        10, "evaluations between sample pictures; 0 = only at the end", at_least=0
+    )
+    num_samples: int = setting(100, "samples in a picture", at_least=1)
+    animation: bool = setting(False, "a GIF of the sample pictures")
+    num_threads: int | None = setting(
+        None, "CPU threads; null = all, divided among parallel jobs", at_least=1
+    )
+    progress: str = setting(
+        "auto",
+        "auto = a display on a terminal, plain lines elsewhere",
+        choices=("auto", "plain", "off"),
+    )
+    tensorboard: bool = setting(True, "write TensorBoard events")
+    check_numbers: bool = setting(True, "stop when a loss is not finite")
 
     def total_epochs(self, num_batches: int) -> int:
         """Epochs after which training ends at the latest, for `num_batches` an epoch."""
@@ -201,22 +181,4 @@ class TrainerSettings(OptionSettings):
         return max(1, self.total_steps(num_batches) // (num_batches * _EVALUATIONS))
 
     def _check(self) -> None:
-        at_least(self, 0, "epochs", "samples_every", "checkpoint_every_seconds", "sparsity")
-        at_least(
-            self,
-            1,
-            "sparsity_spread",
-            "min_steps",
-            "max_steps",
-            "batch_size",
-            "patience",
-            "eval_every",
-            "eval_batch_size",
-        )
-        at_least(self, 1, "num_samples", "num_threads")
-        above(self, 0, "grad_clip", "max_minutes")
-        fraction(self, "weight_averaging")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise ValueError(
-                f"device must be auto, cpu, cuda, cuda:0, cuda:1, ..., got '{self.device}'"
-            )
+        check_device(self.device)
