@@ -5,7 +5,7 @@ import torch
 from builders import MIXED, tiny_made
 from training_cases import AGNOSTIC, ENSEMBLE, NATURAL, make_case
 
-from made_exp.model import layers
+from made_exp.kernels import dense
 from made_exp.training.batches import Batches
 from made_exp.training.direct_step import DirectStep
 from made_exp.training.step import TrainStep
@@ -74,7 +74,7 @@ def test_loss_and_gradients_are_those_of_autograd(device, name, index):
 
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_resampled_masks_too_large_to_be_kept(device, monkeypatch, num_layers):
-    monkeypatch.setattr(layers, "MAX_KEPT_MASK", 10)
+    monkeypatch.setattr(dense, "MAX_KEPT_MASK", 10)
     model = make_model(
         device, ordering="agnostic", hidden_sizes=(12,) * num_layers, direct_connections=True
     )

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from made_exp.kernels import check_backend, choose_backend, masked_linear, packing
 from made_exp.kernels.dense import masked_linear_plain
 from made_exp.kernels.layout import MULTIPLE, first_rows, plan_blocks, visible_counts
-from made_exp.kernels.masked_linear import masked_linear_backward_op, masked_linear_op
-from made_exp.kernels.packed_linear import packed_linear, packed_linear_op
 from made_exp.kernels.packing import build_structure, pack, unpack
+from made_exp.kernels.product import masked_product
+from made_exp.kernels.staircase import StaircaseProduct
 
 SHAPES = [(1, 1, 1), (3, 1, 9), (2, 9, 1), (5, 7, 5), (4, 33, 65), (3, 310, 270)]
 BACKENDS = ["auto", "dense", "staircase"]
@@ -40,6 +40,10 @@ def make_layer(batch, num_in, num_out, *, kind, device, dtype, seed=0):
     )
     tensors = [t.requires_grad_() for t in (x, weight, bias)]
     return *tensors, ins.to(device), outs.to(device)
+
+
+def packed_linear(x, stored, bias, structure, activation="none"):
+    return masked_product(StaircaseProduct(structure), x, stored, bias, activation)
 
 
 def gradients(y, *tensors):
@@ -173,37 +177,6 @@ def test_gradcheck(device):
     assert torch.autograd.gradcheck(
         lambda x, w, b: packed_linear(x, w.masked_fill(zeros, 0), b, structure), (x, stored, bias)
     )
-
-
-@pytest.mark.parametrize("backend", ["dense", "staircase"])
-@pytest.mark.parametrize("activation", ["none", "relu"])
-def test_operators_pass_opcheck(backend, activation, device):
-    x, weight, bias, ins, outs = make_layer(
-        3, 5, 6, kind="random", device=device, dtype=torch.float32
-    )
-    options = (backend, activation, torch.float32)
-    torch.library.opcheck(masked_linear_op, (x, weight, bias, ins, outs, *options))
-    torch.library.opcheck(masked_linear_op, (x, weight.detach(), None, ins, outs, *options))
-    grad = torch.randn(3, 6, device=device)
-    arguments = (grad, x.detach(), weight.detach(), None, ins, outs, backend, torch.float32)
-    torch.library.opcheck(masked_linear_backward_op, (*arguments, [1, 0, 1]))
-
-
-@pytest.mark.parametrize("activation", ["none", "relu"])
-def test_packed_operator_passes_opcheck_and_equals_the_function(activation, device):
-    x, weight, bias, ins, outs = make_layer(
-        3, 5, 6, kind="random", device=device, dtype=torch.float32
-    )
-    s = build_structure(ins, outs)
-    stored = pack(weight.detach(), s).requires_grad_()
-    structure = (s.in_degrees, s.out_degrees, s.rows, s.first_rows, s.in_order, s.out_order)
-    lists = (list(s.layout.row_starts), list(s.layout.widths), list(s.layout.shared))
-    options = ("staircase", activation, torch.float32)
-    torch.library.opcheck(packed_linear_op, (x, stored, bias, *structure, *lists, *options))
-    y = packed_linear_op(x, stored, bias, *structure, *lists, *options)
-    expected = packed_linear(x, stored, bias, s, activation=activation)
-    torch.testing.assert_close(y, expected)
-    torch.testing.assert_close(gradients(y, x, stored, bias), gradients(expected, x, stored, bias))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -19,8 +19,8 @@ from made_exp.kernels import triton_linear
 HOPPER = GPUTarget("cuda", 90, 32)
 TABLES = ("in_degrees", "out_degrees", "row_offsets", "row_widths", "visible", "first_rows")
 KERNELS = {
-    "forward": ("_forward_kernel", {"x": "x", "weight": "w", "bias": "w", "y": "x"}),
-    "grad_input": ("_grad_input_kernel", {"grad": "x", "weight": "w", "grad_x": "x"}),
+    "forward": ("_product_kernel", {"x": "x", "weight": "w", "bias": "w", "y": "x"}),
+    "grad_input": ("_product_kernel", {"x": "x", "weight": "w", "bias": "w", "y": "x"}),
     "grad_weight": ("_grad_weight_kernel", {"grad": "x", "x": "x", "grad_weight": "w"}),
 }
 # What the activations are, how products are taken, and what the machine code then contains.
@@ -37,7 +37,8 @@ def machine_code(kernel, precision, *, aligned):
     function = getattr(triton_linear, name)
     constants = {
         "DTYPE": dtype, "PRODUCT": dtype, "PRECISION": products, "ALIGNED": aligned,
-        "TILE_B": 64, "TILE_I": 64, "TILE_O": 64, "HAS_BIAS": True, "RELU": True,
+        "TILE_B": 64, "TILE_I": 64, "TILE_O": 64, "BACKWARD": kernel == "grad_input",
+        "HAS_BIAS": kernel == "forward", "RELU": kernel == "forward",
     }  # fmt: skip
     signature, constexprs, attributes = {}, {}, {}
     for position, argument in enumerate(function.arg_names):

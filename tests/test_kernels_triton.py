@@ -14,8 +14,9 @@ pytest.importorskip("triton")
 from made_exp.kernels import masked_linear
 from made_exp.kernels.backends import check_backend
 from made_exp.kernels.dense import masked_linear_plain
-from made_exp.kernels.packed_linear import packed_linear, packed_linear_op
+from made_exp.kernels.masked_linear import product_of_blocks
 from made_exp.kernels.packing import build_structure, pack, unpack
+from made_exp.kernels.product import masked_product
 from made_exp.model.layers import MaskedLinear
 
 # Older interpreters turn arrays of one number into integers.
@@ -57,6 +58,10 @@ def make_layer(batch, num_in, num_out, *, kind, device, dtype=torch.float32):
         for shape in ((batch, num_in), (num_out, num_in), (num_out,))
     )
     return x, weight, bias, ins.to(device), outs.to(device)
+
+
+def triton_product(s):
+    return product_of_blocks("triton", s.rows.device, torch.float32, s)
 
 
 def gradients(y, *tensors):
@@ -104,18 +109,12 @@ def test_bias_and_activation_in_the_kernel(activation, with_bias, device):
 
 @pytest.mark.parametrize("kind", ["random", "sorted", "nothing"])
 @pytest.mark.parametrize("shape", [(5, 7, 5), (3, 310, 270)])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_packed_blocks(kind, shape, compiled, device):
+def test_packed_blocks(kind, shape, device):
     x, weight, bias, ins, outs = make_layer(*shape, kind=kind, device=device)
     s = build_structure(ins, outs)
     stored = pack(weight.detach(), s).requires_grad_()
     expected, (grad_x, grad_weight, grad_bias) = definition(x, weight, bias, ins, outs)
-    if compiled:  # the operator that torch.compile would call
-        structure = (s.in_degrees, s.out_degrees, s.rows, s.first_rows, s.in_order, s.out_order)
-        lists = (list(s.layout.row_starts), list(s.layout.widths), list(s.layout.shared))
-        y = packed_linear_op(x, stored, bias, *structure, *lists, "triton", "none", torch.float32)
-    else:
-        y = packed_linear(x, stored, bias, s, backend="triton")
+    y = masked_product(triton_product(s), x, stored, bias, "none")
     torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-4)
     found = gradients(y, x, stored, bias)
     found[1] = unpack(found[1], s)
@@ -126,7 +125,8 @@ def test_gradient_of_stored_but_masked_weights_is_exactly_zero(device):
     x, weight, _, ins, outs = make_layer(3, 300, 260, kind="random", device=device)
     s = build_structure(ins, outs)
     stored = pack(torch.ones_like(weight), s).requires_grad_()
-    (grad,) = torch.autograd.grad(packed_linear(x, stored, None, s, backend="triton").sum(), stored)
+    y = masked_product(triton_product(s), x, stored, None, "none")
+    (grad,) = torch.autograd.grad(y.sum(), stored)
     assert (stored == 0).any()
     assert (grad[stored == 0] == 0).all()
 

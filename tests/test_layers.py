@@ -278,21 +278,6 @@ def test_layer_without_bias_and_without_visible_inputs():
     assert not layer.masked_weight().any()
 
 
-@pytest.mark.parametrize("fixed", [True, False])
-def test_torch_compile_sees_one_graph(fixed, device):
-    layer, ins, outs = make_layer(300, 270, fixed=fixed, dtype=torch.float32)
-    layer, ins, outs = layer.to(device), ins.to(device), outs.to(device)
-    degrees = () if fixed else (ins, outs)
-    x = torch.randn(4, 300, generator=torch.Generator().manual_seed(0)).to(device)
-    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
-    for activation in ("none", "relu"):
-        results = []
-        for call in (layer, compiled):
-            y = call(x, *degrees, activation=activation)
-            results.append((y, torch.autograd.grad(y.square().sum(), layer.weight)))
-        torch.testing.assert_close(*results)
-
-
 @pytest.mark.parametrize("backend", ["auto", "staircase", "dense"])
 def test_autocast_keeps_float32_weights_and_gradients(backend, device):
     layer, _, _ = make_layer(300, 270, backend=backend, dtype=torch.float32)

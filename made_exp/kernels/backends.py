@@ -9,11 +9,13 @@ import torch
 BACKENDS = ("auto", "dense", "staircase", "triton")
 ACTIVATIONS = ("none", "relu")
 
-# Below this many weights the calls around blocks and kernels cost more than they save.
+# Below this many weights the calls around blocks cost more than they save. On a GPU, where they
+# cost more and arithmetic less, that is so up to 2000 x 2000.
 SMALL_WEIGHT = 150_000
-# Up to this many weights (4 MB) a resampled mask is kept for the backward pass; the masks of larger
-# weights are made again, in pieces.
-MAX_KEPT_MASK = 1_000_000
+SMALL_WEIGHT_GPU = 5_000_000
+# Tensor cores make the arithmetic of half precision so cheap that reading the weights counts, which
+# a Triton kernel does least of; for smaller ones its launches cost more than they save.
+LARGE_HALF_WEIGHT = 1_000_000
 # Sorting and gathering a resampled weight pays when a batch uses it this often.
 MIN_BATCH_TO_GATHER = 2000
 
@@ -23,6 +25,7 @@ def choose_backend(
     in_features: int,
     out_features: int,
     *,
+    dtype: torch.dtype = torch.float32,
     batch: int | None = None,
     resampled: bool = False,
 ) -> str:
@@ -32,16 +35,21 @@ def choose_backend(
         device: Where the layer computes.
         in_features: Number of inputs I.
         out_features: Number of outputs O.
+        dtype: In which products are taken.
         batch: Examples per call, where known.
         resampled: Whether degrees change from step to step. Units then cannot be kept sorted,
-            and sorting them in the step costs more than it saves, unless the batch is large.
+            and sorting them in the step costs more than it saves, unless the batch is large; on a
+            GPU it would also wait for the host.
     """
-    if not resampled:
-        return "dense" if in_features * out_features < SMALL_WEIGHT else "staircase"
+    size = in_features * out_features
     if device.type == "cuda":
-        # Sorting there would wait for the host; the comparison of degrees does not.
-        return "triton" if triton_is_usable(device) else "dense"
-    large = in_features * out_features >= MIN_BATCH_TO_GATHER**2 // 4
+        half = dtype in (torch.bfloat16, torch.float16)
+        if half and size >= LARGE_HALF_WEIGHT and triton_is_usable(device):
+            return "triton"
+        return "dense" if resampled or size < SMALL_WEIGHT_GPU else "staircase"
+    if not resampled:
+        return "dense" if size < SMALL_WEIGHT else "staircase"
+    large = size >= MIN_BATCH_TO_GATHER**2 // 4
     gather = batch is not None and batch >= MIN_BATCH_TO_GATHER and large
     return "staircase" if gather else "dense"
 

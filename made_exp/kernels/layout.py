@@ -92,36 +92,6 @@ class BlockLayout:
         return torch.repeat_interleave(torch.tensor(self.widths), counts)
 
 
-class BlockViews:
-    """The blocks of the vector given last, so that a weight is cut up once and not in each call.
-
-    Each with its transpose: (rows, width) and (width, rows).
-
-    They keep its memory from other use, and so its address tells whether it is the same. A copy
-    starts empty.
-    """
-
-    def __init__(self) -> None:
-        self._key: tuple[int, torch.dtype] | None = None
-        self._blocks: list[tuple[Tensor, Tensor]] = []
-
-    def __reduce__(self) -> tuple[type["BlockViews"], tuple[()]]:
-        return BlockViews, ()
-
-    def of(
-        self, flat: Tensor, layout: BlockLayout, dtype: torch.dtype
-    ) -> list[tuple[Tensor, Tensor]]:
-        """The blocks of `flat` and their transposes, in `dtype`."""
-        key = (flat.data_ptr(), flat.dtype)
-        if key != self._key:
-            blocks = layout.blocks(flat.detach())
-            self._key, self._blocks = key, [(block, block.t()) for block in blocks]
-        if flat.dtype == dtype:
-            return self._blocks
-        converted = [block.to(dtype) for block, _ in self._blocks]
-        return [(block, block.t()) for block in converted]
-
-
 def visible_counts(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
     """How many leading inputs a kernel must read for each output, for any order of the inputs.
 

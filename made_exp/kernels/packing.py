@@ -1,12 +1,13 @@
 """Between a dense weight in the caller's order of units and the stored blocks of the sorted one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from made_exp.kernels.layout import BlockLayout, BlockViews, first_rows, plan_blocks, visible_counts
+from made_exp.kernels.layout import BlockLayout, first_rows, plan_blocks, visible_counts
 
 # Vectors of up to this many weights are masked in one go, by a float32 mask that is kept.
 MAX_WHOLE_MASK = 250_000
@@ -24,7 +25,6 @@ class PackedStructure:
         first_rows: (I,) int64: the first sorted row that sees each sorted input.
         in_order: (2, I) int64: the order that sorts the inputs, and its inverse; None if sorted.
         out_order: (2, O) int64: likewise for the outputs.
-        views: The blocks of the weight in use.
     """
 
     layout: BlockLayout
@@ -34,7 +34,20 @@ class PackedStructure:
     first_rows: Tensor
     in_order: Tensor | None = None
     out_order: Tensor | None = None
-    views: BlockViews = field(default_factory=BlockViews, compare=False, repr=False)
+
+    def to(self, device: torch.device) -> Self:
+        """The same on `device`."""
+        if self.rows.device == device:
+            return self
+        return replace(
+            self,
+            in_degrees=self.in_degrees.to(device),
+            out_degrees=self.out_degrees.to(device),
+            rows=self.rows.to(device),
+            first_rows=self.first_rows.to(device),
+            in_order=None if self.in_order is None else self.in_order.to(device),
+            out_order=None if self.out_order is None else self.out_order.to(device),
+        )
 
     @cached_property
     def comparable_degrees(self) -> tuple[Tensor, Tensor]:

@@ -4,79 +4,150 @@ Legend: B batch, I inputs, O outputs, both sorted by degree.
 """
 
 from collections.abc import Sequence
+from typing import Self, final
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.kernels.dense import matmul_into
-from made_exp.kernels.packing import PackedStructure
+from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
+from made_exp.kernels.product import MaskedProduct
 
 
-def seen_inputs(x: Tensor, structure: PackedStructure) -> list[Tensor]:
-    """For each block the view (B, width) of the first columns of x (B, I), all that it sees."""
-    size, stride, num_in = x.size(0), x.stride(), x.size(1)  # narrow takes twice as long
-    return [
-        x if width == num_in else x.as_strided((size, width), stride)
-        for width in structure.layout.widths
-    ]
+@final
+class StaircaseProduct(MaskedProduct):
+    """The product with the stored blocks (num_stored,) of a weight, one block after the other.
 
+    The weight in use is cut up once and not in each call. Its blocks keep its memory from other
+    use, and so its address tells whether it is the same. A copy starts without any.
 
-def staircase_forward(
-    seen: Sequence[Tensor], weight: Tensor, bias: Tensor | None, structure: PackedStructure
-) -> Tensor:
-    """Map `seen_inputs` of x (B, I) with stored weight (num_stored,) and bias (O,) to (B, O).
-
-    Stored weights that the mask removes must be zero.
+    Args:
+        structure: Which weights are stored and seen; stored ones that the mask removes are zero.
     """
-    layout, x = structure.layout, seen[0]
-    y = x.new_empty(x.size(0), layout.num_out)
-    blocks = structure.views.of(weight, layout, x.dtype)
-    parts = y.split_with_sizes(layout.heights, 1)
-    for part, inputs, (_, transposed) in zip(parts, seen, blocks, strict=True):
-        torch.mm(inputs, transposed, out=part)
-    return y if bias is None else y.add_(bias)
+
+    def __init__(self, structure: PackedStructure) -> None:
+        self.structure, self.layout = structure, structure.layout
+        self.in_order, self.out_order = structure.in_order, structure.out_order
+        self._key: tuple[int, torch.dtype] | None = None
+        self._blocks: list[tuple[Tensor, Tensor]] = []
+
+    def __reduce__(self) -> tuple[type[Self], tuple[PackedStructure]]:
+        return type(self), (self.structure,)
+
+    @override
+    def forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        seen = self._seen(x)
+        y = x.new_empty(x.size(0), self.layout.num_out)
+        parts = y.split_with_sizes(self.layout.heights, 1)
+        for part, inputs, (_, transposed) in zip(
+            parts, seen, self._cut(weight, x.dtype), strict=True
+        ):
+            torch.mm(inputs, transposed, out=part)
+        if bias is not None:
+            y.add_(bias)
+        return y.relu_() if relu else y, seen
+
+    @override
+    def backward(
+        self,
+        grad: Tensor,
+        weight: Tensor,
+        kept: list[Tensor],
+        needs_x: bool,
+        needs_weight: bool,
+        out: Tensor | None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        grad_x = self._grad_input(grad, weight) if needs_x else None
+        return grad_x, self._grad_weight(grad, kept, weight, out) if needs_weight else None
+
+    def _grad_input(self, grad: Tensor, weight: Tensor) -> Tensor:
+        layout = self.layout
+        parts = grad.split_with_sizes(layout.heights, 1)
+        blocks = self._cut(weight, grad.dtype)
+        grad_x = grad.new_empty(grad.size(0), layout.num_in)
+        # The widest block comes last: what it does not reach no block does.
+        if layout.widths[-1] < layout.num_in:
+            grad_x[:, layout.widths[-1] :] = 0
+        columns = self._seen(grad_x)
+        torch.mm(parts[-1], blocks[-1][0], out=columns[-1])
+        for part, (block, _), reached in zip(
+            parts[-2::-1], blocks[-2::-1], columns[-2::-1], strict=True
+        ):
+            reached.addmm_(part, block)
+        return grad_x
+
+    def _grad_weight(
+        self, grad: Tensor, seen: Sequence[Tensor], weight: Tensor, out: Tensor | None
+    ) -> Tensor:
+        structure, layout = self.structure, self.layout
+        grad_weight = torch.empty_like(weight) if out is None else out
+        parts, blocks = grad.t().split_with_sizes(layout.heights), layout.blocks(grad_weight)
+        for part, block, inputs in zip(parts, blocks, seen, strict=True):
+            matmul_into(block, part, inputs)
+        if structure.whole_mask is not None:
+            return grad_weight.mul_(structure.whole_mask)
+        for b, (block, width, shared) in enumerate(
+            zip(blocks, layout.widths, layout.shared, strict=True)
+        ):
+            mask = structure.step_mask(b)
+            if mask is not None:
+                block.narrow(1, shared, width - shared).mul_(mask)
+        return grad_weight
+
+    def _seen(self, x: Tensor) -> list[Tensor]:
+        """For each block the view (B, width) of the first columns of x (B, I), all it sees."""
+        size, stride, num_in = x.size(0), x.stride(), x.size(1)  # narrow takes twice as long
+        return [
+            x if width == num_in else x.as_strided((size, width), stride)
+            for width in self.layout.widths
+        ]
+
+    def _cut(self, weight: Tensor, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+        """The blocks of `weight` in `dtype`, (rows, width) and (width, rows)."""
+        key = (weight.data_ptr(), weight.dtype)
+        if key != self._key:
+            blocks = self.layout.blocks(weight.detach())
+            self._key, self._blocks = key, [(block, block.t()) for block in blocks]
+        if weight.dtype == dtype:
+            return self._blocks
+        converted = [block.to(dtype) for block, _ in self._blocks]
+        return [(block, block.t()) for block in converted]
 
 
-def staircase_grad_input(grad: Tensor, weight: Tensor, structure: PackedStructure) -> Tensor:
-    """The gradient of x (B, I), from grad (B, O) and the stored weight."""
-    layout = structure.layout
-    parts = grad.split_with_sizes(layout.heights, 1)
-    blocks = structure.views.of(weight, layout, grad.dtype)
-    grad_x = grad.new_empty(grad.size(0), layout.num_in)
-    # The widest block comes last: what it does not reach no block does.
-    if layout.widths[-1] < layout.num_in:
-        grad_x[:, layout.widths[-1] :] = 0
-    columns = seen_inputs(grad_x, structure)
-    torch.mm(parts[-1], blocks[-1][0], out=columns[-1])
-    for part, (block, _), reached in zip(
-        parts[-2::-1], blocks[-2::-1], columns[-2::-1], strict=True
-    ):
-        reached.addmm_(part, block)
-    return grad_x
+@final
+class GatheredProduct(MaskedProduct):
+    """The product with a dense weight, whose rows and columns are sorted in each call.
 
-
-def staircase_grad_weight(
-    grad: Tensor,
-    seen: Sequence[Tensor],
-    weight: Tensor,
-    structure: PackedStructure,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The gradient of the stored weight, in its dtype, from grad (B, O) and `seen_inputs`.
-
-    It is written into `out` where that is given.
+    Args:
+        in_degrees: (I,) int64, in any order.
+        out_degrees: (O,) int64, in any order.
     """
-    layout = structure.layout
-    grad_weight = torch.empty_like(weight) if out is None else out
-    parts, blocks = grad.t().split_with_sizes(layout.heights), layout.blocks(grad_weight)
-    for part, block, inputs in zip(parts, blocks, seen, strict=True):
-        matmul_into(block, part, inputs)
-    if structure.whole_mask is not None:
-        return grad_weight.mul_(structure.whole_mask)
-    for b, (block, width, shared) in enumerate(
-        zip(blocks, layout.widths, layout.shared, strict=True)
-    ):
-        mask = structure.step_mask(b)
-        if mask is not None:
-            block.narrow(1, shared, width - shared).mul_(mask)
-    return grad_weight
+
+    def __init__(self, in_degrees: Tensor, out_degrees: Tensor) -> None:
+        self.blocks = StaircaseProduct(build_structure(in_degrees, out_degrees))
+        self.in_order, self.out_order = self.blocks.in_order, self.blocks.out_order
+
+    @override
+    def forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
+    ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+        stored = pack(weight, self.blocks.structure)
+        y, seen = self.blocks.forward(x, stored, bias, relu)
+        return y, (stored, seen)
+
+    @override
+    def backward(
+        self,
+        grad: Tensor,
+        weight: Tensor,
+        kept: tuple[Tensor, list[Tensor]],
+        needs_x: bool,
+        needs_weight: bool,
+        out: Tensor | None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        stored, seen = kept
+        grad_x, found = self.blocks.backward(grad, stored, seen, needs_x, needs_weight, None)
+        return grad_x, None if found is None else unpack(found, self.blocks.structure)

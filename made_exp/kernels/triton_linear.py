@@ -8,7 +8,7 @@ units are sorted by degree the bounds are tight and half of the tiles are never 
 Legend: B batch, I inputs, O outputs; b, i, o run over them.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 # mypy: disallow-untyped-defs=False
 # ruff: noqa: ANN001, ANN202  (what a kernel takes are pointers and numbers of Triton)
@@ -16,9 +16,12 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.kernels.backends import triton_is_interpreted
 from made_exp.kernels.layout import first_rows, visible_counts
+from made_exp.kernels.packing import PackedStructure
+from made_exp.kernels.product import MaskedProduct
 
 
 class Rows(NamedTuple):
@@ -40,15 +43,6 @@ class Rows(NamedTuple):
     """Whether every row starts at a multiple of 16 numbers, so that wide loads are possible."""
 
 
-class Tiles(NamedTuple):
-    """Tile sizes along the batch, the inputs and the outputs, and warps per program."""
-
-    batch: int = 64
-    inputs: int = 64
-    outputs: int = 64
-    num_warps: int = 4
-
-
 def dense_rows(in_degrees: Tensor, out_degrees: Tensor) -> Rows:
     """The rows of a dense (O, I) weight, units in any order; no host synchronisation."""
     num_in, num_out = len(in_degrees), len(out_degrees)
@@ -64,143 +58,152 @@ def dense_rows(in_degrees: Tensor, out_degrees: Tensor) -> Rows:
     )
 
 
-def triton_forward(
-    x: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows, *, relu: bool, dtype: torch.dtype
-) -> Tensor:
-    """Map x (B, I) to (B, O) in `dtype`, with bias and activation in the same kernel."""
-    _check_dtype(dtype)
-    x, num_out = x.contiguous(), len(rows.out_degrees)
-    y = torch.empty(len(x), num_out, dtype=dtype, device=x.device)
-    if not y.numel():
-        return y
-    tiles = _tiles(len(x))
-    grid = (triton.cdiv(len(x), tiles.batch), triton.cdiv(num_out, tiles.outputs))
-    with _on(x):
-        _forward_kernel[grid](
-            x, weight, weight if bias is None else bias, y, *rows[:6],
-            len(x), x.shape[1], num_out,
-            HAS_BIAS=bias is not None, RELU=relu,
-            **_options(tiles, rows, dtype),
-        )  # fmt: skip
-    return y
+def packed_rows(structure: PackedStructure) -> Rows:
+    """The rows of stored blocks."""
+    s, (offsets, widths, visible) = structure, structure.rows
+    aligned = all(width % 16 == 0 for width in s.layout.widths)
+    return Rows(s.in_degrees, s.out_degrees, offsets, widths, visible, s.first_rows, aligned)
 
 
-def triton_grad_input(grad: Tensor, weight: Tensor, rows: Rows, *, dtype: torch.dtype) -> Tensor:
-    """The gradient of x (B, I) in `dtype` from grad (B, O)."""
-    grad, num_in = grad.contiguous(), len(rows.in_degrees)
-    grad_x = torch.empty(len(grad), num_in, dtype=dtype, device=grad.device)
-    if not grad_x.numel():
-        return grad_x
-    tiles = _tiles(len(grad))
-    grid = (triton.cdiv(len(grad), tiles.batch), triton.cdiv(num_in, tiles.inputs))
-    with _on(grad):
-        _grad_input_kernel[grid](
-            grad, weight, grad_x, *rows[:6],
-            len(grad), num_in, grad.shape[1],
-            **_options(tiles, rows, dtype),
-        )  # fmt: skip
-    return grad_x
+@final
+class TritonProduct(MaskedProduct):
+    """The product by one kernel forward and two backward, each with its mask in registers.
 
+    Products are float32, bfloat16 or float16 as x is, and added up in float32.
 
-def triton_grad_weight(
-    grad: Tensor, x: Tensor, weight: Tensor, rows: Rows, *, dtype: torch.dtype
-) -> Tensor:
-    """The gradient of the weight, in its shape and dtype, from grad (B, O) and x (B, I).
-
-    Products are taken in `dtype` and added up in float32.
+    Args:
+        rows: Where the weights lie.
+        in_order: (2, I) int64, the order of the inputs in `rows` and its inverse; or None.
+        out_order: (2, O) int64, likewise for the outputs.
     """
-    grad, x = grad.contiguous(), x.contiguous()
-    grad_weight = torch.empty_like(weight)
-    num_out, num_in = grad.shape[1], x.shape[1]
-    if not grad_weight.numel():
+
+    def __init__(
+        self, rows: Rows, in_order: Tensor | None = None, out_order: Tensor | None = None
+    ) -> None:
+        self.rows, self.in_order, self.out_order = rows, in_order, out_order
+
+    @override
+    def forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
+    ) -> tuple[Tensor, Tensor]:
+        x = x.contiguous()
+        return self._product(x, weight, bias, relu=relu, backward=False), x
+
+    @override
+    def backward(
+        self,
+        grad: Tensor,
+        weight: Tensor,
+        kept: Tensor,
+        needs_x: bool,
+        needs_weight: bool,
+        out: Tensor | None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        grad, grad_x, grad_weight = grad.contiguous(), None, None
+        if needs_x:
+            grad_x = self._product(grad, weight, None, relu=False, backward=True)
+        if needs_weight:
+            grad_weight = self._grad_weight(grad, kept, weight)
+        return grad_x, grad_weight
+
+    def _product(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool, backward: bool
+    ) -> Tensor:
+        """From x (B, I) to x W^T (B, O), or backward from x (B, O) to x W (B, I)."""
+        options = _options(x, self.rows)
+        weight, num_in = weight.contiguous(), len(self.rows.in_degrees)
+        num_out = len(self.rows.out_degrees)
+        y = x.new_empty(len(x), num_in if backward else num_out)
+        if y.numel():
+            grid = (
+                triton.cdiv(len(x), options["TILE_B"]), triton.cdiv(y.shape[1], options["TILE_O"])
+            )  # fmt: skip
+            with _on(x):
+                _product_kernel[grid](
+                    x, weight, weight if bias is None else bias, y, *self.rows[:6],
+                    len(x), num_in, num_out,
+                    BACKWARD=backward, HAS_BIAS=bias is not None, RELU=relu, **options,
+                )  # fmt: skip
+        return y
+
+    def _grad_weight(self, grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        options = _options(x, self.rows)
+        grad_weight = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
+        num_out, num_in = grad.shape[1], x.shape[1]
+        if grad_weight.numel():
+            grid = (
+                triton.cdiv(num_in, options["TILE_I"]), triton.cdiv(num_out, options["TILE_O"])
+            )  # fmt: skip
+            with _on(x):
+                _grad_weight_kernel[grid](
+                    grad, x, grad_weight, *self.rows[:6], len(x), num_in, num_out, **options
+                )
         return grad_weight
-    tiles = _tiles(len(x))
-    grid = (triton.cdiv(num_in, tiles.inputs), triton.cdiv(num_out, tiles.outputs))
-    with _on(x):
-        _grad_weight_kernel[grid](
-            grad, x, grad_weight, *rows[:6],
-            len(x), num_in, num_out,
-            **_options(tiles, rows, dtype),
-        )  # fmt: skip
-    return grad_weight
 
 
 @triton.jit
-def _forward_kernel(
+def _product_kernel(
     x, weight, bias, y,
     in_degrees, out_degrees, row_offsets, row_widths, visible, first_rows,
     num_b, num_i, num_o,
-    HAS_BIAS: tl.constexpr, RELU: tl.constexpr,
+    BACKWARD: tl.constexpr, HAS_BIAS: tl.constexpr, RELU: tl.constexpr,
     DTYPE: tl.constexpr, PRODUCT: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
     TILE_B: tl.constexpr, TILE_I: tl.constexpr, TILE_O: tl.constexpr,
 ):  # fmt: skip
+    # Forward the columns c of the result are outputs and the sum runs over inputs k; backward the
+    # columns are inputs and the sum runs over outputs.
+    TILE_C: tl.constexpr = TILE_I if BACKWARD else TILE_O
+    TILE_K: tl.constexpr = TILE_O if BACKWARD else TILE_I
+    num_c = num_i if BACKWARD else num_o
+    num_k = num_o if BACKWARD else num_i
     b = tl.program_id(0) * TILE_B + tl.arange(0, TILE_B)
-    o = tl.program_id(1) * TILE_O + tl.arange(0, TILE_O)
-    has_b, has_o = b < num_b, o < num_o
-    out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
-    row = tl.load(row_offsets + o, mask=has_o, other=0)
-    width = tl.load(row_widths + o, mask=has_o, other=0).to(tl.int32)
-    limit = tl.max(tl.load(visible + o, mask=has_o, other=0).to(tl.int32), axis=0)
-    if ALIGNED:  # told so, the compiler loads several numbers at once
-        row, width = tl.multiple_of(row, 16), tl.multiple_of(width, 16)
-        limit = tl.cdiv(limit, 16) * 16
-    total = tl.zeros((TILE_B, TILE_O), dtype=tl.float32)
-    for start in range(0, limit, TILE_I):
-        i = start + tl.arange(0, TILE_I)
-        has_i = i < limit
-        in_degree = tl.load(in_degrees + i, mask=has_i, other=0).to(tl.int32)
+    c = tl.program_id(1) * TILE_C + tl.arange(0, TILE_C)
+    has_b, has_c = b < num_b, c < num_c
+    if BACKWARD:
+        in_degree = tl.load(in_degrees + c, mask=has_c, other=0).to(tl.int32)[None, :]
+        first = tl.min(tl.load(first_rows + c, mask=has_c, other=num_o).to(tl.int32), axis=0)
+        first = first // TILE_K * TILE_K
+        limit = num_o
+    else:
+        out_degree = tl.load(out_degrees + c, mask=has_c, other=0).to(tl.int32)[None, :]
+        row = tl.load(row_offsets + c, mask=has_c, other=0)
+        width = tl.load(row_widths + c, mask=has_c, other=0).to(tl.int32)
+        first = 0
+        limit = tl.max(tl.load(visible + c, mask=has_c, other=0).to(tl.int32), axis=0)
+        if ALIGNED:  # told so, the compiler loads several numbers at once
+            row, width = tl.multiple_of(row, 16), tl.multiple_of(width, 16)
+            limit = tl.cdiv(limit, 16) * 16
+    total = tl.zeros((TILE_B, TILE_C), dtype=tl.float32)
+    for start in range(first, limit, TILE_K):
+        k = start + tl.arange(0, TILE_K)
+        has_k = k < limit
         x_tile = tl.load(
-            x + b[:, None].to(tl.int64) * num_i + i[None, :],
-            mask=has_b[:, None] & has_i[None, :],
+            x + b[:, None].to(tl.int64) * num_k + k[None, :],
+            mask=has_b[:, None] & has_k[None, :],
             other=0.0,
         )
-        stored = i[:, None] < width[None, :]
-        w_tile = tl.load(weight + row[None, :] + i[:, None], mask=stored, other=0.0)
-        w_tile = tl.where(out_degree[None, :] >= in_degree[:, None], w_tile, 0.0)
+        if BACKWARD:
+            out_degree = tl.load(out_degrees + k, mask=has_k, other=0).to(tl.int32)[:, None]
+            row = tl.load(row_offsets + k, mask=has_k, other=0)
+            width = tl.load(row_widths + k, mask=has_k, other=0).to(tl.int32)
+            if ALIGNED:
+                row, width = tl.multiple_of(row, 16), tl.multiple_of(width, 16)
+            where = weight + row[:, None] + c[None, :]
+            stored = c[None, :] < width[:, None]
+        else:
+            in_degree = tl.load(in_degrees + k, mask=has_k, other=0).to(tl.int32)[:, None]
+            where = weight + row[None, :] + k[:, None]
+            stored = k[:, None] < width[None, :]
+        w_tile = tl.load(where, mask=stored, other=0.0)
+        w_tile = tl.where(out_degree >= in_degree, w_tile, 0.0)
         x_tile, w_tile = x_tile.to(DTYPE).to(PRODUCT), w_tile.to(DTYPE).to(PRODUCT)
         total += tl.dot(x_tile, w_tile, input_precision=PRECISION)
     if HAS_BIAS:
-        total += tl.load(bias + o, mask=has_o, other=0.0).to(tl.float32)[None, :]
+        total += tl.load(bias + c, mask=has_c, other=0.0).to(tl.float32)[None, :]
     if RELU:
         total = tl.maximum(total, 0.0, propagate_nan=tl.PropagateNan.ALL)
-    where = y + b[:, None].to(tl.int64) * num_o + o[None, :]
-    tl.store(where, total.to(y.dtype.element_ty), mask=has_b[:, None] & has_o[None, :])
-
-
-@triton.jit
-def _grad_input_kernel(
-    grad, weight, grad_x,
-    in_degrees, out_degrees, row_offsets, row_widths, visible, first_rows,
-    num_b, num_i, num_o,
-    DTYPE: tl.constexpr, PRODUCT: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
-    TILE_B: tl.constexpr, TILE_I: tl.constexpr, TILE_O: tl.constexpr,
-):  # fmt: skip
-    b = tl.program_id(0) * TILE_B + tl.arange(0, TILE_B)
-    i = tl.program_id(1) * TILE_I + tl.arange(0, TILE_I)
-    has_b, has_i = b < num_b, i < num_i
-    in_degree = tl.load(in_degrees + i, mask=has_i, other=0).to(tl.int32)
-    first = tl.min(tl.load(first_rows + i, mask=has_i, other=num_o).to(tl.int32), axis=0)
-    total = tl.zeros((TILE_B, TILE_I), dtype=tl.float32)
-    for start in range(first // TILE_O * TILE_O, num_o, TILE_O):
-        o = start + tl.arange(0, TILE_O)
-        has_o = o < num_o
-        out_degree = tl.load(out_degrees + o, mask=has_o, other=0).to(tl.int32)
-        row = tl.load(row_offsets + o, mask=has_o, other=0)
-        width = tl.load(row_widths + o, mask=has_o, other=0).to(tl.int32)
-        if ALIGNED:
-            row, width = tl.multiple_of(row, 16), tl.multiple_of(width, 16)
-        g_tile = tl.load(
-            grad + b[:, None].to(tl.int64) * num_o + o[None, :],
-            mask=has_b[:, None] & has_o[None, :],
-            other=0.0,
-        )
-        stored = i[None, :] < width[:, None]
-        w_tile = tl.load(weight + row[:, None] + i[None, :], mask=stored, other=0.0)
-        w_tile = tl.where(out_degree[:, None] >= in_degree[None, :], w_tile, 0.0)
-        g_tile, w_tile = g_tile.to(DTYPE).to(PRODUCT), w_tile.to(DTYPE).to(PRODUCT)
-        total += tl.dot(g_tile, w_tile, input_precision=PRECISION)
-    where = grad_x + b[:, None].to(tl.int64) * num_i + i[None, :]
-    tl.store(where, total.to(grad_x.dtype.element_ty), mask=has_b[:, None] & has_i[None, :])
+    to = y + b[:, None].to(tl.int64) * num_c + c[None, :]
+    tl.store(to, total.to(y.dtype.element_ty), mask=has_b[:, None] & has_c[None, :])
 
 
 @triton.jit
@@ -247,32 +250,25 @@ def _grad_weight_kernel(
 _TL_DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 
 
-def _check_dtype(dtype: torch.dtype) -> None:
-    if dtype not in _TL_DTYPES:
+def _options(x: Tensor, rows: Rows) -> dict[str, Any]:
+    """What the kernels are specialised for, with x (B, ...) in the dtype of their products."""
+    if x.dtype not in _TL_DTYPES:
         allowed = ", ".join(str(d) for d in _TL_DTYPES)
-        raise ValueError(f"kernel=triton: got {dtype}; allowed: {allowed}")
-
-
-def _options(tiles: Tiles, rows: Rows, dtype: torch.dtype) -> dict[str, Any]:
-    """What all three kernels are specialised for."""
+        raise ValueError(f"kernel=triton: got {x.dtype}; allowed: {allowed}")
     # Triton's interpreter would multiply the bits of bfloat16 numbers, not their values.
-    widened = triton_is_interpreted() and dtype == torch.bfloat16
+    widened = triton_is_interpreted() and x.dtype == torch.bfloat16
     return {
-        "DTYPE": _TL_DTYPES[dtype],
-        "PRODUCT": tl.float32 if widened else _TL_DTYPES[dtype],
+        "DTYPE": _TL_DTYPES[x.dtype],
+        "PRODUCT": tl.float32 if widened else _TL_DTYPES[x.dtype],
         "PRECISION": _precision(),
         "ALIGNED": rows.aligned,
-        "TILE_B": tiles.batch,
-        "TILE_I": tiles.inputs,
-        "TILE_O": tiles.outputs,
-        "num_warps": tiles.num_warps,
+        # No larger along the batch than it needs; tl.dot wants 16 at least.
+        "TILE_B": min(64, max(16, triton.next_power_of_2(len(x)))),
+        "TILE_I": 64,
+        "TILE_O": 64,
+        "num_warps": 4,
         "enable_fp_fusion": True,
     }
-
-
-def _tiles(batch: int) -> Tiles:
-    """Tiles no larger along the batch than it needs; tl.dot wants 16 at least."""
-    return Tiles(batch=min(64, max(16, triton.next_power_of_2(batch))))
 
 
 def _precision() -> str:

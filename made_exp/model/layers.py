@@ -1,24 +1,20 @@
 """Linear layers in which a unit sees only the units of lower or equal degree."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from made_exp.kernels.backends import (
-    MAX_KEPT_MASK,
-    SMALL_WEIGHT,
-    check_backend,
-    choose_backend,
-    triton_is_usable,
-)
-from made_exp.kernels.dense import kept_mask_linear, make_mask
-from made_exp.kernels.layout import BlockLayout
-from made_exp.kernels.masked_linear import masked_linear
-from made_exp.kernels.packed_linear import packed_linear
+from made_exp.kernels.backends import check_backend, choose_backend, compute_dtype
+from made_exp.kernels.dense import MAX_KEPT_MASK, DenseProduct, make_mask
+from made_exp.kernels.masked_linear import product_of, product_of_blocks
 from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
 from made_exp.kernels.per_example import per_example_linear
+from made_exp.kernels.product import MaskedProduct, Pullback, masked_product, product_vjp
+
+CPU = torch.device("cpu")
 
 
 class MaskedLinear(nn.Module):
@@ -43,6 +39,8 @@ class MaskedLinear(nn.Module):
         in_degrees: (I,) int64, fixed connectivity; None when degrees come with each call.
         out_degrees: (O,) int64, likewise.
         backend: Which kernel computes the product: auto, dense, staircase or triton.
+        device: Where the layer will be used, and
+        dtype: in which its products will be taken: whether auto stores blocks depends on both.
         generator: Source of the initial weights, uniform within 1 / sqrt(I); bias starts at 0.
 
     Raises:
@@ -51,7 +49,6 @@ class MaskedLinear(nn.Module):
 
     in_degrees: Tensor | None
     out_degrees: Tensor | None
-    _mask: Tensor | None
 
     def __init__(
         self,
@@ -62,6 +59,8 @@ class MaskedLinear(nn.Module):
         in_degrees: Tensor | None = None,
         out_degrees: Tensor | None = None,
         backend: str = "auto",
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -71,17 +70,13 @@ class MaskedLinear(nn.Module):
         self.register_buffer("in_degrees", in_degrees, persistent=False)
         self.register_buffer("out_degrees", out_degrees, persistent=False)
         self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
-        self._layout: BlockLayout | None = None
-        self._cached: PackedStructure | None = None
+        self._shapes = (in_features,), (out_features,)
         self.saves_blocks = False
-        # In the smallest of these layers even the checks of a call would be felt.
-        self._keeps_made_masks = (
-            backend == "auto" and in_degrees is None and in_features * out_features <= MAX_KEPT_MASK
-        )
-        self._shared_shapes = (in_features,), (out_features,)
-        self.register_buffer("_mask", None, persistent=False)
-        if in_degrees is not None and out_degrees is not None:
-            self._keep_structure(in_degrees, out_degrees)
+        if backend == "auto":
+            backend = choose_backend(device, in_features, out_features, dtype=dtype)
+        self.stores_blocks = self.is_fixed and backend != "dense"
+        self._structure: PackedStructure | None = None
+        self._products: dict[torch.dtype, MaskedProduct] = {}
         bound = 1 / math.sqrt(max(in_features, 1))
         dense = torch.empty(out_features, in_features)
         dense.uniform_(-bound, bound, generator=generator)
@@ -92,20 +87,6 @@ class MaskedLinear(nn.Module):
     def is_fixed(self) -> bool:
         """Whether the connectivity was fixed when the layer was built."""
         return self.in_degrees is not None
-
-    @property
-    def stores_blocks(self) -> bool:
-        """Whether `weight` is the flat vector of visible blocks."""
-        return self._layout is not None
-
-    def kept_mask(self, in_degrees: Tensor | None, out_degrees: Tensor | None) -> Tensor | None:
-        """The mask (O, I) of 0 and 1 by which a small layer multiplies on the CPU, else None."""
-        if not self._keeps_made_masks or in_degrees is None or out_degrees is None:
-            return self._mask
-        shared = (in_degrees.shape, out_degrees.shape) == self._shared_shapes
-        if not shared or not in_degrees.is_cpu:
-            return None
-        return make_mask(in_degrees, out_degrees, self.weight.dtype)
 
     def forward(
         self,
@@ -127,24 +108,46 @@ class MaskedLinear(nn.Module):
             bias: (O,), used instead of the layer's own, at less cost than adding it afterwards.
         """
         bias = self.bias if bias is None else bias
-        if self._keeps_made_masks and in_degrees is not None and out_degrees is not None:
-            mask = self.kept_mask(in_degrees, out_degrees)
-            if mask is not None:
-                return kept_mask_linear(x, self.weight, bias, mask, activation)
-        if in_degrees is None and out_degrees is None and self._layout is not None:
-            return self._packed(x, bias, activation)
-        in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
-        if in_degrees.ndim == 2 or out_degrees.ndim == 2:
+        if (
+            in_degrees is not None
+            and out_degrees is not None
+            and not self.is_fixed
+            and 2 in (in_degrees.ndim, out_degrees.ndim)
+        ):
             y = per_example_linear(x, self.weight, bias, in_degrees, out_degrees)
             return y.relu() if activation == "relu" else y
-        if self._mask is not None:
-            return kept_mask_linear(x, self.weight, bias, self._mask, activation)
-        if not self.stores_blocks:
-            return masked_linear(
-                x, self.weight, bias, in_degrees, out_degrees,
-                backend=self.backend, activation=activation,
-            )  # fmt: skip
-        return self._packed(x, bias, activation)
+        product = self.product(x, in_degrees, out_degrees)
+        return masked_product(product, x, self.weight, bias, activation)
+
+    def vjp(
+        self,
+        x: Tensor,
+        in_degrees: Tensor | None = None,
+        out_degrees: Tensor | None = None,
+        *,
+        activation: str = "none",
+        bias: Tensor | None = None,
+    ) -> tuple[Tensor, Pullback]:
+        """As `forward` outside autograd, with the layer's bias only where given; its pullback."""
+        product = self.product(x, in_degrees, out_degrees)
+        return product_vjp(product, x, self.weight, bias, activation)
+
+    def product(
+        self, x: Tensor, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
+    ) -> MaskedProduct:
+        """How x (B, I) is multiplied; degrees are those of `forward`, the same for all examples."""
+        if not self.is_fixed:
+            ins, outs = self._degrees(in_degrees, out_degrees)
+            if (ins.shape, outs.shape) != self._shapes:
+                _check_degrees(self.in_features, self.out_features, ins, outs)
+            return product_of(self.backend, x, self.weight, ins, outs)
+        if self._accepted[0] is not in_degrees or self._accepted[1] is not out_degrees:
+            self._degrees(in_degrees, out_degrees)
+        dtype = compute_dtype(x, self.weight)
+        found = self._products.get(dtype)
+        if found is None:
+            found = self._products[dtype] = self._fixed_product(dtype)
+        return found
 
     def masked_weight(
         self, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
@@ -156,27 +159,25 @@ class MaskedLinear(nn.Module):
 
     def dense_layout(self, stored: Tensor) -> Tensor:
         """The (O, I) form, units in the caller's order, of a tensor shaped like `weight`."""
-        return stored if self._layout is None else unpack(stored, self._structure())
+        return unpack(stored, self.structure) if self.stores_blocks else stored
 
     def blocks_layout(self, stored: Tensor) -> Tensor:
         """The (num_stored,) blocks of `structure` of a tensor shaped like `weight`."""
-        return stored if self._layout is not None else pack(stored, self.structure)
+        return stored if self.stores_blocks else pack(stored, self.structure)
 
     @property
     def structure(self) -> PackedStructure:
         """The blocks of fixed connectivity, whether or not the layer stores its weight so."""
-        if self._layout is not None:
-            return self._structure()
         if self.in_degrees is None or self.out_degrees is None:
             raise ValueError("degrees: got none; only a fixed connectivity has blocks")
-        if self._cached is None or self._cached.rows.device != self.in_degrees.device:
-            self._cached = build_structure(self.in_degrees, self.out_degrees)
-        return self._cached
+        if self._structure is None:
+            self._structure = build_structure(self.in_degrees, self.out_degrees)
+        return self._structure
 
     def stored_layout(self, dense: Tensor) -> Tensor:
         """The form of `weight` of a dense (O, I) tensor; fixed masks set zeros in it."""
-        if self._layout is not None:
-            return pack(dense, self._structure())
+        if self.stores_blocks:
+            return pack(dense, self.structure)
         if self.in_degrees is not None and self.out_degrees is not None:
             return torch.where(self.out_degrees[:, None] >= self.in_degrees, dense, 0)
         return dense
@@ -188,17 +189,15 @@ class MaskedLinear(nn.Module):
             f"fixed={self.is_fixed}, backend={self.backend}"
         )
 
-    def _packed(self, x: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-        """`forward` with the stored blocks."""
-        backend = self.backend
-        if backend == "auto":
-            backend = "staircase"
-        elif backend == "triton" and not triton_is_usable(x.device):
-            check_backend(backend, x.device)
-        return packed_linear(
-            x, self.weight, bias, self._structure(),
-            backend=backend, activation=activation,
-        )  # fmt: skip
+    def _fixed_product(self, dtype: torch.dtype) -> MaskedProduct:
+        """The product, taken in `dtype`, of a layer whose connectivity is fixed."""
+        if self.stores_blocks:
+            return product_of_blocks(self.backend, self.weight.device, dtype, self.structure)
+        assert self.in_degrees is not None
+        assert self.out_degrees is not None
+        is_small = self.weight.numel() <= MAX_KEPT_MASK
+        mask = make_mask(self.in_degrees, self.out_degrees, self.weight.dtype)
+        return DenseProduct(self.in_degrees, self.out_degrees, mask if is_small else None)
 
     def _degrees(
         self, in_degrees: Tensor | None, out_degrees: Tensor | None
@@ -211,11 +210,9 @@ class MaskedLinear(nn.Module):
                     "needs both in each call"
                 )
             return in_degrees, out_degrees
-        same = self._accepted[0] is in_degrees and self._accepted[1] is out_degrees
-        if not same and not torch.compiler.is_compiling():
-            self._check_same("in_degrees", in_degrees, self.in_degrees)
-            self._check_same("out_degrees", out_degrees, self.out_degrees)
-            self._accepted = (in_degrees, out_degrees)
+        self._check_same("in_degrees", in_degrees, self.in_degrees)
+        self._check_same("out_degrees", out_degrees, self.out_degrees)
+        self._accepted = (in_degrees, out_degrees)
         return self.in_degrees, self.out_degrees
 
     def _check_same(self, name: str, given: Tensor | None, fixed: Tensor) -> None:
@@ -225,43 +222,20 @@ class MaskedLinear(nn.Module):
                 "a layer of fixed connectivity takes no others"
             )
 
-    def _keep_structure(self, in_degrees: Tensor, out_degrees: Tensor) -> None:
-        """Prepare fixed connectivity: a mask for small weights, blocks for large ones."""
-        backend = self.backend
-        if backend == "auto":
-            backend = choose_backend(in_degrees.device, self.in_features, self.out_features)
-        if backend == "dense":
-            if self.in_features * self.out_features < SMALL_WEIGHT:
-                mask = make_mask(in_degrees, out_degrees, torch.get_default_dtype())
-                self.register_buffer("_mask", mask, persistent=False)
-            return
-        structure = build_structure(in_degrees, out_degrees)
-        self._layout = structure.layout
-        for name in _STRUCTURE_TENSORS:
-            self.register_buffer("_" + name, getattr(structure, name), persistent=False)
-        self.register_buffer("_sorted_in_degrees", structure.in_degrees, persistent=False)
-        self.register_buffer("_sorted_out_degrees", structure.out_degrees, persistent=False)
-
-    def _structure(self) -> PackedStructure:
-        assert self._layout is not None
-        kept: dict[str, Any] = self._buffers
-        # Moving the layer to a device replaces its buffers, and the record must follow.
-        if self._cached is not None and self._cached.rows is kept["_rows"]:
-            return self._cached
-        self._cached = PackedStructure(
-            self._layout,
-            kept["_sorted_in_degrees"],
-            kept["_sorted_out_degrees"],
-            *[kept["_" + name] for name in _STRUCTURE_TENSORS],
-        )
-        return self._cached
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the blocks and forget the products where the layer moves or changes its dtype."""
+        super()._apply(fn, recurse)
+        if self._structure is not None:
+            self._structure = self._structure.to(self.weight.device)
+        self._products.clear()
+        return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         weight = self.weight if keep_vars else self.weight.detach()
         if self.saves_blocks and self.is_fixed:
             destination[prefix + "weight"] = self.blocks_layout(weight)
-        elif self._layout is not None:
+        elif self.stores_blocks:
             destination[prefix + "weight"] = self.dense_layout(weight)
 
     def _load_from_state_dict(
@@ -282,9 +256,6 @@ class MaskedLinear(nn.Module):
         )
         if dense is not None:
             state_dict[key] = dense
-
-
-_STRUCTURE_TENSORS = ("rows", "first_rows", "in_order", "out_order")
 
 
 def _check_degrees(

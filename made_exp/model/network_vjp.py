@@ -9,13 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from made_exp.kernels.vjp import (
-    Gradients,
-    Pullback,
-    kept_mask_vjp,
-    masked_linear_vjp,
-    packed_linear_vjp,
-)
+from made_exp.kernels.product import Gradients, Pullback
 from made_exp.masks.mask_set import MaskSet
 from made_exp.model.layers import MaskedLinear
 from made_exp.model.networks import MaskedNetwork
@@ -51,17 +45,17 @@ def network_vjp(
     layers, biases = _chain(network)
     h, pullbacks, sums = features, list[Pullback](), _Sums(network.skips)
     for number, (layer, bias) in enumerate(zip(layers, biases, strict=True)):
-        pair = None if degrees is None else (degrees[number], degrees[number + 1])
+        pair = () if degrees is None else (degrees[number], degrees[number + 1])
         has_sum = number in sums
         activation = "none" if has_sum or number == len(network.hidden) else "relu"
-        h, pullback = linear_vjp(layer, h, pair, bias, activation)
+        h, pullback = layer.vjp(h, *pair, activation=activation, bias=bias)
         if has_sum:
             h, pullback = sums.relu_vjp(number, h, pullback)
         pullbacks.append(pullback)
     direct = network.direct
     if direct is not None:
-        pair = None if degrees is None else (degrees[0], degrees[-1])
-        extra, direct_pullback = linear_vjp(direct, features, pair, None, "none")
+        pair = () if degrees is None else (degrees[0], degrees[-1])
+        extra, direct_pullback = direct.vjp(features, *pair)
         h = h.add_(extra)
 
     def to_parameters(grad: Tensor) -> dict[Tensor, Tensor | None]:
@@ -112,30 +106,3 @@ class _Sums:
             return pullback(grad, needs_x, out)
 
         return h, summed
-
-
-def linear_vjp(
-    layer: MaskedLinear,
-    x: Tensor,
-    degrees: tuple[Tensor, Tensor] | None,
-    bias: Tensor | None,
-    activation: str,
-) -> tuple[Tensor, Pullback]:
-    """The result (B, O) of one layer for x (B, I), and its pullback.
-
-    Args:
-        layer: With the kernel auto or staircase.
-        x: (B, I), on the CPU.
-        degrees: (I,) and (O,), where the connectivity is not fixed, and only there.
-        bias: (O,) or None.
-        activation: none or relu.
-    """
-    if layer.stores_blocks:
-        return packed_linear_vjp(x, layer.weight, bias, layer.structure, activation)
-    ins, outs = (layer.in_degrees, layer.out_degrees) if degrees is None else degrees
-    assert ins is not None
-    assert outs is not None
-    mask = layer.kept_mask(ins, outs)
-    if mask is not None:
-        return kept_mask_vjp(x, layer.weight, bias, mask, activation)
-    return masked_linear_vjp(x, layer.weight, bias, ins, outs, layer.backend, activation)

@@ -212,7 +212,7 @@ class MaskedNetwork(nn.Module):
             return None
         masks = self.schedule.mask_set(0) if masks is None else masks
         masks = masks.to(self.feature_widths.device)
-        if masks.ordering.is_cpu and not torch.compiler.is_compiling():
+        if masks.ordering.is_cpu:
             masks = masks.floating
         return self._degrees(masks)
 
