@@ -9,7 +9,7 @@ from made_exp.settings.commands import ReportSettings
 
 def write_report(settings: ReportSettings) -> None:
     """Print the table and where the files are."""
-    from made_exp.reporting import report  # matplotlib is imported only here
+    from made_exp.reporting.output import report  # the library of charts takes a second
 
     outcome = report(
         settings.path,

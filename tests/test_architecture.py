@@ -143,7 +143,7 @@ def test_the_house_is_small():
         (("hydra",), {"cli"}),
         (("omegaconf",), {"cli", "settings"}),
         (("triton",), {"kernels"}),
-        (("matplotlib", "tensorboard", "torch.utils.tensorboard"), {"reporting"}),
+        (("bokeh", "matplotlib", "tensorboard", "torch.utils.tensorboard"), {"reporting"}),
     ],
 )
 def test_libraries_stay_at_their_door(packages, allowed):
@@ -171,6 +171,7 @@ def test_files_are_short_and_have_no_vague_names():
             ("hydra", "omegaconf", "tensorboard", "matplotlib"),
         ),
         ("made_exp.settings.experiment, made_exp.datasets.registry", ("torch", "hydra")),
+        ("made_exp.experiments.experiment", ("bokeh",)),
     ],
 )
 def test_heavy_libraries_are_not_dragged_in(modules, refused):

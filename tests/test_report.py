@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_folders import HOSTILE, make_run, make_sweep
 
-from made_exp.reporting import report
-from made_exp.reporting.cells import cell_text
 from made_exp.reporting.discovery import find_runs
+from made_exp.reporting.output import report
 from made_exp.reporting.records import read_run
-from made_exp.reporting.run_files import settings_of
-from made_exp.reporting.summary import differing_settings, make_tables
+from made_exp.reporting.run_settings import cell_text, differing_settings, settings_of
+from made_exp.reporting.summary import make_tables
 from made_exp.reporting.tables import to_csv, to_markdown
 
 
@@ -244,7 +243,10 @@ def test_only_settings_that_differ_are_shown(tmp_path):
     config["ordering"] |= {"seed": 5}
     config["trainer"] |= {"progress": "off"}
     (folder / "config.json").write_text(json.dumps(config))
-    assert differing_settings(find_runs(tmp_path)) == ["optimizer.name", "ordering.name"]
+    assert differing_settings([run.settings for run in find_runs(tmp_path)]) == [
+        "optimizer.name",
+        "ordering.name",
+    ]
 
 
 def test_titles_are_never_ambiguous(tmp_path):

@@ -11,9 +11,9 @@ from html.parser import HTMLParser
 import pytest
 from run_folders import HOSTILE, make_run, make_sweep
 
-from made_exp.reporting import report
-from made_exp.reporting.chart_data import chart_data, chart_kind, thinned
+from made_exp.reporting.charts import chart_kind, chart_settings, setting_chart, thinned
 from made_exp.reporting.discovery import find_runs
+from made_exp.reporting.output import report
 from made_exp.reporting.page import json_for_script
 from made_exp.reporting.run_files import CurvePoint
 from made_exp.reporting.summary import make_tables
@@ -33,24 +33,36 @@ FLAGS = [
 ]
 DRIVER = """
 window.onerror = (message) => { document.title = "error: " + message; };
-addEventListener("load", () => {
+addEventListener("load", () => setTimeout(() => {
   const table = document.querySelector("table.sortable");
   const column = (index) => [...table.tBodies[0].rows].map((row) => row.cells[index].dataset.sort);
   const click = (index) => table.tHead.rows[0].cells[index].querySelector("button").click();
-  const result = { svgs: document.querySelectorAll(".chart svg").length };
+  const plots = Bokeh.documents.flatMap((document) => document.roots());
+  const sources = (name) => plots.flatMap((plot) => plot.renderers.filter((r) => r.name === name));
+  const drawn = [...document.querySelectorAll(".chart")].map((place) => place.firstElementChild);
+  const result = { charts: drawn.filter((view) => view.shadowRoot.childElementCount).length };
   result.heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
   const index = result.heads.indexOf("test NLL");
   click(index); result.up = column(index);
   click(index); result.down = column(index);
   click(result.heads.indexOf("run")); result.names = column(result.heads.indexOf("run"));
-  const line = document.querySelector(".series");
-  result.line = line.getAttribute("points").split(" ").length;
-  document.querySelector("input").click();
-  result.redrawn = document.querySelector(".series") !== line;
-  result.failures = document.querySelectorAll(".failure").length;
+  result.line = sources("valid")[0].data_source.get("xs")[0].length;
+  const limits = () => [plots[0].y_range.start, plots[0].y_range.end];
+  result.near = limits();
+  document.querySelector("input[name=whole]").click();
+  result.whole = limits();
+  result.train = [sources("train")[0].visible];
+  document.querySelector("input[name=train]").click();
+  result.train.push(sources("train")[0].visible);
+  document.querySelector(".legend li").dispatchEvent(new Event("pointerenter"));
+  const valid = sources("valid")[0].data_source;
+  result.selected = valid.selected.indices.map((index) => valid.get("run")[index]);
+  result.failures = sources("failed").reduce((sum, r) => sum + r.data_source.get_length(), 0);
   result.sideways = document.documentElement.scrollWidth > innerWidth;
+  const loaded = performance.getEntriesByType("resource").map((resource) => resource.name);
+  result.loaded = loaded.filter((name) => !name.startsWith("data:"));
   document.title = JSON.stringify(result);
-});
+}, 1000));
 """
 
 
@@ -94,8 +106,9 @@ def test_markup_in_names_and_values_stays_text(hostile_page):
 def test_data_for_charts_cannot_leave_its_element(hostile_page):
     data = re.search(r'id="data">(.*?)</script>', hostile_page, re.DOTALL).group(1)
     assert not set("<>&") & set(data)
-    (first, *_), *_ = [table["runs"] for table in json.loads(data)]
-    assert first["texts"]["notes.why"] in (HOSTILE, "</script><b>")
+    assert json.loads(data)
+    tips = re.findall(r'"why ([^"]*)"', data)
+    assert {json.loads(f'"{tip}"') for tip in tips} == {HOSTILE, "</script><b>"}
 
 
 def test_json_for_script_round_trips():
@@ -107,12 +120,16 @@ def test_json_for_script_round_trips():
 
 def test_policy_allows_this_pages_own_code_only(hostile_page):
     (policy,) = [m["content"] for m in Elements(hostile_page).all("meta") if "http-equiv" in m]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    for tag in ("style", "script"):
-        body = re.findall(rf"<{tag}>(.*?)</{tag}>", hostile_page, re.DOTALL)
-        (digest,) = [base64.b64encode(hashlib.sha256(b.encode()).digest()).decode() for b in body]
-        assert f"{tag}-src 'sha256-{digest}'" in policy
+    body = re.findall(r"<script>(.*?)</script>", hostile_page, re.DOTALL)
+    (digest,) = [base64.b64encode(hashlib.sha256(b.encode()).digest()).decode() for b in body]
+    assert dict(part.split(" ", 1) for part in policy.split("; ")) == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "style-src": "'unsafe-inline'",  # the charts make rules as they are drawn
+        "script-src": f"'sha256-{digest}'",
+    }
 
 
 def test_page_needs_no_network(tmp_path):
@@ -121,7 +138,8 @@ def test_page_needs_no_network(tmp_path):
     assert not elements.all("link")
     sources = [a.get("src") or a.get("href") for _, a in elements.found]
     assert all(s.startswith(("data:", "#")) for s in sources if s)
-    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # Bokeh names its home
+    assert "http" not in own.replace("http-equiv", "")
 
 
 def test_page_holds_samples_of_the_best_runs_and_failures(tmp_path):
@@ -159,7 +177,35 @@ def test_rates_get_logarithmic_axes(tmp_path):
     assert kinds["seed"] == kinds["trainer.epochs"] == "linear"
     assert kinds["model.hidden_sizes"] == kinds["optimizer.name"] == "band"
     (table,) = make_tables(runs)
-    assert [s["key"] for s in chart_data(table)["settings"]] == [c.key for c in table.settings]
+    assert [s.key for s in chart_settings(runs)] == [c.key for c in table.settings]
+
+
+def drawn(chart, name):
+    (renderer,) = [r for r in chart.renderers if r.name == name]
+    return renderer.data_source.data
+
+
+def test_nll_is_drawn_at_its_setting_with_its_error(tmp_path):
+    for number, rate in enumerate((0.0, 1e-3, 1e-2, 1e-2)):
+        make_run(tmp_path / str(number), lr=rate, nll=80 + number)
+    make_run(tmp_path / "failed", lr=1e30, status="failed")
+    runs = find_runs(tmp_path)
+    settings = chart_settings(runs)
+    chart = setting_chart(settings[0], runs, settings)
+    dots, crosses = drawn(chart, "runs"), drawn(chart, "failed")
+    assert dots["nll"] == [80, 81, 82, 83]
+    assert (dots["below"], dots["above"]) == (
+        [79.75, 80.75, 81.75, 82.75],
+        [80.25, 81.25, 82.25, 83.25],
+    )
+    zero, *others = dots["x"]
+    assert others == [1e-3, 1e-2, 1e-2]
+    assert 0 < zero < 1e-3
+    assert chart.xaxis[0].major_label_overrides == {zero: "0", 1e-3: "0.001", 1e-2: "0.01"}
+    assert crosses["x"] == [chart.x_range.end]
+    assert max(dots["above"]) < crosses["nll"][0] < chart.y_range.end
+    means = chart.renderers[0].data_source.data
+    assert (list(means["x"]), list(means["y"])) == ([zero, 1e-3, 1e-2], [80, 81, 82.5])
 
 
 def test_long_curves_are_thinned():
@@ -172,7 +218,13 @@ def test_long_curves_are_thinned():
 
 def chromium(tmp_path, *arguments):
     profile = tmp_path / "profile"
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--timeout=20000", *arguments]
+    command = [
+        CHROMIUM,
+        *FLAGS,
+        f"--user-data-dir={profile}",
+        "--virtual-time-budget=20000",
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     shutil.rmtree(profile, ignore_errors=True)
     return done.stdout
@@ -187,14 +239,17 @@ def test_page_in_a_browser(tmp_path):
     dom = chromium(tmp_path, "--window-size=1280,900", "--dump-dom", driven.as_uri())
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL).group(1)
     result = json.loads(title.replace("&quot;", '"'))
-    assert result["svgs"] == 3  # curves, lr, seed
+    assert result["charts"] == 3  # curves, lr, seed
     numbers = [float(value) for value in result["up"] if value]
     assert numbers == sorted(numbers)
     assert result["up"][4:] == result["down"][4:] == ["", ""]
     assert result["down"][:4] == result["up"][:4][::-1]
     assert result["names"] == sorted(result["names"])
     assert result["line"] == 20
-    assert result["redrawn"]
+    assert result["near"][1] < result["whole"][1]
+    assert result["train"] == [False, True]
+    assert result["selected"] == ["lr 0.001 · seed 0"]
+    assert result["loaded"] == []
     assert result["failures"] == 4  # two runs in each of two charts
     assert not result["sideways"]
 
@@ -204,7 +259,7 @@ def test_hostile_page_in_a_browser_runs_nothing_and_draws(tmp_path, hostile_page
     path = tmp_path / "page.html"
     path.write_text(hostile_page)
     dom = chromium(tmp_path, "--dump-dom", path.as_uri())
-    assert dom.count("<polyline") >= 2
+    assert dom.count('class="bk-Figure"') >= 2
     assert "<title>Report on runs</title>" in dom
 
 

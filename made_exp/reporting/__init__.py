@@ -1,8 +1,5 @@
 """What a run shows: progress, TensorBoard, pictures while it trains; tables and pages afterwards.
 
-Nothing here knows of models: figures take arrays, reports read the files of finished runs.
+Nothing here knows of models: figures take arrays, `output.report` reads the files of runs. Nothing
+is imported here, so that training does not wait for the page's library of charts.
 """
-
-from made_exp.reporting.output import Report, report
-
-__all__ = ["Report", "report"]

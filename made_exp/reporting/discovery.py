@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from made_exp.reporting.records import RunRecord, read_run
-from made_exp.reporting.run_files import settings_of
+from made_exp.reporting.run_settings import settings_of
 
 _MARKS = ("status.json", "results.json", "metrics.jsonl", os.path.join(".hydra", "config.yaml"))
 _INNER = frozenset({"checkpoints", "samples"})
@@ -73,8 +73,7 @@ def _sweep_entries(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _lost(folder: Path, root: Path, entry: dict[str, Any]) -> RunRecord:
-    overrides = entry.get("overrides")
-    settings = settings_of(overrides if isinstance(overrides, list) else [])
+    settings = settings_of(entry.get("overrides"))
     return RunRecord(
         name=_name(folder, root),
         path=folder,

@@ -13,14 +13,13 @@ from made_exp.reporting.run_files import (
     as_text,
     as_whole,
     first_known,
-    flatten,
     read_curve,
+    read_list,
     read_object,
-    read_overrides,
     read_seconds,
     read_traceback,
-    settings_of,
 )
+from made_exp.reporting.run_settings import flatten, settings_of
 from made_exp.runs.folder import RunDirectory
 
 _STALE_SECONDS = 15 * 60
@@ -153,8 +152,8 @@ def _settings(
     config = read_object(run.config, problems)
     if config:
         return flatten(config), True
-    overrides = entry.get("overrides") or read_overrides(run.path / ".hydra" / "overrides.yaml")
-    return settings_of(overrides if isinstance(overrides, list) else []), False
+    overrides = entry.get("overrides") or read_list(run.path / ".hydra" / "overrides.yaml")
+    return settings_of(overrides), False
 
 
 def _picture(run: RunDirectory) -> Path | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 _TRACEBACK_LINES = 30
 _LOG_BYTES = 200_000
-_GROUPS = ("model", "dataset", "optimizer", "scheduler", "ordering", "trainer")
 
 
 @dataclass(frozen=True)
@@ -88,50 +89,13 @@ def read_traceback(path: Path) -> str:
     return ""
 
 
-def read_overrides(path: Path) -> list[str]:
-    """Items of a YAML list of strings, as Hydra writes it."""
+def read_list(path: Path) -> list[Any]:
+    """The YAML list in `path`, such as the overrides that Hydra writes; empty where unreadable."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return []
-    return [line[2:].strip().strip("'\"") for line in lines if line.startswith("- ")]
-
-
-def settings_of(overrides: list[Any]) -> dict[str, Any]:
-    """Settings by dotted name from overrides such as `optimizer=sgd` and `optimizer.lr=0.1`."""
-    settings: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, value = str(override).partition("=")
-        key = key.lstrip("+~")
-        if not equals or key.startswith("hydra"):
-            continue
-        settings[f"{key}.name" if key in _GROUPS else key] = _parsed(value)
-    return settings
-
-
-def _parsed(value: str) -> Any:
-    special = {"true": True, "false": False, "null": None}
-    if value.lower() in special:
-        return special[value.lower()]
-    try:
-        number = float(value)
-    except ValueError:
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value.strip("'\"")
-    return int(number) if number.is_integer() and value.lstrip("+-").isdigit() else number
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name: `{"optimizer": {"lr": 1}}` -> `{"optimizer.lr": 1}`."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+    return content if isinstance(content, list) else []
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:

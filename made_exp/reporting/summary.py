@@ -5,28 +5,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
-from made_exp.reporting.cells import cell_text, sort_key
-from made_exp.reporting.dataset_groups import split_by_dataset
 from made_exp.reporting.records import RunRecord
-
-# Settings that show or place a run, but do not decide its outcome.
-_NOT_SHOWN = frozenset(
-    {
-        "resume",
-        "experiment",
-        "trainer.name",
-        "trainer.progress",
-        "trainer.tensorboard",
-        "trainer.num_threads",
-        "trainer.checkpoint_every_seconds",
-        "trainer.samples_every",
-        "trainer.num_samples",
-        "trainer.animation",
-    }
-)
+from made_exp.reporting.run_settings import cell_text, differing_settings, sort_key
 
 
 @dataclass(frozen=True)
@@ -77,6 +61,12 @@ class Table:
     def settings(self) -> tuple[Column, ...]:
         """The columns that are settings."""
         return tuple(column for column in self.columns if column.is_setting)
+
+    @cached_property
+    def nll_digits(self) -> int:
+        """Decimals of its likelihoods: more where they are small."""
+        values = (row.cells.get(key) for row in self.rows for key in ("test_nll", "valid_nll"))
+        return 4 if max((abs(v) for v in values if v is not None), default=0) < 20 else 3
 
 
 _RUN = (Column("run", "run"),)
@@ -146,19 +136,6 @@ def _sorted_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
     return sorted(runs, key=key)
 
 
-def differing_settings(runs: Sequence[RunRecord]) -> list[str]:
-    """Settings that two of the runs that have them give different values, by dotted name."""
-    seen: dict[str, Any] = {}
-    differing: set[str] = set()
-    for run in runs:
-        for key, value in run.settings.items():
-            if key not in _NOT_SHOWN and seen.setdefault(key, cell_text(value)) != cell_text(value):
-                differing.add(key)
-    order = {key: index for index, key in enumerate(k for run in runs for k in run.settings)}
-    # The names of options come first: they say what the other settings belong to.
-    return sorted(differing, key=lambda key: (not key.endswith(".name"), order[key]))
-
-
 def short_titles(keys: Sequence[str]) -> dict[str, str]:
     """Titles by setting: the last part of the name where that is unique, `model` for model.name."""
 
@@ -173,7 +150,9 @@ def short_titles(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _table(dataset: str, runs: list[RunRecord], grouped_over: Sequence[str]) -> Table:
-    keys = [key for key in differing_settings(runs) if key not in grouped_over]
+    keys = [
+        key for key in differing_settings([run.settings for run in runs]) if key not in grouped_over
+    ]
     titles = short_titles(keys)
     settings = tuple(Column(key, titles[key], True) for key in keys)
     if not grouped_over:
@@ -219,3 +198,58 @@ def _sorted(table: Table, key: str, descending: bool) -> Table:
     unknown = [row for row in table.rows if value(row) is None]
     known.sort(key=lambda row: sort_key(value(row)), reverse=descending)
     return Table(table.dataset, table.columns, (*known, *unknown), table.runs)
+
+
+def split_by_dataset(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Runs by dataset; options of the dataset are part of it, except whether labels are used."""
+    groups: list[tuple[dict[str, Any], list[RunRecord]]] = []
+    for run in sorted(runs, key=lambda run: not run.is_complete_config):
+        options = _dataset_options(run)
+        members = _group_of(run, options, groups)
+        if members is None:
+            groups.append((options, [run]))
+        else:
+            members.append(run)
+    return _named(groups)
+
+
+def _group_of(
+    run: RunRecord,
+    options: dict[str, Any],
+    groups: list[tuple[dict[str, Any], list[RunRecord]]],
+) -> list[RunRecord] | None:
+    """The group that `run` belongs to; a run that failed early only knows what was typed."""
+    if run.is_complete_config:
+        return next((members for known, members in groups if known == options), None)
+    fitting = [members for known, members in groups if options.items() <= known.items()]
+    in_sweep = [m for m in fitting if any(other.path.parent == run.path.parent for other in m)]
+    fitting = in_sweep or fitting
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _dataset_options(run: RunRecord) -> dict[str, Any]:
+    options = {
+        key.removeprefix("dataset."): cell_text(value)
+        for key, value in run.settings.items()
+        if key.startswith("dataset.") and key != "dataset.context"
+    }
+    return {**options, "name": run.dataset} if run.dataset else options
+
+
+def _named(
+    groups: list[tuple[dict[str, Any], list[RunRecord]]],
+) -> dict[str, list[RunRecord]]:
+    names = Counter(options.get("name", "") for options, _ in groups)
+    named: dict[str, list[RunRecord]] = {}
+    for options, members in sorted(groups, key=lambda group: str(sorted(group[0].items()))):
+        name = options.get("name", "") or "unknown dataset"
+        same = [other for other, _ in groups if other.get("name") == options.get("name")]
+        parts = [
+            f"{key}={value}"
+            for key, value in sorted(options.items())
+            if key == "path" or any(other.get(key) != value for other in same)
+        ]
+        if parts and (names[name] > 1 or "path" in options):
+            name = f"{name} ({', '.join(parts)})"
+        named.setdefault(name, []).extend(members)
+    return named

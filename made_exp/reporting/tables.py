@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from made_exp.reporting.cells import cell_text
+from made_exp.reporting.run_settings import cell_text
 from made_exp.reporting.summary import Column, Row, Table
 
 _NLL = ("test_nll", "test_nll_stderr", "test_nll_std", "valid_nll")
@@ -18,18 +18,12 @@ def formatted(column: Column, row: Row, table: Table) -> str:
     if value is None:
         return ""
     if column.key in _NLL:
-        return f"{value:.{_digits(table)}f}" if abs(value) < 1e7 else f"{value:.4g}"
+        return f"{value:.{table.nll_digits}f}" if abs(value) < 1e7 else f"{value:.4g}"
     if column.key == "seconds":
         return f"{value:.1f}"
     if column.key == "epochs":
         return f"{value:.4g}" if isinstance(value, float) else str(value)
     return one_line(cell_text(value))
-
-
-def _digits(table: Table) -> int:
-    """Decimals of the likelihoods of a table: more where they are small."""
-    values = (row.cells.get(key) for row in table.rows for key in ("test_nll", "valid_nll"))
-    return 4 if max((abs(value) for value in values if value is not None), default=0) < 20 else 3
 
 
 def one_line(text: str) -> str:

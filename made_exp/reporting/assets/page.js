@@ -25,3 +25,26 @@ function compareKeys(a, b, descending) {
 for (const image of document.querySelectorAll("figure img")) {
   image.addEventListener("click", () => image.parentElement.classList.toggle("wide"));
 }
+
+// Charts. Text that users wrote is only ever set as text, never as markup.
+async function drawChart(item) {
+  const views = await Bokeh.embed.embed_item(item);
+  const plot = views.roots[0].model, card = document.getElementById(item.target_id).closest(".card");
+  const renderers = (name) => plot.renderers.filter((renderer) => renderer.name === name);
+  const near = [plot.y_range.start, plot.y_range.end];
+  const toggle = (name, change) =>
+    card.querySelector(`input[name=${name}]`)?.addEventListener("change", (event) => change(event.target.checked));
+  toggle("whole", (on) => {
+    const [start, end] = on ? plot.tags : near;
+    plot.y_range.setv({ start, end });
+  });
+  toggle("train", (on) => renderers("train").forEach((renderer) => { renderer.visible = on; }));
+  card.querySelectorAll(".legend li[data-rank]").forEach((label) => {
+    const select = (indices) => renderers("valid").forEach((r) => { r.data_source.selected.indices = indices; });
+    const index = renderers("valid")[0].data_source.get_length() - 1 - Number(label.dataset.rank);
+    label.addEventListener("pointerenter", () => select([index]));
+    label.addEventListener("pointerleave", () => select([]));
+  });
+}
+
+for (const item of JSON.parse(document.getElementById("data").textContent)) drawChart(item);

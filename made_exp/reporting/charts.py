@@ -1,0 +1,278 @@
+"""The charts of the page: NLL by epoch, and NLL against each setting that differs."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any, TypeGuard
+
+import numpy as np
+from bokeh.models import FixedTicker, HoverTool, NoOverlap, PlainText, Range1d
+from bokeh.models.text import BaseText
+from bokeh.plotting import figure
+
+from made_exp.reporting.records import RunRecord
+from made_exp.reporting.run_files import CurvePoint
+from made_exp.reporting.run_settings import cell_text, differing_settings
+from made_exp.reporting.summary import short_titles
+from made_exp.reporting.tables import one_line
+
+HUES = ("#3b82c4", "#e07b1a", "#2f9e6b", "#d1483f", "#8f63c9", "#1798ab", "#b58a2b", "#c95a96")
+_INK, _OTHER, _FAILED = "#7b8696", "#9aa4b2", "#d1483f"  # to be seen on white and on black
+_MAX_POINTS = 200
+_MAX_SETTINGS = 24
+_MAX_TICKS = 7
+_RATES = ("lr", "weight_decay", "eps", "rate", "min_lr")
+_LOG_RATIO = 20.0
+_TIP = ("run", "test", "valid", "status")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that differs between runs: its name, its title and how it is drawn."""
+
+    key: str
+    title: str
+    kind: str
+
+
+def chart_settings(runs: Sequence[RunRecord]) -> list[Setting]:
+    """The settings to draw the NLL of these runs against."""
+    keys = differing_settings([run.settings for run in runs])[:_MAX_SETTINGS]
+    return [
+        Setting(key, one_line(title), chart_kind(key, runs))
+        for key, title in short_titles(keys).items()
+    ]
+
+
+def chart_kind(key: str, runs: Sequence[RunRecord]) -> str:
+    """How to draw a setting: "log" for rates and wide ranges, "linear", or "band" for text."""
+    values = [run.settings[key] for run in runs if key in run.settings and run.status != "failed"]
+    if not values or not all(_is_number(value) for value in values):
+        return "band"
+    positive = [value for value in values if value > 0]
+    if min(values) < 0 or not positive:
+        return "linear"
+    is_rate = key.rsplit(".", 1)[-1] in _RATES
+    return "log" if is_rate or max(positive) / min(positive) >= _LOG_RATIO else "linear"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 1e300
+
+
+def label_of(run: RunRecord, settings: Sequence[Setting]) -> str:
+    """What distinguishes a run: the settings that differ, or its name where none does."""
+    known = [setting for setting in settings if setting.key in run.settings]
+    return one_line(
+        " · ".join(f"{s.title} {cell_text(run.settings[s.key])}" for s in known) or run.name
+    )
+
+
+def thinned(curve: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """At most a few hundred evenly spread points of a curve, its first and last among them."""
+    step = max(1, math.ceil(len(curve) / _MAX_POINTS))
+    kept = list(curve[::step])
+    return kept if not curve or kept[-1] is curve[-1] else [*kept, curve[-1]]
+
+
+def curves_chart(runs: Sequence[RunRecord], settings: Sequence[Setting]) -> figure:
+    """Valid NLL by epoch, best run first in `HUES`, and training NLL, which is hidden at first.
+
+    Args:
+        runs: Runs with a curve, best first; one of them has an NLL in it.
+        settings: What tells the runs apart.
+
+    Returns:
+        The chart; its tags are the lowest and the highest NLL that bring all points in sight.
+    """
+    points = [point for run in runs for point in run.curve]
+    every = [nll for p in points for nll in (p.train_nll, p.valid_nll) if nll is not None]
+    ends = [p.valid_nll for p in points if p.valid_nll is not None] or every
+    # Where the curves end, not the heights from which they fall.
+    low, middle = min(ends), median(ends)
+    limits = _padded([low, min(max(ends), middle + 3 * (middle - low))])
+    plot = _new_chart("epoch", "valid NLL (nats)", limits, tags=list(_padded(every)))
+    hues = [*HUES, *[_OTHER] * len(runs)]
+    for kind, dash in (("train", "dotted"), ("valid", "solid")):
+        lines = [_line(run, kind) for run in runs]
+        columns = _tips(runs, settings) | {
+            "xs": [line[:, 0] for line in lines],
+            "ys": [line[:, 1] for line in lines],
+            "hue": hues[: len(runs)],
+        }
+        # The best are drawn last, above the others.
+        source = {name: values[::-1] for name, values in columns.items()}
+        look: dict[str, Any] = {"line_color": "hue", "line_dash": dash, "line_width": 1.8}
+        look |= {"hover_line_color": "hue", "hover_line_width": 4, "nonselection_line_alpha": 0.15}
+        plot.multi_line("xs", "ys", source=source, name=kind, visible=kind == "valid", **look)
+    return plot
+
+
+def _line(run: RunRecord, kind: str) -> np.ndarray:
+    """(epoch, NLL) of a run as (E, 2) float32; one evaluation alone becomes a dash."""
+    points = [
+        (point.epoch, nll)
+        for point in thinned(run.curve)
+        if (nll := point.train_nll if kind == "train" else point.valid_nll) is not None
+    ]
+    if len(points) == 1:
+        points.append((points[0][0] + 0.1, points[0][1]))
+    return np.array(points, np.float32).reshape(-1, 2)
+
+
+def setting_chart(
+    setting: Setting, runs: Sequence[RunRecord], settings: Sequence[Setting]
+) -> figure | None:
+    """NLL with its standard error by the values of a setting; failed runs are crosses at the top.
+
+    Returns:
+        None where no run that has the setting has finished.
+    """
+    known = [
+        run
+        for run in runs
+        if setting.key in run.settings
+        and (setting.kind == "band" or _is_number(run.settings[setting.key]))
+    ]
+    scored = [run for run in known if _nll(run) is not None and run.status != "failed"]
+    failed = [run for run in known if run.status == "failed"]
+    if not scored:
+        return None
+    axis = _band(setting, known) if setting.kind == "band" else _numbers(setting, scored)
+    nll = [value for run in scored if (value := _nll(run)) is not None]
+    errors = [run.test_nll_stderr or 0.0 for run in scored]
+    below = [value - error for value, error in zip(nll, errors, strict=True)]
+    above = [value + error for value, error in zip(nll, errors, strict=True)]
+    low, high = _padded([*below, *above])
+    high += 0.1 * (high - low) * bool(failed)
+    plot = _new_chart(axis.title, "test NLL (nats)", (low, high), **axis.options)
+    plot.xaxis.major_label_policy = NoOverlap()
+    if axis.ticks:
+        plot.xaxis.ticker = FixedTicker(ticks=[float(tick) for tick in axis.ticks])
+        plot.xaxis.major_label_overrides = axis.ticks
+    x = [axis.place(run.settings[setting.key]) for run in scored]
+    plot.line(*_means(x, nll), color=HUES[0], alpha=0.4)
+    dots = _tips(scored, settings) | {"x": x, "nll": nll, "below": below, "above": above}
+    plot.segment("x", "below", "x", "above", source=dots, color=HUES[0], alpha=0.5)
+    plot.scatter("x", "nll", source=dots, size=9, color=HUES[0], alpha=0.8, name="runs")
+    crosses: dict[str, Any] = _tips(failed, settings)
+    crosses["x"] = [axis.place(run.settings[setting.key]) for run in failed]
+    crosses["nll"] = [high - 0.06 * (high - low)] * len(failed)
+    look: dict[str, Any] = {"marker": "x", "line_width": 2, "color": _FAILED}
+    plot.scatter("x", "nll", source=crosses, size=9, name="failed", **look)
+    return plot
+
+
+def _nll(run: RunRecord) -> float | None:
+    return run.valid_nll if run.test_nll is None else run.test_nll
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Where the values of a setting stand, and the texts of the ticks by place."""
+
+    title: str
+    place: Callable[[Any], float | str]
+    options: dict[str, Any]
+    ticks: dict[float | str, str | BaseText] = field(default_factory=dict)
+
+
+def _band(setting: Setting, runs: Sequence[RunRecord]) -> _Axis:
+    texts = list(dict.fromkeys(_text(run.settings[setting.key]) for run in runs))
+    shortened = {text: text if len(text) <= 24 else text[:23] + "…" for text in texts}
+    if len(set(shortened.values())) < len(texts):
+        shortened = {text: text for text in texts}
+    options = {"x_range": list(shortened.values())}
+    return _Axis(setting.title, lambda value: shortened[_text(value)], options)
+
+
+def _text(value: Any) -> str:
+    return one_line(cell_text(value)) or "none"
+
+
+def _numbers(setting: Setting, runs: Sequence[RunRecord]) -> _Axis:
+    """Numbers on a linear or logarithmic axis; those of failed runs may stand at its edge."""
+    values = sorted({float(run.settings[setting.key]) for run in runs})
+    is_log = setting.kind == "log" and values[-1] > 0
+    # Zero has no logarithm: it gets its own place on the left.
+    zero = min(value for value in values if value > 0) / 4 if is_log else 0.0
+    low, high = values[0] or zero, values[-1] or zero
+    pad = (high / low) ** 0.1 + 0.2 if is_log else 0.1 * (high - low) or 0.5
+    limits = (low / pad, high * pad) if is_log else (low - pad, high + pad)
+
+    def place(value: float) -> float:
+        return min(max(float(value) or zero, limits[0]), limits[1])
+
+    if len(values) > _MAX_TICKS:
+        powers = (
+            range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1) if is_log else ()
+        )
+        values = [value for value in values if value == 0 and is_log] + [10.0**p for p in powers]
+    ticks: dict[float | str, str | BaseText] = {place(v): cell_text(v) for v in values}
+    title = f"{setting.title} (log scale)" if is_log else setting.title
+    options = {"x_range": limits, "x_axis_type": "log" if is_log else "linear"}
+    return _Axis(title, place, options, ticks)
+
+
+def _means(x: Sequence[float | str], nll: Sequence[float]) -> tuple[list[Any], list[float]]:
+    """Mean NLL by place; none where almost every run has a place of its own."""
+    groups: dict[float | str, list[float]] = {}
+    for place, value in zip(x, nll, strict=True):
+        groups.setdefault(place, []).append(value)
+    if len(groups) > max(12, len(nll) / 2):
+        return [], []
+    places = list(groups) if isinstance(x[0], str) else sorted(groups, key=float)
+    return places, [fmean(groups[place]) for place in places]
+
+
+def _tips(runs: Sequence[RunRecord], settings: Sequence[Setting]) -> dict[str, list[Any]]:
+    """What is shown of each run under the pointer, by name of the column."""
+
+    def nats(value: float | None, error: float | None = None) -> str:
+        if value is None:
+            return "unknown"
+        return f"{value:.4f}" + (f" ± {error:.4f}" if error is not None else "") + " nats"
+
+    return {
+        "run": [label_of(run, settings) for run in runs],
+        "test": [nats(run.test_nll, run.test_nll_stderr) for run in runs],
+        "valid": [nats(run.valid_nll) for run in runs],
+        "status": [run.status for run in runs],
+    }
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    pad = 0.07 * (high - low) or 0.02 * abs(high) or 0.5
+    return low - pad, high + pad
+
+
+def _new_chart(x_title: str, y_title: str, y_range: tuple[float, float], **options: Any) -> figure:
+    """An empty chart as wide as its place, see-through, with a tool tip of the columns `_TIP`."""
+    plot = figure(
+        height=320,
+        sizing_mode="stretch_width",
+        y_range=Range1d(start=y_range[0], end=y_range[1]),
+        tools="pan,box_zoom,wheel_zoom,tap,reset,save",
+        toolbar_location="above",
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        outline_line_alpha=0,
+        **options,
+    )
+    plot.toolbar.logo = None
+    plot.toolbar.autohide = True
+    plot.add_tools(HoverTool(tooltips=[(name, f"@{name}") for name in _TIP]))
+    plot.xgrid.visible = False
+    plot.ygrid.grid_line_color, plot.ygrid.grid_line_alpha = _INK, 0.2
+    for axis, title in ((plot.xaxis, x_title), (plot.yaxis, y_title)):
+        axis.axis_label = PlainText(text=title)  # never read as mathematics
+        axis.axis_label_text_color = axis.major_label_text_color = _INK
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
+        axis.axis_line_color = axis.major_tick_line_color = _INK
+        axis.minor_tick_line_color = None
+    return plot

@@ -1,0 +1,93 @@
+"""Settings of runs by dotted name: read, as text, in order, and where they differ."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_GROUPS = ("model", "dataset", "optimizer", "scheduler", "ordering", "trainer")
+# Settings that show or place a run, but do not decide its outcome.
+_NOT_SHOWN = frozenset(
+    {
+        "resume",
+        "experiment",
+        "trainer.name",
+        "trainer.progress",
+        "trainer.tensorboard",
+        "trainer.num_threads",
+        "trainer.checkpoint_every_seconds",
+        "trainer.samples_every",
+        "trainer.num_samples",
+        "trainer.animation",
+    }
+)
+
+
+def settings_of(overrides: Any) -> dict[str, Any]:
+    """Settings by dotted name from overrides such as `optimizer=sgd` and `optimizer.lr=0.1`.
+
+    Args:
+        overrides: A list, as it was read from a file; of anything else there are no settings.
+    """
+    settings: dict[str, Any] = {}
+    for override in overrides if isinstance(overrides, list) else ():
+        key, equals, value = str(override).partition("=")
+        key = key.lstrip("+~")
+        if not equals or key.startswith("hydra"):
+            continue
+        settings[f"{key}.name" if key in _GROUPS else key] = _parsed(value)
+    return settings
+
+
+def _parsed(value: str) -> Any:
+    text = value.lower() if value.lower() in ("true", "false", "null") else value
+    for read in (json.loads, float):
+        try:
+            return read(text)
+        except (ValueError, RecursionError):
+            continue
+    return value.strip("'\"")
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name: `{"optimizer": {"lr": 1}}` -> `{"optimizer.lr": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def sort_key(value: Any) -> tuple[int, float, str]:
+    """A key that orders numbers before text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0, value, ""
+    return 1, 0.0, cell_text(value)
+
+
+def cell_text(value: Any) -> str:
+    """A setting or name as text: numbers as short as they are exact, lists as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value, default=str)
+    return str(value)
+
+
+def differing_settings(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of settings that two of the runs that have them give different values."""
+    seen: dict[str, str] = {}
+    differing: set[str] = set()
+    for settings in runs:
+        for key, value in settings.items():
+            if key not in _NOT_SHOWN and seen.setdefault(key, cell_text(value)) != cell_text(value):
+                differing.add(key)
+    # The names of options come first: they say what the other settings belong to.
+    return sorted(
+        (key for key in seen if key in differing), key=lambda key: not key.endswith(".name")
+    )
