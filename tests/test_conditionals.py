@@ -3,15 +3,13 @@ import math
 import pytest
 import torch
 
-from made_exp.variables.bases import cosine_basis
-from made_exp.variables.conditionals import (
-    Bernoulli,
-    Categorical,
-    DiscretizedLogisticMixture,
-    GaussianMixture,
-    conditional_for,
-    default_conditional,
-)
+from made_exp.variables.conditionals import conditional_for
+from made_exp.variables.conditionals.base import DiscreteConditional
+from made_exp.variables.conditionals.bernoulli import Bernoulli
+from made_exp.variables.conditionals.categorical import Categorical
+from made_exp.variables.conditionals.gaussian_mixture import GaussianMixture
+from made_exp.variables.conditionals.logistic_mixture import DiscretizedLogisticMixture
+from made_exp.variables.encodings import cosine_basis
 from made_exp.variables.variable import ALLOWED_CONDITIONALS, Kind, Variable
 
 TABLES = [
@@ -42,7 +40,7 @@ def random_params(conditional, *shape, generator, device, dtype, size=1.5):
 
 
 def some_values(conditional, *shape, generator, device, dtype):
-    if not conditional.is_discrete:
+    if not isinstance(conditional, DiscreteConditional):
         z = torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
         return conditional.shift + conditional.scale * z
     return torch.randint(conditional.num_values, shape, generator=generator).to(device)
@@ -123,7 +121,11 @@ def test_mean_is_the_average_of_draws(conditional, generator, device, dtype):
     )
     spread = drawn.std(-1).max().item()
     difference = (drawn.mean(-1) - conditional.mean(params)).abs().max()
-    rounding = 2 * conditional.num_values / num_draws if conditional.is_discrete else 0.0
+    rounding = (
+        2 * conditional.num_values / num_draws
+        if isinstance(conditional, DiscreteConditional)
+        else 0.0
+    )
     assert difference <= 0.01 * spread + rounding
 
 
@@ -158,7 +160,7 @@ def test_extreme_parameters_give_finite_numbers(conditional, generator, device, 
     index = torch.randint(len(EXTREMES), (300, conditional.num_params), generator=generator)
     params = extremes[index.to(device)].requires_grad_()
     x = some_values(conditional, 300, generator=generator, device=device, dtype=dtype)
-    if not conditional.is_discrete:
+    if not isinstance(conditional, DiscreteConditional):
         x[::3] = 1e6
     log_prob = conditional.log_prob(params, x)
     assert log_prob.isfinite().all()
@@ -171,7 +173,7 @@ def test_extreme_parameters_give_finite_numbers(conditional, generator, device, 
         uniforms = params.new_full((300, conditional.num_uniforms), uniform)
         drawn = conditional.sample(params, uniforms)
         assert drawn.isfinite().all()
-        if conditional.is_discrete:
+        if isinstance(conditional, DiscreteConditional):
             assert (drawn >= 0).all()
             assert (drawn < conditional.num_values).all()
 
@@ -348,7 +350,7 @@ def variable_of(kind):
     ],
 )
 def test_auto_picks_by_kind(kind, expected):
-    assert default_conditional(variable_of(kind), num_components=3) == expected
+    assert conditional_for("auto", variable_of(kind), num_components=3) == expected
 
 
 @pytest.mark.parametrize("kind", list(Kind))

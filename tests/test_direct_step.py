@@ -157,7 +157,6 @@ def test_trainings_are_the_same(tmp_path, optimizer, ordering, case):
         {"conditioning_weights": True},
         {"num_classes": 2},
         {"backend": "dense"},
-        {"variables": CATEGORICAL, "encoding": "embedding"},
         {"variables": binary_variables(1)},
     ],
     ids=str,

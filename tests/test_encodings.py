@@ -2,11 +2,9 @@ import pytest
 import torch
 
 from made_exp.variables.encodings import (
-    Embedding,
     Identity,
     OneHot,
     Smooth,
-    default_encoding,
     encoding_for,
 )
 from made_exp.variables.variable import ALLOWED_ENCODINGS, Kind, Variable
@@ -18,12 +16,11 @@ def variable_of(kind, num_values=6):
 
 
 @pytest.fixture
-def encodings(device, dtype, generator):
+def encodings(device, dtype):
     all_of_them = [
         OneHot(6),
         Smooth(6),
         Smooth(6, 3, one_hot_scale=0.5),
-        Embedding(4, 6, 3, generator),
         Identity(),
         Identity(1.5, 2.0),
     ]
@@ -39,18 +36,8 @@ def test_features_have_the_dtype_of_the_module(x_dtype, encodings, generator, de
         assert features.dtype == dtype
 
 
-def test_single_is_one_column_of_all(encodings, generator, device):
-    x = torch.randint(6, (10, 4), generator=generator).to(device)
-    for encoding in encodings:
-        features = encoding(x)
-        for position in range(4):
-            single = encoding.single(x[:, position], position)
-            torch.testing.assert_close(single, features[:, position])
-
-
-def test_only_embeddings_have_state(encodings):
-    names = {type(encoding).__name__: list(encoding.state_dict()) for encoding in encodings}
-    assert names == {"OneHot": [], "Smooth": [], "Embedding": ["weight"], "Identity": []}
+def test_encodings_have_no_state(encodings):
+    assert not any(encoding.state_dict() for encoding in encodings)
 
 
 def test_identity_standardises(device, dtype):
@@ -87,18 +74,6 @@ def test_smooth_features_can_tell_any_few_values_apart(num_values):
     assert torch.linalg.matrix_rank(with_bias) == num_values
 
 
-def test_embedding_tables_differ_by_variable_and_learn(device, dtype, generator):
-    encoding = Embedding(3, 4, 5, generator).to(device, dtype)
-    x = torch.tensor([[2, 2, 2]], device=device)
-    features = encoding(x)
-    for position in range(3):
-        assert features[0, position].equal(encoding.weight[position, 2])
-    features.sum().backward()
-    assert encoding.weight.grad.sum(-1).nonzero().tolist() == [[0, 2], [1, 2], [2, 2]]
-    again = Embedding(3, 4, 5, torch.Generator().manual_seed(0)).to(device, dtype)
-    assert again.weight.equal(encoding.weight)
-
-
 @pytest.mark.parametrize(
     ("kind", "expected", "num_features"),
     [
@@ -110,21 +85,20 @@ def test_embedding_tables_differ_by_variable_and_learn(device, dtype, generator)
     ],
 )
 def test_auto_picks_by_kind(kind, expected, num_features):
-    encoding = default_encoding(variable_of(kind, 40))
+    encoding = encoding_for("auto", variable_of(kind, 40))
     assert type(encoding) is expected
     assert encoding.num_features == num_features
-    assert encoding_for("auto", variable_of(kind, 40)).num_features == num_features
 
 
 @pytest.mark.parametrize("kind", [Kind.BINARY, Kind.CATEGORICAL, Kind.ORDINAL, Kind.INTEGER])
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("one_hot", OneHot), ("smooth", Smooth), ("embedding", Embedding), ("hash", None)],
+    [("one_hot", OneHot), ("smooth", Smooth), ("hash", None)],
 )
 def test_encoding_by_name(kind, name, expected):
     variable = variable_of(kind)
     if name in ALLOWED_ENCODINGS[kind]:
-        encoding = encoding_for(name, variable, num_variables=3, embedding_size=2)
+        encoding = encoding_for(name, variable)
         assert type(encoding) is expected
         x = torch.ones(7, 3, dtype=torch.uint8)
         assert encoding(x).shape == (7, 3, encoding.num_features)
@@ -134,7 +108,7 @@ def test_encoding_by_name(kind, name, expected):
 
 
 def test_real_values_are_standardised_whatever_the_name():
-    encoding = encoding_for("embedding", variable_of(Kind.REAL))
+    encoding = encoding_for("one_hot", variable_of(Kind.REAL))
     assert encoding(torch.tensor([[3.5]])).item() == 1.0
 
 
@@ -144,8 +118,6 @@ def test_real_values_are_standardised_whatever_the_name():
         (lambda: OneHot(1), "num_values must be at least 2, got 1"),
         (lambda: Smooth(1), "num_values must be at least 2, got 1"),
         (lambda: Smooth(5, 5), r"num_functions must be 1\.\.4, got 5"),
-        (lambda: Embedding(3, 1, 2), "num_values must be at least 2, got 1"),
-        (lambda: Embedding(3, 4, 0), "embedding_size must be at least 1, got 0"),
         (lambda: Identity(0.0, 0.0), "scale must be > 0, got 0"),
     ],
 )

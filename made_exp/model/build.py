@@ -92,7 +92,6 @@ def build_made(
     conditional: str = "auto",
     num_components: int = 4,
     encoding: str = "auto",
-    embedding_size: int = 8,
     smooth_logits: bool = False,
     num_orderings: int | None = None,
     fits_weights: bool = False,
@@ -106,8 +105,7 @@ def build_made(
         schedules: Orderings and degrees of each member, of as many variables.
         conditional: auto, bernoulli, categorical, logistic_mixture or gaussian_mixture.
         num_components: Components of mixture conditionals.
-        encoding: auto, one_hot, smooth or embedding.
-        embedding_size: Width of learned embeddings.
+        encoding: auto, one_hot or smooth.
         smooth_logits: Whether logits of ordered values are made of smooth functions.
         num_orderings: Orderings of the mixture at evaluation; default all of the schedule.
         fits_weights: Whether the weights of these orderings can be fitted; else they are equal.
@@ -127,9 +125,7 @@ def build_made(
         conditional=conditional,
         num_components=num_components,
         encoding=encoding,
-        embedding_size=embedding_size,
         smooth_logits=smooth_logits,
-        generator=generator,
     )
 
     networks = [

@@ -20,7 +20,7 @@ from torch import Tensor
 from made_exp.masks.mask_set import MaskSet
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.sampling_plan import Level, SamplingPlan
-from made_exp.variables.conditionals import Bernoulli
+from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.encodings import Identity
 from made_exp.variables.groups import Conditionals, VariableGroups
 

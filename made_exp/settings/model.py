@@ -39,7 +39,6 @@ class NetworkSettings(ModelSettings):
         "how a variable enters the network; auto = by its kind",
         choices=_names(ALLOWED_ENCODINGS),
     )
-    embedding_size: int = setting(8, "features of a learned embedding", at_least=1)
     smooth_logits: bool = setting(False, "neighbouring ordered values share strength")
 
 

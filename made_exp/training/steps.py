@@ -33,8 +33,7 @@ def step_kind(
 ) -> type[TrainStep]:
     """The fastest form for these: without autograd on the CPU, with `graph` from a CUDA graph.
 
-    `DirectStep` serves one process and a plain network, where no encoding is learned and no value
-    missing.
+    `DirectStep` serves one process and a plain network, where no value is missing.
     """
     if graph:
         return GraphedStep
@@ -44,7 +43,6 @@ def step_kind(
         and precision != "bf16"
         and all(is_plain(member.network) for member in model.members)
         and not batches.has_missing
-        and not list(model.groups.parameters())
     )
     return DirectStep if is_direct else TrainStep
 

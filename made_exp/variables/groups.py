@@ -7,13 +7,14 @@ same encoding form a group and are computed together.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from made_exp.variables.conditionals import Conditional, conditional_for
-from made_exp.variables.conditionals.base import Pullback, vjp
+from made_exp.variables.conditionals import conditional_for
+from made_exp.variables.conditionals.base import Conditional, Pullback, vjp
 from made_exp.variables.encodings import Encoding, encoding_for
 from made_exp.variables.variable import Variable
 
@@ -23,6 +24,7 @@ class _Group:
     """Variables (G,) that share a conditional and an encoding."""
 
     conditional: Conditional
+    encoding: Encoding
     variables: tuple[int, ...]
 
 
@@ -34,13 +36,23 @@ class VariableGroups(nn.Module):
         conditional: Name of the conditional of every variable, or auto.
         num_components: Components of the mixture conditionals.
         encoding: Name of the encoding of every variable, or auto.
-        embedding_size: Width of learned embeddings.
         smooth_logits: Whether logits of ordered values are made of smooth functions.
-        generator: Where learned embeddings draw their first values from.
+
+    Attributes:
+        feature_widths: (D,) network inputs of each variable.
+        param_widths: (D,) network outputs of each variable.
+        uniform_widths: (D,) uniform numbers that a draw of each variable takes.
+        param_starts: (D,) the first network output of each variable.
+        uniform_starts: (D,) the first uniform number of each variable.
 
     Raises:
         ValueError: If a conditional or encoding does not fit the kind of a variable.
     """
+
+    _by_group: Tensor
+    _params_by_group: Tensor
+    _by_variable: Tensor
+    _features_by_variable: Tensor
 
     def __init__(
         self,
@@ -49,58 +61,43 @@ class VariableGroups(nn.Module):
         conditional: str = "auto",
         num_components: int = 4,
         encoding: str = "auto",
-        embedding_size: int = 8,
         smooth_logits: bool = False,
-        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.variables = tuple(variables)
         conditionals = [
-            conditional_for(
-                conditional, variable, num_components=num_components, smooth_logits=smooth_logits
-            )
+            conditional_for(conditional, variable, num_components, smooth_logits)
             for variable in self.variables
         ]
-        members: dict[object, list[int]] = {}
+        alike: dict[object, list[int]] = {}
         for index, variable in enumerate(self.variables):
             key = (conditionals[index], variable.kind, variable.num_values, variable.shift)
-            members.setdefault(key, []).append(index)
-        self._groups = [_Group(conditionals[group[0]], tuple(group)) for group in members.values()]
-        self.encodings = nn.ModuleList(
-            encoding_for(
-                encoding,
-                self.variables[group.variables[0]],
-                num_variables=len(group.variables),
-                embedding_size=embedding_size,
-                generator=generator,
-            )
-            for group in self._groups
-        )
-        self._place: dict[int, tuple[int, int]] = {
-            variable: (number, position)
-            for number, group in enumerate(self._groups)
-            for position, variable in enumerate(group.variables)
-        }
+            alike.setdefault(key, []).append(index)
+        self._groups = [
+            _Group(conditionals[d], encoding_for(encoding, self.variables[d]), (d, *others))
+            for d, *others in alike.values()
+        ]
+        self.encodings = nn.ModuleList(group.encoding for group in self._groups)
+        self._group_of = {d: group for group in self._groups for d in group.variables}
         self._set_layout()
 
     def _set_layout(self) -> None:
-        places = [self._place[d] for d in range(self.num_dims)]
-        self.feature_widths = tuple(self._encoding(group).num_features for group, _ in places)
-        self.param_widths = tuple(self._groups[group].conditional.num_params for group, _ in places)
-        self.uniform_widths = tuple(
-            self._groups[group].conditional.num_uniforms for group, _ in places
+        groups = [self._group_of[d] for d in range(self.num_dims)]
+        self.feature_widths = tuple(group.encoding.num_features for group in groups)
+        self.param_widths = tuple(group.conditional.num_params for group in groups)
+        self.uniform_widths = tuple(group.conditional.num_uniforms for group in groups)
+        self.param_starts, self.uniform_starts = map(
+            _starts, (self.param_widths, self.uniform_widths)
         )
-        self.feature_starts = _starts(self.feature_widths)
-        self.param_starts = _starts(self.param_widths)
-        self.uniform_starts = _starts(self.uniform_widths)
-        if len(self._groups) > 1:
-            for number, group in enumerate(self._groups):
-                columns = torch.tensor(group.variables)
-                params = _columns(group.variables, self.param_starts, self.param_widths)
-                features = _columns(group.variables, self.feature_starts, self.feature_widths)
-                self.register_buffer(f"columns_{number}", columns, persistent=False)
-                self.register_buffer(f"params_{number}", params, persistent=False)
-                self.register_buffer(f"features_{number}", features, persistent=False)
+        order = [d for group in self._groups for d in group.variables]
+        by_group = _columns(order, [1] * self.num_dims)
+        for name, columns in (
+            ("_by_group", by_group),
+            ("_params_by_group", _columns(order, self.param_widths)),
+            ("_by_variable", by_group.argsort()),
+            ("_features_by_variable", _columns(order, self.feature_widths).argsort()),
+        ):
+            self.register_buffer(name, columns, persistent=False)
 
     @property
     def num_dims(self) -> int:
@@ -108,38 +105,24 @@ class VariableGroups(nn.Module):
         return len(self.variables)
 
     @property
-    def num_features(self) -> int:
-        """Number of network inputs F."""
-        return sum(self.feature_widths)
-
-    @property
-    def num_params(self) -> int:
-        """Number of network outputs P."""
-        return sum(self.param_widths)
-
-    @property
-    def is_discrete(self) -> bool:
-        """Whether every variable has finitely many values."""
-        return all(group.conditional.is_discrete for group in self._groups)
+    def only(self) -> Conditional | None:
+        """The conditional of a single group of all variables; None where there are several."""
+        return self._groups[0].conditional if len(self._groups) == 1 else None
 
     def conditional(self, variable: int) -> Conditional:
         """The conditional of `variable`."""
-        return self._groups[self._place[variable][0]].conditional
+        return self._group_of[variable].conditional
 
     def features(self, x: Tensor) -> Tensor:
         """Encode x (B, D) as network inputs (B, F)."""
-        if len(self._groups) == 1:
-            return self._encoding(0)(x).flatten(1)
-        out = x.new_empty(len(x), self.num_features, dtype=self._float_dtype(x))
-        for number in range(len(self._groups)):
-            values = self._encoding(number)(x[:, self._buffer("columns", number)])
-            out[:, self._buffer("features", number)] = values.flatten(1).to(out.dtype)
-        return out
+        if self.only is not None:
+            return self._groups[0].encoding(x).flatten(1)
+        parts = [group.encoding(own).flatten(1) for group, own in self._split(x)]
+        return torch.cat(parts, 1).index_select(1, self._features_by_variable)
 
     def single_features(self, variable: int, x: Tensor) -> Tensor:
         """Encode the values x (B,) of one variable as (B, W_d)."""
-        number, position = self._place[variable]
-        return self._encoding(number).single(x, position)
+        return self._group_of[variable].encoding(x[:, None])[:, 0]
 
     def filled(self, x: Tensor, observed: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Give x (B, D) in `dtype`, with a legal value where `observed` (B, D) is false."""
@@ -147,6 +130,26 @@ class VariableGroups(nn.Module):
             return x.to(dtype)
         shifts = [variable.shift for variable in self.variables]
         return torch.where(observed, x.to(dtype), torch.tensor(shifts, dtype=dtype).to(x.device))
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Log-probability (B, D), in nats, of each variable of x (B, D) given params (B, P)."""
+        if self.only is not None:
+            return self.only.log_probs(params, x)
+        pairs = zip(self._split_params(params), self._split(x), strict=True)
+        return self._joined(
+            [group.conditional.log_prob(own, values) for own, (group, values) in pairs]
+        )
+
+    def log_prob_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
+        """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
+        if self.only is not None:
+            return self.only.log_probs_vjp(params, x)
+        return vjp(self.log_prob, params, x)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """Mean of each variable given its params (B, P), as (B, D)."""
+        pairs = zip(self._split_params(params), self._groups, strict=True)
+        return self._joined([group.conditional.mean(own) for own, group in pairs])
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Params (P,) that give each variable its marginal in the data x (N, D)."""
@@ -158,32 +161,21 @@ class VariableGroups(nn.Module):
             parts.append(self.conditional(index).initial_params(values))
         return torch.cat([part.to(torch.float64) for part in parts])
 
-    @property
-    def only(self) -> Conditional | None:
-        """The conditional that all variables share; None where there are several groups."""
-        return self._groups[0].conditional if len(self._groups) == 1 else None
+    def _split(self, x: Tensor) -> Iterator[tuple[_Group, Tensor]]:
+        """Each group with its values (B, G) of x (B, D)."""
+        sizes = [len(group.variables) for group in self._groups]
+        return zip(self._groups, x[:, self._by_group].split(sizes, 1), strict=True)
 
-    def split(self, params: Tensor) -> Iterator[tuple[Tensor | slice, Conditional, Tensor]]:
-        """For each group its variables (G,), its conditional and its params (B, G, K)."""
-        for number, group in enumerate(self._groups):
-            own = params[:, self._buffer("params", number)]
-            shape = (len(params), len(group.variables), group.conditional.num_params)
-            yield self._buffer("columns", number), group.conditional, own.view(shape)
+    def _split_params(self, params: Tensor) -> Iterator[Tensor]:
+        """For each group its params (B, G, K) of all params (B, P)."""
+        sizes = [len(group.variables) * group.conditional.num_params for group in self._groups]
+        parts = params[:, self._params_by_group].split(sizes, 1)
+        for group, part in zip(self._groups, parts, strict=True):
+            yield part.unflatten(1, (len(group.variables), group.conditional.num_params))
 
-    def _encoding(self, number: int) -> Encoding:
-        encoding = self.encodings[number]
-        assert isinstance(encoding, Encoding)
-        return encoding
-
-    def _buffer(self, name: str, number: int) -> Tensor | slice:
-        if len(self._groups) == 1:
-            return slice(None)
-        return getattr(self, f"{name}_{number}")
-
-    def _float_dtype(self, x: Tensor) -> torch.dtype:
-        for parameter in self.parameters():
-            return parameter.dtype
-        return x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    def _joined(self, parts: list[Tensor]) -> Tensor:
+        """Numbers (B, D) of all variables from those (B, G) of each group."""
+        return torch.cat(parts, 1)[:, self._by_variable]
 
 
 @final
@@ -208,21 +200,16 @@ class Conditionals:
             (B, D), nats; 0 for a variable that does not count, whose value is not read.
         """
         x = self.groups.filled(x, self.observed, self.params.dtype)
-        log_probs = self._log_prob(self.params, x)
+        log_probs = self.groups.log_prob(self.params, x)
         return log_probs if self.observed is None else torch.where(self.observed, log_probs, 0)
 
     def log_prob_vjp(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
-        if self.groups.only is not None:
-            return self.groups.only.log_probs_vjp(self.params, x)
-        return vjp(self._log_prob, self.params, x)
+        return self.groups.log_prob_vjp(self.params, x)
 
     def mean(self) -> Tensor:
         """Mean of each variable, (B, D)."""
-        out = self.params.new_empty(len(self.params), self.groups.num_dims)
-        for columns, conditional, params in self.groups.split(self.params):
-            out[:, columns] = conditional.mean(params).to(out.dtype)
-        return out
+        return self.groups.mean(self.params)
 
     def sample(
         self, variable: int, rows: Tensor, uniforms: Tensor, temperature: float = 1.0
@@ -243,22 +230,12 @@ class Conditionals:
         params = self.params[rows, start : start + width]
         return groups.conditional(variable).sample(params, uniforms, temperature)
 
-    def _log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        if self.groups.only is not None:
-            return self.groups.only.log_probs(params, x)
-        out = params.new_empty(x.shape)
-        for columns, conditional, group_params in self.groups.split(params):
-            out[:, columns] = conditional.log_prob(group_params, x[:, columns])
-        return out
-
 
 def _starts(widths: Sequence[int]) -> tuple[int, ...]:
-    starts, total = [], 0
-    for width in widths:
-        starts.append(total)
-        total += width
-    return tuple(starts)
+    return tuple(accumulate(widths, initial=0))[:-1]
 
 
-def _columns(variables: Sequence[int], starts: Sequence[int], widths: Sequence[int]) -> Tensor:
-    return torch.cat([torch.arange(starts[v], starts[v] + widths[v]) for v in variables])
+def _columns(variables: Sequence[int], widths: Sequence[int]) -> Tensor:
+    """The columns of `variables`, one after the other, where each has widths[d]."""
+    starts = _starts(widths)
+    return torch.cat([torch.arange(starts[d], starts[d] + widths[d]) for d in variables])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -14,21 +15,44 @@ class Kind(StrEnum):
     REAL = "real"
 
 
+class ConditionalEntry(NamedTuple):
+    """A conditional by name.
+
+    Attributes:
+        class_name: Its class, in the file of its name in `conditionals/`.
+        default_of: Kinds of variables for which `conditional=auto` picks it.
+        suits: Other kinds that it can model.
+    """
+
+    class_name: str
+    default_of: tuple[Kind, ...] = ()
+    suits: tuple[Kind, ...] = ()
+
+
+CONDITIONALS = {
+    "bernoulli": ConditionalEntry("Bernoulli", (Kind.BINARY,)),
+    "categorical": ConditionalEntry(
+        "Categorical", (Kind.CATEGORICAL, Kind.ORDINAL), (Kind.BINARY, Kind.INTEGER)
+    ),
+    "logistic_mixture": ConditionalEntry(
+        "DiscretizedLogisticMixture", (Kind.INTEGER,), (Kind.ORDINAL,)
+    ),
+    "gaussian_mixture": ConditionalEntry("GaussianMixture", (Kind.REAL,)),
+}
+
 # Which conditionals suit a kind of variable; the first is what `conditional=auto` picks.
 ALLOWED_CONDITIONALS: dict[Kind, tuple[str, ...]] = {
-    Kind.BINARY: ("bernoulli", "categorical"),
-    Kind.CATEGORICAL: ("categorical",),
-    Kind.ORDINAL: ("categorical", "logistic_mixture"),
-    Kind.INTEGER: ("logistic_mixture", "categorical"),
-    Kind.REAL: ("gaussian_mixture",),
+    kind: tuple(name for name, entry in CONDITIONALS.items() if kind in entry.default_of)
+    + tuple(name for name, entry in CONDITIONALS.items() if kind in entry.suits)
+    for kind in Kind
 }
 
 # Which encodings a kind of variable can have as an input, besides auto.
 ALLOWED_ENCODINGS: dict[Kind, tuple[str, ...]] = {
-    Kind.BINARY: ("one_hot", "embedding"),
-    Kind.CATEGORICAL: ("one_hot", "embedding"),
-    Kind.ORDINAL: ("smooth", "one_hot", "embedding"),
-    Kind.INTEGER: ("smooth", "one_hot", "embedding"),
+    Kind.BINARY: ("one_hot",),
+    Kind.CATEGORICAL: ("one_hot",),
+    Kind.ORDINAL: ("smooth", "one_hot"),
+    Kind.INTEGER: ("smooth", "one_hot"),
     Kind.REAL: (),
 }
 

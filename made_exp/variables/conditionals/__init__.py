@@ -1,22 +1,37 @@
 """Distributions of one variable given K numbers that a network computed from earlier variables.
 
-`base` says what a conditional is, one file holds each of them, `choice` picks one for a variable.
+`base` says what a conditional is; each is in a file of its name and a line of `CONDITIONALS`.
 """
 
-from made_exp.variables.conditionals.base import Conditional, DiscreteConditional
-from made_exp.variables.conditionals.bernoulli import Bernoulli
-from made_exp.variables.conditionals.categorical import Categorical
-from made_exp.variables.conditionals.choice import conditional_for, default_conditional
-from made_exp.variables.conditionals.gaussian_mixture import GaussianMixture
-from made_exp.variables.conditionals.logistic_mixture import DiscretizedLogisticMixture
+from importlib import import_module
 
-__all__ = [
-    "Bernoulli",
-    "Categorical",
-    "Conditional",
-    "DiscreteConditional",
-    "DiscretizedLogisticMixture",
-    "GaussianMixture",
-    "conditional_for",
-    "default_conditional",
-]
+from made_exp.variables.conditionals.base import Conditional, check_num_components
+from made_exp.variables.variable import ALLOWED_CONDITIONALS, CONDITIONALS, Variable
+
+
+def conditional_for(
+    name: str, variable: Variable, num_components: int = 4, smooth_logits: bool = False
+) -> Conditional:
+    """The conditional called `name` for one variable.
+
+    Args:
+        name: One of `CONDITIONALS`, or auto: the default of the kind of the variable.
+        variable: What it is to model.
+        num_components: Components of a mixture, at least 1.
+        smooth_logits: Whether a categorical conditional of ordered values has smooth logits.
+
+    Raises:
+        ValueError: If the conditional is unknown or cannot model the variable, or if
+            num_components is below 1.
+    """
+    check_num_components(num_components)
+    allowed = ALLOWED_CONDITIONALS[variable.kind]
+    if name not in ("auto", *allowed):
+        raise ValueError(
+            f"conditional of {variable.kind} variable '{variable.name}' must be "
+            f"{' or '.join(('auto', *allowed))}, got '{name}'"
+        )
+    name = allowed[0] if name == "auto" else name
+    module = import_module(f"{__name__}.{name}")
+    kind: type[Conditional] = getattr(module, CONDITIONALS[name].class_name)
+    return kind.for_variable(variable, num_components, smooth_logits)

@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+
+from made_exp.variables.variable import Variable
 
 # From the gradient of log-probabilities to that of the params.
 Pullback = Callable[[Tensor], Tensor]
@@ -21,8 +23,12 @@ class Conditional(ABC):
     result discarded there. Raw numbers should be float32 or wider.
     """
 
-    is_discrete: ClassVar[bool]
     num_uniforms: ClassVar[int]
+
+    @classmethod
+    @abstractmethod
+    def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
+        """The conditional of a variable of a kind that it suits; see `conditional_for`."""
 
     @property
     @abstractmethod
@@ -84,7 +90,6 @@ class Conditional(ABC):
 class DiscreteConditional(Conditional):
     """A conditional over the values 0..num_values-1."""
 
-    is_discrete: ClassVar[bool] = True
     num_values: int
 
     def probs(self, params: Tensor) -> Tensor:

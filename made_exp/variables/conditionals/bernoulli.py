@@ -1,10 +1,11 @@
 """A binary variable."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.variables.conditionals.base import (
     DiscreteConditional,
@@ -13,6 +14,7 @@ from made_exp.variables.conditionals.base import (
     smoothed_frequencies,
 )
 from made_exp.variables.distributions import bernoulli_log_prob, bernoulli_log_prob_vjp
+from made_exp.variables.variable import Variable
 
 
 @final
@@ -22,6 +24,11 @@ class Bernoulli(DiscreteConditional):
 
     num_values: ClassVar[int] = 2  # type: ignore[misc]
     num_uniforms: ClassVar[int] = 1
+
+    @classmethod
+    @override
+    def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
+        return cls()
 
     @property
     def num_params(self) -> int:

@@ -1,12 +1,12 @@
 """A discrete variable with a free table of probabilities."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from made_exp.variables.bases import cosine_basis, num_basis_functions
 from made_exp.variables.conditionals.base import (
     DiscreteConditional,
     check_num_values,
@@ -14,6 +14,8 @@ from made_exp.variables.conditionals.base import (
     smoothed_frequencies,
 )
 from made_exp.variables.distributions import categorical_log_prob, categorical_quantile
+from made_exp.variables.encodings import cosine_basis, num_basis_functions
+from made_exp.variables.variable import Kind, Variable
 
 
 @final
@@ -33,6 +35,13 @@ class Categorical(DiscreteConditional):
 
     def __post_init__(self) -> None:
         check_num_values(self.num_values)
+
+    @classmethod
+    @override
+    def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
+        assert variable.num_values is not None
+        is_ordered = variable.kind in (Kind.ORDINAL, Kind.INTEGER)
+        return cls(variable.num_values, smooth=smooth_logits and is_ordered)
 
     @property
     def num_params(self) -> int:

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.variables.conditionals.base import (
     Conditional,
@@ -22,6 +23,7 @@ from made_exp.variables.distributions import (
     normal_log_prob,
     normal_quantile,
 )
+from made_exp.variables.variable import Variable
 
 # In units of `scale`. Without it a component that settles on a repeated value would have an
 # unbounded density; with it no value gains more than log(1000) = 6.9 nats over a broad component.
@@ -46,7 +48,6 @@ class GaussianMixture(Conditional):
     num_components: int
     shift: float = 0.0
     scale: float = 1.0
-    is_discrete: ClassVar[bool] = False
     num_uniforms: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
@@ -55,6 +56,11 @@ class GaussianMixture(Conditional):
             raise ValueError(
                 f"shift must be finite and scale finite and > 0, got {self.shift}, {self.scale}"
             )
+
+    @classmethod
+    @override
+    def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
+        return cls(num_components, variable.shift, variable.scale)
 
     @property
     def num_params(self) -> int:

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.variables.conditionals.base import (
     DiscreteConditional,
@@ -24,6 +25,7 @@ from made_exp.variables.distributions import (
     mixture_log_prob,
     outside,
 )
+from made_exp.variables.variable import Variable
 
 # In bins. A narrower component already puts all but 5e-5 of its mass into one bin, so nothing is
 # lost, and the penalty of a value far from every component stays bounded.
@@ -52,6 +54,12 @@ class DiscretizedLogisticMixture(DiscreteConditional):
     def __post_init__(self) -> None:
         check_num_values(self.num_values)
         check_num_components(self.num_components)
+
+    @classmethod
+    @override
+    def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
+        assert variable.num_values is not None
+        return cls(variable.num_values, num_components)
 
     @property
     def num_params(self) -> int:
