@@ -2,10 +2,11 @@
 
 import io
 import os
+import re
 
 import pytest
 
-from made_exp.reporting.progress import Pace, duration, make_progress
+from made_exp.reporting.progress import duration, make_progress
 
 
 class Clock:
@@ -23,7 +24,7 @@ class Terminal(io.StringIO):
 def train(progress, clock, *, steps=100, seconds=0.1):
     """Calls of `train_nll`, as a loop of `steps` steps with two evaluations makes them."""
     calls = []
-    with progress:
+    with progress as progress:
         for step in range(1, steps + 1):
             clock.now += seconds
             progress.update(step, step / 10, lambda: calls.append(1) or 81.25)
@@ -83,48 +84,54 @@ def test_off_is_silent():
 
 
 def test_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match="'bars'"):
-        make_progress(1, batch_size=1, mode="bars")
+    with (
+        pytest.raises(ValueError, match="'bars'"),
+        make_progress(1, batch_size=1, mode="bars"),
+    ):
+        pass
 
 
 def test_a_closed_pipe_does_not_end_the_run():
     reader, writer = os.pipe()
     os.close(reader)
     stream = os.fdopen(writer, "w")
-    progress = make_progress(1, batch_size=1, stream=stream)
-    progress.message("x")
-    progress.evaluated(1, 1.0, 1.0, 1.0, True)
+    with make_progress(1, batch_size=1, stream=stream) as progress:
+        progress.message("x")
+        progress.evaluated(1, 1.0, 1.0, 1.0, True)
     with pytest.raises(BrokenPipeError):
         stream.close()
 
 
 def test_a_resumed_run_counts_its_own_steps_only():
-    clock = Clock()
-    pace = Pace(total_steps=1000, batch_size=10, first_step=500, clock=clock)
-    assert pace.seconds_left(500) is None
-    clock.now += 10
-    pace.advance(600)
-    assert pace.examples_per_second() == pytest.approx(100)
-    assert pace.seconds_left(600) == pytest.approx(40)
+    clock, stream = Clock(), io.StringIO()
+    with make_progress(1000, batch_size=10, first_step=500, stream=stream, clock=clock) as progress:
+        progress.evaluated(500, 5.0, 1.0, 1.0, False)
+        clock.now += 10
+        progress.evaluated(600, 6.0, 1.0, 1.0, False)
+    unknown, known = stream.getvalue().splitlines()
+    assert "left" not in unknown
+    assert known.endswith("100 examples/s  40s left")
 
 
 def test_speed_is_that_of_the_last_seconds():
-    clock = Clock()
-    pace = Pace(total_steps=10_000, batch_size=1, first_step=0, clock=clock)
-    for step in range(1, 200):
-        clock.now += 1.0 if step < 100 else 0.1
-        pace.advance(step)
-    assert pace.examples_per_second() == pytest.approx(10, rel=0.1)
+    clock, stream = Clock(), io.StringIO()
+    with make_progress(10_000, batch_size=100, stream=stream, clock=clock) as progress:
+        for step in range(1, 200):
+            clock.now += 1.0 if step < 100 else 0.1
+            progress.update(step, 0.0, lambda: 0.0)
+        progress.evaluated(199, 0.0, 1.0, 1.0, False)
+    speed = re.search(r"([\d ]+) examples/s", stream.getvalue()).group(1).replace(" ", "")
+    assert float(speed) == pytest.approx(1000, rel=0.1)
 
 
 def test_updates_cost_next_to_nothing():
     import time
 
-    progress = make_progress(100_000, batch_size=1, stream=io.StringIO())
-    start = time.perf_counter()
-    for step in range(20_000):
-        progress.update(step, 0.0, lambda: 0.0)
-    assert (time.perf_counter() - start) / 20_000 < 20e-6
+    with make_progress(100_000, batch_size=1, stream=io.StringIO()) as progress:
+        start = time.perf_counter()
+        for step in range(20_000):
+            progress.update(step, 0.0, lambda: 0.0)
+        assert (time.perf_counter() - start) / 20_000 < 20e-6
 
 
 def test_duration():

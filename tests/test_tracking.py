@@ -11,6 +11,7 @@ from made_exp.reporting.tracking import (
     Tracker,
     hparam_values,
     keep_event_order,
+    tracking,
     truncate_metrics,
 )
 
@@ -30,7 +31,7 @@ def read_lines(folder):
 
 
 def test_scalars_images_and_text_are_read_back(tmp_path):
-    with Tracker(tmp_path) as tracker:
+    with tracking(tmp_path) as tracker:
         tracker.scalars(3, {"train/nll": 2.5, "valid/nll": 3})
         tracker.image("samples", np.full((4, 6, 3), 7, np.uint8), 3)
         tracker.image("mask", np.zeros((1, 5, 5)), 3)
@@ -54,7 +55,7 @@ def test_a_sweep_is_one_run_a_job_without_experiment(tmp_path):
     for job in range(3):
         folder = tmp_path / f"{job}"
         folder.mkdir()
-        with Tracker(folder) as tracker:
+        with tracking(folder) as tracker:
             tracker.hparams({"optimizer.lr": 10.0**-job, "model.hidden_sizes": [5, 5]})
             tracker.scalars(1, {"test/nll": job})
         tags = read_events(folder).summary_metadata
@@ -68,7 +69,7 @@ def test_a_sweep_is_one_run_a_job_without_experiment(tmp_path):
 def test_session_start_holds_the_settings(tmp_path):
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    with Tracker(tmp_path) as tracker:
+    with tracking(tmp_path) as tracker:
         tracker.hparams({"optimizer.lr": 1e-3, "model.name": "made", "trainer.max_steps": None})
     content = read_events(tmp_path).SummaryMetadata(START).plugin_data.content
     start = HParamsPluginData.FromString(content).session_start_info
@@ -87,7 +88,7 @@ def test_only_a_completed_run_ends_its_session(tmp_path, status):
 
 def test_an_exception_leaves_the_session_open(tmp_path):
     def fail():
-        with Tracker(tmp_path) as tracker:
+        with tracking(tmp_path) as tracker:
             tracker.scalars(1, {"train/nll": 1.0})
             raise KeyError
 
@@ -104,7 +105,7 @@ def test_resuming_leaves_one_clean_curve(tmp_path):
         first.scalars(step, {"train/nll": -step})
         first.metrics({"step": step, "nll": -step})
     first.close("interrupted")
-    with Tracker(tmp_path, purge_step=5) as second:
+    with tracking(tmp_path, purge_step=5) as second:
         for step in range(5, 10):
             second.scalars(step, {"train/nll": step})
             second.metrics({"step": step, "nll": step})
@@ -133,19 +134,19 @@ def test_a_cut_line_is_dropped_on_resume(tmp_path):
 
 
 def test_resume_before_anything_was_written(tmp_path):
-    with Tracker(tmp_path, purge_step=0) as tracker:
+    with tracking(tmp_path, purge_step=0) as tracker:
         tracker.metrics({"step": 0})
     assert read_lines(tmp_path) == [{"step": 0}]
 
 
 def test_numbers_that_json_cannot_write_become_null(tmp_path):
-    with Tracker(tmp_path, tensorboard=False) as tracker:
+    with tracking(tmp_path, tensorboard=False) as tracker:
         tracker.metrics({"step": 1, "nll": float("nan"), "more": {"a": [float("inf"), 1.5]}})
     assert read_lines(tmp_path) == [{"step": 1, "nll": None, "more": {"a": [None, 1.5]}}]
 
 
 def test_without_tensorboard_there_are_no_events(tmp_path):
-    with Tracker(tmp_path, tensorboard=False) as tracker:
+    with tracking(tmp_path, tensorboard=False) as tracker:
         tracker.scalars(1, {"a": 1})
         tracker.hparams({"a": 1})
         tracker.text("a", "b")
@@ -160,7 +161,7 @@ def broken(*args, **kwargs):
 
 def test_tensorboard_that_cannot_start_warns_once(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", broken)
-    with caplog.at_level(logging.WARNING), Tracker(tmp_path) as tracker:
+    with caplog.at_level(logging.WARNING), tracking(tmp_path) as tracker:
         tracker.scalars(1, {"a": 1})
         tracker.metrics({"step": 1})
     assert len(caplog.records) == 1
@@ -190,7 +191,7 @@ def test_a_disk_that_fills_up_ends_tensorboard_only(tmp_path, monkeypatch, caplo
 
 
 def test_a_value_that_tensorboard_rejects_does_not_stop_the_run(tmp_path, caplog):
-    with caplog.at_level(logging.WARNING), Tracker(tmp_path) as tracker:
+    with caplog.at_level(logging.WARNING), tracking(tmp_path) as tracker:
         tracker.image("a", np.zeros((3, 3)), 1)  # two axes only
         tracker.scalars(1, {"a": 1})
     assert len(caplog.records) == 1
@@ -222,7 +223,7 @@ def test_tensorboard_lists_a_hundred_runs_quickly(tmp_path):
     for job in range(100):
         folder = tmp_path / f"{job:03d}_lr-{job}"
         folder.mkdir()
-        with Tracker(folder) as tracker:
+        with tracking(folder) as tracker:
             tracker.hparams({"optimizer.lr": 1e-5 * (job + 1), "optimizer.name": "adam", "seed": 0})
             for step in range(200):
                 tracker.scalars(step, {"train/nll": step, "valid/nll": step})

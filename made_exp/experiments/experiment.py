@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from made_exp.files import atomic_write_json
 from made_exp.model.evaluation import Evaluation, evaluate, log_probs_by_ordering
 from made_exp.model.made import MADE
 from made_exp.reporting.figures import animation
-from made_exp.reporting.progress import make_progress
-from made_exp.reporting.tracking import Tracker
+from made_exp.reporting.progress import Progress, make_progress
+from made_exp.reporting.tracking import Tracker, tracking
 from made_exp.runs.checkpoints import exists
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.runs.loading import build_model, describe_data
@@ -172,7 +172,7 @@ class _Experiment:
             return self.world.from_main(None)
         with ExitStack() as stack:
             tracker = stack.enter_context(
-                Tracker(
+                tracking(
                     self.folder.path,
                     tensorboard=self.settings.trainer.tensorboard,
                     purge_step=trainer.state.evaluated_step + 1 if resumes else None,
@@ -220,7 +220,7 @@ class _Experiment:
         mixture.fit(rows)
         return Evaluation.from_log_probs(mixture.log_prob(rows), self.model.num_dims, len(rows))
 
-    def _progress(self, trainer: Trainer) -> Any:
+    def _progress(self, trainer: Trainer) -> AbstractContextManager[Progress]:
         return make_progress(
             trainer.settings.total_steps(len(trainer.batches)),
             batch_size=trainer.batches.batch_size,

@@ -5,9 +5,9 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -155,16 +155,19 @@ class Tracker:
             self._writer.file_writer.add_summary(end)
         self._writer.close()
 
-    def __enter__(self) -> "Tracker":
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close("completed" if kind is None else "failed")
+@contextmanager
+def tracking(
+    run_dir: str | Path, *, tensorboard: bool = True, purge_step: int | None = None
+) -> Iterator[Tracker]:
+    """A `Tracker` that is closed at the end, as completed only if nothing was raised."""
+    tracker = Tracker(run_dir, tensorboard=tensorboard, purge_step=purge_step)
+    try:
+        yield tracker
+    except BaseException:
+        tracker.close("failed")
+        raise
+    tracker.close()
 
 
 def truncate_metrics(path: Path, first_step: int) -> int:
