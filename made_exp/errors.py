@@ -1,9 +1,8 @@
 """How mistakes travel from where they are found to the one line that the user reads."""
 
 import difflib
-import traceback
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class ConfigError(ValueError):
@@ -26,7 +25,7 @@ class DivergedError(TrainingError):
     """Training met a loss that is not finite; the message says where and what to try."""
 
 
-class DownloadError(ValueError):
+class DownloadError(ConfigError):
     """A file could not be had; the message says why and where to put it by hand."""
 
 
@@ -40,6 +39,17 @@ class JobFailure(BaseException):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+@contextmanager
+def as_config_errors() -> Iterator[None]:
+    """What is refused inside is a mistake in what the user asked for, not a defect."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (ValueError, RunError, CheckpointError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -60,17 +70,7 @@ def one_line(error: BaseException) -> str:
 
 
 def is_users_mistake(error: BaseException) -> bool:
-    """Whether `error` is answered by one line: a wrong setting, file or folder, not a defect.
-
-    Plain ValueErrors count as long as training has not begun; afterwards they are defects.
-    """
-    if isinstance(error, ConfigError | RunError):
-        return True
-    if isinstance(error, OSError) and not isinstance(error, ChildProcessError | BlockingIOError):
-        return True
-    return type(error) is ValueError and not _raised_in_training(error)
-
-
-def _raised_in_training(error: BaseException) -> bool:
-    frames = traceback.extract_tb(error.__traceback__)
-    return any(Path(frame.filename).match("made_exp/training/loop.py") for frame in frames)
+    """Whether `error` is answered by one line: a wrong setting, file or folder, not a defect."""
+    if isinstance(error, OSError):
+        return not isinstance(error, ChildProcessError | BlockingIOError)
+    return isinstance(error, ConfigError | RunError)

@@ -158,6 +158,24 @@ def test_kinds_of_columns_need_no_plus():
     assert settings.dataset.kinds == {"a": "integer"}
 
 
+def test_kinds_of_columns_with_any_name_are_given_in_braces():
+    table = ["dataset=csv", "dataset.path=table.csv"]
+    kinds = settings_of(*table, 'dataset.kinds={"net worth (k$)": real, a.b: integer}')
+    assert kinds.dataset.kinds == {"net worth (k$)": "real", "a.b": "integer"}
+    odd = "a, b: {c} [d] = \\e"
+    kinds = settings_of(*table, f"dataset.kinds={{'{odd}': real}}", "dataset.kinds.age=binary")
+    assert kinds.dataset.kinds == {odd: "real", "age": "binary"}
+    assert settings_of("notes={why: x, 'who is it': y}").notes == {"why": "x", "who is it": "y"}
+
+
+def test_kinds_of_columns_can_be_swept_over():
+    given = "dataset.kinds={'net worth': real},{age: integer}"
+    command = parse_command_line(["-m", "dataset=csv", "dataset.path=table.csv", given])
+    jobs = sweep_overrides(command, compose_config(command, fixed_overrides(command)))
+    found = [settings_from(compose_config(command, job)).dataset.kinds for job in jobs]
+    assert found == [{"net worth": "real"}, {"age": "integer"}]
+
+
 def test_paths_are_found_beside_the_data_and_made_absolute(folder, monkeypatch):
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")

@@ -1,5 +1,7 @@
 """Arguments of made-eval, made-sample and made-report."""
 
+import os
+import subprocess
 import sys
 import types
 
@@ -8,6 +10,7 @@ import pytest
 from made_exp import eval as eval_command
 from made_exp import report as report_command
 from made_exp import sample as sample_command
+from made_exp.errors import CheckpointError, ConfigError
 
 MAINS = {
     "made-eval": eval_command.main,
@@ -57,6 +60,33 @@ def test_sample_passes_typed_values_on(calls, capsys):
     assert calls["observed"] == "given.npz"
     assert calls["path"] == "a b.csv"
     assert capsys.readouterr().out == "grid.png\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (ConfigError("no such class"), 2, "error: no such class\n"),
+        (CheckpointError("damaged"), 1, "error: damaged\n"),
+        (ValueError("defect"), 1, "Traceback"),
+    ],
+)
+def test_mistakes_are_one_line_and_defects_a_traceback(calls, capsys, error, code, told):
+    def fail(**options):
+        raise error
+
+    sys.modules["made_exp.experiments.scoring"].evaluate_run = fail
+    assert MAINS["made-eval"](["run=run=1, odd"]) == code
+    assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "report"])
+def test_a_reader_that_leaves_is_no_error(command):
+    arguments = [sys.executable, "-m", f"made_exp.{command}", "--help"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(arguments, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("command", MAINS)

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from made_exp.cli.app import answer
 from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config
-from made_exp.cli.key_value import parse
-from made_exp.cli.messages import explain
+from made_exp.cli.messages import answer, explain
 from made_exp.cli.preflight import preflight
 from made_exp.cli.resolvers import slug
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError
-from made_exp.settings.commands import EvalSettings
+from made_exp.eval import main as made_eval
 from made_exp.settings.experiment import OPTIONS, Settings, from_dict, option_fields, to_dict
 
 KEYS = sorted(
@@ -105,9 +103,13 @@ def test_any_override_has_a_safe_folder_name(overrides):
 @given(st.lists(st.one_of(st.text(max_size=20), st.builds("split={}".format, VALUES)), max_size=3))
 def test_any_key_value_is_taken_or_refused(arguments):
     with contextlib.suppress(ConfigError):
-        parse(EvalSettings, arguments, "made-eval")
+        made_eval.parse(arguments)
 
 
 @given(st.text(max_size=60))
-def test_any_message_can_be_explained(text):
-    assert explain(ValueError(text))
+def test_a_message_is_kept_but_for_what_helps_nobody(text):
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    noise = ["", "To append to your config use +x", "    full_key: x", "    object_type=Settings"]
+    cut = ["Config search path:", "\tprovider=hydra"]
+    told = explain(ValueError("\n".join([*lines, *noise, *cut])))
+    assert told == ("\n".join(lines) or "the config cannot be composed")

@@ -10,7 +10,7 @@ import pytest
 
 from made_exp.cli import job, sweeps
 from made_exp.cli.app import main
-from made_exp.errors import TrainingError
+from made_exp.errors import ConfigError, TrainingError
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.settings.experiment import to_dict
 from made_exp.settings.fingerprint import fingerprint
@@ -158,7 +158,7 @@ def test_conf_changed_during_a_sweep_is_noticed(experiment, capsys, monkeypatch)
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("train holds 7 in row 3"), FileNotFoundError(2, "No such file", "table.npz")],
+    [ConfigError("train holds 7 in row 3"), FileNotFoundError(2, "No such file", "table.npz")],
 )
 def test_mistake_found_late_leaves_nothing(experiment, error, capsys):
     experiment.fail = lambda settings: error
@@ -169,8 +169,9 @@ def test_mistake_found_late_leaves_nothing(experiment, error, capsys):
     assert list(Path("outputs/runs").iterdir()) == []
 
 
-def test_defect_shows_its_traceback_and_keeps_the_folder(experiment, capsys):
-    experiment.fail = lambda settings: KeyError("bug")
+@pytest.mark.parametrize("error", [KeyError("bug"), ValueError("bug")])
+def test_defect_shows_its_traceback_and_keeps_the_folder(experiment, error, capsys):
+    experiment.fail = lambda settings: error
     assert main([]) == 1
     assert "Traceback" in capsys.readouterr().err
     assert "bug" in (only_folder("runs/*") / "train.log").read_text()
@@ -187,6 +188,20 @@ def test_ctrl_c_and_termination_pass_their_codes_on(experiment, capsys):
     assert main([]) == 130
     experiment.fail = lambda settings: SystemExit(143)
     assert main([]) == 143
+
+
+@pytest.mark.filterwarnings("default")  # of Optuna, about itself
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=0,1"], "n_jobs == 0 in"),
+        (["hydra/sweeper=optuna", "optimizer.lr=interval(2,1)"], "The `low` value must be"),
+    ],
+)
+def test_what_a_launcher_or_sweeper_refuses_is_one_line(experiment, arguments, told, capsys):
+    assert main(["-m", *arguments, "hydra.sweep.dir=sweep"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {told}")
+    assert experiment.calls == []
 
 
 def test_threads_are_divided_among_jobs(experiment, monkeypatch):

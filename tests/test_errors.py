@@ -5,7 +5,8 @@ import os
 import pytest
 
 from made_exp.cli import preflight
-from made_exp.cli.app import answer, main
+from made_exp.cli.app import main
+from made_exp.cli.messages import answer
 
 ORDERINGS = (
     "agnostic, centre_out, column_major, custom, ensemble, natural, random, reversed, snake, spiral"
@@ -33,6 +34,7 @@ TABLE = [
     ),
     (["++optimizer.lrr=1"], "not a setting (added with '+'): optimizer.lrr. Did you mean 'lr'?"),
     (["+foo=1"], "not a setting (added with '+'): foo"),
+    (["epochs=5"], "unknown key 'epochs'. Did you mean 'trainer.epochs'?"),
     (["optimizer.lr=abc"], "optimizer.lr: 'abc' is not a float"),
     (["trainer.epochs=1.5"], "trainer.epochs: '1.5' is not an integer"),
     (["trainer.tensorboard=maybe"], "trainer.tensorboard: 'maybe' is not true or false"),
@@ -69,6 +71,18 @@ TABLE = [
     (["model.hidden_sizes=[1"], "cannot parse 'model.hidden_sizes=[1': brackets or commas"),
     (["+experiment=made_mnist"], "'+experiment=made_mnist': write experiment=made_mnist"),
     (["experiment=mdae_mnist"], "no option 'mdae_mnist' in group 'experiment' (have: "),
+    (["experiment=made_shape"], "no option 'made_shape' in group 'experiment' (have: adult, "),
+    (["dataset=0"], "Config group override must be a string or a list. Got int"),
+    (
+        ["dataset.kinds=real", "dataset=csv"],
+        "dataset.kinds is a dictionary; write dataset.kinds='{",
+    ),
+    (["dataset.kinds={1: real}", "dataset=csv"], "dataset.kinds.1: a name is wanted; write"),
+    (["dataset.kinds={a (b): real}", "dataset=csv"], "cannot parse 'dataset.kinds={a (b): real}'"),
+    (
+        ['dataset.kinds={"é": real}', "dataset=csv"],
+        "cannot parse 'dataset.kinds={é: real}': a name with 'é' can be given in a file only",
+    ),
     (["--multirn"], "unknown flag '--multirn'. Did you mean '--multirun'?"),
     (["hydra.job.foo=1"], "unknown key 'hydra.job.foo'"),
     (["dataset.name=mnist"], "dataset.name: choose with dataset=mnist, not with dataset.name"),
@@ -143,6 +157,13 @@ def test_full_error_shows_the_traceback(capsys, monkeypatch):
     assert "Traceback" in text
     assert "error: optimizer.lr must be > 0" in text
     assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+def test_presets_of_ours_are_listed_by_their_full_names(capsys):
+    main(["experiment=made_shape"])
+    listed = capsys.readouterr().err
+    assert "made_mnist, made_paper_dna, made_shapes" in listed
+    assert listed.endswith("Did you mean 'made_shapes'?\n")
 
 
 def test_users_environment_is_left_as_it_was(capsys):

@@ -1,6 +1,7 @@
 """The command line of made-train: flags anywhere among the overrides, mistakes explained."""
 
 import argparse
+import re
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -11,7 +12,11 @@ from hydra.errors import HydraException
 from made_exp.errors import ConfigError, did_you_mean
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_FREE_DICTIONARIES = ("notes.", "dataset.kinds.")
+_FREE = re.compile(r"(notes|dataset\.kinds)[.=]")
+"""Overrides of dictionaries whose keys are the user's: any key is new to Hydra."""
+_QUOTED_KEY = re.compile(r"""(?<=[{,])\s*(["'])(?P<name>.*?)\1\s*(?=:)""")
+_UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~]")
+"""What Hydra's grammar has no way to write in a key."""
 _PRESETS = {
     "hydra/launcher": ("joblib", "submitit_local", "submitit_slurm", "ray"),
     "hydra/sweeper": ("optuna",),
@@ -124,8 +129,12 @@ def _flags(args: argparse.Namespace) -> list[str]:
 
 
 def _free(override: str) -> str:
-    # New keys are the purpose of these dictionaries; Hydra wants '++' before them.
-    return f"++{override}" if override.startswith(_FREE_DICTIONARIES) else override
+    # Hydra wants '++' before new keys, and backslashes where people quote.
+    return f"++{_QUOTED_KEY.sub(_escaped, override)}" if _FREE.match(override) else override
+
+
+def _escaped(quoted: re.Match[str]) -> str:
+    return re.sub(r"[\\()\[\]{}:=, \t]", r"\\\g<0>", quoted["name"])
 
 
 def _preset(override: str) -> str:
@@ -146,8 +155,15 @@ def _explain_parse_error(text: str) -> str:
         return f"cannot parse '{text}': write key=value"
     if not key or " " in key:
         return f"cannot parse '{text}': '{key}' is not the name of a setting"
+    if value[:1] == "{" and (odd := _UNSPEAKABLE.search(value)):
+        return (
+            f"cannot parse '{text}': a name with '{odd[0]}' can be given in a file only, such as"
+            " mine/experiment/NAME.yaml with --config-dir=mine experiment=NAME"
+        )
     if '"' in value or "'" in value:
         return f"cannot parse '{text}': quotes or brackets do not match"
     if value[:1] in "[{(" and value[:1]:
-        return f"cannot parse '{text}': brackets or commas do not match"
+        return (
+            f"cannot parse '{text}': brackets or commas do not match (names with such: in quotes)"
+        )
     return f"cannot parse '{text}': quote the value: '{key}=\"{value}\"'"

@@ -8,11 +8,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import made_exp.cli.resolvers
 import made_exp.cli.store  # noqa: F401
 from made_exp.cli.command_line import CommandLine
+from made_exp.cli.messages import explain
 from made_exp.cli.resolvers import conf_dir
 from made_exp.errors import ConfigError
 
@@ -23,7 +26,7 @@ def compose_config(command: CommandLine, overrides: list[str]) -> DictConfig:
     """The config, `hydra` node included, that made-train would compose from `overrides`.
 
     Raises:
-        HydraException, OmegaConfBaseException: It does not compose.
+        ConfigError: It does not compose.
     """
     extra = []
     if command.config_dir:
@@ -31,7 +34,10 @@ def compose_config(command: CommandLine, overrides: list[str]) -> DictConfig:
             raise ConfigError(f"--config-dir: '{command.config_dir}' is not a folder")
         extra = [f"hydra.searchpath=['file://{Path(command.config_dir).absolute()}']"]
     with _hydra(command):
-        return compose(command.config_name or "config", extra + overrides, True)
+        try:
+            return compose(command.config_name or "config", extra + overrides, True)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(explain(error)) from error
 
 
 def _hydra(command: CommandLine) -> initialize_config_dir:

@@ -3,76 +3,78 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from made_exp.cli.app import answer
-from made_exp.cli.messages import explain
-from made_exp.errors import ConfigError, did_you_mean
+from made_exp.cli.messages import answered, explain
+from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.settings.base import described
 
 T = TypeVar("T")
 
 
-def run_command(
-    schema: type[T],
-    function: Callable[[T], None],
-    *,
-    program: str,
-    examples: Sequence[str],
-    argv: Sequence[str] | None = None,
-) -> int:
-    """Parse `argv` (default: sys.argv) by `schema`, call `function`; the exit code.
+@dataclass(frozen=True)
+class Command(Generic[T]):
+    """A command as a function of its arguments.
 
-    Args:
+    Attributes:
+        program: Its name.
         schema: A class of settings.
-        function: What the command does with its settings.
-        program: Name of the command.
+        run: What it does with its settings; what that returns is printed.
         examples: Arguments to show in the help text.
-        argv: Arguments, each key=value.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if {"--help", "-h"} & set(arguments):
-            print(help_text(schema, program, examples))
-            return 0
-        function(parse(schema, arguments, program))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        return answer(error)
-    return 0
 
+    program: str
+    schema: type[T]
+    run: Callable[[T], object]
+    examples: tuple[str, ...]
 
-def parse(schema: type[T], arguments: Sequence[str], program: str) -> T:
-    """The settings that `arguments` (each key=value) describe.
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Parse `argv` (default: sys.argv), run; the exit code."""
+        return answered(lambda: self._run(list(sys.argv[1:] if argv is None else argv)))
 
-    Values of text settings are taken as they are, so paths need no quotes.
+    def _run(self, arguments: list[str]) -> int:
+        asks_help = bool({"--help", "-h"} & set(arguments))
+        print(self.help() if asks_help else self.run(self.parse(arguments)))
+        return 0
 
-    Raises:
-        ConfigError: An argument is unknown, missing or wrong.
-    """
-    node = OmegaConf.structured(schema)
-    names = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if key not in names:
-            hint = did_you_mean(key.lstrip("-"), names)
-            raise ConfigError(f"unknown setting '{key}' ({', '.join(names)}){hint}")
-        if not equals:
-            raise ConfigError(f"cannot parse '{argument}': write {key}=value")
-        _assign(node, key, value)
-    missing = sorted(OmegaConf.missing_keys(node))
-    if missing:
-        raise ConfigError(f"missing value(s): {', '.join(missing)}; see {program} --help")
-    try:
-        settings: Any = OmegaConf.to_object(node)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    return settings
+    def parse(self, arguments: Sequence[str]) -> T:
+        """The settings that `arguments` (each key=value) describe.
+
+        Values of text settings are taken as they are, so paths need no quotes.
+
+        Raises:
+            ConfigError: An argument is unknown, missing or wrong.
+        """
+        node = OmegaConf.structured(self.schema)
+        names = [field.name for field in dataclasses.fields(self.schema)]  # type: ignore[arg-type]
+        for argument in arguments:
+            key, equals, value = argument.partition("=")
+            if key not in names:
+                hint = did_you_mean(key.lstrip("-"), names)
+                raise ConfigError(f"unknown setting '{key}' ({', '.join(names)}){hint}")
+            if not equals:
+                raise ConfigError(f"cannot parse '{argument}': write {key}=value")
+            _assign(node, key, value)
+        missing = sorted(OmegaConf.missing_keys(node))
+        if missing:
+            listed = ", ".join(missing)
+            raise ConfigError(f"missing value(s): {listed}; see {self.program} --help")
+        with as_config_errors():
+            settings: Any = OmegaConf.to_object(node)
+        return settings
+
+    def help(self) -> str:
+        """What the command does, its settings with defaults, examples."""
+        summary = (self.schema.__doc__ or "").strip()
+        lines = [f"{self.program}: {summary}", "", f"usage: {self.program} key=value ...", ""]
+        for name, default, meaning in described(self.schema):
+            lines.append(f"  {name:<14} {meaning} [{default}]")
+        lines += ["", "Examples:", *(f"  {self.program} {example}" for example in self.examples)]
+        return "\n".join(lines)
 
 
 def _assign(node: DictConfig, key: str, value: str) -> None:
@@ -82,13 +84,3 @@ def _assign(node: DictConfig, key: str, value: str) -> None:
         node[key] = None if value in ("null", "") else value
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
-
-
-def help_text(schema: type, program: str, examples: Sequence[str]) -> str:
-    """What the command does, its settings with defaults, examples."""
-    summary = (schema.__doc__ or "").strip()
-    lines = [f"{program}: {summary}", "", f"usage: {program} key=value ...", ""]
-    for name, default, meaning in described(schema):
-        lines.append(f"  {name:<14} {meaning} [{default}]")
-    lines += ["", "Examples:", *(f"  {program} {example}" for example in examples)]
-    return "\n".join(lines)

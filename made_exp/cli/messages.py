@@ -1,14 +1,20 @@
-"""What Hydra and OmegaConf say, in one line of our own words with the nearest right word."""
+"""What is said when something is wrong: one line of our own words with the nearest right word."""
 
 import dataclasses
+import os
 import re
+import sys
+import traceback
+from collections.abc import Callable
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from made_exp.errors import did_you_mean
+from made_exp.errors import JobFailure, TrainingError, did_you_mean, is_users_mistake, one_line
 from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""Environment variable: 1 shows the traceback of every error."""
 _TYPES = {"Float": "a float", "Integer": "an integer", "Path": "a path"}
 _OTHER_ROOT_KEYS = ("experiment", "search", "hydra")
 _EXTRAS = {
@@ -20,6 +26,60 @@ _EXTRAS = {
     "hydra/sweeper/sampler": "optuna",
 }
 """Config that comes with an extra of the package -> the extra."""
+
+
+def answered(command: Callable[[], int]) -> int:
+    """The exit code of `command`, whatever it raises, after an answer on stderr.
+
+    0 = done; 1 = a job failed; 2 = a mistake in the input, nothing written; 130 = Ctrl-C;
+    141 = the reader of its output has gone.
+    """
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except JobFailure as failure:
+        return answer(failure.error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Python would say so once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        return answer(error)
+
+
+def answer(error: BaseException) -> int:
+    """Say on stderr what `error` is about; the exit code.
+
+    One line for a mistake of the user and for a run that diverged, a traceback for everything
+    else, and for everything where the user has set HYDRAFULL_ERROR=1.
+    """
+    mistake = is_users_mistake(error) or _is_about_config(error)
+    stopped = isinstance(error, TrainingError) or _is_about_database(error)
+    if os.environ.get(FULL_ERROR) == "1" or not (mistake or stopped):
+        traceback.print_exception(error)
+    if mistake or stopped:
+        text = explain(error) if _is_about_config(error) else _text(error)
+        print(f"error: {text}", file=sys.stderr)
+    return 2 if mistake else 1
+
+
+def _text(error: BaseException) -> str:
+    if _is_about_database(error):
+        return f"the database of the search (hydra.sweeper.storage): {str(error).splitlines()[0]}"
+    # A message in several lines, such as Hydra's three hints, is kept as it is.
+    return one_line(error) if isinstance(error, OSError) else str(error) or one_line(error)
+
+
+def _is_about_config(error: BaseException) -> bool:
+    return type(error).__module__.split(".")[0] in ("hydra", "omegaconf")
+
+
+def _is_about_database(error: BaseException) -> bool:
+    return type(error).__module__.split(".")[0] in ("sqlalchemy", "sqlite3")
 
 
 def explain(error: BaseException) -> str:
@@ -49,7 +109,9 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, option = missing.rpartition("/")
     if not group:
         return _without_noise(str(error))
-    options = [name for name in error.options or [] if not name.startswith("made_")]
+    options = list(error.options or [])
+    if group.startswith("hydra/"):  # Presets of ours are chosen by the names of the plugins.
+        options = [name for name in options if not name.startswith("made_")]
     if not options:
         options = list(OPTIONS.get(group, {}))
     have = f" (have: {', '.join(options)})" if options else ""
@@ -69,6 +131,10 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
         return f"{key}: '{value}' is not true or false"
     if "is not a ListConfig" in first:
         return f"{key}: {value} is not a list; write {key}=[{value}]"
+    if re.search(r"Key .* is incompatible with \(str\)", first):
+        return f"{key}: a name is wanted; write {key}=VALUE"
+    if re.match(r"Cannot (merge DictConfig|assign .* to Dict)", first):
+        return f"{key} is a dictionary; write {key}='{{NAME: VALUE}}'"
     if "is not Optional" in first or "not Optional" in first:
         return f"{key} must not be null"
     return f"{key}: {first}" if key else first
@@ -80,13 +146,19 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     if schema is Settings:
         root = path.split(".")[0]
         names = [entry.name for entry in dataclasses.fields(Settings)] + list(_OTHER_ROOT_KEYS)
-        return f"unknown key '{root}'{did_you_mean(root, names)}"
+        elsewhere = [f"{name}.{root}" for name in OPTIONS if root in _fields_of(name)]
+        hint = f". Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(root, names)
+        return f"unknown key '{root}'{hint}"
     if group in OPTIONS:
         return _not_of_option(group, field, error)
     known = []
     if schema is not None and dataclasses.is_dataclass(schema):
         known = [entry.name for entry in dataclasses.fields(schema)]
     return f"unknown key '{path}'{did_you_mean(field, known)}"
+
+
+def _fields_of(group: str) -> set[str]:
+    return {name for option in OPTIONS[group] for name in option_fields(group, option)}
 
 
 def _not_of_option(group: str, field: str, error: OmegaConfBaseException) -> str:

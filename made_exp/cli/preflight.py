@@ -15,7 +15,6 @@ from made_exp.cli.compose import (
     sweep_overrides,
     worth_checking,
 )
-from made_exp.cli.messages import explain
 from made_exp.cli.resolvers import conf_dir, options_in, slug
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError, RunError
@@ -54,15 +53,10 @@ def preflight(command: CommandLine) -> CommandLine:
     _refuse_missing_extras(command)
     command = _prepare_distributed(command)
     _warn(command)
-    try:
-        if command.multirun:
-            _check_sweep(command)
-        else:
-            _check_run(command)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(explain(error)) from error
+    if command.multirun:
+        _check_sweep(command)
+    else:
+        _check_run(command)
     return command
 
 
@@ -180,10 +174,9 @@ def _check_sweep(command: CommandLine) -> None:
 def _check_job(command: CommandLine, job: Sequence[str], *, here: bool, alone: bool) -> Settings:
     try:
         return settings_from(compose_config(command, list(job)), here=here)
-    except Exception as error:
-        text = str(error) if isinstance(error, ConfigError) else explain(error)
+    except ConfigError as error:
         where = "" if alone else f" (in the job {' '.join(job)})"
-        raise ConfigError(text + where) from error
+        raise ConfigError(f"{error}{where}") from error
 
 
 def _share_machine(base: DictConfig, num_jobs: int) -> None:

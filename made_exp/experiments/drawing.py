@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.csv import write_rows
-from made_exp.experiments.experiment import load_data
-from made_exp.experiments.given import Given, class_number, given_examples, table_schema
+from made_exp.errors import ConfigError, as_config_errors
+from made_exp.experiments.finished import FinishedRun
+from made_exp.experiments.given import Given, given_examples
 from made_exp.experiments.pictures import picture_of
 from made_exp.files import atomic_path
 from made_exp.model.made import MADE
 from made_exp.reporting import figures
 from made_exp.runs.folder import RunDirectory
-from made_exp.runs.loading import load_with_description
 
 # Rows of completions in a picture when the user does not say how many.
 _MAX_PICTURED = 5
@@ -53,90 +53,94 @@ def sample_run(
         Where the draws are.
 
     Raises:
-        ValueError: If the model cannot complete the pattern exactly, or a file does not fit.
+        ConfigError: If the model cannot complete the pattern exactly, or a file does not fit.
         CheckpointError: If the run holds no model that can be used.
     """
-    model, content = load_with_description(run, device)
-    target = _target(Path(run), path, seed, observed, content["data"])
+    finished = FinishedRun(run, device)
+    target = _target(finished, path, seed, observed)
+    number = finished.class_number(label)
     generator = torch.Generator().manual_seed(seed)
-    number = class_number(label, content["data"])
-    if observed is not None:
-        known = given_examples(content, model, observed, num_examples, number, generator)
-        return _complete(model, content["data"], target, generator, known, num_samples, temperature)
-    context, num_classes = None, model.num_classes
-    if num_classes:
-        context = torch.arange(num_samples) * num_classes // num_samples
-    if number is not None:
-        context = torch.full((num_samples,), number)
-    samples = model.sample(
-        num_samples, generator=generator, context=context, temperature=temperature
-    ).cpu()
-    if target.suffix == ".png":
-        picture_of(model, load_data(content["config"]), samples, target, context=context)
-    elif target.suffix == ".csv":
-        write_rows(target, table_schema(content["data"]), samples)
+    if observed is None:
+        _draw_samples(finished, target, generator, num_samples, number, temperature)
     else:
-        labels = {} if context is None else {"labels": context.numpy()}
-        _write_npz(target, samples=_as_given(samples, model), **labels)
+        given = given_examples(finished, observed, num_examples, number, generator)
+        _draw_completions(finished, target, generator, num_samples, given, temperature)
     return target
 
 
-def _target(
-    run: Path, path: str | Path | None, seed: int, observed: str | None, data: dict[str, Any]
-) -> Path:
+def _target(run: FinishedRun, path: str | Path | None, seed: int, observed: str | None) -> Path:
     if path is not None:
         target = Path(path)
         if not target.absolute().parent.is_dir():
-            raise ValueError(f"path: the folder of '{path}' does not exist")
+            raise ConfigError(f"path: the folder of '{path}' does not exist")
         return target
     what = "samples" if observed is None else f"completions_{Path(observed).stem}"
-    has_picture = data["image_shape"] or (observed is None and len(data["variables"]) <= 2)
-    suffix = ".png" if has_picture else (".csv" if data.get("table") else ".npz")
-    folder = RunDirectory(run).samples
+    is_density = observed is None and len(run.data["variables"]) <= 2
+    suffix = ".csv" if run.data.get("table") else ".npz"
+    folder = RunDirectory(run.path).samples
     folder.mkdir(exist_ok=True)
-    return folder / f"{what}_seed_{seed}{suffix}"
+    return (
+        folder / f"{what}_seed_{seed}{'.png' if run.data['image_shape'] or is_density else suffix}"
+    )
 
 
-def _complete(
-    model: MADE,
-    data: dict[str, Any],
+def _draw_samples(
+    run: FinishedRun,
     target: Path,
     generator: torch.Generator,
-    given: Given,
-    num_samples: int,
+    count: int,
+    number: int | None,
     temperature: float,
-) -> Path:
-    x, known, context = given.x, given.known, given.context
-    count = min(num_samples, _MAX_PICTURED) if target.suffix == ".png" else num_samples
-    count = 1 if target.suffix == ".csv" else count
-    drawn = model.complete(
-        x.repeat_interleave(count, 0),
-        known.repeat_interleave(count, 0),
-        generator=generator,
-        context=None if context is None else context.repeat_interleave(count, 0),
-        temperature=temperature,
-    ).cpu()
-    if target.suffix == ".csv":
-        write_rows(target, table_schema(data), drawn)
-    elif target.suffix == ".png":
-        _picture_completions(x, known, drawn, data, target)
-    else:
-        shaped = _as_given(drawn, model).reshape(len(x), count, -1)
-        labels = {} if context is None else {"labels": context.numpy()}
-        _write_npz(target, completions=shaped, observed=known.numpy(), x=x.numpy(), **labels)
-    return target
-
-
-def _picture_completions(
-    x: Tensor, known: Tensor, drawn: Tensor, data: dict[str, Any], target: Path
 ) -> None:
+    model, context = run.model, None
+    if number is not None:
+        context = torch.full((count,), number)
+    elif num_classes := model.num_classes:
+        context = torch.arange(count) * num_classes // count
+    samples = model.sample(
+        count, generator=generator, context=context, temperature=temperature
+    ).cpu()
+    if target.suffix == ".png":
+        picture_of(model, run.dataset, samples, target, context=context)
+    elif target.suffix == ".csv":
+        write_rows(target, run.schema, samples)
+    else:
+        _write_npz(target, context, samples=_as_given(samples, model))
+
+
+def _draw_completions(
+    run: FinishedRun,
+    target: Path,
+    generator: torch.Generator,
+    count: int,
+    given: Given,
+    temperature: float,
+) -> None:
+    if target.suffix != ".npz":
+        count = 1 if target.suffix == ".csv" else min(count, _MAX_PICTURED)
+    rows = given.repeated(count)
+    with as_config_errors():  # A model of fixed orderings completes few patterns.
+        drawn = run.model.complete(
+            rows.x, rows.known, generator=generator, context=rows.context, temperature=temperature
+        ).cpu()
+    if target.suffix == ".csv":
+        write_rows(target, run.schema, drawn)
+    elif target.suffix == ".png":
+        _picture_completions(given, drawn, run.data, target)
+    else:
+        shaped = _as_given(drawn, run.model).reshape(len(given.x), count, -1)
+        known, x = given.known.numpy(), given.x.numpy()
+        _write_npz(target, given.context, completions=shaped, observed=known, x=x)
+
+
+def _picture_completions(given: Given, drawn: Tensor, data: dict[str, Any], target: Path) -> None:
     if not data["image_shape"]:
-        raise ValueError("path: completions of a table have no picture; use .npz or .csv")
+        raise ConfigError("path: completions of a table have no picture; use .npz or .csv")
     largest = max(entry["num_values"] or 2 for entry in data["variables"]) - 1
     figures.completion_grid(
-        torch.nan_to_num(x.double()).numpy(),
-        known.numpy(),
-        drawn.reshape(len(x), -1, x.shape[1]).numpy(),
+        torch.nan_to_num(given.x.double()).numpy(),
+        given.known.numpy(),
+        drawn.reshape(len(given.x), -1, drawn.shape[1]).numpy(),
         tuple(data["image_shape"]),
         title=f"{data['name']}, completions",
         max_value=largest,
@@ -153,6 +157,8 @@ def _as_given(samples: Tensor, model: MADE) -> np.ndarray:
     return samples.round().to(torch.uint8 if largest <= 256 else torch.int64).numpy()
 
 
-def _write_npz(path: Path, **arrays: Any) -> None:
+def _write_npz(path: Path, labels: Tensor | None, **arrays: Any) -> None:
+    if labels is not None:
+        arrays["labels"] = labels.numpy()
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)

@@ -14,7 +14,7 @@ import torch
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import default_data_dir
 from made_exp.datasets.registry import load_dataset
-from made_exp.errors import CheckpointError, ConfigError, RunError, TrainingError
+from made_exp.errors import TrainingError, as_config_errors
 from made_exp.experiments.outcome import make_results, refuse_failed, run_checks, summary
 from made_exp.experiments.pictures import draw_picture, is_worth_watching
 from made_exp.experiments.preparation import DATA_SEED, prepare
@@ -65,7 +65,7 @@ def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) 
     """
     folder = RunDirectory(run_dir)
     with ExitStack() as stack:
-        with _as_config_errors():
+        with as_config_errors():
             device = resolve_device(settings.trainer.device)
             check_precision(settings.trainer.precision, device)
             stack.enter_context(num_threads(settings.trainer.num_threads))
@@ -106,17 +106,6 @@ def _finished(folder: RunDirectory, settings: Settings) -> float | None:
             "%s: from here on as an uninterrupted run up to rounding, not to the bit", change
         )
     return None
-
-
-@contextmanager
-def _as_config_errors() -> Iterator[None]:
-    """What goes wrong before training is a mistake in the settings."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (ValueError, RunError, CheckpointError) as error:
-        raise ConfigError(str(error)) from error
 
 
 @contextmanager
@@ -161,7 +150,7 @@ class _Experiment:
 
     def run(self, resumes: bool, overrides: Sequence[str]) -> float:
         """Train, evaluate, write results.json; returns the validation NLL."""
-        with _as_config_errors():
+        with as_config_errors():
             trainer = self._trainer()
             if resumes:
                 trainer.keeper.restore()

@@ -1,9 +1,9 @@
 """What a user asks to have completed: test examples under a pattern, or a file of examples."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.csv import encode_rows
-from made_exp.datasets.schema import TableSchema
-from made_exp.experiments.experiment import load_data
+from made_exp.errors import ConfigError, as_config_errors
+from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
 from made_exp.model.made import MADE
 from made_exp.variables.variable import Variable
@@ -26,74 +26,48 @@ class Given:
     known: Tensor
     context: Tensor | None
 
+    def repeated(self, count: int) -> Self:
+        """Each example `count` times, one after the other."""
+        context = None if self.context is None else self.context.repeat_interleave(count, 0)
+        x, known = (rows.repeat_interleave(count, 0) for rows in (self.x, self.known))
+        return replace(self, x=x, known=known, context=context)
+
 
 def given_examples(
-    content: dict[str, Any],
-    model: MADE,
+    run: FinishedRun,
     observed: str,
     num_examples: int,
     number: int | None,
     generator: torch.Generator,
 ) -> Given:
-    """What is to be completed, for the model of a checkpoint's `content`.
+    """What is to be completed by the model of `run`.
 
     Args:
-        content: The checkpoint's `config` and `data`.
-        model: The model.
+        run: The run.
         observed: Name of a pattern, or a .npz or .csv file.
         num_examples: Test examples under a pattern.
         number: Class of all examples; None for their own.
         generator: Source of random patterns.
 
     Raises:
-        ValueError: If the file does not fit the model, or labels are missing.
+        ConfigError: If the file does not fit the model, or labels are missing.
     """
-    data, context = content["data"], None
+    context = None
     if observed.lower().endswith(".csv"):
-        x = encode_rows(Path(observed), table_schema(data))
+        with as_config_errors():
+            x = encode_rows(Path(observed), run.schema)
         known = ~torch.isnan(x)
     elif observed.lower().endswith(".npz"):
-        x, known, context = _read_npz(Path(observed), model)
+        x, known, context = _read_npz(Path(observed), run.model)
     else:
-        x, known, context = _examples(
-            load_data(content["config"]), observed, num_examples, generator
-        )
+        x, known, context = _examples(run.dataset, observed, num_examples, generator)
     if number is not None:
         context = torch.full((len(x),), number)
-    if context is None and model.num_classes:
-        raise ValueError(f"observed: {observed} has no array 'labels'; give label=... for all rows")
+    if context is None and run.model.num_classes:
+        raise ConfigError(
+            f"observed: {observed} has no array 'labels'; give label=... for all rows"
+        )
     return Given(x, known, context)
-
-
-def class_number(label: str | int | None, data: dict[str, Any]) -> int | None:
-    """The class that `label` names, or None.
-
-    Raises:
-        ValueError: If the model has no such class.
-    """
-    if label is None:
-        return None
-    num_classes = data["num_classes"]
-    if not num_classes:
-        raise ValueError(f"label={label}: this model has no classes; train with context=labels")
-    names = data["class_names"] or [str(number) for number in range(num_classes)]
-    if str(label) in names:
-        return names.index(str(label))
-    if str(label).isdigit() and int(label) < num_classes:
-        return int(label)
-    raise ValueError(f"label '{label}' is not one of {', '.join(names)}")
-
-
-def table_schema(data: dict[str, Any]) -> TableSchema:
-    """How the variables of a run are written in a text file."""
-    if data.get("table"):
-        return TableSchema.from_dict(data["table"])
-    return TableSchema.from_dict(
-        {
-            "columns": [{**entry, "offset": 0, "decimals": -1} for entry in data["variables"]],
-            "delimiter": ",",
-        }
-    )
 
 
 def _examples(
@@ -106,7 +80,9 @@ def _examples(
         ranks = torch.rand(x.shape, generator=generator).argsort(1).argsort(1)
         return x, (ranks < dataset.num_dims // 2) & ~torch.isnan(x), context
     if dataset.image_shape is None:
-        raise ValueError(f"observed={pattern} needs images; use random_half, a .npz or a .csv file")
+        raise ConfigError(
+            f"observed={pattern} needs images; use random_half, a .npz or a .csv file"
+        )
     height, width = dataset.image_shape
     rows = torch.arange(height)[:, None].expand(height, width)
     columns = torch.arange(width)[None, :].expand(height, width)
@@ -118,7 +94,7 @@ def _examples(
     }
     if pattern not in halves:
         names = ", ".join([*halves, "random_half"])
-        raise ValueError(f"observed '{pattern}' is not one of {names}, nor a .npz or .csv file")
+        raise ConfigError(f"observed '{pattern}' is not one of {names}, nor a .npz or .csv file")
     return x, halves[pattern].reshape(1, -1).expand(len(x), -1), context
 
 
@@ -126,7 +102,7 @@ def _read_npz(path: Path, model: MADE) -> tuple[Tensor, Tensor, Tensor | None]:
     """`x`, what is known of it, and `labels` or None, checked against the model.
 
     Raises:
-        ValueError: If an array is missing or of the wrong shape, or a value is none of its
+        ConfigError: If an array is missing or of the wrong shape, or a value is none of its
             variable; with row and column.
     """
     try:
@@ -135,12 +111,12 @@ def _read_npz(path: Path, model: MADE) -> tuple[Tensor, Tensor, Tensor | None]:
             x = torch.from_numpy(np.asarray(arrays["x"], np.float64))
             given = torch.from_numpy(np.asarray(arrays.get("observed", ~np.isnan(x.numpy())), bool))
     except Exception as error:  # whatever a damaged archive raises
-        raise ValueError(f"observed: cannot read array 'x' of {path}: {error}") from error
+        raise ConfigError(f"observed: cannot read array 'x' of {path}: {error}") from error
     if x.ndim != 2 or x.shape[1] != model.num_dims:
         shape = f"(N, {model.num_dims})"
-        raise ValueError(f"observed: x of {path} has shape {tuple(x.shape)}, not {shape}")
+        raise ConfigError(f"observed: x of {path} has shape {tuple(x.shape)}, not {shape}")
     if given.shape not in (x.shape, x.shape[1:]):
-        raise ValueError(
+        raise ConfigError(
             f"observed: array 'observed' of {path} has shape {tuple(given.shape)}, "
             f"not {tuple(x.shape)}"
         )
@@ -159,7 +135,7 @@ def _check_values(x: Tensor, known: Tensor, variable: Variable, path: Path) -> N
     if (bad & known).any():
         row = int(torch.nonzero(bad & known)[0])
         allowed = "finite numbers" if math.isinf(largest) else f"whole numbers 0..{largest}"
-        raise ValueError(
+        raise ConfigError(
             f"observed: x of {path}, row {row}, column '{variable.name}' is {float(x[row])}; "
             f"it holds {allowed}"
         )

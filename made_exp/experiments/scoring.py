@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import Dataset, fingerprint
-from made_exp.experiments.experiment import load_data
-from made_exp.experiments.preparation import DATA_SEED
+from made_exp.errors import ConfigError, as_config_errors
+from made_exp.experiments.finished import FinishedRun
 from made_exp.files import atomic_write_json
 from made_exp.model.evaluation import (
     Evaluation,
@@ -17,9 +16,7 @@ from made_exp.model.evaluation import (
     nll_by_num_orderings,
     paired_difference,
 )
-from made_exp.model.made import MADE
 from made_exp.reporting import figures
-from made_exp.runs.loading import load_with_description
 
 
 def evaluate_run(
@@ -46,41 +43,42 @@ def evaluate_run(
         mixture of the first 1, 2, ... of them; the comparison.
 
     Raises:
-        ValueError: If the model has fewer orderings, or the runs were trained on different data.
+        ConfigError: If the model has fewer orderings, or the runs were trained on different data.
         CheckpointError: If a run holds no model that can be used.
     """
-    model, dataset, x, context = _load(run, split, device)
-    outcome: dict[str, Any] = {"run": str(run), "split": split}
-    evaluation, curve = _score(model, x, context, num_orderings, batch_size)
-    outcome |= evaluation.as_dict()
-    stem = f"evaluation_{split}_{evaluation.num_orderings}"
+    finished = FinishedRun(run, device)
+    evaluation, curve = _score(finished, split, num_orderings, batch_size)
+    outcome: dict[str, Any] = {"run": str(run), "split": split, **evaluation.as_dict()}
+    path = Path(run) / f"evaluation_{split}_{evaluation.num_orderings}.json"
     if curve is not None:
-        outcome["nll_by_num_orderings"] = curve["nll"]
-        outcome["nll_stderr_by_num_orderings"] = curve["nll_stderr"]
-        path = Path(run) / f"{stem}.png"
-        counts = list(range(1, len(curve["nll"]) + 1))
-        title = f"{dataset.name}, {split}: NLL of the mixture over orderings"
-        figures.nll_by_num_orderings(
-            counts, curve["nll"], curve["nll_stderr"], title=title, path=path
-        )
-        outcome["figure"] = str(path)
-    if compare is not None:
-        other, other_data, other_x, other_context = _load(compare, split, device)
-        if other_data.variables != dataset.variables or not _equal(x, other_x):
-            raise ValueError(
-                f"{run} and {compare} cannot be compared: their {split} examples differ "
-                f"({dataset.name}, {other_data.name})"
-            )
-        rival, _ = _score(other, other_x, other_context, None, batch_size)
-        mean, stderr = paired_difference(evaluation.log_probs, rival.log_probs)
-        outcome["comparison"] = {
-            "run": str(compare),
-            **rival.as_dict(),
-            "nll_difference": mean,
-            "nll_difference_stderr": stderr,
+        nll, stderr = curve
+        title = f"{finished.dataset.name}, {split}: NLL of the mixture over orderings"
+        picture, counts = path.with_suffix(".png"), list(range(1, len(nll) + 1))
+        figures.nll_by_num_orderings(counts, nll, stderr, title=title, path=picture)
+        outcome |= {
+            "nll_by_num_orderings": nll,
+            "nll_stderr_by_num_orderings": stderr,
+            "figure": str(picture),
         }
-    atomic_write_json(Path(run) / f"{stem}.json", outcome)
+    if compare is not None:
+        rival = FinishedRun(compare, device)
+        _refuse_other_data(finished, rival, split)
+        second, _ = _score(rival, split, None, batch_size)
+        mean, error = paired_difference(evaluation.log_probs, second.log_probs)
+        difference = {"nll_difference": mean, "nll_difference_stderr": error}
+        outcome["comparison"] = {"run": str(compare), **second.as_dict(), **difference}
+    atomic_write_json(path, outcome)
     return outcome
+
+
+def _refuse_other_data(first: FinishedRun, second: FinishedRun, split: str) -> None:
+    (x, _), (y, _) = first.examples(split), second.examples(split)
+    has_same_variables = first.dataset.variables == second.dataset.variables
+    if not has_same_variables or not _equal(x, y):
+        raise ConfigError(
+            f"{first.path} and {second.path} cannot be compared: their {split} examples differ "
+            f"({first.dataset.name}, {second.dataset.name})"
+        )
 
 
 def _equal(x: Tensor, y: Tensor) -> bool:
@@ -88,30 +86,20 @@ def _equal(x: Tensor, y: Tensor) -> bool:
     return x.shape == y.shape and bool(((x == y) | (torch.isnan(x) & torch.isnan(y))).all())
 
 
-def _load(run: str | Path, split: str, device: str) -> tuple[MADE, Dataset, Tensor, Tensor | None]:
-    model, content = load_with_description(run, device)
-    dataset = load_data(content["config"])
-    if fingerprint(dataset) != content["data"]["fingerprint"]:
-        raise ValueError(f"{run}: the data have changed since it was trained ({dataset.name})")
-    x, context = dataset.split(split), dataset.context(split)
-    if split == "train" and dataset.dynamic_binarization:
-        generator = torch.Generator().manual_seed(DATA_SEED)
-        x = (x > 255 * torch.rand(x.shape, generator=generator)).to(torch.uint8)
-    return model, dataset, x, context
-
-
 def _score(
-    model: MADE, x: Tensor, context: Tensor | None, num_orderings: int | None, batch_size: int
-) -> tuple[Evaluation, dict[str, list[float]] | None]:
-    """The evaluation, and for several orderings the NLL as their number grows."""
+    run: FinishedRun, split: str, num_orderings: int | None, batch_size: int
+) -> tuple[Evaluation, tuple[list[float], list[float]] | None]:
+    """The evaluation, and for several orderings the NLL as their number grows, with its error."""
+    model, (x, context) = run.model, run.examples(split)
     count = num_orderings or model.num_orderings
     if count == 1:
         return evaluate(model, x, context=context, num_orderings=1, batch_size=batch_size), None
-    model.check_num_orderings(count)
+    with as_config_errors():
+        model.check_num_orderings(count)
     rows = log_probs_by_ordering(
         model, x, context=context, num_orderings=count, batch_size=batch_size
     )
-    mixture = model.mixture.log_prob(rows)
+    log_probs = model.mixture.log_prob(rows).cpu()
     nll, stderr = nll_by_num_orderings(rows, model.mixture.log_weights(count))
-    curve = {"nll": nll.tolist(), "nll_stderr": stderr.tolist()}
-    return Evaluation.from_log_probs(mixture.cpu(), model.num_dims, count), curve
+    evaluation = Evaluation.from_log_probs(log_probs, model.num_dims, count)
+    return evaluation, (nll.tolist(), stderr.tolist())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from made_exp.errors import ConfigError
 from made_exp.reporting.records import RunRecord, read_run
 from made_exp.reporting.run_settings import settings_of
 
@@ -20,11 +21,11 @@ def find_runs(path: str | Path) -> list[RunRecord]:
     Jobs that a sweep's results file knows as failed, but that left no folder, are among them.
 
     Raises:
-        ValueError: If `path` is no folder or holds no run.
+        ConfigError: If `path` is no folder or holds no run.
     """
     root = Path(path)
     if not root.is_dir():
-        raise ValueError(f"path must be an existing folder, got '{path}'")
+        raise ConfigError(f"path must be an existing folder, got '{path}'")
     runs: list[RunRecord] = []
     sweeps: dict[Path, dict[str, dict[str, Any]]] = {}
     for folder in _folders(root):
@@ -40,7 +41,7 @@ def find_runs(path: str | Path) -> list[RunRecord]:
             )
             runs.append(read_run(folder, _name(folder, root), siblings.get(folder.absolute().name)))
     if not runs:
-        raise ValueError(
+        raise ConfigError(
             f"no runs below '{path}': no folder there holds a status.json, "
             "results.json or metrics.jsonl"
         )

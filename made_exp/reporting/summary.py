@@ -9,6 +9,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
+from made_exp.errors import ConfigError
 from made_exp.reporting.records import RunRecord
 from made_exp.reporting.run_settings import cell_text, differing_settings, sort_key
 
@@ -123,7 +124,7 @@ def _check(name: str, allowed: set[str], argument: str) -> str:
             return plain
         near = difflib.get_close_matches(name, sorted(allowed), 1, 0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"{argument}={name}: no run has it.{hint}")
+        raise ConfigError(f"{argument}={name}: no run has it.{hint}")
     return name
 
 

@@ -1,0 +1,90 @@
+"""A finished run as the commands after training meet it: its model, its data, its labels."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import Dataset, fingerprint
+from made_exp.datasets.schema import TableSchema
+from made_exp.errors import ConfigError, as_config_errors
+from made_exp.experiments.experiment import load_data
+from made_exp.experiments.preparation import DATA_SEED
+from made_exp.runs.loading import load_with_description
+from made_exp.runtime import resolve_device
+
+
+class FinishedRun:
+    """The best model of a run, and what belongs to it.
+
+    Args:
+        path: Folder of the run.
+        device: auto, cpu, cuda or cuda:N.
+
+    Attributes:
+        model: In evaluation mode, on `device`.
+        data: What the model was told of its data, as plain values.
+
+    Raises:
+        ConfigError: If there is no such device.
+        CheckpointError: If the run holds no model that can be used.
+    """
+
+    def __init__(self, path: str | Path, device: str) -> None:
+        self.path = Path(path)
+        with as_config_errors():
+            target = resolve_device(device)
+        self.model, content = load_with_description(path, target)
+        self.data, self._config = content["data"], content["config"]
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data that the model was trained on.
+
+        Raises:
+            ConfigError: If they cannot be had, or have changed.
+        """
+        with as_config_errors():
+            dataset = load_data(self._config)
+        if fingerprint(dataset) != self.data["fingerprint"]:
+            raise ConfigError(
+                f"{self.path}: the data have changed since it was trained ({dataset.name})"
+            )
+        return dataset
+
+    def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """Examples (N, D) of a split and their labels (N,); grey images are binarized once."""
+        x = self.dataset.split(split)
+        if split == "train" and self.dataset.dynamic_binarization:
+            generator = torch.Generator().manual_seed(DATA_SEED)
+            x = (x > 255 * torch.rand(x.shape, generator=generator)).to(torch.uint8)
+        return x, self.dataset.context(split)
+
+    @property
+    def schema(self) -> TableSchema:
+        """How the variables are written in a text file."""
+        if self.data.get("table"):
+            return TableSchema.from_dict(self.data["table"])
+        columns = [{**entry, "offset": 0, "decimals": -1} for entry in self.data["variables"]]
+        return TableSchema.from_dict({"columns": columns, "delimiter": ","})
+
+    def class_number(self, label: str | int | None) -> int | None:
+        """The class that `label` names, or None.
+
+        Raises:
+            ConfigError: If the model has no such class.
+        """
+        if label is None:
+            return None
+        num_classes = self.data["num_classes"]
+        if not num_classes:
+            raise ConfigError(
+                f"label={label}: this model has no classes; train with context=labels"
+            )
+        names = self.data["class_names"] or [str(number) for number in range(num_classes)]
+        if str(label) in names:
+            return names.index(str(label))
+        if str(label).isdigit() and int(label) < num_classes:
+            return int(label)
+        raise ConfigError(f"label '{label}' is not one of {', '.join(names)}")
