@@ -14,8 +14,7 @@ import torch
 from made_exp.datasets import mnist, shapes, uci
 from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
 from made_exp.datasets.binarized_mnist import read_amat
-from made_exp.datasets.cache import cached
-from made_exp.datasets.download import Checksum
+from made_exp.datasets.download import Checksum, cached
 from made_exp.datasets.registry import NAMES, load_dataset
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -170,11 +169,11 @@ def write_text(path, text):
 
 
 def test_cache_falls_back_to_the_users_folder_when_data_are_read_only(tmp_path, monkeypatch):
-    from made_exp.datasets import cache
+    from made_exp.datasets import download
 
     data, home = tmp_path / "data", tmp_path / "home"
     data.mkdir()
-    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name: home)
+    monkeypatch.setattr(download.platformdirs, "user_cache_path", lambda name: home)
     data.chmod(0o555)
     assert cached(data, "a/b", lambda: "made", read_text, write_text) == "made"
     assert list(data.iterdir()) == []
@@ -183,11 +182,11 @@ def test_cache_falls_back_to_the_users_folder_when_data_are_read_only(tmp_path, 
 
 
 def test_cache_is_not_required(tmp_path, monkeypatch):
-    from made_exp.datasets import cache
+    from made_exp.datasets import download
 
     blocked = tmp_path / "file"
     blocked.write_text("")
-    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name: blocked)
+    monkeypatch.setattr(download.platformdirs, "user_cache_path", lambda name: blocked)
     assert cached(blocked, "a/b", lambda: "made", read_text, write_text) == "made"
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset, fingerprint
-from made_exp.datasets.cache import cached
+from made_exp.datasets.download import cached
 from made_exp.files import atomic_write_json
 from made_exp.variables.variable import Variable
 

@@ -1,32 +1,35 @@
-"""Files from the network: mirrors, checksums, a lock, and never a partial file."""
+"""Files of datasets: downloaded once or computed once, under a lock, and never used in part."""
 
 import gzip
 import hashlib
 import logging
 import os
+import stat
 import sys
+import textwrap
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import filelock
 import platformdirs
+from rich.console import Console
+from rich.progress import Progress
 
-from made_exp.datasets.cache import is_writable
 from made_exp.errors import DownloadError
 from made_exp.files import atomic_path, atomic_write_text
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
 LOCK_SECONDS = 1800.0
 # A server that sends less than this for so long counts as stalled.
 SLOWEST_BYTES_PER_SECOND, PATIENCE_SECONDS = 1000.0, 60.0
 GZIP_MAGIC = b"\x1f\x8b"
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -57,24 +60,19 @@ def default_data_dir() -> Path:
 def digest_problem(path: Path, checksum: Checksum) -> str | None:
     """Why the file at `path` is not what `checksum` says, or None when it is."""
     try:
-        if checksum.algorithm == "git-blob":
-            digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
-        else:
-            digest = hashlib.new(checksum.algorithm)
-        for chunk in _chunks(path, checksum.decompressed):
-            digest.update(chunk)
+        found = _digest(path, checksum.algorithm, checksum.decompressed)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         return f"not a whole gzip file ({error})"
-    found = digest.hexdigest()
     return None if found == checksum.digest else f"{checksum.algorithm} is {found}"
 
 
-def _chunks(path: Path, decompressed: bool) -> Iterator[bytes]:
+def _digest(path: Path, algorithm: str, decompressed: bool = False) -> str:
+    blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
     with open(path, "rb") as file:
         packed = decompressed and file.read(2) == GZIP_MAGIC
-    with gzip.open(path, "rb") if packed else open(path, "rb") as content:
-        while chunk := content.read(_CHUNK):
-            yield chunk
+    with gzip.open(path) if packed else open(path, "rb") as content:
+        kind = (lambda: blob) if algorithm == "git-blob" else algorithm
+        return hashlib.file_digest(content, kind).hexdigest()
 
 
 def fetch(
@@ -106,6 +104,7 @@ def fetch(
     problem = _problem_with(path, checksum)
     if problem is None:
         return path
+    draw = sys.stderr.isatty() if progress is None else progress
     try:
         if not is_writable(path.parent):
             raise PermissionError("its folder is read-only")
@@ -113,7 +112,7 @@ def fetch(
         with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=lock_seconds):
             problem = _problem_with(path, checksum)  # another process may have been faster
             if problem is not None:
-                _download(urls, path, checksum, problem, read_seconds, progress)
+                _download(urls, path, checksum, problem, read_seconds, draw)
     except filelock.Timeout:
         raise DownloadError(
             f"waited {lock_seconds:g} s for another process that downloads {path}"
@@ -135,41 +134,30 @@ def _problem_with(path: Path, checksum: Checksum | None) -> str | None:
     try:
         if not path.is_file():
             return "missing"
-        if checksum is not None:
-            wrong = digest_problem(path, checksum)
-            return wrong and f"damaged ({wrong})"
-        _check_recorded(path)
+        if checksum is None:
+            _compare_with_record(path)
+            return None
+        wrong = digest_problem(path, checksum)
+        return wrong and f"damaged ({wrong})"
     except OSError as error:
         raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
-    return None
 
 
-def _record_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _check_recorded(path: Path) -> None:
-    record = _record_path(path)
+def _compare_with_record(path: Path) -> None:
+    """Refuse a file that is another than when it was first seen; then its SHA-256 is recorded."""
+    record, found = path.with_name(f"{path.name}.sha256"), _digest(path, "sha256")
     if not record.is_file():
-        _record(path)
+        try:
+            atomic_write_text(record, f"{found}  {path.name}\n")
+        except OSError as error:
+            logger.warning("cannot record the checksum of %s: %s", path, error)
         return
-    words = record.read_text().split()
-    problem = digest_problem(path, Checksum("sha256", words[0] if words else ""))
-    if problem is not None:
+    known = (record.read_text().split() or ["nothing"])[0]
+    if found != known:
         raise DownloadError(
-            f"{path} has changed since it was first seen: {problem}, but {record.name} says "
-            f"{words[0] if words else 'nothing'}; remove both to accept a new file"
+            f"{path} has changed since it was first seen: sha256 is {found}, but {record.name} "
+            f"says {known}; remove both to accept a new file"
         )
-
-
-def _record(path: Path) -> None:
-    digest = hashlib.sha256()
-    for chunk in _chunks(path, decompressed=False):
-        digest.update(chunk)
-    try:
-        atomic_write_text(_record_path(path), f"{digest.hexdigest()}  {path.name}\n")
-    except OSError as error:
-        logger.warning("cannot record the checksum of %s: %s", path, error)
 
 
 def _download(
@@ -178,7 +166,7 @@ def _download(
     checksum: Checksum | None,
     problem: str,
     read_seconds: float,
-    progress: bool | None,
+    draw: bool,
 ) -> None:
     """Fill `path` from the first mirror that delivers the right bytes; the lock is held."""
     for stale in path.parent.glob(f".{path.name}.*.tmp"):
@@ -189,7 +177,7 @@ def _download(
     for url in urls:
         try:
             with atomic_path(path) as temporary:
-                _retrieve(url, temporary, read_seconds, progress)
+                _retrieve(url, temporary, path.name, read_seconds, draw)
                 wrong = None if checksum is None else digest_problem(temporary, checksum)
                 if wrong is not None:
                     raise _MirrorFailed(f"wrong content: {wrong}")
@@ -197,7 +185,7 @@ def _download(
             failures.append(f"{url}: {error}")
             continue
         if checksum is None:
-            _record(path)
+            _compare_with_record(path)
         return
     wanted = f" ({checksum})" if checksum else ""
     raise DownloadError(
@@ -211,42 +199,29 @@ class _MirrorFailed(Exception):
 
 
 class _Meter:
-    """Counts what arrives, draws the bar on a terminal and gives up on a server that trickles.
-
-    Has the members pooch asks of a progress display.
-    """
+    """pooch's progress display, which gives up on a server that trickles."""
 
     def __init__(self, label: str, draw: bool) -> None:
-        self.total, self.received = 0, 0
-        self._started = time.monotonic()
-        self._label, self._draw = label, draw
-        self._bar: Any = None
+        self.total, self.received, self.started = 0, 0, time.monotonic()
+        self.bar = Progress(console=Console(stderr=True), disable=not draw)
+        self.task = self.bar.add_task(label, total=None)
+        self.bar.start()
 
     def update(self, num_bytes: int) -> None:
         self.received += num_bytes
-        seconds = time.monotonic() - self._started
+        seconds = time.monotonic() - self.started
         if seconds > PATIENCE_SECONDS and self.received < SLOWEST_BYTES_PER_SECOND * seconds:
             raise _MirrorFailed(f"too slow: {self.received} bytes in {seconds:.0f} s")
-        if self._draw:
-            if self._bar is None:
-                from tqdm import tqdm
-
-                self._bar = tqdm(
-                    total=self.total or None, unit="B", unit_scale=True, desc=self._label
-                )
-            self._bar.update(num_bytes)
+        self.bar.update(self.task, completed=self.received, total=self.total or None)
 
     def reset(self) -> None:
-        self.received, self._started = 0, time.monotonic()
-        if self._bar is not None:
-            self._bar.reset()
+        self.received, self.started = 0, time.monotonic()
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self.bar.stop()
 
 
-def _retrieve(url: str, path: Path, read_seconds: float, progress: bool | None) -> None:
+def _retrieve(url: str, path: Path, label: str, read_seconds: float, draw: bool) -> None:
     """Write what `url` delivers to `path`.
 
     Raises:
@@ -256,15 +231,10 @@ def _retrieve(url: str, path: Path, read_seconds: float, progress: bool | None) 
     import requests
     import urllib3
 
-    draw = sys.stderr.isatty() if progress is None else progress
-    meter = _Meter(path.name.split(".")[1], draw)
-    downloader = pooch.HTTPDownloader(
-        progressbar=meter,
-        chunk_size=4096,
-        timeout=(min(CONNECT_SECONDS, read_seconds), read_seconds),
-    )
+    limits = min(CONNECT_SECONDS, read_seconds), read_seconds
+    meter = _Meter(label, draw)
     try:
-        downloader(url, str(path), None)
+        pooch.HTTPDownloader(progressbar=meter, chunk_size=4096, timeout=limits)(url, path, None)
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise _MirrorFailed(_reason(error)) from error
     finally:
@@ -273,11 +243,57 @@ def _retrieve(url: str, path: Path, read_seconds: float, progress: bool | None) 
 
 def _reason(error: BaseException) -> str:
     """The innermost cause of a network error, in a few words."""
-    while True:
-        inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    lines = str(error).splitlines() or [type(error).__name__]
-    text = lines[0].split("): ", 1)[-1]  # without "HTTPSConnection(host=..., port=...): "
-    return text if len(text) <= 160 else text[:157] + "..."
+    inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    if isinstance(inner, BaseException):
+        return _reason(inner)
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    return textwrap.shorten(text.split("): ", 1)[-1], 160)  # without "HTTPSConnection(...): "
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be put into `folder`, or the folder made.
+
+    A folder that is marked read-only for everybody counts as such for the superuser too.
+    """
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    marked = stat.S_IMODE(existing.stat().st_mode) & 0o222
+    return existing.is_dir() and bool(marked) and os.access(existing, os.W_OK | os.X_OK)
+
+
+def cached(
+    data_dir: Path,
+    relative: str,
+    make: Callable[[], T],
+    read: Callable[[Path], T],
+    write: Callable[[Path, T], None],
+) -> T:
+    """Read what an earlier call left at `relative`, or make it and leave it there.
+
+    Several processes may make it at once; as `make` is deterministic and `write` atomic, it does
+    not matter which of them is last.
+
+    Args:
+        data_dir: The data folder; where it is read-only the user's cache folder stands in.
+        relative: File name below it.
+        make: Computes the result.
+        read: Reads it back; ValueError, OSError, KeyError or EOFError mean a damaged file.
+        write: Writes it atomically.
+    """
+    places = [data_dir / relative]
+    if not is_writable(places[0].parent):
+        places.append(platformdirs.user_cache_path("made-exp") / relative)
+    for place in places:
+        if place.is_file():
+            try:
+                return read(place)
+            except (ValueError, OSError, KeyError, EOFError) as error:
+                logger.warning("%s is damaged (%s): made anew", place, error)
+    result = make()
+    try:
+        places[-1].parent.mkdir(parents=True, exist_ok=True)
+        write(places[-1], result)
+    except OSError as error:
+        logger.warning("cannot keep %s: %s", places[-1], error)
+    return result

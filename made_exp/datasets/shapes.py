@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import SPLITS, Dataset
-from made_exp.datasets.cache import cached
+from made_exp.datasets.download import cached
 from made_exp.datasets.npz import read_arrays
 from made_exp.files import atomic_write_bytes
 from made_exp.variables.variable import binary_variables
