@@ -10,7 +10,7 @@ from made_exp.model import checks
 from made_exp.model.build import build_made, make_schedules
 from made_exp.model.members import plan_members
 from made_exp.model.mixture import fit_log_weights
-from made_exp.model.sampling import sample_by_full_passes
+from made_exp.model.samplers import sample_by_full_passes
 from made_exp.variables.variable import binary_variables
 
 NUM_DIMS, MEMBERS = 5, 4

@@ -7,25 +7,22 @@ what is averaged are probabilities of whole examples (Germain et al. 2015, secti
 logits, which would be no distribution.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from made_exp.masks.observed import check_observed, observed_in
-from made_exp.model.completion import choose_components, completion_log_prob
+from made_exp.model.completion import Completion
 from made_exp.model.members import Component, Member
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
-from made_exp.model.sampler_cache import SamplerCache
-from made_exp.model.sampling import check_request
+from made_exp.model.samplers import ProgressCallback, Samplers, check_request
 from made_exp.variables.groups import VariableGroups
 
 DEFAULT_ORDERINGS = 32
 SAMPLING_BATCH = 250
 _REQUEST = 10_000
-
-ProgressCallback = Callable[[int], None]
 
 
 class MADE(nn.Module):
@@ -60,7 +57,7 @@ class MADE(nn.Module):
         self.num_orderings = num_orderings or self.max_orderings or DEFAULT_ORDERINGS
         self.check_num_orderings(self.num_orderings)
         self.mixture = MixtureWeights(self.num_orderings, fits_weights)
-        self._samplers = SamplerCache()
+        self._samplers = Samplers()
 
     @property
     def max_orderings(self) -> int:
@@ -177,17 +174,19 @@ class MADE(nn.Module):
             chosen = self.mixture.choose(uniforms[:, 0])
             if component is not None:
                 chosen.fill_(component)
-            for index in torch.unique(chosen).tolist():
-                rows = torch.nonzero(chosen == index).flatten()
-                draw = self._samplers.drawer(self.component(index))
-                for part in rows.split(batch_size):
-                    out[start + part] = draw(
-                        uniforms[part, 1:],
-                        context=None if one_hot is None else one_hot[start + part],
-                        temperature=temperature,
-                    )
-                    if progress is not None:
-                        progress(len(part))
+            own = slice(start, start + len(uniforms))
+            self._samplers.draw(
+                [
+                    (self.component(index), torch.nonzero(chosen == index).flatten())
+                    for index in torch.unique(chosen).tolist()
+                ],
+                uniforms[:, 1:],
+                out[own],
+                context=None if one_hot is None else one_hot[own],
+                temperature=temperature,
+                batch_size=batch_size,
+                progress=progress,
+            )
         return out
 
     @torch.no_grad()
@@ -227,20 +226,17 @@ class MADE(nn.Module):
         one_hot = self.component(0).one_hot(context, len(x))
         x = self.groups.filled(x, observed, self.dtype)
         out = torch.empty_like(x)
-        for component, rows in choose_components(
-            *self._mixture(), x, observed, uniforms[:, 0], context, batch_size
-        ):
-            draw = self._samplers.drawer(component)
-            for part in rows.split(batch_size):
-                out[part] = draw(
-                    uniforms[part, 1:],
-                    context=None if one_hot is None else one_hot[part],
-                    temperature=temperature,
-                    given=x[part],
-                    observed=observed[part],
-                )
-                if progress is not None:
-                    progress(len(part))
+        self._samplers.draw(
+            self._completion().choose(x, observed, uniforms[:, 0], context, batch_size),
+            uniforms[:, 1:],
+            out,
+            context=one_hot,
+            temperature=temperature,
+            batch_size=batch_size,
+            given=x,
+            observed=observed,
+            progress=progress,
+        )
         return out
 
     @torch.no_grad()
@@ -253,7 +249,7 @@ class MADE(nn.Module):
         """
         x = x.to(self.device)
         observed = check_observed(observed, x, self.num_dims)
-        return completion_log_prob(*self._mixture(), x, observed, context)
+        return self._completion().log_prob(x, observed, context)
 
     @torch.no_grad()
     def initialise_bias(self, train: Tensor) -> None:
@@ -273,10 +269,9 @@ class MADE(nn.Module):
         width = 1 + sum(self.groups.uniform_widths)
         return torch.rand(count, width, generator=generator, dtype=self.dtype).to(self.device)
 
-    def _mixture(self) -> tuple[list[Component], Tensor]:
-        """The components of the mixture, and their log-weights (M,) in the model's dtype."""
+    def _completion(self) -> Completion:
         components = [self.component(index) for index in range(self.num_orderings)]
-        return components, self.mixture.log_weights().to(self.device, self.dtype)
+        return Completion(components, self.mixture.log_weights().to(self.device, self.dtype))
 
     def check_num_orderings(self, count: int) -> int:
         """Return `count`; raise ValueError unless the model has that many components."""

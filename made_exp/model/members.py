@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from made_exp.masks import orderings
 from made_exp.masks.mask_set import MaskSet
@@ -16,7 +17,6 @@ from made_exp.masks.observed import with_observed_first
 from made_exp.masks.schedule import ORDER_STREAM, MaskSchedule
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.groups import Conditionals, VariableGroups
-from made_exp.variables.labels import one_hot_labels
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,31 @@ class Component:
         return self.conditionals(x, context, observed).log_prob(x).sum(1)
 
     def one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:
-        """Class labels (B,) as the network takes them, (B, num_classes)."""
-        # Labels are looked at before training begins: a look in it would wait for a GPU.
+        """Class labels as the network takes them, (B, num_classes); None for one without classes.
+
+        Args:
+            context: (B,) whole numbers in 0..num_classes-1, or None.
+            num_examples: How many there must be.
+
+        Raises:
+            ValueError: If labels are missing, not wanted, too many or too few, or out of range.
+        """
         network = self.member.network
-        labels = one_hot_labels(
-            context, num_examples, network.num_classes, is_checked=network.training
-        )
-        return None if labels is None else labels.to(network.output_bias)
+        num_classes = network.num_classes
+        if context is None and num_classes:
+            raise ValueError(f"context: this model needs class labels 0..{num_classes - 1}")
+        if context is None:
+            return None
+        if not num_classes:
+            raise ValueError("context: this model was built without classes, give None")
+        if context.shape != (num_examples,):
+            raise ValueError(
+                f"context must have shape ({num_examples},), got {tuple(context.shape)}"
+            )
+        # Labels are looked at before training begins: a look in it would wait for a GPU.
+        if not network.training and not _are_labels(context, num_classes):
+            raise ValueError(f"context must hold labels in 0..{num_classes - 1}")
+        return one_hot(context.long(), num_classes).to(network.output_bias)
 
     def observed_first(self, observed: Tensor | None) -> "Component":
         """The component whose ordering has the observed variables first.
@@ -165,3 +183,7 @@ class Component:
     def rows(self, rows: Tensor) -> "Component":
         """The component for the examples at `rows`."""
         return replace(self, masks=self.masks.rows(rows))
+
+
+def _are_labels(context: Tensor, num_classes: int) -> bool:
+    return not len(context) or 0 <= int(context.min()) <= int(context.max()) < num_classes

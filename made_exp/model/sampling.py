@@ -17,12 +17,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from made_exp.masks.mask_set import MaskSet
-from made_exp.model.networks import MaskedNetwork
 from made_exp.model.sampling_plan import Level, SamplingPlan
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.encodings import Identity
-from made_exp.variables.groups import Conditionals, VariableGroups
+from made_exp.variables.groups import VariableGroups
 
 
 class IncrementalSampler:
@@ -227,50 +225,6 @@ class _Workspace:
             values.copy_(activation(rows))
 
         return finish
-
-
-@torch.no_grad()
-def sample_by_full_passes(
-    network: MaskedNetwork,
-    groups: VariableGroups,
-    masks: MaskSet,
-    uniforms: Tensor,
-    *,
-    context: Tensor | None = None,
-    temperature: float = 1.0,
-    given: Tensor | None = None,
-    observed: Tensor | None = None,
-) -> Tensor:
-    """The plain twin of `IncrementalSampler`: a forward pass for each step that draws anything.
-
-    Args and returned examples (B, D) are those of `IncrementalSampler.draw`; orderings may differ
-    from example to example.
-    """
-    x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
-    missing = torch.ones_like(x, dtype=torch.bool)
-    if given is not None and observed is not None:
-        x, missing = torch.where(observed, given.to(x.dtype), x), ~observed
-    for variables in masks.ordering.to(x.device).expand_as(missing).T:
-        is_drawn = missing.gather(1, variables[:, None])[:, 0]
-        if not is_drawn.any():
-            continue
-        conditionals = Conditionals(groups, network(groups.features(x), masks, context))
-        for variable in torch.unique(variables[is_drawn]).tolist():
-            rows = torch.nonzero(is_drawn & (variables == variable)).flatten()
-            first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
-            own = uniforms[rows, first : first + count].to(x.dtype)
-            x[rows, variable] = conditionals.sample(variable, rows, own, temperature)
-    return x
-
-
-def check_request(num_samples: int, temperature: float, batch_size: int) -> None:
-    """Raise ValueError where what is asked of a sampler is out of range."""
-    if num_samples < 0:
-        raise ValueError(f"num_samples must be >= 0, got {num_samples}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, got {temperature}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
 
 
 def _rows(ends: list[int], first_degree: int, last_degree: int) -> tuple[int, int]:

@@ -1,0 +1,134 @@
+"""Which sampler draws from a component, and drawing with it batch by batch."""
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from made_exp.masks.mask_set import MaskSet
+from made_exp.model.members import Component
+from made_exp.model.networks import MaskedNetwork
+from made_exp.model.sampling import IncrementalSampler
+from made_exp.model.sampling_plan import build_plan
+from made_exp.variables.groups import Conditionals, VariableGroups
+
+ProgressCallback = Callable[[int], None]
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The integers of so many bytes, to read a float's bits."""
+
+
+class Samplers(threading.local):
+    """Keeps the last sampler until the weights change or another component is asked for.
+
+    Every thread has its own, since a sampler writes to its working memory; so has every copy.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, IncrementalSampler] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Samplers, ()
+
+    def draw(
+        self,
+        choice: Iterable[tuple[Component, Tensor]],
+        uniforms: Tensor,
+        out: Tensor,
+        *,
+        context: Tensor | None = None,
+        temperature: float,
+        batch_size: int,
+        given: Tensor | None = None,
+        observed: Tensor | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        """Draw one example for each row of `uniforms`.
+
+        Args:
+            choice: Components, each with the rows (R,) that it is to draw; all rows together.
+            uniforms: (B, U) in [0, 1).
+            out: (B, D), where the examples are written.
+            context: (B, num_classes) one-hot, or None.
+            temperature: Divides the logits of discrete conditionals; > 0.
+            batch_size: Examples drawn together.
+            given: (B, D) values of the observed variables, or None.
+            observed: (B, D) bool, the variables that are clamped to `given`, or None.
+            progress: Called with the number of examples done after each batch.
+        """
+        parts = {"context": context, "given": given, "observed": observed}
+        of_rows = {name: value for name, value in parts.items() if value is not None}
+        for component, rows in choice:
+            draw = self.drawer(component)
+            for part in rows.split(batch_size):
+                own = {name: value[part] for name, value in of_rows.items()}
+                out[part] = draw(uniforms[part], temperature=temperature, **own)
+                if progress is not None:
+                    progress(len(part))
+
+    def drawer(self, component: Component) -> Callable[..., Tensor]:
+        """What draws from `component`; to be called as `IncrementalSampler.draw`."""
+        member, masks, groups = component.member, component.masks, component.groups
+        if masks.is_per_example:
+            return partial(sample_by_full_passes, member.network, groups, masks)
+        version = _version(member.network, groups)
+        key = (version, member.index, masks.index, tuple(masks.ordering.tolist()))
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, IncrementalSampler(build_plan(member.network, groups, masks)))
+        return self._kept[1].draw
+
+
+@torch.no_grad()
+def sample_by_full_passes(
+    network: MaskedNetwork,
+    groups: VariableGroups,
+    masks: MaskSet,
+    uniforms: Tensor,
+    *,
+    context: Tensor | None = None,
+    temperature: float = 1.0,
+    given: Tensor | None = None,
+    observed: Tensor | None = None,
+) -> Tensor:
+    """The plain twin of `IncrementalSampler`: a forward pass for each step that draws anything.
+
+    Args and returned examples (B, D) are those of `IncrementalSampler.draw`; orderings may differ
+    from example to example.
+    """
+    x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
+    missing = torch.ones_like(x, dtype=torch.bool)
+    if given is not None and observed is not None:
+        x, missing = torch.where(observed, given.to(x.dtype), x), ~observed
+    for variables in masks.ordering.to(x.device).expand_as(missing).T:
+        is_drawn = missing.gather(1, variables[:, None])[:, 0]
+        if not is_drawn.any():
+            continue
+        conditionals = Conditionals(groups, network(groups.features(x), masks, context))
+        for variable in torch.unique(variables[is_drawn]).tolist():
+            rows = torch.nonzero(is_drawn & (variables == variable)).flatten()
+            first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
+            own = uniforms[rows, first : first + count].to(x.dtype)
+            x[rows, variable] = conditionals.sample(variable, rows, own, temperature)
+    return x
+
+
+def check_request(num_samples: int, temperature: float, batch_size: int) -> None:
+    """Raise ValueError where what is asked of a sampler is out of range."""
+    if num_samples < 0:
+        raise ValueError(f"num_samples must be >= 0, got {num_samples}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+
+
+def _version(*modules: nn.Module) -> tuple[object, ...]:
+    """What changes whenever a weight of the modules does."""
+    tensors = [t for m in modules for t in (*m.parameters(), *m.buffers())]
+    weights = [t.detach() for t in tensors if t.is_floating_point()]
+    # Fused optimizers and replayed CUDA graphs change weights without counting a version.
+    bits = torch.stack([w.view(_INTEGERS[w.element_size()]).sum() for w in weights])
+    return (*((t.data_ptr(), t._version) for t in tensors), *bits.tolist())
