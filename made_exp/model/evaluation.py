@@ -1,12 +1,18 @@
 """Likelihood as a result: mean, standard error, units, number of orderings."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from itertools import repeat
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from made_exp.model.made import MADE
+
+# From examples (B, D) and their labels (B,) to log-probabilities (B,).
+Score = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,31 +38,24 @@ class Evaluation:
     log_probs: Tensor
 
     @classmethod
-    def from_log_probs(cls, log_probs: Tensor, num_dims: int, num_orderings: int) -> "Evaluation":
+    def from_log_probs(cls, log_probs: Tensor, num_dims: int, num_orderings: int) -> Self:
         """Summarise log-probabilities (N,) of examples of `num_dims` variables."""
         log_probs = log_probs.detach().to("cpu", torch.float64)
         count, nll = len(log_probs), -float(log_probs.mean())
-        stderr = float(log_probs.std()) / math.sqrt(count) if count > 1 else 0.0
         return cls(
-            nll,
-            stderr,
-            nll / num_dims,
-            nll / (num_dims * math.log(2)),
-            count,
-            num_orderings,
-            log_probs,
+            nll=nll,
+            nll_stderr=float(log_probs.std()) / math.sqrt(count) if count > 1 else 0.0,
+            nll_per_dim=nll / num_dims,
+            bits_per_dim=nll / (num_dims * math.log(2)),
+            num_examples=count,
+            num_orderings=num_orderings,
+            log_probs=log_probs,
         )
 
     def as_dict(self) -> dict[str, float | int]:
         """The numbers of this evaluation, as they stand in results.json."""
-        return {
-            "nll": self.nll,
-            "nll_stderr": self.nll_stderr,
-            "nll_per_dim": self.nll_per_dim,
-            "bits_per_dim": self.bits_per_dim,
-            "num_examples": self.num_examples,
-            "num_orderings": self.num_orderings,
-        }
+        names = [field.name for field in fields(self) if field.name != "log_probs"]
+        return {name: getattr(self, name) for name in names}
 
 
 @torch.no_grad()
@@ -83,11 +82,12 @@ def evaluate(
     if not len(x):
         raise ValueError("there is no example to evaluate")
     count = num_orderings or model.num_orderings
-    return Evaluation.from_log_probs(
-        _batched(model, x, context, batch_size, lambda b, c: model.log_prob(b, c, count)),
-        model.num_dims,
-        count,
-    )
+
+    def score(batch: Tensor, labels: Tensor | None) -> Tensor:
+        return model.log_prob(batch, labels, count)
+
+    log_probs = _batched(model, x, context, batch_size, score)
+    return Evaluation.from_log_probs(log_probs, model.num_dims, count)
 
 
 @torch.no_grad()
@@ -100,18 +100,12 @@ def log_probs_by_ordering(
     batch_size: int = 1000,
 ) -> Tensor:
     """Joint log-probability of each example under each ordering alone, (M, N) nats."""
+
+    def under(index: int) -> Score:
+        return lambda batch, labels: model.ordering_log_prob(batch, index, labels)
+
     count = num_orderings or model.num_orderings
-    rows = []
-    for index in range(count):
-        rows.append(
-            _batched(
-                model,
-                x,
-                context,
-                batch_size,
-                lambda b, c, index=index: model.ordering_log_prob(b, index, c),
-            )
-        )
+    rows = [_batched(model, x, context, batch_size, under(index)) for index in range(count)]
     return torch.stack(rows)
 
 
@@ -146,17 +140,17 @@ def paired_difference(first: Tensor, second: Tensor) -> tuple[float, float]:
     return float(difference.mean()), float(difference.std()) / math.sqrt(len(difference))
 
 
-def _batched(model: MADE, x: Tensor, context: Tensor | None, batch_size: int, log_prob) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Apply `log_prob` to batches in evaluation mode and restore the mode, as (N,)."""
-    was_training = model.training
+def _batched(
+    model: MADE, x: Tensor, context: Tensor | None, batch_size: int, score: Score
+) -> Tensor:
+    """Apply `score` to batches in evaluation mode and restore the mode, as (N,)."""
+    was_training, device = model.training, model.device
+    labels = repeat(None) if context is None else context.split(batch_size)
     model.eval()
     try:
         parts = [
-            log_prob(
-                x[start : start + batch_size].to(model.device),
-                None if context is None else context[start : start + batch_size].to(model.device),
-            )
-            for start in range(0, len(x), batch_size)
+            score(batch.to(device), None if own is None else own.to(device))
+            for batch, own in zip(x.split(batch_size), labels, strict=False)
         ]
     finally:
         model.train(was_training)

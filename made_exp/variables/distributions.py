@@ -177,6 +177,18 @@ def mixture_log_prob(logits: Tensor, component_log_probs: Tensor) -> Tensor:
     return torch.logsumexp(F.log_softmax(logits, -1) + component_log_probs, -1)
 
 
+def chosen_component(logits: Tensor, uniforms: Tensor, *values: Tensor) -> list[Tensor]:
+    """The values (...) of the component that the first uniform number draws.
+
+    Args:
+        logits: (..., C).
+        uniforms: (..., U) in [0, 1].
+        *values: (..., C) each.
+    """
+    index = categorical_quantile(torch.softmax(logits, -1), uniforms[..., 0])[..., None]
+    return [value.gather(-1, index).squeeze(-1) for value in values]
+
+
 def floored_log_scale(raw: Tensor, floor: float) -> Tensor:
     """Give log(floor + exp(raw)): any number becomes a log scale that never falls below log(floor).
 

@@ -12,6 +12,7 @@ from typing import final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from made_exp.variables.variable import ALLOWED_ENCODINGS, Kind, Variable
 
@@ -41,7 +42,7 @@ class Encoding(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, G, num_features) of values x (B, G)."""
+        """Features (B, G, num_features) of values x (B, G), in 0..V-1 where they are discrete."""
 
 
 @final
@@ -63,8 +64,8 @@ class Identity(Encoding):
         self.shift, self.scale = shift, scale
         self.register_buffer("_like", torch.empty(0), persistent=False)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, G, 1) of values x (B, G)."""
         if self.shift != 0 or self.scale != 1:
             x = (x - self.shift) / self.scale
         return x.to(self._like.dtype).unsqueeze(-1)
@@ -86,8 +87,8 @@ class OneHot(Encoding):
         self.num_features = num_values
         self.register_buffer("_like", torch.empty(0), persistent=False)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, G, V) of values x (B, G) in 0..V-1."""
         values = torch.arange(self.num_features, device=x.device)
         return (x[..., None] == values).to(self._like.dtype)
 
@@ -124,8 +125,8 @@ class Smooth(Encoding):
         self.num_features = table.shape[1]
         self.register_buffer("table", table.to(torch.get_default_dtype()), persistent=False)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, G, num_features) of values x (B, G) in 0..V-1."""
         return F.embedding(x.long(), self.table)
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.variables.variable import Variable
 
@@ -38,6 +39,8 @@ class Conditional(ABC):
     @abstractmethod
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """Log mass (discrete) or log density (real) of the data as given, in nats.
+
+        The log mass of anything but 0..num_values-1 is -inf, unless a class says otherwise.
 
         Args:
             params: (..., K) any finite numbers.
@@ -97,8 +100,8 @@ class DiscreteConditional(Conditional):
         values = torch.arange(self.num_values, device=params.device)
         return self.log_prob(params[..., None, :], values).exp()
 
+    @override
     def mean(self, params: Tensor) -> Tensor:
-        """Expected value (...), for params (..., K)."""
         values = torch.arange(self.num_values, device=params.device, dtype=params.dtype)
         return self.probs(params) @ values
 

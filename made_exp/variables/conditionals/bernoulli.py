@@ -20,7 +20,7 @@ from made_exp.variables.variable import Variable
 @final
 @dataclass(frozen=True)
 class Bernoulli(DiscreteConditional):
-    """p(1) = sigmoid(logit); K = 1, one uniform number: the draw is 1 where u < p(1)."""
+    """p(1) = sigmoid(logit); K = 1. Values must be 0 or 1; a draw is 1 where u < p(1)."""
 
     num_values: ClassVar[int] = 2  # type: ignore[misc]
     num_uniforms: ClassVar[int] = 1
@@ -31,27 +31,29 @@ class Bernoulli(DiscreteConditional):
         return cls()
 
     @property
+    @override
     def num_params(self) -> int:
-        """One logit."""
         return 1
 
+    @override
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Log mass (...) of x (...), which must be 0 or 1, for params (..., 1)."""
         return bernoulli_log_prob(params.squeeze(-1), x)
 
+    @override
     def log_probs(self, params: Tensor, x: Tensor) -> Tensor:
-        """See `Conditional.log_probs`; without a change of shape, which a small step would feel."""
+        # Without a change of shape, which a small step would feel.
         return bernoulli_log_prob(params, x)
 
+    @override
     def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
-        """See `Conditional.log_probs_vjp`; written out, because training spends its time here."""
+        # Written out, because training spends its time here.
         return bernoulli_log_prob_vjp(params, x)
 
+    @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draws 0 or 1 (...), for params (..., 1) and uniforms (..., 1)."""
         check_temperature(temperature)
         return (uniforms < torch.sigmoid(params / temperature)).squeeze(-1).to(params.dtype)
 
+    @override
     def initial_params(self, x: Tensor) -> Tensor:
-        """The logit (1,) of the smoothed frequency of ones in x (N,)."""
         return torch.logit(smoothed_frequencies(x, 2)[1:])

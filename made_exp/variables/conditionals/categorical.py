@@ -44,6 +44,7 @@ class Categorical(DiscreteConditional):
         return cls(variable.num_values, smooth=smooth_logits and is_ordered)
 
     @property
+    @override
     def num_params(self) -> int:
         """One logit for each value, or one weight for each basis function."""
         return num_basis_functions(self.num_values) if self.smooth else self.num_values
@@ -54,20 +55,21 @@ class Categorical(DiscreteConditional):
             return params
         return params @ self._basis(params)
 
+    @override
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Log mass (...) of x (...); -inf for values outside of 0..num_values-1."""
         return categorical_log_prob(self.logits(params), x)
 
+    @override
     def probs(self, params: Tensor) -> Tensor:
-        """Probabilities (..., num_values) of all values, for params (..., K)."""
         return torch.softmax(self.logits(params), -1)
 
+    @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draws 0..num_values-1 (...), for params (..., K) and uniforms (..., 1)."""
         check_temperature(temperature)
         probs = torch.softmax(self.logits(params) / temperature, -1)
         return categorical_quantile(probs, uniforms.squeeze(-1)).to(params.dtype)
 
+    @override
     def initial_params(self, x: Tensor) -> Tensor:
         """Centred log frequencies (K,) of x (N,), or their least squares fit by the basis."""
         frequencies = smoothed_frequencies(x, self.num_values)

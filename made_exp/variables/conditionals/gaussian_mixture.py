@@ -17,7 +17,7 @@ from made_exp.variables.conditionals.base import (
 )
 from made_exp.variables.distributions import (
     MAX_LOCATION,
-    categorical_quantile,
+    chosen_component,
     floored_log_scale,
     mixture_log_prob,
     normal_log_prob,
@@ -63,32 +63,31 @@ class GaussianMixture(Conditional):
         return cls(num_components, variable.shift, variable.scale)
 
     @property
+    @override
     def num_params(self) -> int:
-        """A logit, a mean and a log standard deviation for each component."""
         return 3 * self.num_components
 
+    @override
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Log density (...) at x (...), for params (..., K)."""
         logits, means, log_scales = self._components(params)
         z = (self._standardise(x).to(params.dtype)[..., None] - means) * torch.exp(-log_scales)
         return mixture_log_prob(logits, normal_log_prob(z, log_scales)) - math.log(self.scale)
 
+    @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draws (...), for params (..., K) and uniforms (..., 2)."""
         check_temperature(temperature)
         logits, means, log_scales = self._components(params)
-        index = categorical_quantile(torch.softmax(logits / temperature, -1), uniforms[..., 0])
-        mean = means.gather(-1, index[..., None]).squeeze(-1)
-        deviation = log_scales.gather(-1, index[..., None]).squeeze(-1).exp() * temperature
+        mean, log_scale = chosen_component(logits / temperature, uniforms, means, log_scales)
+        deviation = log_scale.exp() * temperature
         return self.shift + self.scale * (mean + deviation * normal_quantile(uniforms[..., 1]))
 
+    @override
     def mean(self, params: Tensor) -> Tensor:
-        """Expected value (...), for params (..., K)."""
         logits, means, _ = self._components(params)
         return self.shift + self.scale * (torch.softmax(logits, -1) * means).sum(-1)
 
+    @override
     def initial_params(self, x: Tensor) -> Tensor:
-        """Equal weights and means spread over the data x (N,): (K,)."""
         z = self._standardise(observed_values(x))
         if len(z) == 0 or bool((z == z[0]).all()):
             middle = z[0].item() if len(z) else 0.0

@@ -18,7 +18,7 @@ from made_exp.variables.conditionals.base import (
 )
 from made_exp.variables.distributions import (
     MAX_LOCATION,
-    categorical_quantile,
+    chosen_component,
     discretized_logistic_log_prob,
     discretized_logistic_quantile,
     floored_log_scale,
@@ -62,31 +62,28 @@ class DiscretizedLogisticMixture(DiscreteConditional):
         return cls(variable.num_values, num_components)
 
     @property
+    @override
     def num_params(self) -> int:
-        """A logit, a mean and a log scale for each component."""
         return 3 * self.num_components
 
+    @override
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Log mass (...) of x (...); -inf for values outside of 0..num_values-1."""
         logits, means, log_scales = self._components(params)
         x = x.to(params.dtype)
         components = discretized_logistic_log_prob(x[..., None], means, log_scales, self.num_values)
         log_probs = mixture_log_prob(logits, components)
         return log_probs.masked_fill(outside(x, self.num_values), -torch.inf)
 
+    @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draws 0..num_values-1 (...), for params (..., K) and uniforms (..., 2)."""
         check_temperature(temperature)
         logits, means, log_scales = self._components(params)
-        index = categorical_quantile(torch.softmax(logits / temperature, -1), uniforms[..., 0])
-        mean = means.gather(-1, index[..., None]).squeeze(-1)
-        scale = log_scales.gather(-1, index[..., None]).squeeze(-1).exp()
-        return discretized_logistic_quantile(
-            uniforms[..., 1], mean, scale * temperature, self.num_values
-        )
+        mean, log_scale = chosen_component(logits / temperature, uniforms, means, log_scales)
+        scale = log_scale.exp() * temperature
+        return discretized_logistic_quantile(uniforms[..., 1], mean, scale, self.num_values)
 
+    @override
     def initial_params(self, x: Tensor) -> Tensor:
-        """Equal weights and means spread over the data x (N,): (K,)."""
         x = observed_values(x)
         if len(x) == 0 or bool((x == x[0]).all()):
             x = torch.arange(self.num_values, dtype=x.dtype, device=x.device)
