@@ -2,7 +2,9 @@
 
 import torch
 
-from made_exp.model.build import build_made, make_schedules
+from made_exp.model import build
+from made_exp.settings.experiment import OPTIONS, option_fields
+from made_exp.settings.model import MadeSettings, ResMadeSettings
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 MIXED = (
@@ -13,6 +15,57 @@ MIXED = (
     Variable("level", Kind.ORDINAL, 4),
     Variable("flag", Kind.BINARY, 2),
 )
+
+
+def make_schedules(
+    ordering, num_dims, hidden_sizes, *, tied=False, image_shape=None, seed=0, **options
+):
+    """Mask schedules of the option `ordering`, with those of these settings that it has."""
+    known = option_fields("ordering", ordering)
+    chosen = {name: value for name, value in options.items() if name in known}
+    degrees = {name: value for name, value in options.items() if name == "hidden_degrees"}
+    return build.make_schedules(
+        OPTIONS["ordering"][ordering](name=ordering, **chosen),
+        network_settings(hidden_sizes, tied, **degrees),
+        num_dims,
+        image_shape=image_shape,
+        seed=seed,
+    )
+
+
+def build_made(
+    variables,
+    schedules,
+    *,
+    num_classes=0,
+    num_orderings=None,
+    fits_weights=False,
+    backend="auto",
+    generator=None,
+    residual=False,
+    **options,
+):
+    """A MADE with these settings, and neither dropout nor direct connections without them."""
+    return build.build_made(
+        variables,
+        schedules,
+        network_settings(schedules[0].hidden_sizes, residual, **options),
+        num_classes=num_classes,
+        num_orderings=num_orderings,
+        fits_weights=fits_weights,
+        kernel=backend,
+        generator=generator,
+    )
+
+
+def network_settings(hidden_sizes, residual, **options):
+    """Settings of a network, with neither dropout nor direct connections without them."""
+    options = {"dropout": 0.0, "direct_connections": False, **options}
+    if not residual:
+        return MadeSettings(hidden_sizes=list(hidden_sizes), **options)
+    return ResMadeSettings(
+        hidden_size=hidden_sizes[0], num_blocks=len(hidden_sizes) // 2, **options
+    )
 
 
 def tiny_made(

@@ -191,6 +191,10 @@ def test_order_is_read_from_a_file(folder):
     assert settings.ordering.order == [2, 0, 1]
 
 
+def test_images_of_letters_can_be_scanned():
+    assert settings_of("dataset=ocr_letters", "ordering=spiral").ordering.name == "spiral"
+
+
 def test_saved_settings_hold_plain_values_only():
     def check(value):
         assert type(value) in (dict, list, str, int, float, bool, type(None)), type(value)

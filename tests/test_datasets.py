@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from made_exp.datasets import mnist, shapes, uci
 from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
 from made_exp.datasets.binarized_mnist import read_amat
 from made_exp.datasets.download import Checksum, cached
-from made_exp.datasets.registry import NAMES, load_dataset
+from made_exp.datasets.registry import DATASETS, load_dataset
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
@@ -70,10 +71,25 @@ def test_reference_nll_is_that_of_the_table():
 
 
 def test_registry_has_every_dataset_of_the_package():
-    assert {"shapes", "mnist", "fashion_mnist", "npz", "csv", "rcv1", "image_2d"} <= set(NAMES)
-    assert len(NAMES) == 19
+    assert {"shapes", "mnist", "fashion_mnist", "npz", "csv", "rcv1", "image_2d"} <= set(DATASETS)
+    assert len(DATASETS) == 19
     with pytest.raises(ValueError, match=r"dataset must be one of shapes, mnist.* got 'cifar'"):
         load_dataset("cifar", seed=0, data_dir="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gaussian_1d", {}),
+        ("bimodal_1d", {}),
+        ("smiley", {"num_examples": 50}),
+    ],
+)
+def test_the_table_tells_what_is_loaded(name, options, tmp_path):
+    dataset, known = load_dataset(name, seed=0, data_dir=tmp_path, **options), DATASETS[name]
+    assert len(dataset.variables) == known.num_dims
+    assert {variable.kind for variable in dataset.variables} == {known.kind}
+    assert dataset.image_shape == known.image_shape
 
 
 # --- shapes ---
@@ -88,7 +104,7 @@ def labelled(tmp_path_factory):
 def test_shapes_have_the_sizes_of_the_original(labelled):
     assert len(labelled.train) + len(labelled.valid) == 10_479
     assert len(labelled.test) == 4_491
-    assert labelled.image_shape == (20, 20)
+    assert labelled.image_shape == DATASETS["shapes"].image_shape == (20, 20)
     assert labelled.is_binary
     assert labelled.train.dtype == torch.uint8
     assert set(labelled.train.unique().tolist()) == {0, 1}
@@ -108,7 +124,7 @@ def test_shapes_are_what_their_labels_say(labelled):
     assert means == sorted(means)
     for c in range(3):  # neighbours in this order hardly overlap
         low = spread[labelled.train_context == c].quantile(0.9)
-        assert low < spread[labelled.train_context == c + 1].quantile(0.1), shapes.CLASS_NAMES[c]
+        assert low < spread[labelled.train_context == c + 1].quantile(0.1), shapes.CLASS_DATASETS[c]
     assert edges.min() > 0
     position = torch.arange(20.0, dtype=torch.float64) - 9.5
     centre = (images.sum(1) * position).sum(1) / area
@@ -337,12 +353,13 @@ def test_uci_table_is_read_from_its_published_form(tmp_path, monkeypatch):
     file = tmp_path / "uci" / "dna.npz"
     np.savez(file, **arrays, inputsize=np.int32(4))
     checksum = Checksum("sha256", hashlib.sha256(file.read_bytes()).hexdigest())
-    monkeypatch.setitem(uci.SOURCES, "dna", uci._Source(4, checksum))
+    monkeypatch.setitem(uci.CHECKSUMS, "dna", checksum)
+    monkeypatch.setitem(DATASETS, "dna", replace(DATASETS["dna"], num_dims=4))
     dataset = load_dataset("dna", seed=0, data_dir=tmp_path)
     assert dataset.is_binary
     assert dataset.train.dtype == torch.uint8
     assert np.array_equal(dataset.test.numpy(), arrays["test_data"])
-    monkeypatch.setitem(uci.SOURCES, "dna", uci._Source(5, checksum))
+    monkeypatch.setitem(DATASETS, "dna", replace(DATASETS["dna"], num_dims=5))
     with pytest.raises(ValueError, match="not a binary table of 5 columns"):
         load_dataset("dna", seed=0, data_dir=tmp_path)
 

@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from made_exp.datasets import download
-from made_exp.datasets.download import Checksum, default_data_dir, fetch
+from made_exp.datasets.download import Checksum, fetch
+from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 400

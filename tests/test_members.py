@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
+from builders import build_made, make_schedules
 from training_cases import ENSEMBLE, make_case
 
 from made_exp.model import checks
-from made_exp.model.build import build_made, make_schedules
 from made_exp.model.members import plan_members
 from made_exp.model.mixture import fit_log_weights
 from made_exp.model.samplers import sample_by_full_passes

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from builders import MIXED, all_binary, tiny_made
+from builders import MIXED, all_binary, make_schedules, tiny_made
 
 from made_exp.datasets.base import Dataset
 from made_exp.experiments.preparation import check_missing
 from made_exp.kernels.per_example import per_example_linear
 from made_exp.masks.observed import observed_in
-from made_exp.model.build import make_schedules
 from made_exp.training.batches import Batches
 from made_exp.training.step import NegativeLogLikelihood
 from made_exp.variables.variable import binary_variables

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from builders import build_made, make_schedules
 
-from made_exp.model.build import build_made, make_schedules
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.sparsity import MAX_PULL, Sparsity
 from made_exp.variables.variable import binary_variables

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import torch
+from builders import build_made, make_schedules
 
 from made_exp.datasets.base import Dataset
-from made_exp.model.build import build_made, make_schedules
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings

@@ -1,19 +1,35 @@
-"""From a composed config to checked settings; every mistake becomes a ConfigError."""
+"""From a composed config to checked settings; every mistake becomes a ConfigError.
+
+Also what takes more than one setting to check, or a look at this machine; nothing needs torch.
+"""
 
 import dataclasses
+import importlib.metadata
+import importlib.util
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from made_exp.cli.cross_checks import cross_check
 from made_exp.cli.messages import explain
-from made_exp.errors import ConfigError, did_you_mean
+from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
+from made_exp.errors import ConfigError, as_config_errors, did_you_mean
+from made_exp.masks.fixed_orders import SCANS
+from made_exp.settings.dataset import FileSettings
 from made_exp.settings.experiment import OPTIONS, Settings
+from made_exp.settings.model import NetworkSettings
+from made_exp.settings.ordering import CustomOrderSettings, check_permutation
+from made_exp.settings.training import TrainerSettings
+from made_exp.variables.variable import ALLOWED_CONDITIONALS, ALLOWED_ENCODINGS
+
+_CUDA_DEVICE_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/nvmap", "/dev/kfd")
 
 
 def settings_from(cfg: DictConfig, *, here: bool = True) -> Settings:
-    """The typed settings of a composed config.
+    """The typed settings of a composed config, with absolute paths in them.
 
     Args:
         cfg: The composed task config (a `hydra` node is ignored).
@@ -26,11 +42,13 @@ def settings_from(cfg: DictConfig, *, here: bool = True) -> Settings:
     _refuse_missing(cfg)
     _check_names(cfg)
     values = {field.name: _value(cfg, field.name) for field in dataclasses.fields(Settings)}
-    try:
+    with as_config_errors():
         settings = Settings(**values)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    cross_check(settings, here=here)
+        _find_files(settings)
+    _check_order(settings)
+    _check_model(settings)
+    if here:
+        _check_machine(settings.trainer)
     return settings
 
 
@@ -102,3 +120,81 @@ def _value(cfg: DictConfig, name: str) -> Any:
         raise ConfigError(explain(error)) from error
     except ValueError as error:
         raise ConfigError(f"{name}.{error}") from error
+
+
+def _find_files(settings: Settings) -> None:
+    dataset, ordering, data_dir = settings.dataset, settings.ordering, default_data_dir()
+    if isinstance(dataset, FileSettings):
+        dataset.path = str(find_file(dataset.path, data_dir).absolute())
+    if isinstance(ordering, CustomOrderSettings) and isinstance(ordering.order, str):
+        ordering.order = _read_order(find_file(ordering.order, data_dir, "ordering.order", "file"))
+
+
+def _read_order(path: Path) -> list[int]:
+    try:
+        words = re.split(r"[\s,]+", path.read_text().strip().strip("[]").strip())
+        order = [int(word) for word in words if word]
+        check_permutation(order)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"ordering.order: file {path}: {error}") from error
+    return order
+
+
+def _check_order(settings: Settings) -> None:
+    dataset, ordering = settings.dataset.name, settings.ordering
+    known = DATASETS[dataset]
+    if isinstance(ordering, CustomOrderSettings) and known.num_dims not in (
+        None,
+        len(ordering.order),
+    ):
+        raise ConfigError(
+            f"ordering.order must hold each of 0..{known.num_dims - 1} once for dataset={dataset},"
+            f" got {len(ordering.order)} numbers"
+        )
+    shares = [f"ordering.{name}" for name in ("sweeps", "rasters") if getattr(ordering, name, 0)]
+    for what in [f"ordering={ordering.name}"] if ordering.name in SCANS else shares:
+        if not known.has_images:
+            raise ConfigError(f"{what} needs images, but dataset={dataset} has none")
+
+
+def _check_model(settings: Settings) -> None:
+    model, dataset = settings.model, settings.dataset.name
+    known = DATASETS[dataset]
+    if known.num_dims is None or known.kind is None:
+        return  # The variables of a table of the user's are known only when it is read.
+    if not isinstance(model, NetworkSettings):
+        if known.num_dims > 1:
+            raise ConfigError(
+                f"model={model.name} is for one variable, but dataset={dataset} has"
+                f" {known.num_dims}; take model=made"
+            )
+        return
+    for setting, allowed in (
+        ("conditional", ALLOWED_CONDITIONALS[known.kind]),
+        ("encoding", ALLOWED_ENCODINGS[known.kind]),
+    ):
+        value = getattr(model, setting)
+        if value not in ("auto", *allowed):
+            raise ConfigError(
+                f"model.{setting}={value} does not fit dataset={dataset}, whose variables are"
+                f" {known.kind}; take one of {', '.join(('auto', *allowed))}"
+            )
+
+
+def _check_machine(trainer: TrainerSettings) -> None:
+    if trainer.kernel == "triton":
+        if importlib.util.find_spec("triton") is None:
+            raise ConfigError("trainer.kernel=triton, but triton is not installed; take auto")
+        if trainer.device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+            raise ConfigError("trainer.kernel=triton needs a CUDA device, got trainer.device=cpu")
+    if trainer.device.startswith("cuda") and _surely_without_cuda():
+        raise ConfigError(f"trainer.device={trainer.device} but no CUDA device is visible")
+
+
+def _surely_without_cuda() -> bool:
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return True
+    if importlib.metadata.version("torch").endswith("+cpu"):
+        return True
+    on_linux = Path("/proc").is_dir()
+    return on_linux and not any(Path(path).exists() for path in _CUDA_DEVICE_FILES)

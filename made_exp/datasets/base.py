@@ -128,6 +128,19 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What a model must know of its data, as plain values."""
+    return {
+        "name": dataset.name,
+        "variables": [variable.to_dict() for variable in dataset.variables],
+        "image_shape": dataset.image_shape and list(dataset.image_shape),
+        "num_classes": dataset.num_classes,
+        "class_names": dataset.class_names and list(dataset.class_names),
+        "table": dataset.schema,
+        "fingerprint": fingerprint(dataset),
+    }
+
+
 def reference_nll(dataset: Dataset, split: str) -> float | None:
     """NLL of the density the data were drawn from, in nats per example of `split`.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.inference import infer_column, standardised
-from made_exp.datasets.npz import find_file
+from made_exp.datasets.registry import find_file
 from made_exp.datasets.schema import Cells, TableSchema
 from made_exp.datasets.tables import split_rows, to_tensor
 from made_exp.files import atomic_write_text

@@ -16,7 +16,7 @@ from PIL import Image
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import Checksum, fetch
-from made_exp.datasets.npz import find_file
+from made_exp.datasets.registry import find_file
 from made_exp.variables.variable import Kind, Variable
 
 DRAW_SEED = 0

@@ -51,12 +51,6 @@ class Checksum:
         return f"{self.algorithm} {self.digest}" + (" when decompressed" * self.decompressed)
 
 
-def default_data_dir() -> Path:
-    """$MADE_DATA_DIR, or the user's cache folder."""
-    given = os.environ.get("MADE_DATA_DIR", "").strip()
-    return Path(given).expanduser() if given else platformdirs.user_cache_path("made-exp")
-
-
 def digest_problem(path: Path, checksum: Checksum) -> str | None:
     """Why the file at `path` is not what `checksum` says, or None when it is."""
     try:

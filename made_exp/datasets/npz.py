@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.registry import find_file
 from made_exp.datasets.tables import check_table, infer_variables, split_rows, to_tensor
 
 DEFAULT_FRACTION = 0.1
@@ -51,23 +52,6 @@ def load(*, seed: int, data_dir: Path, path: str, context: str = "none") -> Data
         image_shape=_image_shape(arrays, len(variables), file),
         **context_of,
         num_classes=max((int(y.max()) + 1 for y in labels.values()), default=0),
-    )
-
-
-def find_file(path: str, data_dir: Path) -> Path:
-    """The file at `path`, relative to the current folder or else to `data_dir`.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    given = Path(path).expanduser()
-    for candidate in (given, data_dir / given):
-        if candidate.is_file():
-            return candidate
-    if given.is_dir():
-        raise ValueError(f"dataset file is a folder: {path} (dataset.path)")
-    raise ValueError(
-        f"dataset file not found: {path} (dataset.path); set MADE_DATA_DIR or give an absolute path"
     )
 
 

@@ -1,38 +1,77 @@
-"""Names of datasets and who loads them."""
+"""What datasets there are, and what is known of each before it is loaded. Imports no torch."""
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import platformdirs
+
+from made_exp.variables.variable import Kind
+
 if TYPE_CHECKING:
     from made_exp.datasets.base import Dataset
 
-UCI_NAMES = ("adult", "connect4", "dna", "mushrooms", "nips", "ocr_letters", "rcv1", "web")
-# Name -> module in this package and function in it. A loader takes seed, data_dir and the
-# dataset's own options, all by keyword.
-_LOADERS = {
-    "shapes": ("shapes", "load"),
-    "mnist": ("mnist", "load_mnist"),
-    "fashion_mnist": ("mnist", "load_fashion_mnist"),
-    "binarized_mnist": ("binarized_mnist", "load"),
-    "gaussian_1d": ("densities_1d", "load_gaussian"),
-    "bimodal_1d": ("densities_1d", "load_bimodal"),
-    "smiley": ("densities_2d", "load_smiley"),
-    "hinton": ("densities_2d", "load_hinton"),
-    "image_2d": ("densities_2d", "load_image"),
-    **{name: ("uci", f"load_{name}") for name in UCI_NAMES},
-    "npz": ("npz", "load"),
-    "csv": ("csv", "load"),
+# Splits and draws of the data do not follow the run's seed: runs of several seeds share one test.
+DATA_SEED = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset comes from, and what its variables are.
+
+    Attributes:
+        loader: `module:function` in this package; the function takes seed, data_dir and the
+            dataset's own settings, all by keyword, and returns a `Dataset`.
+        num_dims: Number of variables; None where the user's file says.
+        kind: Kind of all of them; None where the user's file says.
+        image_shape: (height, width) where the rows are images.
+        may_be_images: Whether the user's file can say that its rows are images.
+    """
+
+    loader: str
+    num_dims: int | None = None
+    kind: Kind | None = None
+    image_shape: tuple[int, int] | None = None
+    may_be_images: bool = False
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the rows are images, as far as is known."""
+        return self.image_shape is not None or self.may_be_images
+
+
+DATASETS = {
+    "shapes": Source("shapes:load", 400, Kind.BINARY, (20, 20)),
+    "mnist": Source("mnist:load_mnist", 784, Kind.BINARY, (28, 28)),
+    "fashion_mnist": Source("mnist:load_fashion_mnist", 784, Kind.BINARY, (28, 28)),
+    "binarized_mnist": Source("binarized_mnist:load", 784, Kind.BINARY, (28, 28)),
+    "gaussian_1d": Source("densities_1d:load_gaussian", 1, Kind.ORDINAL),
+    "bimodal_1d": Source("densities_1d:load_bimodal", 1, Kind.ORDINAL),
+    "smiley": Source("densities_2d:load_smiley", 2, Kind.ORDINAL),
+    "hinton": Source("densities_2d:load_hinton", 2, Kind.ORDINAL),
+    "image_2d": Source("densities_2d:load_image", 2, Kind.ORDINAL),
+    "adult": Source("uci:load_adult", 123, Kind.BINARY),
+    "connect4": Source("uci:load_connect4", 126, Kind.BINARY),
+    "dna": Source("uci:load_dna", 180, Kind.BINARY),
+    "mushrooms": Source("uci:load_mushrooms", 112, Kind.BINARY),
+    "nips": Source("uci:load_nips", 500, Kind.BINARY),
+    "ocr_letters": Source("uci:load_ocr_letters", 128, Kind.BINARY, (16, 8)),
+    "rcv1": Source("uci:load_rcv1", 150, Kind.BINARY),
+    "web": Source("uci:load_web", 300, Kind.BINARY),
+    "npz": Source("npz:load", may_be_images=True),
+    "csv": Source("csv:load"),
 }
-NAMES = tuple(_LOADERS)
+"""Option of the group `dataset` -> where it comes from."""
 
 
 def load_dataset(name: str, *, seed: int, data_dir: Path, **options: Any) -> "Dataset":
     """Load a dataset by name.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `DATASETS`.
         seed: For what the product itself draws or splits; the same for runs to be compared.
         data_dir: Where files are looked for and downloaded to; it may be read-only when
             everything needed is there.
@@ -41,8 +80,47 @@ def load_dataset(name: str, *, seed: int, data_dir: Path, **options: Any) -> "Da
     Raises:
         ValueError: If the name is unknown, or the data cannot be had or used.
     """
-    if name not in _LOADERS:
-        raise ValueError(f"dataset must be one of {', '.join(NAMES)}, got '{name}'")
-    module, function = _LOADERS[name]
+    if name not in DATASETS:
+        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got '{name}'")
+    module, function = DATASETS[name].loader.split(":")
     loader: Callable[..., Dataset] = getattr(import_module(f"made_exp.datasets.{module}"), function)
     return loader(seed=seed, data_dir=Path(data_dir), **options)
+
+
+def load_data(name: str, **options: Any) -> "Dataset":
+    """The dataset of an experiment, from its option and settings; see `load_dataset`."""
+    return load_dataset(name, seed=DATA_SEED, data_dir=default_data_dir(), **options)
+
+
+def default_data_dir() -> Path:
+    """$MADE_DATA_DIR, or the user's cache folder."""
+    given = os.environ.get("MADE_DATA_DIR", "").strip()
+    return Path(given).expanduser() if given else platformdirs.user_cache_path("made-exp")
+
+
+def find_file(
+    path: str, data_dir: Path, setting: str = "dataset.path", what: str = "dataset file"
+) -> Path:
+    """The file at `path`, relative to the current folder or else to `data_dir`.
+
+    Args:
+        path: As the user typed it.
+        data_dir: The data folder.
+        setting: Where it was typed, for messages.
+        what: What it should be, for messages.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    given = Path(path).expanduser()
+    try:
+        for candidate in (given, data_dir / given):
+            if candidate.is_file():
+                return candidate
+            if candidate.is_dir():
+                raise ValueError(f"{setting}: '{candidate}' is a folder, not a file")
+    except OSError as error:
+        raise ValueError(f"{setting}: cannot look for '{path}' ({error})") from error
+    raise ValueError(
+        f"{what} not found: {path} ({setting}); set MADE_DATA_DIR or give an absolute path"
+    )

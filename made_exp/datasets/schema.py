@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from made_exp.variables.variable import Kind, Variable
+from made_exp.variables.variable import Variable
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
 WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
@@ -138,21 +138,10 @@ class TableSchema:
 
     def to_dict(self) -> dict[str, Any]:
         """Only plain values, as JSON holds them."""
-        columns = []
-        for column in self.columns:
-            v = column.variable
-            columns.append(
-                {
-                    "name": v.name,
-                    "kind": str(v.kind),
-                    "num_values": v.num_values,
-                    "shift": v.shift,
-                    "scale": v.scale,
-                    "categories": None if v.categories is None else list(v.categories),
-                    "offset": column.offset,
-                    "decimals": column.decimals,
-                }
-            )
+        columns = [
+            {**column.variable.to_dict(), "offset": column.offset, "decimals": column.decimals}
+            for column in self.columns
+        ]
         return {"columns": columns, "delimiter": self.delimiter}
 
     @classmethod
@@ -170,16 +159,9 @@ class TableSchema:
 
 
 def _column_from_dict(content: Mapping[str, Any]) -> Column:
-    categories = content["categories"]
-    variable = Variable(
-        name=str(content["name"]),
-        kind=Kind(content["kind"]),
-        num_values=content["num_values"],
-        shift=float(content["shift"]),
-        scale=float(content["scale"]),
-        categories=None if categories is None else tuple(str(c) for c in categories),
-    )
-    return Column(variable, int(content["offset"]), int(content["decimals"]))
+    variable = dict(content)
+    offset, decimals = variable.pop("offset"), variable.pop("decimals")
+    return Column(Variable.from_dict(variable), offset, decimals)
 
 
 def is_missing(text: str) -> bool:

@@ -1,6 +1,5 @@
 """The eight binary tables of the MADE paper (Germain et al. 2015, section 6.1)."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import Checksum, fetch
 from made_exp.datasets.npz import read_arrays
+from made_exp.datasets.registry import DATASETS
 from made_exp.datasets.tables import check_table, infer_variables, to_tensor
 
 _REPOSITORY = (
@@ -15,15 +15,6 @@ _REPOSITORY = (
     "514849eb9451311c02049f9e2d9a17fac589996a/datasets/"
 )
 _RELEASE = "https://github.com/mgermain/MADE/releases/download/ICML2015/"
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What a file must be: number of columns, checksum (None where none is published)."""
-
-    num_dims: int
-    checksum: Checksum | None
-    image_shape: tuple[int, int] | None = None
 
 
 def _sha256(digest: str) -> Checksum:
@@ -34,23 +25,16 @@ def _blob(digest: str) -> Checksum:
     return Checksum("git-blob", digest)
 
 
-SOURCES = {
-    "adult": _Source(
-        123, _sha256("7ad832613f0972219961ce0060540d7c3ff324e0ec69b5ce2ad0babda9eddd10")
-    ),
-    "connect4": _Source(126, _blob("4685318ab6aabc98eec09b93ad4fa5debc24ec93")),
-    "dna": _Source(
-        180, _sha256("df2d2e7ce1469edfead15e41024e108d64f1b4633cfecfc40ef7107cc22c895c")
-    ),
-    "mushrooms": _Source(
-        112, _sha256("4130f1defa3033911fe746a3ab1bb22b0c812bb29e68391a0fbc2d65bab6ae74")
-    ),
-    "nips": _Source(
-        500, _sha256("dbf3b659a49670957c0851971bd51ff952a657f010581d12f6c1e2dca8907b20")
-    ),
-    "ocr_letters": _Source(128, _blob("b472383a2ddeddbc87b4e3019a3bd47736bddb37"), (16, 8)),
-    "rcv1": _Source(150, None),
-    "web": _Source(300, _blob("a565424fc5782cb99d79788618cd6c332440a8a1")),
+# What each file must be; None where no checksum is published.
+CHECKSUMS = {
+    "adult": _sha256("7ad832613f0972219961ce0060540d7c3ff324e0ec69b5ce2ad0babda9eddd10"),
+    "connect4": _blob("4685318ab6aabc98eec09b93ad4fa5debc24ec93"),
+    "dna": _sha256("df2d2e7ce1469edfead15e41024e108d64f1b4633cfecfc40ef7107cc22c895c"),
+    "mushrooms": _sha256("4130f1defa3033911fe746a3ab1bb22b0c812bb29e68391a0fbc2d65bab6ae74"),
+    "nips": _sha256("dbf3b659a49670957c0851971bd51ff952a657f010581d12f6c1e2dca8907b20"),
+    "ocr_letters": _blob("b472383a2ddeddbc87b4e3019a3bd47736bddb37"),
+    "rcv1": None,
+    "web": _blob("a565424fc5782cb99d79788618cd6c332440a8a1"),
 }
 
 
@@ -58,7 +42,7 @@ def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
     """Read `uci/NAME.npz`, downloading it when it is not there.
 
     Args:
-        name: One of SOURCES.
+        name: One of CHECKSUMS.
         seed: Not used: the splits are the published ones.
         data_dir: The data folder.
 
@@ -66,9 +50,9 @@ def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
         ValueError: If the file cannot be had, or is not the binary table it should be.
     """
     del seed
-    source = SOURCES[name]
-    base = _RELEASE if source.checksum is None else _REPOSITORY
-    file = fetch([f"{base}{name}.npz"], data_dir / "uci" / f"{name}.npz", source.checksum)
+    checksum, known = CHECKSUMS[name], DATASETS[name]
+    base = _RELEASE if checksum is None else _REPOSITORY
+    file = fetch([f"{base}{name}.npz"], data_dir / "uci" / f"{name}.npz", checksum)
     arrays = read_arrays(file)
     missing = [split for split in SPLITS if split not in arrays]
     if missing:
@@ -81,16 +65,16 @@ def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
         train=to_tensor(tables["train"], variables),
         valid=to_tensor(tables["valid"], variables),
         test=to_tensor(tables["test"], variables),
-        image_shape=source.image_shape,
+        image_shape=known.image_shape,
     )
-    if not dataset.is_binary or dataset.num_dims != source.num_dims:
-        raise ValueError(f"{file} is not a binary table of {source.num_dims} columns")
+    if not dataset.is_binary or dataset.num_dims != known.num_dims:
+        raise ValueError(f"{file} is not a binary table of {known.num_dims} columns")
     return dataset
 
 
 def __getattr__(attribute: str) -> Any:
     """`load_NAME` for every dataset, so that the registry can name them."""
     name = attribute.removeprefix("load_")
-    if name == attribute or name not in SOURCES:
+    if name == attribute or name not in CHECKSUMS:
         raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
     return partial(load, name)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from made_exp.datasets.base import Dataset
-from made_exp.datasets.download import default_data_dir
-from made_exp.datasets.registry import load_dataset
+from made_exp.datasets.base import Dataset, describe_data
+from made_exp.datasets.registry import default_data_dir, load_data
 from made_exp.errors import TrainingError, as_config_errors
 from made_exp.experiments.outcome import make_results, refuse_failed, run_checks, summary
 from made_exp.experiments.pictures import draw_picture, is_worth_watching
-from made_exp.experiments.preparation import DATA_SEED, prepare
+from made_exp.experiments.preparation import prepare
 from made_exp.experiments.run_observer import RunObserver
 from made_exp.files import atomic_write_json
+from made_exp.model.build import build_model
 from made_exp.model.evaluation import Evaluation, evaluate, log_probs_by_ordering
 from made_exp.model.made import MADE
 from made_exp.reporting.figures import animation
@@ -27,7 +27,6 @@ from made_exp.reporting.progress import Progress, make_progress
 from made_exp.reporting.tracking import Tracker, tracking
 from made_exp.runs.checkpoints import exists
 from made_exp.runs.folder import RunDirectory, RunState
-from made_exp.runs.loading import build_model, describe_data
 from made_exp.runtime import (
     check_precision,
     derive_seed,
@@ -142,9 +141,9 @@ class _Experiment:
     ) -> "_Experiment":
         """Load the data and build the model on `device`."""
         config = to_dict(settings)
-        dataset = load_data(config)
+        dataset = load_data(**config["dataset"])
         data = describe_data(dataset)
-        model = build_model(config, data, settings.trainer.kernel)
+        model = build_model(settings, data, settings.trainer.kernel)
         prepare(model, dataset)
         return cls(settings, config, folder, dataset, data, model.to(device), world)
 
@@ -274,10 +273,3 @@ class _Experiment:
         flat = flatten(self.config)
         text_keys = [key for key in flat if key.endswith(("name", "device", "path"))]
         tracker.hparams(flat, text_keys=text_keys)
-
-
-def load_data(config: dict[str, Any]) -> Dataset:
-    """The dataset of a config of plain values."""
-    options = dict(config["dataset"])
-    name = options.pop("name")
-    return load_dataset(name, seed=DATA_SEED, data_dir=default_data_dir(), **options)

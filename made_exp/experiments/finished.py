@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset, fingerprint
+from made_exp.datasets.registry import DATA_SEED, load_data
 from made_exp.datasets.schema import TableSchema
 from made_exp.errors import ConfigError, as_config_errors
-from made_exp.experiments.experiment import load_data
-from made_exp.experiments.preparation import DATA_SEED
 from made_exp.runs.loading import load_with_description
 from made_exp.runtime import resolve_device
 
@@ -46,7 +45,7 @@ class FinishedRun:
             ConfigError: If they cannot be had, or have changed.
         """
         with as_config_errors():
-            dataset = load_data(self._config)
+            dataset = load_data(**self._config["dataset"])
         if fingerprint(dataset) != self.data["fingerprint"]:
             raise ConfigError(
                 f"{self.path}: the data have changed since it was trained ({dataset.name})"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.registry import DATA_SEED
 from made_exp.errors import TrainingError
 from made_exp.masks.observed import observed_in, with_observed_first
 from made_exp.masks.schedule import MaskSchedule
@@ -15,8 +16,6 @@ from made_exp.model.made import MADE
 
 _log = logging.getLogger(__name__)
 _BIAS_EXAMPLES = 20_000
-# Splits and draws of the data do not follow the run's seed: runs of several seeds share one test.
-DATA_SEED = 0
 
 
 def prepare(model: MADE, dataset: Dataset) -> None:

@@ -5,11 +5,13 @@ each variable's position: `positions[ordering[t]] == t`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from made_exp.masks.fixed_orders import ORDERS, SCANS
 
 ImageShape = tuple[int, int]
 
@@ -55,16 +57,6 @@ def check_ordering(order: Sequence[int], num_dims: int) -> Tensor:
     return torch.tensor([int(variable) for variable in order], dtype=torch.int64)
 
 
-def natural(num_dims: int) -> Tensor:
-    """Variables in the order of the data: 0, 1, ..., D-1 (row-major for images)."""
-    return torch.arange(num_dims)
-
-
-def reversed_natural(num_dims: int) -> Tensor:
-    """Variables from last to first: D-1, ..., 1, 0."""
-    return torch.arange(num_dims - 1, -1, -1)
-
-
 def random(num_dims: int, seed: int | Sequence[int]) -> Tensor:
     """A uniformly random permutation, a function of `seed` (>= 0) alone.
 
@@ -72,35 +64,6 @@ def random(num_dims: int, seed: int | Sequence[int]) -> Tensor:
     """
     draws = np.random.Generator(np.random.PCG64(seed)).random(num_dims)
     return torch.from_numpy(np.argsort(draws, kind="stable"))
-
-
-def column_major(shape: ImageShape) -> Tensor:
-    """Pixels column by column, each from top to bottom."""
-    return _pixels(shape).T.reshape(-1)
-
-
-def snake(shape: ImageShape) -> Tensor:
-    """Pixels row by row, every second row from right to left, so that neighbours follow."""
-    pixels = _pixels(shape)
-    pixels[1::2] = pixels[1::2].flip(1)
-    return pixels.reshape(-1)
-
-
-def spiral(shape: ImageShape) -> Tensor:
-    """Pixels along a clockwise spiral from the top left corner to the centre."""
-    pixels, turns = _pixels(shape), []
-    while pixels.numel():
-        turns.append(pixels[0])
-        pixels = pixels[1:].T.flip(0)
-    return torch.cat(turns)
-
-
-def centre_out(shape: ImageShape) -> Tensor:
-    """Pixels by their distance from the centre of the image, ties in row-major order."""
-    rows = torch.arange(shape[0], dtype=torch.float64) - (shape[0] - 1) / 2
-    columns = torch.arange(shape[1], dtype=torch.float64) - (shape[1] - 1) / 2
-    distance = rows[:, None] ** 2 + columns[None, :] ** 2
-    return torch.argsort(distance.reshape(-1), stable=True)
 
 
 def raster(shape: ImageShape, number: int) -> Tensor:
@@ -136,58 +99,25 @@ def sweep(shape: ImageShape, seed: int | Sequence[int]) -> Tensor:
     return torch.from_numpy(np.argsort(place.reshape(-1), kind="stable"))
 
 
-IMAGE_SCANS: dict[str, Callable[[ImageShape], Tensor]] = {
-    "column_major": column_major,
-    "snake": snake,
-    "spiral": spiral,
-    "centre_out": centre_out,
-}
-
-
-def make_ordering(
-    name: str,
-    num_dims: int,
-    *,
-    seed: int = 0,
-    image_shape: ImageShape | None = None,
-    order: Sequence[int] | None = None,
-) -> Tensor:
-    """Build the ordering called `name`.
+def fixed_ordering(name: str, num_dims: int, image_shape: ImageShape | None = None) -> Tensor:
+    """The ordering called `name` in `fixed_orders`, (D,) int64.
 
     Args:
-        name: natural, reversed, random, custom, or an image scan (column_major, snake, spiral,
-            centre_out).
+        name: A rule for any data, or a scan of an image.
         num_dims: Number of variables D.
-        seed: Seed of the random ordering.
-        image_shape: (height, width) with height * width = D; needed by the image scans.
-        order: The permutation of a custom ordering.
-
-    Returns:
-        (D,) int64.
+        image_shape: (height, width) with height * width = D; needed by the scans.
 
     Raises:
-        ValueError: If the name is unknown, an image scan is asked for without an image, or
-            `order` is not a permutation.
+        ValueError: If a scan is asked for without an image.
     """
-    if name == "natural":
-        return natural(num_dims)
-    if name == "reversed":
-        return reversed_natural(num_dims)
-    if name == "random":
-        return random(num_dims, seed)
-    if name == "custom":
-        if order is None:
-            raise ValueError("ordering=custom needs order: a permutation of the variables")
-        return check_ordering(order, num_dims)
-    if name in IMAGE_SCANS:
-        if image_shape is None or image_shape[0] * image_shape[1] != num_dims:
-            raise ValueError(
-                f"ordering={name} scans an image, but the data have no image shape "
-                f"({num_dims} variables): use natural, reversed, random or custom"
-            )
-        return IMAGE_SCANS[name](image_shape)
-    names = ["natural", "reversed", "random", "custom", *IMAGE_SCANS]
-    raise ValueError(f"ordering '{name}' is not one of {', '.join(names)}")
+    if name in ORDERS:
+        return torch.tensor(ORDERS[name](num_dims))
+    if image_shape is None or math.prod(image_shape) != num_dims:
+        raise ValueError(
+            f"ordering={name} scans an image, but the data have no image shape "
+            f"({num_dims} variables): use one of {', '.join(ORDERS)}, random or custom"
+        )
+    return torch.tensor(SCANS[name](*image_shape))
 
 
 def _pixels(shape: ImageShape) -> Tensor:

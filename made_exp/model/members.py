@@ -69,7 +69,7 @@ def plan_members(
 
     def order(index: int) -> Tensor:
         if num_members == 1 or orderings.is_due(index, natural):
-            return orderings.natural(num_dims)
+            return orderings.fixed_ordering("natural", num_dims)
         if image_shape and orderings.is_due(index, rasters):
             return orderings.raster(image_shape, int(index * rasters))
         return orderings.random(num_dims, [seed, index, ORDER_STREAM])

@@ -90,11 +90,6 @@ class OptionSettings(CheckedSettings):
 
 
 @dataclass
-class ModelSettings(OptionSettings):
-    """Any option of the group `model`."""
-
-
-@dataclass
 class DatasetSettings(OptionSettings):
     """Any option of the group `dataset`."""
 
@@ -121,6 +116,16 @@ class SchedulerSettings(OptionSettings):
 @dataclass
 class OrderingSettings(OptionSettings):
     """Any option of the group `ordering`."""
+
+    @property
+    def num_scored(self) -> int | None:
+        """Orderings of the mixture that is scored; None for all that there are."""
+        return None
+
+    @property
+    def num_selecting(self) -> int | None:
+        """Orderings of the mixture that selects the best model; None for all that are scored."""
+        return 1
 
 
 def check_device(device: str) -> None:

@@ -3,11 +3,12 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from made_exp.datasets.registry import DATASETS
+from made_exp.masks.fixed_orders import ORDERS, SCANS
 from made_exp.settings.base import (
     MISSING,
     CheckedSettings,
     DatasetSettings,
-    ModelSettings,
     OptimizerSettings,
     OptionSettings,
     OrderingSettings,
@@ -15,25 +16,17 @@ from made_exp.settings.base import (
     setting,
 )
 from made_exp.settings.dataset import PlainSettings
-from made_exp.settings.model import NetworkSettings
+from made_exp.settings.model import ModelSettings
 from made_exp.settings.ordering import FixedOrderSettings
 from made_exp.settings.training import TrainerSettings
 
-_PLAIN_DATASETS = (
-    "gaussian_1d bimodal_1d binarized_mnist adult connect4 dna mushrooms nips ocr_letters rcv1 web"
-)
-_FIXED_ORDERS = "natural reversed column_major snake spiral centre_out"
-
 OPTIONS: dict[str, dict[str, type[OptionSettings]]] = {
-    "model": {**NetworkSettings.options(), **ModelSettings.options()},
-    "dataset": {
-        **dict.fromkeys(_PLAIN_DATASETS.split(), PlainSettings),
-        **DatasetSettings.options(),
-    },
+    "model": {**ModelSettings.options()},
+    "dataset": {**dict.fromkeys(DATASETS, PlainSettings), **DatasetSettings.options()},
     "optimizer": {**OptimizerSettings.options()},
     "scheduler": {**SchedulerSettings.options()},
     "ordering": {
-        **dict.fromkeys(_FIXED_ORDERS.split(), FixedOrderSettings),
+        **dict.fromkeys([*ORDERS, *SCANS], FixedOrderSettings),
         **OrderingSettings.options(),
     },
     "trainer": {"default": TrainerSettings, "debug": TrainerSettings},

@@ -1,21 +1,33 @@
 """Options of the group `model`."""
 
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from made_exp.settings.base import ModelSettings, setting
-from made_exp.variables.variable import ALLOWED_CONDITIONALS, ALLOWED_ENCODINGS
+from made_exp.settings.base import OptionSettings, setting
+from made_exp.variables.variable import ALLOWED_ENCODINGS, CONDITIONALS
 
 _ACTIVATIONS = ("relu", "elu", "tanh", "sigmoid", "softplus", "leaky_relu", "silu")
+_ENCODINGS = dict.fromkeys(name for names in ALLOWED_ENCODINGS.values() for name in names)
 
 
-def _names(allowed: dict) -> tuple[str, ...]:
-    """auto, and each name that a kind of variable allows, once."""
-    return ("auto", *dict.fromkeys(name for names in allowed.values() for name in names))
+@dataclass
+class ModelSettings(OptionSettings):
+    """Any option of the group `model`."""
+
+    def network(self) -> "NetworkSettings":
+        """The masked network that the model is."""
+        raise NotImplementedError
 
 
 @dataclass
 class NetworkSettings(ModelSettings):
-    """What every masked network has."""
+    """What every masked network has.
+
+    Attributes:
+        residual: Whether it is made of residual blocks, whose hidden layers share their degrees.
+    """
+
+    residual: ClassVar[bool] = False
 
     activation: str = setting("relu", "of the hidden units", choices=_ACTIVATIONS)
     direct_connections: bool = setting(
@@ -25,7 +37,7 @@ class NetworkSettings(ModelSettings):
     conditional: str = setting(
         "auto",
         "distribution of a variable given the earlier ones; auto = by its kind",
-        choices=_names(ALLOWED_CONDITIONALS),
+        choices=("auto", *CONDITIONALS),
     )
     num_components: int = setting(4, "of a mixture conditional", at_least=1)
     conditioning_weights: bool = setting(
@@ -37,9 +49,18 @@ class NetworkSettings(ModelSettings):
     encoding: str = setting(
         "auto",
         "how a variable enters the network; auto = by its kind",
-        choices=_names(ALLOWED_ENCODINGS),
+        choices=("auto", *_ENCODINGS),
     )
     smooth_logits: bool = setting(False, "neighbouring ordered values share strength")
+
+    @property
+    def layer_sizes(self) -> list[int]:
+        """Units of each hidden layer."""
+        raise NotImplementedError
+
+    def network(self) -> Self:
+        """See `ModelSettings.network`."""
+        return self
 
 
 @dataclass
@@ -51,14 +72,26 @@ class MadeSettings(NetworkSettings):
         [500, 500], "units of each hidden layer; [] = no hidden layer", at_least=1
     )
 
+    @property
+    def layer_sizes(self) -> list[int]:
+        """See `NetworkSettings.layer_sizes`."""
+        return self.hidden_sizes
+
 
 @dataclass
 class ResMadeSettings(NetworkSettings):
     """MADE of residual blocks, each two masked layers (Durkan and Nash 2019, section 3)."""
 
+    residual: ClassVar[bool] = True
+
     name: str = "resmade"
     hidden_size: int = setting(500, "units of every hidden layer", at_least=1)
     num_blocks: int = setting(2, "residual blocks", at_least=1)
+
+    @property
+    def layer_sizes(self) -> list[int]:
+        """See `NetworkSettings.layer_sizes`."""
+        return [self.hidden_size] * (1 + 2 * self.num_blocks)
 
 
 @dataclass
@@ -67,6 +100,10 @@ class HistogramSettings(ModelSettings):
 
     name: str = "histogram"
 
+    def network(self) -> NetworkSettings:
+        """See `ModelSettings.network`."""
+        return MadeSettings(hidden_sizes=[], conditional="categorical")
+
 
 @dataclass
 class LogisticMixtureSettings(ModelSettings):
@@ -74,3 +111,9 @@ class LogisticMixtureSettings(ModelSettings):
 
     name: str = "logistic_mixture"
     num_components: int = setting(4, "of the mixture", at_least=1)
+
+    def network(self) -> NetworkSettings:
+        """See `ModelSettings.network`."""
+        return MadeSettings(
+            hidden_sizes=[], conditional="logistic_mixture", num_components=self.num_components
+        )

@@ -53,6 +53,16 @@ class AgnosticSettings(OrderingSettings):
     )
     valid_orderings: int = setting(1, "orderings scored for model selection", at_least=1)
 
+    @property
+    def num_scored(self) -> int | None:
+        """See `OrderingSettings.num_scored`."""
+        return self.eval_orderings
+
+    @property
+    def num_selecting(self) -> int | None:
+        """See `OrderingSettings.num_selecting`."""
+        return self.valid_orderings
+
 
 @dataclass
 class EnsembleSettings(OrderingSettings):
@@ -75,6 +85,16 @@ class EnsembleSettings(OrderingSettings):
     fit_weights: bool = setting(
         True, "fit the weights of the mixture to valid; false = equal weights"
     )
+
+    @property
+    def num_scored(self) -> int | None:
+        """See `OrderingSettings.num_scored`."""
+        return self.eval_orderings
+
+    @property
+    def num_selecting(self) -> int | None:
+        """See `OrderingSettings.num_selecting`."""
+        return None
 
 
 def check_permutation(order: list[Any]) -> None:

@@ -1,8 +1,9 @@
 """What one variable (one dimension of x) can hold."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 class Kind(StrEnum):
@@ -92,6 +93,18 @@ class Variable:
             )
         if self.kind is Kind.BINARY and self.num_values != 2:
             raise ValueError(f"num_values of binary '{self.name}' must be 2, got {self.num_values}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Only plain values, as JSON and checkpoints hold them."""
+        categories = None if self.categories is None else list(self.categories)
+        return {**asdict(self), "kind": self.kind.value, "categories": categories}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        categories = content["categories"]
+        kind, names = Kind(content["kind"]), None if categories is None else tuple(categories)
+        return cls(**{**content, "kind": kind, "categories": names})
 
 
 def binary_variables(num_dims: int) -> tuple[Variable, ...]:

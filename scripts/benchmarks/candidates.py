@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from made_exp.kernels.backends import triton_is_usable
 from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
+from made_exp.settings.model import MadeSettings
+from made_exp.settings.ordering import AgnosticSettings, FixedOrderSettings
 from made_exp.training.batches import Batches
 from made_exp.training.optimizers import make_optimizer
 from made_exp.training.steps import step_kind
@@ -69,7 +71,7 @@ def builders(task: Task) -> dict[str, Builder]:
     found["ours"] = _ours()
     for kernel in kernels:
         found[f"ours, {kernel}"] = _ours(kernel=kernel)
-    found["ours, resampled masks"] = _ours(ordering="agnostic")
+    found["ours, resampled masks"] = _ours(resampled=True)
     if task.device.type == "cuda":
         for kernel in kernels:
             found[f"ours, {kernel}, CUDA graph"] = _ours(kernel=kernel, graph=True)
@@ -155,18 +157,22 @@ def pyro_step(task: Task) -> Callable[[], object]:
     return _network_step(network, task)
 
 
-def our_model(task: Task, *, kernel: str = "auto", ordering: str = "natural") -> MADE:
+def our_model(task: Task, *, kernel: str = "auto", resampled: bool = False) -> MADE:
     """A MADE of this package with Bernoulli conditionals."""
     variables = [Variable(f"x{d}", Kind.BINARY, 2) for d in range(task.num_dims)]
-    schedules = make_schedules(ordering, task.num_dims, task.hidden_sizes)
+    network = MadeSettings(
+        hidden_sizes=list(task.hidden_sizes), dropout=0.0, direct_connections=False
+    )
+    orders = AgnosticSettings() if resampled else FixedOrderSettings("natural")
+    schedules = make_schedules(orders, network, task.num_dims)
     generator = torch.Generator().manual_seed(0)
-    model = build_made(variables, schedules, backend=kernel, generator=generator)
+    model = build_made(variables, schedules, network, kernel=kernel, generator=generator)
     return model.to(task.device)
 
 
-def _ours(kernel: str = "auto", ordering: str = "natural", graph: bool = False) -> Builder:
+def _ours(kernel: str = "auto", resampled: bool = False, graph: bool = False) -> Builder:
     def build(task: Task) -> Callable[[], object]:
-        model = our_model(task, kernel=kernel, ordering=ordering)
+        model = our_model(task, kernel=kernel, resampled=resampled)
         for index in range(model.max_orderings):  # made once, used in every epoch
             model.component(index)
         optimizer = make_optimizer("adam", model, lr=LEARNING_RATE, capturable=graph)

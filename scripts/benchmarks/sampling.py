@@ -19,6 +19,8 @@ from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.sampling_plan import build_plan
+from made_exp.settings.model import MadeSettings
+from made_exp.settings.ordering import FixedOrderSettings
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 SIZES = ["500", "500x500", "2000x2000", "8000"]
@@ -192,9 +194,12 @@ def large_request(device: torch.device) -> dict[str, Any]:
 
 
 def _model(variables: tuple[Variable, ...], hidden: tuple[int, ...], device: torch.device) -> MADE:
-    schedules = make_schedules("natural", len(variables), hidden)
+    settings = MadeSettings(
+        hidden_sizes=list(hidden), dropout=0.0, direct_connections=False, num_components=1
+    )
+    schedules = make_schedules(FixedOrderSettings("natural"), settings, len(variables))
     generator = torch.Generator().manual_seed(0)
-    return build_made(variables, schedules, generator=generator, num_components=1).eval().to(device)
+    return build_made(variables, schedules, settings, generator=generator).eval().to(device)
 
 
 def _bare_network(model: MADE) -> nn.Sequential:
