@@ -1,17 +1,20 @@
 """Pictures are checked by what they show: colours at known places, sizes, and files on disk."""
 
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from made_exp.reporting import figures
-from made_exp.reporting.figures.canvas import encode_png
+from made_exp.reporting.figures import curves, densities, samples
+from made_exp.reporting.figures.canvas import encode_png, render
 from made_exp.reporting.figures.curves import robust_range
 from made_exp.reporting.figures.densities import block_size
-from made_exp.reporting.figures.images import as_images, mosaic
+from made_exp.reporting.figures.samples import as_images, mosaic
 
 
 def is_picture(image):
@@ -20,6 +23,33 @@ def is_picture(image):
 
 def has_color(image, color, tolerance=2):
     return (np.abs(image.astype(int) - np.asarray(color)).max(axis=-1) <= tolerance).any()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figure behind the last picture, with everything that was drawn in it."""
+    kept = {}
+    for module in (curves, densities, samples):
+        monkeypatch.setattr(
+            module,
+            "render",
+            lambda figure, path=None: render(kept.setdefault("figure", figure), path),
+        )
+    return lambda: kept.pop("figure")
+
+
+def pictures_in(figure):
+    """The arrays that are shown as images, from left to right, without colour bars."""
+    return [np.asarray(a.images[0].get_array()) for a in figure.axes if a.images]
+
+
+def lines_in(axes):
+    """The lines of one plot as (x, y) by label."""
+    return {line.get_label(): np.array(line.get_data(), np.float64) for line in axes.lines}
+
+
+def heights_in(axes):
+    return np.array([bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)])
 
 
 @pytest.fixture
@@ -60,8 +90,12 @@ def test_image_of_the_wrong_size_is_refused():
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])
-def test_any_number_of_samples(count, binary):
-    assert is_picture(figures.image_grid(binary[:count], (5, 4), real=binary[:3]))
+def test_any_number_of_samples(count, binary, drawn):
+    assert is_picture(figures.image_grid(binary[:count], (5, 4), real=binary[50:53]))
+    columns = math.ceil(math.sqrt(count))
+    left, right = pictures_in(drawn())
+    assert np.array_equal(left, mosaic(as_images(binary[:count], (5, 4)), columns))
+    assert np.array_equal(right, mosaic(as_images(binary[50:53][:count], (5, 4)), columns))
 
 
 def test_grey_levels_are_scaled():
@@ -87,9 +121,17 @@ def test_completions_of_many_examples_are_broken_into_bands(binary):
     assert three.shape[0] > 2.5 * one.shape[0]
 
 
-def test_class_grid(binary):
-    image = figures.class_grid(binary.reshape(4, 25, 20)[:, :10], (4, 5), ["a", "b$", "c", "star"])
+def test_class_grid_shows_one_class_a_row(binary, drawn):
+    given = binary.reshape(4, 25, 20)[:, :10]
+    image = figures.class_grid(given, (4, 5), ["a", "b$", "c", "star"])
     assert is_picture(image)
+    figure = drawn()
+    (grid,) = pictures_in(figure)
+    for row in range(4):
+        for column in range(10):
+            cell = grid[row * 5 + 1 : row * 5 + 5, column * 6 + 1 : column * 6 + 6, 0]
+            assert np.array_equal(cell, given[row, column].reshape(4, 5)), (row, column)
+    assert [text.get_text() for text in figure.texts] == ["a", r"b\$", "c", "star"]
 
 
 def panel(image, index, size=300):
@@ -123,14 +165,38 @@ def test_difference_of_2d_densities_is_signed():
     assert abs((red - blue)[225, 75]) < 10
 
 
-def test_2d_density_alone():
-    assert is_picture(figures.density_2d(np.full((3, 4), 1 / 12), ordering="natural"))
+def test_2d_density_alone(drawn):
+    learned = np.arange(12).reshape(3, 4) / 66
+    assert is_picture(figures.density_2d(learned, ordering="natural"))
+    figure = drawn()
+    (shown,) = [a for a in pictures_in(figure) if a.shape == learned.shape]
+    assert np.array_equal(shown, learned)
+    assert figure.texts[0].get_text() == "ordering: natural"
+
+
+def test_panels_of_2d_densities_hold_what_was_given(drawn):
+    learned, true = np.full((2, 3), 1 / 6), np.array([[0.5, 0.1, 0.1], [0.1, 0.1, 0.1]])
+    given = np.repeat([[0, 0], [1, 2], [0, 1]], [3, 20, 7], axis=0)
+    figures.density_2d(learned, true=true, samples=given)
+    panels = [a for a in pictures_in(drawn()) if a.shape == learned.shape]
+    assert np.array_equal(panels, [true, learned, learned - true, [[3, 7, 0], [0, 0, 20]]])
 
 
 def test_block_size_grows_when_samples_are_few():
     assert block_size(100_000, (25, 25)) == 1
     assert block_size(10_000, (200, 200)) == 3
     assert block_size(0, (2, 2)) == 3
+
+
+def test_1d_density_draws_the_numbers_that_it_was_given(drawn):
+    learned, true = np.array([0.1, 0.2, 0.7]), np.array([0.2, 0.2, 0.6])
+    figures.density_1d(learned, np.array([0, 1, 2, 2]), true=true, samples=np.array([1, 1, 0, 2]))
+    above, below = drawn().axes
+    assert heights_in(above).tolist() == [0.25, 0.25, 0.5]
+    assert heights_in(below).tolist() == [0.25, 0.5, 0.25]
+    (steps,) = [patch for patch in above.patches if not isinstance(patch, Rectangle)]
+    assert np.array_equal(steps.get_data().values, learned)
+    assert np.array_equal(lines_in(above)["true"], [[0, 1, 2], true])
 
 
 def test_1d_density_shows_data_learned_and_true(tmp_path):
@@ -142,24 +208,48 @@ def test_1d_density_shows_data_learned_and_true(tmp_path):
     assert not has_color(figures.density_1d(learned, data), (0xD9, 0x66, 0x0A), 12)
 
 
-def test_vectors_with_constant_and_missing_values():
+def test_vectors_with_constant_and_missing_values(drawn):
     x = np.random.default_rng(0).normal(size=(50, 6))
     x[:, 2] = 4
     x[3, 1] = np.nan
     assert is_picture(figures.vector_grid(x[:20], x, title="rows"))
+    low, span = np.nanmin(x, axis=0), np.nanmax(x, axis=0) - np.nanmin(x, axis=0)
+    scaled = (x - low) / np.where(span > 0, span, 1)
+    sampled, real, means, pairs = drawn().axes
+    for axes in (sampled, real):
+        shown = np.ma.filled(axes.images[0].get_array(), np.nan)
+        np.testing.assert_array_equal(shown, scaled[:20])
+    _, dots = means.lines
+    np.testing.assert_allclose(dots.get_xdata(), np.nanmean(scaled, axis=0))
+    np.testing.assert_allclose(dots.get_ydata(), np.nanmean(scaled[:20], axis=0))
+    assert len(pairs.lines[1].get_xdata()) == 10  # of the five columns that vary
     assert is_picture(figures.vector_grid(x[:1], x[:1]))
 
 
-def test_curves():
-    epochs = list(range(5))
+def test_correlations_are_those_of_the_columns(drawn):
+    real = np.random.default_rng(0).normal(size=(200, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    figures.vector_grid(-(real[:, ::-1] ** 3), real)
+    (x,), (y,) = drawn().axes[3].lines[1].get_data()
+    assert x == pytest.approx(np.corrcoef(real.T)[0, 1])
+    assert y == pytest.approx(np.corrcoef(real.T**3)[0, 1])
+
+
+def test_curves(drawn):
+    epochs, train, valid = list(range(5)), [500, 90, 80, 79, 78.5], [None, 91, 82, 81, 81.5]
     image = figures.nll_curves(
         epochs,
-        train=[500, 90, 80, 79, 78.5],
-        valid=[None, 91, 82, 81, 81.5],
+        train=train,
+        valid=valid,
         best_epoch=3,
         baselines={"Chow-Liu": 85.0, "independent": 206.0},
     )
     assert is_picture(image)
+    lines = lines_in(drawn().axes[0])
+    assert np.array_equal(lines["train"], [epochs, train])
+    np.testing.assert_array_equal(lines["valid"], [epochs, [np.nan, *valid[1:]]])
+    assert set(lines) == {"train", "valid", "Chow-Liu: 85.00", "best epoch: 3"}  # what is in sight
+    assert lines["Chow-Liu: 85.00"][1].tolist() == [85, 85]
+    assert lines["best epoch: 3"][0].tolist() == [3, 3]
     assert is_picture(figures.nll_curves([], train=[], valid=[]))
 
 
@@ -170,13 +260,20 @@ def test_robust_range_ignores_the_start_of_training():
     assert robust_range(np.array([3.0, 3.0]))[0] < 3.0
 
 
-def test_ensemble_and_cost_plots(tmp_path):
+def test_ensemble_and_cost_plots(tmp_path, drawn):
     path = tmp_path / "orderings.png"
     figures.nll_by_num_orderings([1, 2, 4], [90, 89, 88.5], [0.3, 0.3, 0.3], path=path)
     with Image.open(path) as picture:
         assert picture.size == (820, 460)
+    (axes,) = drawn().axes
+    assert lines_in(axes)["log-mean-exp over orderings"].tolist() == [[1, 2, 4], [90, 89, 88.5]]
+    band = axes.collections[0].get_paths()[0].vertices
+    assert {tuple(point) for point in band} >= {(1, 89.7), (1, 90.3), (4, 88.2), (4, 88.8)}
     series = {"dense": ([1, 10], [0.1, 2]), "a_$x": ([1, 10], [0.1, 0.5])}
     assert is_picture(figures.cost_plot(series, x_label="units", y_label="seconds"))
+    lines = lines_in(drawn().axes[0])
+    assert lines["dense"].tolist() == [[1, 10], [0.1, 2]]
+    assert lines[r"a_\$x"].tolist() == [[1, 10], [0.1, 0.5]]
 
 
 def test_animation(tmp_path):

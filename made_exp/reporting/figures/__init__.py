@@ -3,12 +3,10 @@
 Every function returns the picture as an array (height, width, 3) uint8.
 """
 
-from made_exp.reporting.figures.animation import animation
-from made_exp.reporting.figures.canvas import save_png
+from made_exp.reporting.figures.canvas import animation, save_png
 from made_exp.reporting.figures.curves import cost_plot, nll_by_num_orderings, nll_curves
 from made_exp.reporting.figures.densities import density_1d, density_2d
-from made_exp.reporting.figures.images import class_grid, completion_grid, image_grid
-from made_exp.reporting.figures.vectors import vector_grid
+from made_exp.reporting.figures.samples import class_grid, completion_grid, image_grid, vector_grid
 
 __all__ = [
     "animation",
