@@ -78,42 +78,56 @@ def picture_of(
     ordering: str = "",
 ) -> np.ndarray:
     """Draw samples (n, D) of `model`, with their class labels (n,) if it has any; see above."""
-    drawn, num_samples = samples.numpy(), len(samples)
-    split = "valid" if dataset.dynamic_binarization else "train"
-    train, labels = dataset.split(split), dataset.context(split)
-    if context is not None and labels is not None:
-        train = train[torch.isin(labels, context)]
-    real = train[:num_samples].numpy()
-    true = None if dataset.true_probs is None else dataset.true_probs.numpy()
+    real = _examples(dataset, context)
     if dataset.image_shape is not None and dataset.is_discrete:
-        largest = max(v.num_values or 2 for v in dataset.variables) - 1
-        smallest = 0
-        if context is not None:
-            smallest = int(torch.bincount(context, minlength=dataset.num_classes).min())
-        if context is not None and smallest:
-            names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
-            rows = [drawn[(context == c).numpy()][:smallest] for c in range(dataset.num_classes)]
-            return figures.class_grid(
-                np.stack(rows),
-                dataset.image_shape,
-                names,
-                title=title,
-                max_value=largest,
-                path=path,
-            )
-        return figures.image_grid(
-            drawn, dataset.image_shape, real=real, title=title, max_value=largest, path=path
-        )
+        return _image_picture(dataset, samples, real, context, title=title, path=path)
     table = _table(model, dataset)
-    if table is not None and dataset.num_dims == 1:
-        return figures.density_1d(table, train[:, 0].numpy(), true=true, title=title, path=path)
-    if table is not None:
-        return figures.density_2d(
-            table, true=true, samples=drawn, ordering=ordering, title=title, path=path
+    if table is None:
+        # Rows of a table may be sorted, so that the first ones are like no others.
+        some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:_TABLE_ROWS]
+        return figures.vector_grid(samples.numpy(), real[some].numpy(), title=title, path=path)
+    true = None if dataset.true_probs is None else dataset.true_probs.numpy()
+    if dataset.num_dims == 1:
+        return figures.density_1d(table, real[:, 0].numpy(), true=true, title=title, path=path)
+    return figures.density_2d(
+        table, true=true, samples=samples.numpy(), ordering=ordering, title=title, path=path
+    )
+
+
+def _examples(dataset: Dataset, context: Tensor | None) -> Tensor:
+    """Real examples to stand beside samples: of the same classes, and of 0/1, not grey levels."""
+    split = "valid" if dataset.dynamic_binarization else "train"
+    real, labels = dataset.split(split), dataset.context(split)
+    return real if context is None or labels is None else real[torch.isin(labels, context)]
+
+
+def _image_picture(
+    dataset: Dataset,
+    samples: Tensor,
+    real: Tensor,
+    context: Tensor | None,
+    *,
+    title: str,
+    path: Path,
+) -> np.ndarray:
+    """Images by class where each class was sampled, else beside real examples."""
+    assert dataset.image_shape is not None
+    shape, largest = dataset.image_shape, max(v.num_values or 2 for v in dataset.variables) - 1
+    each = 0
+    if context is not None:
+        each = int(torch.bincount(context, minlength=dataset.num_classes).min())
+    if context is None or not each:
+        return figures.image_grid(
+            samples.numpy(),
+            shape,
+            real=real[: len(samples)].numpy(),
+            title=title,
+            max_value=largest,
+            path=path,
         )
-    # Rows of a table may be sorted, so that the first ones are like no others.
-    some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:_TABLE_ROWS]
-    return figures.vector_grid(drawn, train[some].numpy(), title=title, path=path)
+    names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
+    rows = torch.stack([samples[context == c][:each] for c in range(dataset.num_classes)])
+    return figures.class_grid(rows.numpy(), shape, names, title=title, max_value=largest, path=path)
 
 
 def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from made_exp.errors import TrainingError
 from made_exp.model.evaluation import Evaluation
@@ -45,14 +46,14 @@ class RunObserver(Observer):
         self.draw, self.num_dims, self.watched = draw, num_dims, watched
         self._state = TrainState()
 
+    @override
     def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
-        """See `Observer.stepped`."""
         self.progress.update(step, epoch, recent_nll)
 
+    @override
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
     ) -> dict[str, Any]:
-        """See `Observer.evaluated`."""
         self._state = state
         self.progress.evaluated(state.step, state.epochs_begun, train_nll, valid.nll, is_best)
         train_bits = train_nll / (self.num_dims * LOG2)
@@ -78,8 +79,8 @@ class RunObserver(Observer):
             "seconds": round(state.seconds, 3),
         }
 
+    @override
     def draw_samples(self, epoch: int) -> None:
-        """See `Observer.draw_samples`."""
         if self.watched:
             self.picture(self.run.epoch_samples(epoch), f"epoch {epoch}", self._state.step)
 
@@ -97,12 +98,12 @@ class RunObserver(Observer):
         self.tracker.scalars(step, {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim})
         self.tracker.flush()
 
+    @override
     def flush(self) -> None:
-        """See `Observer.flush`."""
         self.tracker.flush()
 
+    @override
     def saved(self, record: dict[str, Any]) -> None:
-        """See `Observer.saved`."""
         try:
             if record:
                 self.tracker.metrics(record)
