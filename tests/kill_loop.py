@@ -16,13 +16,11 @@ import time
 import traceback
 from pathlib import Path
 
-import torch
-
 import made_exp.experiments.scoring  # noqa: F401  (all imports once, before the first fork)
 from made_exp.experiments.experiment import run
+from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import from_dict
-from made_exp.training import keeper
 
 LONGEST_LIFE, LONGEST_TRAINING = 1.2, 0.3
 
@@ -31,7 +29,6 @@ def main(config_path, folder, kills, seed):
     config = json.loads(Path(config_path).read_text())
     folder, rng, cut = Path(folder), random.Random(int(seed)), 0
     for _ in range(int(kills)):
-        keeper.NUM_PARAMETERS_AT_ONCE = rng.choice([0, 30_000])  # in a thread or without one
         before = size(folder)
         child = start(config, folder)
         if rng.random() < 0.5:  # any moment of its life, or one when it trains
@@ -67,7 +64,7 @@ def check_last(run):
         return
     lines = run.metrics.read_text().splitlines()
     recorded = json.loads(lines[-1])["step"] if lines else -1
-    known = torch.load(run.last, weights_only=True)["state"]["evaluated_step"]
+    known = load_checkpoint(run.last)["state"]["evaluated_step"]
     if known < recorded:
         sys.exit(f"step {recorded} was recorded, but last.pt knows step {known} only")
 

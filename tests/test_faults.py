@@ -86,18 +86,18 @@ def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code)
         "trainer.device=cpu",
         f"hydra.run.dir={tmp_path / 'run'}",
     ]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    shown = tmp_path / "shown.txt"  # not a pipe, which would be full before it is read
+    with shown.open("w") as file:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT)
     metrics = tmp_path / "run" / "metrics.jsonl"
     give_up = time.monotonic() + 120
     while not (metrics.exists() and metrics.read_text().count("\n") > 3):
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, shown.read_text()
         assert time.monotonic() < give_up
         time.sleep(0.05)
     process.send_signal(signum)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == code, output
+    assert process.wait(timeout=60) == code, shown.read_text()
+    output = shown.read_text()
     assert "resume=true" in output
     assert "Traceback" not in output
     assert not (tmp_path / "run/results.json").exists()

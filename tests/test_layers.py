@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from made_exp.kernels.dense import masked_linear_plain
-from made_exp.kernels.packing import unpack
 from made_exp.model.layers import MaskedLinear
 
 SIZES = [(1, 1), (7, 5), (1, 9), (9, 1), (300, 270)]
@@ -177,18 +176,6 @@ def test_missing_weight_is_refused():
     layer, _, _ = make_layer(7, 5)
     with pytest.raises(RuntimeError, match="Missing key"):
         layer.load_state_dict({"bias": torch.zeros(5)})
-
-
-@pytest.mark.parametrize("backend", ["auto", "staircase", "dense"])
-def test_blocks_are_the_same_whatever_is_stored(backend):
-    layer, _, _ = make_layer(300, 270, backend=backend)
-    blocks = layer.blocks_layout(layer.weight.detach())
-    assert torch.equal(unpack(blocks, layer.structure), layer.masked_weight())
-    assert blocks.numel() < 0.9 * 300 * 270
-    other, _, _ = make_layer(300, 270, backend="staircase")
-    assert torch.equal(blocks, other.blocks_layout(other.weight.detach()))
-    with pytest.raises(ValueError, match="only a fixed connectivity"):
-        make_layer(7, 5, fixed=False)[0].structure  # noqa: B018
 
 
 @pytest.mark.parametrize("backend", ["auto", "staircase", "dense"])

@@ -291,13 +291,12 @@ class CheckpointReader(Listener):
         self.seen.append((record["step"], found, [os.stat(path).st_ino for path in before]))
 
 
-@pytest.fixture(params=["at once", "beside training"])
-def _both_ways_of_writing(request, monkeypatch):
-    if request.param != "at once":
-        monkeypatch.setattr("made_exp.training.keeper.NUM_PARAMETERS_AT_ONCE", 0)
+@pytest.fixture
+def _at_every_evaluation(monkeypatch):
+    monkeypatch.setattr("made_exp.training.keeper.SHARE_OF_TIME", math.inf)
 
 
-@pytest.mark.usefixtures("_both_ways_of_writing")
+@pytest.mark.usefixtures("_at_every_evaluation")
 def test_each_evaluation_has_its_checkpoint_before_it_is_recorded(tmp_path):
     trainer = make_case(tmp_path, trainer={"epochs": 12})
     trainer.observer = CheckpointReader(trainer.keeper.run)
@@ -308,7 +307,23 @@ def test_each_evaluation_has_its_checkpoint_before_it_is_recorded(tmp_path):
     assert all(found == step for step, found, _ in trainer.observer.seen)
 
 
-@pytest.mark.usefixtures("_both_ways_of_writing")
+@pytest.mark.parametrize(("share", "fewest", "most"), [(0.0, 2, 2), (0.5, 3, 60)])
+def test_evaluations_wait_for_the_checkpoint_that_has_them(
+    tmp_path, monkeypatch, share, fewest, most
+):
+    monkeypatch.setattr("made_exp.training.keeper.SHARE_OF_TIME", share)
+    trainer = make_case(tmp_path, trainer={"epochs": 60})
+    trainer.observer = CheckpointReader(trainer.keeper.run)
+    trainer.train()
+    steps = [line[0] for line in trainer.observer.lines]
+    assert [step for step, _, _ in trainer.observer.seen] == steps
+    assert all(found >= step for step, found, _ in trainer.observer.seen)
+    assert fewest <= len({found for _, found, _ in trainer.observer.seen}) <= most
+    trainer.keeper.restore_best()
+    assert trainer.validate().nll == trainer.state.best_nll
+
+
+@pytest.mark.usefixtures("_at_every_evaluation")
 def test_the_generation_before_is_always_one_that_the_disk_has(tmp_path, monkeypatch):
     flushed, flush = set(), os.fsync
 
@@ -317,7 +332,6 @@ def test_the_generation_before_is_always_one_that_the_disk_has(tmp_path, monkeyp
         flushed.add(os.fstat(descriptor).st_ino)
 
     monkeypatch.setattr("os.fsync", noted)
-    monkeypatch.setattr("made_exp.training.keeper.SECONDS_BETWEEN_FLUSHES", 0.02)
     trainer = make_case(tmp_path, trainer={"epochs": 30})
     trainer.observer = CheckpointReader(trainer.keeper.run)
     trainer.train()
@@ -329,7 +343,7 @@ def test_the_generation_before_is_always_one_that_the_disk_has(tmp_path, monkeyp
     } <= flushed
 
 
-@pytest.mark.usefixtures("_both_ways_of_writing")
+@pytest.mark.usefixtures("_at_every_evaluation")
 def test_a_checkpoint_that_cannot_be_written_stops_training(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise CheckpointError("cannot write checkpoint: No space left on device")

@@ -175,7 +175,6 @@ class _Experiment:
                     self.folder, tracker, progress, self._draw, dims, watched=watched
                 )
                 trainer.observer = observer
-                observer.saved(trainer.state.record)  # killed between checkpoint and record
                 trainer.train()
             trainer.keeper.restore_best()
             return self.world.from_main(self._finish(trainer, observer))

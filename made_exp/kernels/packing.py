@@ -118,19 +118,13 @@ def pack(dense: Tensor, structure: PackedStructure) -> Tensor:
 
 def unpack(flat: Tensor, structure: PackedStructure) -> Tensor:
     """The dense (O, I) weight, in the caller's order, of a stored vector (num_stored,)."""
-    return unpack_blocks(flat, structure.layout, structure.in_order, structure.out_order)
-
-
-def unpack_blocks(
-    flat: Tensor, layout: BlockLayout, in_order: Tensor | None, out_order: Tensor | None
-) -> Tensor:
-    """`unpack` from the parts of a structure that it needs."""
-    ordered = flat.new_zeros(layout.num_out, layout.num_in)
-    for rows, block in zip(layout.row_slices(), layout.blocks(flat), strict=True):
+    s = structure
+    ordered = flat.new_zeros(s.layout.num_out, s.layout.num_in)
+    for rows, block in zip(s.layout.row_slices(), s.layout.blocks(flat), strict=True):
         ordered[rows, : block.shape[1]] = block
-    if out_order is not None:
-        ordered = ordered.index_select(0, out_order[1])
-    return ordered if in_order is None else ordered.index_select(1, in_order[1])
+    if s.out_order is not None:
+        ordered = ordered.index_select(0, s.out_order[1])
+    return ordered if s.in_order is None else ordered.index_select(1, s.in_order[1])
 
 
 def _sorting_order(degrees: Tensor) -> Tensor | None:

@@ -29,8 +29,7 @@ class MaskedLinear(nn.Module):
 
     The state dict is the same in all cases: `weight` (O, I) and `bias` (O,), units in the
     caller's order. Other tensors of the weight's shape (an optimizer's state) are turned between
-    the two by `dense_layout` and `stored_layout`. While `saves_blocks` is set, a state dict holds
-    the blocks of a fixed connectivity instead, about half as much.
+    the two by `dense_layout` and `stored_layout`.
 
     Args:
         in_features: Number of inputs I.
@@ -71,7 +70,6 @@ class MaskedLinear(nn.Module):
         self.register_buffer("out_degrees", out_degrees, persistent=False)
         self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
         self._shapes = (in_features,), (out_features,)
-        self.saves_blocks = False
         if backend == "auto":
             backend = choose_backend(device, in_features, out_features, dtype=dtype)
         self.stores_blocks = self.is_fixed and backend != "dense"
@@ -161,10 +159,6 @@ class MaskedLinear(nn.Module):
         """The (O, I) form, units in the caller's order, of a tensor shaped like `weight`."""
         return unpack(stored, self.structure) if self.stores_blocks else stored
 
-    def blocks_layout(self, stored: Tensor) -> Tensor:
-        """The (num_stored,) blocks of `structure` of a tensor shaped like `weight`."""
-        return stored if self.stores_blocks else pack(stored, self.structure)
-
     @property
     def structure(self) -> PackedStructure:
         """The blocks of fixed connectivity, whether or not the layer stores its weight so."""
@@ -233,9 +227,7 @@ class MaskedLinear(nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         weight = self.weight if keep_vars else self.weight.detach()
-        if self.saves_blocks and self.is_fixed:
-            destination[prefix + "weight"] = self.blocks_layout(weight)
-        elif self.stores_blocks:
+        if self.stores_blocks:
             destination[prefix + "weight"] = self.dense_layout(weight)
 
     def _load_from_state_dict(

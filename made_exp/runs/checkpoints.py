@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,8 +12,6 @@ import torch
 
 from made_exp.errors import CheckpointError
 from made_exp.files import atomic_path
-from made_exp.runs.spare_file import SpareFile
-from made_exp.runs.weight_blocks import make_dense
 
 SCHEMA = 3
 _KIND = "made-exp checkpoint"
@@ -26,102 +23,44 @@ def previous_generation(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def save_checkpoint(
-    path: Path,
-    content: Mapping[str, Any],
-    *,
-    flush: bool = True,
-    keep: bool = True,
-    spare: SpareFile | None = None,
-) -> None:
-    """Write `content` to `path`.
+def exists(path: Path) -> bool:
+    """Whether a checkpoint of any generation is at `path`."""
+    return path.exists() or previous_generation(path).exists()
 
-    At every moment `path` is the old or the new checkpoint, complete: to every process at once,
-    and after a power failure too where both were flushed.
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` to `path`; what was there becomes the previous generation.
+
+    At every moment, also after a power failure, one of the two is complete: the new one replaces
+    nothing before the disk has it.
 
     Args:
         path: Ends in .pt.
         content: Tensors, numbers, strings and None in dictionaries and lists.
-        flush: Whether to wait until the disk has it.
-        keep: Whether what was there becomes the previous generation.
-        spare: Written over, if there is such a file; holds the one that is no longer needed then.
 
     Raises:
         CheckpointError: If it cannot be written; what was there before is intact.
     """
     try:
         with atomic_path(path, flush=False) as temporary:
-            if spare is not None:
-                spare.move_to(temporary)
-            with open(temporary, "r+b" if temporary.exists() else "wb") as file:
+            with open(temporary, "wb") as file:
                 torch.save({"kind": _KIND, "schema": SCHEMA, **content}, file)
-                file.truncate()
-            if flush:
-                _flush(temporary)  # before anything on disk changes
-            keeps = keep and path.exists()
-            if spare is not None:
-                spare.hold(previous_generation(path) if keeps else path)
-            if keeps:
-                _keep(path, previous_generation(path))
-        if flush:
-            _flush(path.parent)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.exists():
+                os.replace(path, previous_generation(path))
+        _flush_names(path.parent)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"cannot write checkpoint {path}: {_reason(error)}. Earlier checkpoints are intact"
         ) from error
 
 
-def _reason(error: BaseException) -> str:
-    """What the system said; of a full disk torch only says that it is not where it should be."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__context__
-    said = cause.strerror if isinstance(cause, OSError) else None
-    return said or str(error).splitlines()[0].rstrip(".")
-
-
-def share_checkpoint(path: Path, other: Path, *, keep: bool = True) -> None:
-    """Make `other` the checkpoint at `path` as well: a second name, or else a copy.
-
-    Args:
-        path: A checkpoint.
-        other: At every moment what was there, or what is at `path`.
-        keep: Whether what was there becomes the previous generation.
-
-    Raises:
-        CheckpointError: If that is refused; both files are as they were.
-    """
-    try:
-        with atomic_path(other, flush=False) as temporary:
-            try:
-                os.link(path, temporary)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(path, temporary)
-            if keep and other.exists():
-                _keep(other, previous_generation(other))
-    except OSError as error:
-        raise CheckpointError(f"cannot write checkpoint {other}: {error.strerror}") from error
-
-
-def flush_checkpoint(path: Path) -> None:
-    """Wait until the disk has what is at `path`, if anything is.
-
-    Raises:
-        CheckpointError: If the disk refuses.
-    """
-    try:
-        if path.exists():
-            _flush(path)
-            _flush(path.parent)
-    except OSError as error:
-        raise CheckpointError(f"cannot flush checkpoint {path}: {error.strerror}") from error
-
-
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read the checkpoint at `path`, or the generation before where that one is damaged.
 
-    Tensors arrive on the CPU, weights dense. Nothing but tensors and plain values is ever loaded,
-    so a file from someone else cannot execute anything.
+    Tensors arrive on the CPU. Nothing but tensors and plain values is ever loaded, so a file from
+    someone else cannot execute anything.
 
     Raises:
         CheckpointError: If neither generation can be read, or the file is of another version.
@@ -139,9 +78,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{error}, and {path.name} cannot be read either") from error
 
 
-def exists(path: Path) -> bool:
-    """Whether a checkpoint of any generation is at `path`."""
-    return path.exists() or previous_generation(path).exists()
+def restore_previous(path: Path) -> None:
+    """Put the generation before, where there is one, back to `path`; what is there goes."""
+    earlier = previous_generation(path)
+    if earlier.exists():
+        os.replace(earlier, path)
 
 
 class _Damaged(Exception):
@@ -160,8 +101,6 @@ def _read(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle, in files that are refused anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(content, dict) and content.get("kind") == _KIND:
-            make_dense(content)
     except _Damaged:
         raise
     except Exception as error:  # a damaged file fails in any layer below
@@ -176,21 +115,18 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _keep(path: Path, earlier: Path) -> None:
-    """Make `earlier` the file now at `path`, which stays where it is."""
-    temporary = earlier.with_name(f".{earlier.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without hard links
-        os.replace(path, earlier)
-        return
-    os.replace(temporary, earlier)
+def _reason(error: BaseException) -> str:
+    """What the system said; of a full disk torch only says that it is not where it should be."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    said = cause.strerror if isinstance(cause, OSError) else None
+    return said or str(error).splitlines()[0].rstrip(".")
 
 
-def _flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _flush_names(folder: Path) -> None:
+    """Bring the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

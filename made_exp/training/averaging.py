@@ -21,7 +21,7 @@ class WeightAverage:
         if not 0 < decay < 1:
             raise ValueError(f"weight_averaging must be in (0, 1), got {decay}")
         self.decay = decay
-        self.parameters = list(model.parameters())
+        self.names, self.parameters = zip(*model.named_parameters(), strict=True)
         self.average = [p.detach().clone() for p in self.parameters]
 
     @torch.no_grad()
@@ -32,6 +32,10 @@ class WeightAverage:
         moved = [i for i, p in enumerate(self.parameters) if p.grad is not None]
         weights: list[Tensor] = [self.parameters[i].detach() for i in moved]
         torch._foreach_lerp_([self.average[i] for i in moved], weights, 1 - decay)
+
+    def named(self) -> dict[str, Tensor]:
+        """The averages by the names of the parameters."""
+        return dict(zip(self.names, self.average, strict=True))
 
     @torch.no_grad()
     def restart(self) -> None:

@@ -79,14 +79,13 @@ class Trainer:
         device, precision = self.batches.device, self.settings.precision
         with untouched_generators(device), matmul_precision(precision), StopSignals() as signals:
             try:
+                self.keeper.record(self.observer)
                 self._loop(signals)
-                self._save(wait=True)
+                self._save()
             except (SystemExit, KeyboardInterrupt):
                 if self._is_consistent and not self.losses.first_bad(0, self.state.position):
-                    self._save(wait=True)
+                    self._save()
                 raise
-            finally:
-                self.keeper.close()
         return self.state
 
     def _loop(self, signals: StopSignals) -> None:
@@ -115,7 +114,8 @@ class Trainer:
             self.observer.stepped(state.step, progress, self._recent_nll)
             if self._agree(signals.received is not None):
                 break
-            if time.monotonic() - self.keeper.saved_at > self.settings.checkpoint_every_seconds:
+            age = time.monotonic() - self.keeper.saved_at
+            if self._agree(age > self.settings.checkpoint_every_seconds):
                 self._check_losses(first)
                 self._save()
         self._check_losses(first)  # also waits for the device, which makes the time true
@@ -148,16 +148,16 @@ class Trainer:
             is_best = self.state.note_evaluation(nll)
             self._tick()
             if valid is not None:
-                if is_best:
-                    self.keeper.note_best()
-                self.state.record = self.observer.evaluated(
+                record = self.observer.evaluated(
                     self.state, train_nll, valid, self._learning_rate(), is_best
                 )
+                self.keeper.note_evaluation(record, is_best=is_best)
                 every = self.settings.samples_every
                 if every and (self.state.evaluations - 1) % every == 0:
                     self.observer.draw_samples(self.state.epochs_begun)
         self._is_consistent = True
-        self._save()
+        if self.keeper.is_due:
+            self._save()
 
     def _is_over(self) -> bool:
         patience = self.settings.patience
@@ -181,7 +181,7 @@ class Trainer:
         return self.state.step % _STEPS_BETWEEN_AGREEMENTS == 0 and self.world.any(flag)
 
     def _stop(self, signals: StopSignals) -> None:
-        self._save(wait=True)
+        self._save()
         _log.warning(
             "stopped at step %d (epoch %d), saved in %s; resume=true goes on from there",
             self.state.step,
@@ -192,9 +192,9 @@ class Trainer:
         signals.finish()
         raise SystemExit(1)  # another process was asked to stop
 
-    def _save(self, *, wait: bool = False) -> None:
+    def _save(self) -> None:
         self._tick()
-        self.keeper.save(self.observer, wait=wait)
+        self.keeper.save(self.observer)
 
     def _learning_rate(self) -> float:
         return self.lr * self.learner.scheduler.factor(self.state.step)

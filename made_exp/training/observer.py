@@ -37,11 +37,7 @@ class Observer(ABC):
 
     @abstractmethod
     def saved(self, record: dict[str, Any]) -> None:
-        """A checkpoint is in place that knows the evaluation of `record`; may come repeatedly.
-
-        It is called from the thread that wrote the checkpoint; `record` is empty before the
-        first evaluation.
-        """
+        """A checkpoint is in place that knows the evaluation of `record`; may come repeatedly."""
 
 
 class SilentObserver(Observer):

@@ -3,7 +3,6 @@
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -30,9 +29,7 @@ class TrainState:
         since_best: Evaluations since then.
         seconds: Time spent in training, evaluations included, interruptions not.
         step_seconds: Time spent in optimizer steps alone.
-        checkpoint_seconds: Time that checkpoints took: of training, waiting, and of a processor,
-            writing.
-        record: What is recorded of the last evaluation, once its checkpoint is in place.
+        checkpoint_seconds: Time that checkpoints took of it.
     """
 
     epoch: int = 0
@@ -46,7 +43,6 @@ class TrainState:
     seconds: float = 0.0
     step_seconds: float = 0.0
     checkpoint_seconds: float = 0.0
-    record: dict[str, Any] = field(default_factory=dict)
 
     @property
     def epochs_begun(self) -> int:
