@@ -111,9 +111,10 @@ def test_closures_and_hooks_are_called(pair):
 def test_nothing_imports_the_compiler_of_torch():
     code = """
 import sys, torch
+from made_exp.settings.training import AdamWSettings
 from made_exp.training.optimizers import make_optimizer
 layer = torch.nn.Linear(3, 2)
-optimizer = make_optimizer("adamw", layer, lr=0.1, weight_decay=0.1)
+optimizer = make_optimizer(AdamWSettings(lr=0.1, weight_decay=0.1), layer)
 layer(torch.ones(1, 3)).sum().backward()
 optimizer.step()
 assert "torch._dynamo" not in sys.modules, "it takes a second to import"

@@ -1,7 +1,6 @@
 """From plain settings to a trainer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from made_exp.datasets.base import Dataset
@@ -61,16 +60,10 @@ def make_trainer(
         rank=world.rank,
         world_size=world.size,
     )
-    optimizer_options, scheduler_options = asdict(settings.optimizer), asdict(settings.scheduler)
-    name, lr = optimizer_options.pop("name"), optimizer_options.pop("lr")
-    graph = cuda_graph and wants_graph(model, name, world)
-    optimizer = make_optimizer(name, model, lr=lr, capturable=graph, **optimizer_options)
-    scheduler = make_scheduler(
-        scheduler_options.pop("name"),
-        lr=lr,
-        total_steps=settings.trainer.total_steps(len(batches)),
-        **scheduler_options,
-    )
+    lr, total_steps = settings.optimizer.lr, settings.trainer.total_steps(len(batches))
+    graph = cuda_graph and wants_graph(model, settings.optimizer.name, world)
+    optimizer = make_optimizer(settings.optimizer, model, capturable=graph)
+    scheduler = make_scheduler(settings.scheduler, lr=lr, total_steps=total_steps)
     decay = settings.trainer.weight_averaging
     learner = Learner(
         model,

@@ -1,61 +1,53 @@
-"""The optimizers by name, each in the fastest form that torch has for the device."""
+"""The optimizers of torch, each in the fastest form that torch has for the device."""
 
+import inspect
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from made_exp.settings.base import OptimizerSettings
 from made_exp.training.fused_adam import FusedAdam, FusedAdamW
 
-_CLASSES: dict[str, Any] = {
-    "adam": FusedAdam,
-    "adamw": FusedAdamW,
-    "sgd": torch.optim.SGD,
-    "adagrad": torch.optim.Adagrad,
-    "adadelta": torch.optim.Adadelta,
-}
-OPTIMIZERS = tuple(_CLASSES)
-_HAS_FUSED = ("adam", "adamw", "sgd", "adagrad")
-_HAS_CAPTURABLE = ("adam", "adamw", "adadelta")
+_FASTER: dict[str, Any] = {"Adam": FusedAdam, "AdamW": FusedAdamW}
 
 
 def make_optimizer(
-    name: str, model: nn.Module, *, lr: float, capturable: bool = False, **options: Any
+    settings: OptimizerSettings, model: nn.Module, *, capturable: bool = False
 ) -> Optimizer:
-    """Build the optimizer called `name` for the parameters of `model`.
+    """Build an optimizer for the parameters of `model`.
 
     Weight decay leaves biases alone: they hold the marginals of the data.
 
     Args:
-        name: adam, adamw, sgd, adagrad or adadelta.
+        settings: Any option; settings of its own are those of torch's class.
         model: Its parameters lie on the device already.
-        lr: Learning rate (> 0).
         capturable: Whether its steps will be recorded in a CUDA graph; the learning rate is then
             a tensor on the device.
-        **options: What torch's class takes: weight_decay, betas, momentum, nesterov, rho, eps.
-
-    Raises:
-        ValueError: If the name is unknown, or torch refuses an option.
     """
-    if name not in _CLASSES:
-        raise ValueError(f"optimizer '{name}' is not one of {', '.join(OPTIMIZERS)}")
-    if "betas" in options:
-        options["betas"] = tuple(options["betas"])
+    kind = _FASTER.get(settings.torch_class) or getattr(torch.optim, settings.torch_class)
+    options = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in asdict(settings).items()
+        if name not in ("name", "lr", "weight_decay")
+    }
+    known = inspect.signature(kind).parameters
     parameters = list(model.named_parameters())
-    rate: float | Tensor = lr
+    rate: float | Tensor = settings.lr
     if capturable:
-        rate = torch.tensor(lr, dtype=torch.float32, device=parameters[0][1].device)
-        if name in _HAS_CAPTURABLE:
+        rate = torch.tensor(rate, dtype=torch.float32, device=parameters[0][1].device)
+        if "capturable" in known:
             options["capturable"] = True
-    groups = _parameter_groups(parameters, options.pop("weight_decay", 0.0))
-    if name in _HAS_FUSED:
+    groups = _parameter_groups(parameters, settings.weight_decay)
+    if "fused" in known:
         try:
-            return _CLASSES[name](groups, lr=rate, fused=True, **options)
+            return kind(groups, lr=rate, fused=True, **options)
         except RuntimeError:  # this torch has no fused form for this device
             pass
-    return _CLASSES[name](groups, lr=rate, **options)
+    return kind(groups, lr=rate, **options)
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:

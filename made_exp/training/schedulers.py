@@ -4,7 +4,10 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-SCHEDULERS = ("constant", "cosine", "plateau")
+from typing_extensions import override
+
+from made_exp.settings.base import SchedulerSettings
+from made_exp.settings.training import ConstantSettings, CosineSettings, PlateauSettings
 
 
 class Scheduler(ABC):
@@ -28,103 +31,76 @@ class Scheduler(ABC):
 class Constant(Scheduler):
     """The base rate, after a linear rise over `warmup_steps`."""
 
-    def __init__(self, warmup_steps: int = 0) -> None:
-        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
+    def __init__(self, settings: ConstantSettings) -> None:
+        self.settings = settings
 
+    @override
     def factor(self, step: int) -> float:
-        """See `Scheduler.factor`."""
-        return min(1.0, (step + 1) / (self.warmup_steps + 1))
+        return min(1.0, (step + 1) / (self.settings.warmup_steps + 1))
 
 
 class Cosine(Scheduler):
-    """Half a cosine from the base rate down to `final_fraction` of it at the last step.
+    """Half a cosine from the base rate down to a fraction of it at the last step.
 
     Args:
+        settings: The fraction, and the steps of the linear rise before.
         total_steps: Steps of the whole training.
-        warmup_steps: Steps of the linear rise before.
-        final_fraction: In [0, 1].
     """
 
-    def __init__(
-        self, total_steps: int, warmup_steps: int = 0, final_fraction: float = 0.0
-    ) -> None:
-        if not 0 <= final_fraction <= 1:
-            raise ValueError(f"final_fraction must be in [0, 1], got {final_fraction}")
-        self.total_steps = total_steps
-        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
-        self.final_fraction = final_fraction
+    def __init__(self, settings: CosineSettings, total_steps: int) -> None:
+        self.settings, self.total_steps = settings, total_steps
 
+    @override
     def factor(self, step: int) -> float:
-        """See `Scheduler.factor`."""
-        if step < self.warmup_steps:
-            return (step + 1) / (self.warmup_steps + 1)
-        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        warmup, final = self.settings.warmup_steps, self.settings.final_fraction
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = (step - warmup) / max(self.total_steps - warmup, 1)
         wave = (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-        return self.final_fraction + (1 - self.final_fraction) * wave
+        return final + (1 - final) * wave
 
 
 class Plateau(Scheduler):
-    """The base rate, cut by `reduction` after `patience` evaluations without improvement.
+    """The base rate, cut after evaluations without improvement.
 
     Args:
-        reduction: What the rate is multiplied by, in (0, 1).
-        patience: Evaluations without improvement that are tolerated.
-        min_factor: The factor never falls below it.
+        settings: By how much, after how many, and the smallest rate.
+        lr: The base rate.
     """
 
-    def __init__(self, reduction: float = 0.5, patience: int = 5, min_factor: float = 0.0) -> None:
-        if not 0 < reduction < 1:
-            raise ValueError(f"factor must be in (0, 1), got {reduction}")
-        self.reduction = reduction
-        self.patience = _at_least("patience", patience, 0)
-        self.min_factor = min_factor
+    def __init__(self, settings: PlateauSettings, lr: float) -> None:
+        self.settings, self.min_factor = settings, settings.min_lr / lr
         self.current, self.best, self.bad = 1.0, math.inf, 0
 
+    @override
     def factor(self, step: int) -> float:
-        """See `Scheduler.factor`."""
         return self.current
 
+    @override
     def observe(self, valid_nll: float) -> None:
-        """See `Scheduler.observe`."""
         if valid_nll < self.best:
             self.best, self.bad = valid_nll, 0
             return
         self.bad += 1
-        if self.bad > self.patience:
-            self.current, self.bad = max(self.current * self.reduction, self.min_factor), 0
+        if self.bad > self.settings.patience:
+            self.current, self.bad = max(self.current * self.settings.factor, self.min_factor), 0
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """See `Scheduler.state_dict`."""
         return {"current": self.current, "best": self.best, "bad": self.bad}
 
+    @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `Scheduler.load_state_dict`."""
         self.current, self.best, self.bad = state["current"], state["best"], state["bad"]
 
 
-def make_scheduler(name: str, *, lr: float, total_steps: int, **options: Any) -> Scheduler:
-    """Build the scheduler called `name` for a base rate `lr`.
-
-    Args:
-        name: constant, cosine or plateau.
-        lr: Base learning rate; `min_lr` of plateau is relative to it.
-        total_steps: Steps of the whole training.
-        **options: warmup_steps; final_fraction; factor, patience, min_lr.
-
-    Raises:
-        ValueError: If the name is unknown or an option is out of its range.
-    """
-    if name == "constant":
-        return Constant(**options)
-    if name == "cosine":
-        return Cosine(total_steps, **options)
-    if name == "plateau":
-        min_lr = options.get("min_lr", 0.0)
-        return Plateau(options.get("factor", 0.5), options.get("patience", 5), min_lr / lr)
-    raise ValueError(f"scheduler '{name}' is not one of {', '.join(SCHEDULERS)}")
-
-
-def _at_least(name: str, value: int, smallest: int) -> int:
-    if value < smallest:
-        raise ValueError(f"{name} must be >= {smallest}, got {value}")
-    return value
+def make_scheduler(settings: SchedulerSettings, *, lr: float, total_steps: int) -> Scheduler:
+    """Build a scheduler for a base rate `lr` and a training of `total_steps`."""
+    match settings:
+        case ConstantSettings():
+            return Constant(settings)
+        case CosineSettings():
+            return Cosine(settings, total_steps)
+        case PlateauSettings():
+            return Plateau(settings, lr)
+    raise AssertionError(f"scheduler={settings.name} is not built")

@@ -18,6 +18,7 @@ from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.settings.model import MadeSettings
 from made_exp.settings.ordering import AgnosticSettings, FixedOrderSettings
+from made_exp.settings.training import AdamSettings
 from made_exp.training.batches import Batches
 from made_exp.training.optimizers import make_optimizer
 from made_exp.training.steps import step_kind
@@ -175,7 +176,7 @@ def _ours(kernel: str = "auto", resampled: bool = False, graph: bool = False) ->
         model = our_model(task, kernel=kernel, resampled=resampled)
         for index in range(model.max_orderings):  # made once, used in every epoch
             model.component(index)
-        optimizer = make_optimizer("adam", model, lr=LEARNING_RATE, capturable=graph)
+        optimizer = make_optimizer(AdamSettings(lr=LEARNING_RATE), model, capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
         kind = step_kind(model, batches, precision=task.precision, graph=graph)
         step = kind(model, optimizer, batches, precision=task.precision)
