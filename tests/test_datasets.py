@@ -14,8 +14,8 @@ import torch
 
 from made_exp.datasets import mnist, shapes, uci
 from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
-from made_exp.datasets.binarized_mnist import read_amat
 from made_exp.datasets.download import Checksum, cached
+from made_exp.datasets.mnist import read_amat
 from made_exp.datasets.registry import DATASETS, load_dataset
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -124,7 +124,7 @@ def test_shapes_are_what_their_labels_say(labelled):
     assert means == sorted(means)
     for c in range(3):  # neighbours in this order hardly overlap
         low = spread[labelled.train_context == c].quantile(0.9)
-        assert low < spread[labelled.train_context == c + 1].quantile(0.1), shapes.CLASS_DATASETS[c]
+        assert low < spread[labelled.train_context == c + 1].quantile(0.1), shapes.CLASS_NAMES[c]
     assert edges.min() > 0
     position = torch.arange(20.0, dtype=torch.float64) - 9.5
     centre = (images.sum(1) * position).sum(1) / area

@@ -10,10 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from made_exp.datasets.binarized_mnist import read_amat
 from made_exp.datasets.csv import load as load_csv
 from made_exp.datasets.densities_2d import read_picture
-from made_exp.datasets.mnist import read_idx
+from made_exp.datasets.mnist import read_amat, read_idx
 from made_exp.datasets.npz import load as load_npz
 
 SETTINGS = settings(

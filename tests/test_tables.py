@@ -197,7 +197,7 @@ def test_a_fixed_order_refuses_empty_cells_at_the_start(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"'wine' has missing values .*use ordering=agnostic"):
         run(settings, tmp_path / "run")
     assert not (tmp_path / "run/checkpoints/last.pt").exists()
-    shown = load_data({"dataset": {"name": "csv", "path": str(folder / "full.csv")}})
+    shown = load_data("csv", path=str(folder / "full.csv"))
     assert not torch.isnan(shown.train).any()
 
 

@@ -1,8 +1,9 @@
 """The record every dataset loader returns, and what follows from it."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -53,6 +54,20 @@ class Dataset:
     schema: dict[str, Any] | None = None
     note: str = ""
 
+    @classmethod
+    def of_splits(
+        cls,
+        name: str,
+        variables: tuple[Variable, ...],
+        x: Mapping[str, Tensor],
+        labels: Mapping[str, Tensor] | None = None,
+        **options: Any,
+    ) -> Self:
+        """A dataset of examples (N, D), and of class labels (N,) where there are any, by split."""
+        content: dict[str, Any] = {**options, **{split: x[split] for split in SPLITS}}
+        content |= {f"{split}_context": y.long() for split, y in (labels or {}).items()}
+        return cls(name, variables, **content)
+
     def __post_init__(self) -> None:
         for split in SPLITS:
             self._check_split(split)
@@ -102,17 +117,30 @@ class Dataset:
         Raises:
             ValueError: If there is no such split.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
-        x: Tensor = getattr(self, split)
+        x: Tensor = getattr(self, _known(split))
         return x
 
     def context(self, split: str) -> Tensor | None:
         """The class labels (N,) of split "train", "valid" or "test", or None."""
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
-        labels: Tensor | None = getattr(self, f"{split}_context")
+        labels: Tensor | None = getattr(self, f"{_known(split)}_context")
         return labels
+
+
+def _known(split: str) -> str:
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
+    return split
+
+
+def wants_labels(context: str) -> bool:
+    """Whether a dataset's setting `context` asks for class labels.
+
+    Raises:
+        ValueError: If it is neither none nor labels.
+    """
+    if context not in ("none", "labels"):
+        raise ValueError(f"context must be none or labels, got '{context}'")
+    return context == "labels"
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -1,4 +1,4 @@
-"""What each column of a user's table holds, decided from its texts."""
+"""What each column of a user's table holds, decided from its texts or its numbers."""
 
 import re
 from dataclasses import replace
@@ -6,13 +6,30 @@ from dataclasses import replace
 import numpy as np
 
 from made_exp.datasets.schema import NUMBER, WHOLE, Cells, Column, plain, read_numbers
+from made_exp.datasets.tables import refuse_cells
 from made_exp.variables.variable import Kind, Variable
 
-MAX_CATEGORIES = 1000
-# Whole numbers with at most this many different values get a free table of probabilities.
-MAX_FEW_NUMBERS = 10
+MAX_CATEGORIES = 1000  # of texts
+# Whole numbers with at most this many values are categorical: in text they are amounts more often
+# than codes, in an array codes 0, 1, ... more often than amounts.
+MAX_FEW_NUMBERS, MAX_CODES = 10, 256
 MAX_RANGE = 2**24  # float32 counts exactly up to here
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")  # a code such as 007, not a number
+
+
+def kind_of_whole(num_values: int, span: float, most_categories: int) -> Kind:
+    """Kind of a column of whole numbers.
+
+    Args:
+        num_values: How many values the variable would have as binary or categorical.
+        span: The largest number less the smallest.
+        most_categories: Up to how many values they are categorical.
+    """
+    if num_values == 2:
+        return Kind.BINARY
+    if num_values <= most_categories:
+        return Kind.CATEGORICAL
+    return Kind.INTEGER if span < MAX_RANGE else Kind.REAL
 
 
 def infer_column(cells: Cells, kind: str | None = None) -> Column:
@@ -64,10 +81,8 @@ def _infer_kind(cells: Cells, distinct: list[str]) -> Kind:
             )
         return Kind.CATEGORICAL
     if all(WHOLE.fullmatch(t) for t in distinct):
-        if len(distinct) <= MAX_FEW_NUMBERS:
-            return Kind.CATEGORICAL
         values = [float(t) for t in distinct]
-        return Kind.INTEGER if max(values) - min(values) < MAX_RANGE else Kind.REAL
+        return kind_of_whole(len(distinct), max(values) - min(values), MAX_FEW_NUMBERS)
     return Kind.REAL
 
 
@@ -110,3 +125,54 @@ def _decimals(distinct: list[str]) -> int:
     if any("e" in t.lower() for t in distinct):
         return -1
     return max(len(t.partition(".")[2]) for t in distinct)
+
+
+def infer_variables(splits: dict[str, np.ndarray], source: str) -> tuple[Variable, ...]:
+    """Decide what each column of an array holds, from its values in all splits.
+
+    Columns of 0 and 1 are binary. Where every number in the table is a whole number >= 0, other
+    columns are codes 0..K-1: categorical if there are few, else integer. In a table of other
+    numbers they are real, standardised by the mean and deviation of the training split.
+
+    Args:
+        splits: Checked tables (N, D) by split name, "train" among them.
+        source: How messages call the file.
+
+    Raises:
+        ValueError: If the splits differ in width, an integer is negative or too large, or a real
+            column is constant in train; with row and column.
+    """
+    width = splits["train"].shape[1]
+    for name, table in splits.items():
+        if table.shape[1] != width:
+            raise ValueError(
+                f"'{name}' of {source} has {table.shape[1]} columns, 'train' has {width}"
+            )
+        if table.dtype.kind == "i":
+            refuse_cells(table < 0, table, f"'{name}' of {source}: integers must be 0 or more")
+    tables = list(splits.values())
+    whole = all(
+        t.dtype.kind != "f" or bool(((t >= 0) & (t == np.floor(t)) & (t <= MAX_RANGE)).all())
+        for t in tables
+    )
+    return tuple(
+        _infer_variable([t[:, d] for t in tables], splits["train"][:, d], d, whole, source)
+        for d in range(width)
+    )
+
+
+def _infer_variable(
+    columns: list[np.ndarray], train: np.ndarray, d: int, whole: bool, source: str
+) -> Variable:
+    if whole or all(bool(((c == 0) | (c == 1)).all()) for c in columns):
+        largest = int(max(c.max() for c in columns))
+        kind = kind_of_whole(max(largest + 1, 2), largest, MAX_CODES)
+        if kind is Kind.REAL:
+            raise ValueError(
+                f"column {d} of {source} holds {largest}; integers must be below {MAX_RANGE}"
+            )
+        return Variable(f"x{d}", kind, max(largest + 1, 2))
+    shift, scale = float(train.mean(dtype=np.float64)), float(train.std(dtype=np.float64))
+    if not scale > 0:
+        raise ValueError(f"column {d} of 'train' of {source} is constant ({shift:g}); drop it")
+    return Variable(f"x{d}", Kind.REAL, shift=shift, scale=scale)

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: published IDX files, binarized in one of three ways."""
+"""MNIST and Fashion-MNIST, binarized in one of three ways, and the published binarized MNIST."""
 
 import gzip
 import struct
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.base import SPLITS, Dataset, wants_labels
 from made_exp.datasets.download import GZIP_MAGIC, Checksum, digest_problem, fetch
 from made_exp.variables.variable import binary_variables
 
@@ -30,54 +30,40 @@ class _Source:
 
 
 _FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+_MNIST_MD5 = (
+    "6bbc9ace898e44ae57da46a324031adb",
+    "a25bea736e30d166cdddb491f175f624",
+    "2646ac647ad5339dbf082846283269ea",
+    "27ae3e4e09519cfbb04c329615203637",
+)
+_FASHION_MD5 = (
+    "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "9018921c3c673c538a1fc5bad174d6f9",
+    "8181f5470baa50b63fa0f6fddb340f0a",
+    "15d484375f8d13e6eb1aabb0c3f46965",
+)
 MNIST = _Source(
     "mnist",
     (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
-    dict(
-        zip(
-            _FILES,
-            (
-                "6bbc9ace898e44ae57da46a324031adb",
-                "a25bea736e30d166cdddb491f175f624",
-                "2646ac647ad5339dbf082846283269ea",
-                "27ae3e4e09519cfbb04c329615203637",
-            ),
-            strict=True,
-        )
-    ),
+    dict(zip(_FILES, _MNIST_MD5, strict=True)),
     tuple("0123456789"),
 )
 FASHION_MNIST = _Source(
     "fashion_mnist",
     ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-    dict(
-        zip(
-            _FILES,
-            (
-                "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-                "9018921c3c673c538a1fc5bad174d6f9",
-                "8181f5470baa50b63fa0f6fddb340f0a",
-                "15d484375f8d13e6eb1aabb0c3f46965",
-            ),
-            strict=True,
-        )
-    ),
-    (
-        "T-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
+    dict(zip(_FILES, _FASHION_MD5, strict=True)),
+    ("T-shirt", "trouser", "pullover", "dress", "coat")
+    + ("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
+BINARIZED_URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
+BINARIZED_SHA256 = {
+    "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+    "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+    "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+}
 
 
 def load_mnist(**options: Any) -> Dataset:
@@ -115,30 +101,40 @@ def load(
     del seed
     if binarization not in ("threshold", "fixed", "dynamic"):
         raise ValueError(f"binarization must be threshold, fixed or dynamic, got '{binarization}'")
-    if context not in ("none", "labels"):
-        raise ValueError(f"context must be none or labels, got '{context}'")
     grey = {split: _images(source, split, data_dir) for split in ("train", "t10k")}
     pixels = _three_splits(grey)
-    dynamic = binarization == "dynamic"
     x = {split: _binarize(pixels[split], split, binarization) for split in SPLITS}
-    if dynamic:
-        x["train"] = pixels["train"]
     labels: dict[str, Any] = {}
-    if context == "labels":
-        y = {split: _labels(source, split, data_dir) for split in ("train", "t10k")}
-        labels = {f"{split}_context": part.long() for split, part in _three_splits(y).items()}
-        labels |= {"num_classes": 10, "class_names": source.class_names}
-    return Dataset(
-        name=source.folder,
-        variables=binary_variables(x["train"].shape[1]),
-        train=x["train"],
-        valid=x["valid"],
-        test=x["test"],
-        **labels,
+    if wants_labels(context):
+        y = {part: _labels(source, part, data_dir) for part in ("train", "t10k")}
+        labels = {"labels": _three_splits(y), "num_classes": 10, "class_names": source.class_names}
+    return Dataset.of_splits(
+        source.folder,
+        binary_variables(x["train"].shape[1]),
+        x,
         image_shape=(28, 28),
-        dynamic_binarization=dynamic,
+        dynamic_binarization=binarization == "dynamic",
         note=f"binarization={binarization}",
+        **labels,
     )
+
+
+def load_binarized(*, seed: int, data_dir: Path) -> Dataset:
+    """The fixed binarized MNIST of Larochelle (Salakhutdinov and Murray 2008), downloaded.
+
+    50000 / 10000 / 10000 images, from `binarized_mnist/`.
+
+    Args:
+        seed: Not used: the draws are the published ones.
+        data_dir: The data folder.
+    """
+    del seed
+    x = {}
+    for split, digest in BINARIZED_SHA256.items():
+        name = f"binarized_mnist_{split}.amat"
+        path = data_dir / "binarized_mnist" / name
+        x[split] = read_amat(fetch([BINARIZED_URL + name], path, Checksum("sha256", digest)), 784)
+    return Dataset.of_splits("binarized_mnist", binary_variables(784), x, image_shape=(28, 28))
 
 
 def _three_splits(parts: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -147,7 +143,9 @@ def _three_splits(parts: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _binarize(grey: Tensor, split: str, binarization: str) -> Tensor:
-    """0/1 images (N, 784) uint8 from grey levels 0..255, by threshold or by the fixed draw."""
+    """0/1 images (N, 784) uint8 from grey levels 0..255; grey as it is where it is drawn later."""
+    if binarization == "dynamic" and split == "train":
+        return grey
     if binarization == "threshold":
         return (grey > 127).to(torch.uint8)
     generator = torch.Generator().manual_seed(BINARIZATION_SEED + SPLITS.index(split))
@@ -206,3 +204,22 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
             f"{path} holds {len(content) - start} bytes of data, but its header says {size}"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+
+
+def read_amat(path: Path, num_dims: int) -> Tensor:
+    """Read a text file of digits 0 and 1 separated by white space, one example a line.
+
+    Returns:
+        (N, num_dims) uint8.
+
+    Raises:
+        ValueError: If there is anything else in it, with the line.
+    """
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    digits = content[content > ord(" ")] - np.uint8(ord("0"))
+    if len(digits) == 0 or len(digits) % num_dims or digits.max() > 1:
+        bad = int(np.argmax(digits > 1)) if len(digits) and digits.max() > 1 else len(digits)
+        raise ValueError(
+            f"{path} must hold lines of {num_dims} digits 0 or 1; line {bad // num_dims + 1} is not"
+        )
+    return torch.from_numpy(digits.reshape(-1, num_dims).copy())

@@ -4,15 +4,15 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.base import SPLITS, Dataset, wants_labels
+from made_exp.datasets.inference import infer_variables
 from made_exp.datasets.registry import find_file
-from made_exp.datasets.tables import check_table, infer_variables, split_rows, to_tensor
+from made_exp.datasets.tables import check_table, split_rows, to_tensor
 
 DEFAULT_FRACTION = 0.1
 
@@ -40,17 +40,14 @@ def load(*, seed: int, data_dir: Path, path: str, context: str = "none") -> Data
     if "train" not in tables:
         raise ValueError(f"{file} has no array 'train'; it has {_names(arrays)}")
     variables = infer_variables(tables, str(file))
-    labels = _labels(arrays, tables, file) if _wants_labels(context) else {}
+    labels = _labels(arrays, tables, file) if wants_labels(context) else {}
     tables, labels = _with_all_splits(tables, labels, seed)
-    context_of: dict[str, Any] = {f"{split}_context": labels.get(split) for split in SPLITS}
-    return Dataset(
-        name=file.stem,
-        variables=variables,
-        train=to_tensor(tables["train"], variables),
-        valid=to_tensor(tables["valid"], variables),
-        test=to_tensor(tables["test"], variables),
+    return Dataset.of_splits(
+        file.stem,
+        variables,
+        {split: to_tensor(table, variables) for split, table in tables.items()},
+        labels,
         image_shape=_image_shape(arrays, len(variables), file),
-        **context_of,
         num_classes=max((int(y.max()) + 1 for y in labels.values()), default=0),
     )
 
@@ -96,12 +93,6 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
 
 def _names(arrays: dict[str, np.ndarray]) -> str:
     return ", ".join(arrays) or "nothing that is known (train, valid, test)"
-
-
-def _wants_labels(context: str) -> bool:
-    if context not in ("none", "labels"):
-        raise ValueError(f"context must be none or labels, got '{context}'")
-    return context == "labels"
 
 
 def _labels(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.base import SPLITS, Dataset, wants_labels
 from made_exp.datasets.download import cached
 from made_exp.datasets.npz import read_arrays
 from made_exp.files import atomic_write_bytes
@@ -41,8 +41,6 @@ def load(*, seed: int, data_dir: Path, context: str = "none") -> Dataset:
         data_dir: The data folder.
         context: "labels" to condition on the shape, "none" to leave it.
     """
-    if context not in ("none", "labels"):
-        raise ValueError(f"context must be none or labels, got '{context}'")
     arrays = cached(
         data_dir,
         f"shapes/shapes-v{_VERSION}-seed{seed}.npz",
@@ -50,21 +48,16 @@ def load(*, seed: int, data_dir: Path, context: str = "none") -> Dataset:
         read=_read,
         write=_write,
     )
-    x = _three_splits(arrays, "")
     labels: dict[str, Any] = {}
-    if context == "labels":
-        y = _three_splits(arrays, "_labels")
-        labels = {f"{split}_context": part.long() for split, part in y.items()}
-    return Dataset(
-        name="shapes",
-        variables=binary_variables(IMAGE_SIZE**2),
-        train=x["train"],
-        valid=x["valid"],
-        test=x["test"],
+    if wants_labels(context):
+        labels = {"labels": _three_splits(arrays, "_labels"), "class_names": CLASS_NAMES}
+        labels["num_classes"] = len(CLASS_NAMES)
+    return Dataset.of_splits(
+        "shapes",
+        binary_variables(IMAGE_SIZE**2),
+        _three_splits(arrays, ""),
         image_shape=(IMAGE_SIZE, IMAGE_SIZE),
         **labels,
-        num_classes=len(CLASS_NAMES) if labels else 0,
-        class_names=CLASS_NAMES if labels else None,
     )
 
 

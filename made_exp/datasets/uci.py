@@ -6,9 +6,10 @@ from typing import Any
 
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import Checksum, fetch
+from made_exp.datasets.inference import infer_variables
 from made_exp.datasets.npz import read_arrays
 from made_exp.datasets.registry import DATASETS
-from made_exp.datasets.tables import check_table, infer_variables, to_tensor
+from made_exp.datasets.tables import check_table, to_tensor
 
 _REPOSITORY = (
     "https://raw.githubusercontent.com/mgermain/MADE/"
@@ -59,14 +60,8 @@ def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
         raise ValueError(f"{file} has no array '{missing[0]}_data'")
     tables = {split: check_table(arrays[split], f"'{split}' of {file}") for split in SPLITS}
     variables = infer_variables(tables, str(file))
-    dataset = Dataset(
-        name=name,
-        variables=variables,
-        train=to_tensor(tables["train"], variables),
-        valid=to_tensor(tables["valid"], variables),
-        test=to_tensor(tables["test"], variables),
-        image_shape=known.image_shape,
-    )
+    x = {split: to_tensor(table, variables) for split, table in tables.items()}
+    dataset = Dataset.of_splits(name, variables, x, image_shape=known.image_shape)
     if not dataset.is_binary or dataset.num_dims != known.num_dims:
         raise ValueError(f"{file} is not a binary table of {known.num_dims} columns")
     return dataset
