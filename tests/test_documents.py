@@ -1,0 +1,303 @@
+"""Every command and every Python block of the documents is run, in a short form."""
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from made_exp.cli.app import main as made_train
+from made_exp.cli.command_line import parse_command_line
+from made_exp.cli.compose import compose_config, fixed_overrides
+from made_exp.cli.preflight import preflight
+from made_exp.errors import ConfigError
+from made_exp.eval import main as made_eval
+from made_exp.report import main as made_report
+from made_exp.sample import main as made_sample
+from made_exp.settings.experiment import OPTIONS, option_fields
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+REAL = Path(os.environ.get("MADE_TEST_DATA") or ROOT.parent / "shared" / "data")
+# What a download would bring: a dataset's files below the data folder.
+DOWNLOADS = {
+    "mnist": "mnist/train-images-idx3-ubyte.gz",
+    "binarized_mnist": "binarized_mnist/binarized_mnist_train.amat",
+    "hinton": "images/geoffrey-hinton.jpg",
+    "smiley.jpg": "images/smiley.jpg",
+    "dna": "uci/dna.npz",
+    "mushrooms": "uci/mushrooms.npz",
+}
+SHORT = (
+    "trainer.max_steps=2", "trainer.num_samples=4", "trainer.tensorboard=false",
+    "trainer.progress=off", "trainer.device=cpu", "trainer.samples_every=0",
+)  # fmt: skip
+TABLE = ("dataset=csv", "dataset.path=people.csv", "ordering=agnostic")
+IMAGES = ("dataset=npz", "dataset.path=images.npz")
+# What the runs are that a document calls RUN, by what the command asks of them.
+RUNS = {
+    "people.csv": TABLE,
+    "new_rows.csv": TABLE,
+    "label=": (*IMAGES, "dataset.context=labels"),
+    "num_orderings=32": (*IMAGES, "ordering=agnostic", "ordering.num_orderings=32"),
+    "": IMAGES,
+}
+
+
+def code_in_text(document):
+    """What is `code` in the text of a document."""
+    prose = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S)
+    yield from (" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose))
+
+
+def commands_of(document):
+    """The commands of a document: lines of its shell blocks, and what is `code` in its text."""
+    text = document.read_text()
+    for language, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S):
+        lines = body.replace("\\\n", " ").splitlines()
+        starts_as_command = re.compile(r"(made-|scripts/)")
+        if language == "bash" or all(starts_as_command.match(line) for line in lines):
+            yield from (re.sub(r"\s+#.*", "", line) for line in lines if line.strip())
+    for command in code_in_text(document):
+        if re.match(
+            r"(made-\w+ |scripts/|pip |pytest |tensorboard |(\w+=\S+ )*torchrun )", command
+        ):
+            yield command
+
+
+def settings_of(document):
+    """Settings in the text of a document, with or without values: `trainer.epochs`."""
+    for words in code_in_text(document):
+        named = re.match(r"'?(\w+)([.=]\w+)", words)
+        if named and named[1] in (*OPTIONS, "experiment"):
+            yield words
+
+
+COMMANDS = sorted({command for document in DOCUMENTS for command in commands_of(document)})
+SETTINGS = sorted({words for document in DOCUMENTS for words in settings_of(document)})
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with files as the documents name them, and a data folder."""
+    folder = tmp_path_factory.mktemp("documents")
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 2, (60, 16), np.uint8)
+    labels = {f"{split}_labels": np.arange(60) % 4 for split in ("train", "valid", "test")}
+    splits = dict.fromkeys(("train", "valid", "test"), bits)
+    np.savez(folder / "images.npz", **splits, **labels, image_shape=(4, 4))
+    np.savez(folder / "table.npz", train=bits)
+    rows = [f"{a},{'' if a % 9 == 0 else a % 3},{'xy'[a % 2]}" for a in range(20, 80)]
+    (folder / "people.csv").write_text("\n".join(["age,children,town", *rows]))
+    Image.fromarray(bits.reshape(30, 32) * 255).save(folder / "cat.jpg")
+    data = folder / "data"
+    (data / "npz").mkdir(parents=True)
+    for name in set(re.findall(r"npz/(\w+)\.npz", " ".join(COMMANDS))):
+        np.savez(data / "npz" / f"{name}.npz", **splits, image_shape=(4, 4))
+    for real in REAL.glob("*") if REAL.is_dir() else ():
+        if real.name != "npz":
+            (data / real.name).symlink_to(real)
+    return folder
+
+
+@pytest.fixture
+def shell(place, monkeypatch, capsys):
+    """Runs a command of a document in `place`."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("MADE_DATA_DIR", str(place / "data"))
+    for name in ("MADE_RUN_ID", "LOCAL_RANK", "HYDRA_FULL_ERROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    return Shell(monkeypatch)
+
+
+class Shell:
+    """The commands that the documents may name, each with how it is run here."""
+
+    def __init__(self, monkeypatch):
+        self.monkeypatch = monkeypatch
+
+    def run(self, command):
+        words = shlex.split(as_here(command))
+        while "=" in words[0]:
+            self.monkeypatch.setenv(*words.pop(0).split("=", 1))
+        program, arguments = words[0], words[1:]
+        name = re.sub(r"\W", "_", program)
+        assert hasattr(self, name), f"no test knows how to run {program}: say so in {__file__}"
+        getattr(self, name)(self.with_runs(command, arguments))
+
+    def with_runs(self, command, arguments):
+        """`arguments` with real runs and sweeps in place of what stands for them."""
+        if "RUN" in command or "run=..." in command:
+            run = next(run_of(typed) for word, typed in RUNS.items() if word in command)
+            arguments = [re.sub(r"outputs/runs/RUN|(?<=^run=)\.\.\.", run, a) for a in arguments]
+        if "outputs/sweeps/S" in command:
+            sweep_of("outputs/sweeps/S")
+        return ["seed=0,1" if word == "..." else word for word in arguments]
+
+    def made_train(self, arguments):
+        if arguments == ["--help"]:
+            assert made_train(arguments) == 0
+            return
+        command = parse_command_line(arguments)
+        launcher = command.value_of("hydra/launcher")
+        if launcher is not None:
+            composed(arguments)  # run by test_config_launchers
+            return
+        resumed = IMAGES if "resume=true" in arguments else ()
+        cfg = compose_config(command, fixed_overrides(command))
+        needed = DOWNLOADS.get("smiley.jpg" if cfg.dataset.get("original") else cfg.dataset.name)
+        if needed and not Path(os.environ["MADE_DATA_DIR"], needed).exists():
+            composed(arguments)
+            pytest.skip(f"composed only: {needed} is not in $MADE_TEST_DATA")
+        short = [*resumed, *shortened(cfg), *search(arguments)]
+        assert made_train([*arguments, *short]) == 0
+
+    def made_eval(self, arguments):
+        assert made_eval(arguments) == 0
+
+    def made_sample(self, arguments):
+        assert made_sample(arguments) == 0
+
+    def made_report(self, arguments):
+        assert made_report(arguments) == 0
+
+    def torchrun(self, arguments):
+        assert arguments[-2:] == ["-m", "made_exp.train"]
+        self.monkeypatch.setenv("LOCAL_RANK", "0")
+        preflight(parse_command_line([]))  # run by test_distributed
+
+    def tensorboard(self, arguments):
+        flag, folder = arguments
+        assert flag == "--logdir"
+        sweep_of("outputs/sweeps/S")
+        assert list(Path(folder).rglob("events.out.tfevents.*"))
+
+    def pip(self, arguments):
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        asked = re.search(r"\[(\w+)\]", arguments[-1])
+        assert arguments[0] == "install"
+        assert asked is None or asked[1] in extras["optional-dependencies"]
+
+    def pytest(self, arguments):
+        named = [word for word in arguments if not word.startswith("-")]
+        tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+        assert all(re.search(rf"def test_\w*{n}|pytest\.mark\.{n}\b", tests) for n in named)
+
+    def scripts_quickstart(self, arguments):
+        subprocess.run(["bash", "-n", ROOT / "scripts/quickstart"], check=True)
+
+    def scripts_test(self, arguments):
+        subprocess.run(["bash", "-n", ROOT / "scripts/test"], check=True)
+
+    def scripts_check(self, arguments):
+        subprocess.run(["bash", "-n", ROOT / "scripts/check"], check=True)
+
+    def scripts_results(self, arguments):
+        from result_rows import ROWS
+
+        assert set(arguments) <= {row.name for row in ROWS}  # run by test_results
+
+    def scripts_ablation(self, arguments):
+        (table,) = arguments
+        self.made_train(["experiment=density", *as_here(table).split()])
+
+    def scripts_recipe_tables(self, arguments):
+        assert arguments == []
+        compile((ROOT / "scripts/recipe_tables").read_text(), "recipe_tables", "exec")
+
+    def scripts_benchmark(self, arguments):
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        importlib.import_module(f"benchmarks.{arguments[0]}").add_arguments(parser)
+        parser.parse_args(arguments[1:])  # run by test_benchmark
+
+
+def as_here(command):
+    """A command with the files that are here in place of those it names."""
+    command = command.replace("$MADE_DATA_DIR", os.environ["MADE_DATA_DIR"])
+    return re.sub(r"outputs/tables/\w+\.npz", "table.npz", command)
+
+
+def composed(arguments):
+    """Check the command as far as that can be done without running it."""
+    command = parse_command_line(arguments)
+    plugins = {"made_ray": "hydra_ray_launcher", "made_submitit_slurm": "hydra_submitit_launcher"}
+    plugin = plugins.get(command.value_of("hydra/launcher"))
+    if plugin and importlib.util.find_spec(f"hydra_plugins.{plugin}") is None:
+        with pytest.raises(ConfigError, match="pip install 'made-exp"):
+            preflight(command)
+    else:
+        preflight(command)
+
+
+def search(arguments):
+    """Overrides of a search that make it a short one."""
+    is_search = any(text.startswith("search=") for text in arguments)
+    return ["hydra.sweeper.n_trials=1", "hydra.sweeper.storage=null"] if is_search else []
+
+
+def shortened(cfg):
+    """Overrides that keep what is told, but train hardly anything."""
+    sizes = {"made": "model.hidden_sizes=[8]", "resmade": "model.hidden_size=8"}
+    return [*SHORT, *([sizes[cfg.model.name]] if cfg.model.name in sizes else [])]
+
+
+def run_of(typed):
+    """The folder of a run with the overrides `typed`, made when it is first asked for."""
+    folder = "outputs/runs/" + re.sub(r"\W+", "-", " ".join(typed))
+    if not Path(folder, "results.json").exists():
+        assert (
+            made_train([*typed, *SHORT, "model.hidden_sizes=[8]", f"hydra.run.dir={folder}"]) == 0
+        )
+    return folder
+
+
+def sweep_of(folder):
+    """Make the sweep of the documents where it is not there yet."""
+    if not Path(folder).exists():
+        tiny = [*IMAGES, *SHORT, "model.hidden_sizes=[8]", "trainer.tensorboard=true"]
+        assert made_train(["-m", "seed=0,1", *tiny, f"hydra.sweep.dir={folder}"]) == 0
+
+
+@pytest.mark.filterwarnings("default")  # of Optuna, about itself
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_runs(shell, command):
+    shell.run(command)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_of_the_readme_runs(shell, block):
+    run = run_of((*IMAGES, "ordering=agnostic"))
+    x = torch.randint(2, (5, 16))
+    observed = torch.rand(5, 16) < 0.5
+    exec(block.replace("outputs/runs/RUN", run), {"x": x, "observed": observed})
+
+
+@pytest.mark.parametrize("words", SETTINGS)
+def test_settings_that_are_named_exist(shell, words):
+    """As overrides where they have values, and else as names, of one of a few experiments."""
+    group, _, name = words.partition(".")
+    if "=" not in words:
+        assert any(name in option_fields(group, option) for option in OPTIONS[group])
+        return
+    for context in (IMAGES, TABLE, ("ordering=agnostic",), ("ordering=ensemble",)):
+        with contextlib.suppress(ConfigError):
+            given = [*context, *shlex.split(words)]
+            assert preflight(parse_command_line(given)).overrides
+            return
+    pytest.fail(f"{words} is refused")
+
+
+def test_unknown_commands_are_not_passed_over(shell):
+    with pytest.raises(AssertionError, match="no test knows how to run made-tea"):
+        shell.run("made-tea milk=true")
