@@ -21,7 +21,12 @@ MODELS = {
     "two layers": {"hidden_sizes": (12, 7)},
     "two layers of blocks": {"hidden_sizes": (12, 7), "backend": "staircase"},
     "direct connections": {"direct_connections": True},
+    "direct connections alone": {"hidden_sizes": (), "direct_connections": True},
     "direct connections by blocks": {"direct_connections": True, "backend": "staircase"},
+    "dropout": {"hidden_sizes": (12, 7), "dropout": 0.4, "direct_connections": True},
+    "dropout by blocks": {"hidden_sizes": (12, 7), "dropout": 0.4, "backend": "staircase"},
+    "dropout, resampled": {"dropout": 0.4, "ordering": "agnostic"},
+    "dropout, residual": {"hidden_sizes": (9,) * 5, **RESIDUAL, "dropout": 0.4},
     "a residual block": {"hidden_sizes": (9,) * 3, "residual": True},
     "two residual blocks": {"hidden_sizes": (9,) * 5, **RESIDUAL},
     "residual by blocks": {"hidden_sizes": (9,) * 5, **RESIDUAL, "backend": "staircase"},
@@ -39,6 +44,12 @@ MODELS = {
     "mixed columns": {"variables": MIXED},
     "mixed columns, resampled": {"variables": MIXED, "ordering": "agnostic"},
 }
+
+
+@pytest.fixture
+def device():
+    """The CPU, whatever --device says: nowhere else is this step taken."""
+    return torch.device("cpu")
 
 
 def make_model(device, **options):
@@ -61,6 +72,7 @@ def gradients(kind, model, x, component):
     step = make_step(kind, model, x)
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)  # of the step before
+    step.seed_dropout(5)
     loss = step.differentiate(x, component, None)
     return loss, {name: p.grad for name, p in model.named_parameters()}
 
@@ -153,7 +165,6 @@ def test_trainings_are_the_same(tmp_path, optimizer, ordering, case):
     "options",
     [
         {"activation": "tanh"},
-        {"dropout": 0.1},
         {"conditioning_weights": True},
         {"num_classes": 2},
         {"backend": "dense"},

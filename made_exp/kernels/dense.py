@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from typing_extensions import override
 
-from made_exp.kernels.product import MaskedProduct
+from made_exp.kernels.product import MaskedProduct, cast
 
 # On the CPU the mask of up to this many weights (4 MB) is made once and used by the backward pass
 # too. Larger ones are made in pieces of this size, which stay in the cache until their product
@@ -55,12 +55,12 @@ class DenseProduct(MaskedProduct):
     ) -> tuple[Tensor, _Kept]:
         mask = masked = None
         if bias is not None:
-            bias = bias.to(x.dtype)
+            bias = cast(bias, x.dtype)
         if weight.is_cuda or weight.numel() <= MAX_KEPT_MASK:
             mask = self.mask
             if mask is None:
                 mask = make_mask(self.in_degrees, self.out_degrees, weight.dtype)
-            masked = (weight * mask).to(x.dtype)
+            masked = cast(weight * mask, x.dtype)
             y = linear(x, masked, bias)
         else:
             y = x.new_zeros(len(x), len(weight)) if bias is None else bias.repeat(len(x), 1)

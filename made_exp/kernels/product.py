@@ -66,7 +66,8 @@ def product_forward(
     """The result (B, O) in `dtype`, units in the caller's order, and what the gradient can use."""
     outs = product.out_order
     sorted_bias = bias if bias is None or outs is None else bias[outs[0]]
-    y, kept = product.forward(_take(x.to(dtype), product.in_order, 0), weight, sorted_bias, relu)
+    sorted_x = _take(cast(x, dtype), product.in_order, 0)
+    y, kept = product.forward(sorted_x, weight, sorted_bias, relu)
     return _take(y, outs, 1), kept
 
 
@@ -81,7 +82,7 @@ def product_backward(
     out: Tensor | None = None,
 ) -> Gradients:
     """Gradients of x, in `dtype`, weight and bias; y is given where it went through a relu."""
-    grad = grad.to(dtype)
+    grad = cast(grad, dtype)
     if y is not None:
         grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
     grad_bias = grad.sum(0, dtype=weight.dtype) if needs[2] else None
@@ -151,6 +152,11 @@ class _Product(torch.autograd.Function):
         )
         grad_x = None if grad_x is None else grad_x.to(ctx.x_dtype)
         return grad_x, *others, None, None, None
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x.to(dtype)` at a tenth of the cost where x has that dtype."""
+    return x if x.dtype is dtype else x.to(dtype)
 
 
 def _take(x: Tensor, order: Tensor | None, which: int) -> Tensor:

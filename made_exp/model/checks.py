@@ -8,10 +8,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from made_exp.masks.connectivity import Connectivity, connectivity, reachable
-from made_exp.model.layers import MaskedLinear
 from made_exp.model.made import MADE
 from made_exp.model.members import Component
 
@@ -72,16 +71,10 @@ def _stray_weights(component: Component) -> int:
     network = component.member.network
     degrees = network.layer_degrees(component.masks)
     call = degrees if network.schedule.is_resampled else None
-    layers: list[tuple[nn.Module | None, int, int]] = [(network.output, -2, -1)]
-    layers += [(network.direct, 0, -1)]
-    layers += [(layer, n, n + 1) for n, layer in enumerate(network.hidden)]
     stray = 0
-    for layer, below, above in layers:
-        if not isinstance(layer, MaskedLinear):
-            continue
-        pair = () if call is None else (call[below], call[above])
-        hidden = degrees[above][:, None] < degrees[below][None, :]
-        stray += int((layer.masked_weight(*pair)[hidden] != 0).sum())
+    for edge in network.edges:
+        hidden = degrees[edge.above][:, None] < degrees[edge.below][None, :]
+        stray += int((edge.layer.masked_weight(*edge.degrees(call))[hidden] != 0).sum())
     return stray
 
 

@@ -70,21 +70,17 @@ class MaskedLinear(nn.Module):
         self.register_buffer("out_degrees", out_degrees, persistent=False)
         self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
         self._shapes = (in_features,), (out_features,)
+        self.is_fixed = in_degrees is not None  # felt where it looks at a buffer
         if backend == "auto":
             backend = choose_backend(device, in_features, out_features, dtype=dtype)
         self.stores_blocks = self.is_fixed and backend != "dense"
         self._structure: PackedStructure | None = None
-        self._products: dict[torch.dtype, MaskedProduct] = {}
+        self._products: dict[torch.dtype | None, MaskedProduct] = {}
         bound = 1 / math.sqrt(max(in_features, 1))
         dense = torch.empty(out_features, in_features)
         dense.uniform_(-bound, bound, generator=generator)
         self.weight = nn.Parameter(self.stored_layout(dense))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the connectivity was fixed when the layer was built."""
-        return self.in_degrees is not None
 
     def forward(
         self,
@@ -141,10 +137,10 @@ class MaskedLinear(nn.Module):
             return product_of(self.backend, x, self.weight, ins, outs)
         if self._accepted[0] is not in_degrees or self._accepted[1] is not out_degrees:
             self._degrees(in_degrees, out_degrees)
-        dtype = compute_dtype(x, self.weight)
-        found = self._products.get(dtype)
+        key = compute_dtype(x, self.weight) if x.is_cuda else None  # autocast may be on or off
+        found = self._products.get(key)
         if found is None:
-            found = self._products[dtype] = self._fixed_product(dtype)
+            found = self._products[key] = self._fixed_product(key or x.dtype)
         return found
 
     def masked_weight(

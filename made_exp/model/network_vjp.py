@@ -1,17 +1,18 @@
 """The forward pass of a plain network outside autograd, and its pullback to the parameters.
 
-Plain is a chain of masked layers with ReLU, residual or not, with or without direct connections;
-everything else is left to autograd, and so are the kernels `dense`, the plain twin, and `triton`.
+Plain is a chain of masked layers with ReLU, residual or not, with or without direct connections
+and dropout; everything else is left to autograd, and so are the kernels `dense`, the plain twin,
+and `triton`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from made_exp.kernels.product import Gradients, Pullback
 from made_exp.masks.mask_set import MaskSet
-from made_exp.model.layers import MaskedLinear
+from made_exp.model.levels import Edge, Level
 from made_exp.model.networks import MaskedNetwork
 
 # From the gradient of the params (B, P) to that of each parameter.
@@ -20,12 +21,10 @@ ParameterPullback = Callable[[Tensor], dict[Tensor, Tensor | None]]
 
 def is_plain(network: MaskedNetwork) -> bool:
     """Whether `network_vjp` serves a network, on the CPU and in the precision of its weights."""
-    layers = [layer for layer in network.modules() if isinstance(layer, MaskedLinear)]
     return (
         network.is_relu_chain
-        and not network.dropout
-        and network.output is not None
-        and all(layer.backend in ("auto", "staircase") for layer in layers)
+        and len(network.levels[-1].edges) > 0
+        and all(edge.layer.backend in ("auto", "staircase") for edge in network.edges)
     )
 
 
@@ -37,70 +36,78 @@ def network_vjp(
     The pullback writes over the gradients that the weights have, which saves their memory.
 
     Args:
-        network: One that `is_plain`.
+        network: One that `is_plain`; in training mode it drops units as its forward pass does.
         features: (B, F).
         masks: Degrees to use; None for mask set 0.
     """
     degrees = network.call_degrees(masks)
-    layers, biases = _chain(network)
-    h, pullbacks, sums = features, list[Pullback](), _Sums(network.skips)
-    for number, (layer, bias) in enumerate(zip(layers, biases, strict=True)):
-        pair = () if degrees is None else (degrees[number], degrees[number + 1])
-        has_sum = number in sums
-        activation = "none" if has_sum or number == len(network.hidden) else "relu"
-        h, pullback = layer.vjp(h, *pair, activation=activation, bias=bias)
+    *hidden, output = network.levels
+    dropout = network.dropout if network.training else 0.0
+    h, steps, sums = features, list[tuple[Edge, Tensor | None, Pullback]](), _Sums(hidden)
+    for number, level in enumerate(hidden, start=1):
+        (edge,) = level.edges
+        has_sum, bias = number in sums, edge.layer.bias
+        h, pullback = edge.vjp(h, degrees, "none" if has_sum else "relu", bias)
         if has_sum:
             h, pullback = sums.relu_vjp(number, h, pullback)
-        pullbacks.append(pullback)
-    direct = network.direct
-    if direct is not None:
-        pair = () if degrees is None else (degrees[0], degrees[-1])
-        extra, direct_pullback = direct.vjp(features, *pair)
-        h = h.add_(extra)
+        if dropout:
+            h, pullback = _dropout_vjp(h, dropout, pullback)
+        steps.append((edge, bias, pullback))
+    params = None
+    for edge in output.edges:
+        bias = network.output_bias if params is None else None
+        extra, pullback = edge.vjp(h if edge.below else features, degrees, bias=bias)
+        params = extra if params is None else params.add_(extra)
+        steps.append((edge, bias, pullback))
+    assert params is not None
 
     def to_parameters(grad: Tensor) -> dict[Tensor, Tensor | None]:
-        found = dict[Tensor, Tensor | None]()
-        if direct is not None:
-            found[direct.weight] = direct_pullback(grad, False, direct.weight.grad)[1]
-        for number in range(len(layers) - 1, -1, -1):
-            weight = layers[number].weight
-            below, found[weight], found[biases[number]] = pullbacks[number](
-                grad, number > 0, weight.grad
-            )
-            grad = grad if below is None else below
+        found, gradients = dict[Tensor, Tensor | None](), {len(network.levels): grad}
+        for edge, bias, pullback in reversed(steps):
+            weight = edge.layer.weight
+            grad = gradients[edge.above]
+            below, found[weight], grad_bias = pullback(grad, edge.below > 0, weight.grad)
+            if bias is not None:
+                found[bias] = grad_bias
+            if below is not None:  # one edge alone leads from a hidden level
+                gradients[edge.below] = below
         return found
 
-    return h, to_parameters
+    return params, to_parameters
 
 
-def _chain(network: MaskedNetwork) -> tuple[list[MaskedLinear], list[Tensor]]:
-    """The layers from features to params, and the bias of each."""
-    layers = [layer for layer in network.hidden if isinstance(layer, MaskedLinear)]
-    biases = [layer.bias for layer in layers if layer.bias is not None]
-    assert network.output is not None
-    return [*layers, network.output], [*biases, network.output_bias]
+def _dropout_vjp(h: Tensor, dropout: float, pullback: Pullback) -> tuple[Tensor, Pullback]:
+    """As `torch.nn.functional.dropout` of h (B, H), which it writes over: the same draws."""
+    noise = torch.empty_like(h).bernoulli_(1 - dropout).div_(1 - dropout)
+
+    def scaled(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
+        return pullback(grad.mul_(noise), needs_x, out)
+
+    # A relu that kept h for its own gradient sees no more zeros than it would have to make.
+    return h.mul_(noise), scaled
 
 
 class _Sums:
     """The ReLUs of a residual network: where skips begin or end they follow a sum."""
 
-    def __init__(self, skips: Sequence[int | None]) -> None:
-        self.sources = {layer: skip for layer, skip in enumerate(skips) if skip is not None}
+    def __init__(self, levels: list[Level]) -> None:
+        skips = {number: level.skip for number, level in enumerate(levels, start=1)}
+        self.sources = {level: skip for level, skip in skips.items() if skip is not None}
         self.nodes, self.gradients = dict[int, Tensor](), dict[int, Tensor]()
 
-    def __contains__(self, layer: int) -> bool:
-        return layer in self.sources or layer in self.sources.values()
+    def __contains__(self, level: int) -> bool:
+        return level in self.sources or level in self.sources.values()
 
-    def relu_vjp(self, layer: int, product: Tensor, pullback: Pullback) -> tuple[Tensor, Pullback]:
-        """What hidden `layer` gives upwards (B, H), from its product, and the whole pullback."""
-        source = self.sources.get(layer)
+    def relu_vjp(self, level: int, product: Tensor, pullback: Pullback) -> tuple[Tensor, Pullback]:
+        """What hidden `level` gives upwards (B, H), from its product, and the whole pullback."""
+        source = self.sources.get(level)
         node = product if source is None else product.add_(self.nodes[source])
-        self.nodes[layer], h = node, node.relu()
+        self.nodes[level], h = node, node.relu()
 
         def summed(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
             grad = torch.ops.aten.threshold_backward.default(grad, h, 0)
-            if layer in self.gradients:  # of the sum that this node was carried to
-                grad = grad.add_(self.gradients.pop(layer))
+            if level in self.gradients:  # of the sum that this node was carried to
+                grad = grad.add_(self.gradients.pop(level))
             if source is not None:
                 self.gradients[source] = grad
             return pullback(grad, needs_x, out)

@@ -1,13 +1,9 @@
 """The masked network: features in, parameters of the conditionals out.
 
-Every architecture of the package is one chain of masked layers,
-
-    node_l = layer_l(h_{l-1}) [+ node_{skip(l)}],   h_l = activation(node_l),   h_0 = features,
-    params = output(h_L) [+ direct(features)],
-
-so that the forward pass here and the sampler in `sampling` interpret the same few lists. A plain
-MADE has no skips; a residual one (Nash and Durkan 2019) skips over every second layer, with equal
-degrees in all hidden layers.
+Every architecture of the package is a list of levels, see `levels`. In a plain MADE each has one
+edge, from the level below; with direct connections the params have another, from the features. A
+residual network (Nash and Durkan 2019) skips over every second layer, with equal degrees in all
+hidden ones.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +13,8 @@ from torch import Tensor, nn
 
 from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.schedule import MaskSchedule
-from made_exp.model.layers import MaskedLinear
+from made_exp.model.layers import CPU, MaskedLinear
+from made_exp.model.levels import Degrees, Edge, connect
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
@@ -48,6 +45,8 @@ class MaskedNetwork(nn.Module):
         num_classes: Classes of the context, which reaches every hidden layer and every output;
             0 for none.
         backend: Kernel of the masked layers.
+        device: Where the network will be used, and
+        dtype: in which its products will be taken, for the choice of kernel auto.
         generator: Where initial weights are drawn from.
 
     Raises:
@@ -70,6 +69,8 @@ class MaskedNetwork(nn.Module):
         dropout: float = 0.0,
         num_classes: int = 0,
         backend: str = "auto",
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -80,48 +81,49 @@ class MaskedNetwork(nn.Module):
         self.register_buffer("param_widths", torch.tensor(param_widths), persistent=False)
         self._single_widths = set(feature_widths) == {1}, set(param_widths) == {1}
         # One variable has no predecessors: no hidden unit is legal and the bias is everything.
-        sizes = schedule.hidden_sizes if schedule.num_dims > 1 else ()
-        num_features, num_params = sum(feature_widths), sum(param_widths)
-        self.skips = tuple(
-            layer - 2 if residual and layer >= 2 and layer % 2 == 0 else None
-            for layer in range(len(sizes))
-        )
+        is_joint = schedule.num_dims > 1
+        sizes = schedule.hidden_sizes if is_joint else ()
+        widths = (sum(feature_widths), *sizes, sum(param_widths))
+        top = len(sizes) + 1
         fixed = None if schedule.is_resampled else self._degrees(schedule.mask_set(0))
 
-        def masked(below: int, above: int, inputs: int, outputs: int, bias: bool) -> MaskedLinear:
-            """A layer from degree vector `below` to degree vector `above`."""
+        def masked(below: int, above: int, bias: bool = False) -> MaskedLinear:
             return MaskedLinear(
-                inputs,
-                outputs,
+                widths[below],
+                widths[above],
                 bias=bias,
                 in_degrees=fixed[below] if fixed else None,
                 out_degrees=fixed[above] if fixed else None,
                 backend=backend,
+                device=device,
+                dtype=dtype,
                 generator=generator,
             )
 
-        widths = (num_features, *sizes)
-        self.hidden = nn.ModuleList(
-            masked(layer, layer + 1, widths[layer], size, True) for layer, size in enumerate(sizes)
-        )
-        self.output = masked(-2, -1, widths[-1], num_params, False) if sizes else None
-        has_direct = direct_connections and schedule.num_dims > 1
-        self.direct = masked(0, -1, num_features, num_params, False) if has_direct else None
-        self.output_bias = nn.Parameter(torch.zeros(num_params))
-        self.conditioning = nn.ModuleList(
-            masked(layer, layer + 1, widths[layer], size, False)
-            for layer, size in enumerate((*sizes, num_params))
-            if conditioning_weights and schedule.num_dims > 1
-        )
+        self.hidden = nn.ModuleList(masked(n - 1, n, bias=True) for n in range(1, top))
+        self.output = masked(top - 1, top) if sizes else None
+        self.direct = masked(0, top) if direct_connections and is_joint else None
+        self.output_bias = nn.Parameter(torch.zeros(widths[-1]))
+        companions = range(1, top + 1) if conditioning_weights and is_joint else ()
+        self.conditioning = nn.ModuleList(masked(n - 1, n) for n in companions)
         self.context = nn.ModuleList(
-            nn.Linear(num_classes, size, bias=False) for size in (*sizes, num_params) if num_classes
+            nn.Linear(num_classes, width, bias=False) for width in widths[1:] if num_classes
         )
         for parameter in (*self.conditioning.parameters(), *self.context.parameters()):
             nn.init.zeros_(parameter)
+        self.levels = connect(
+            [*self.hidden, self.output], self.direct, self.conditioning, self.context, residual
+        )
         # Where nothing comes between a product and its relu, the layer does both.
-        self._has_offsets = bool(len(self.conditioning) or num_classes)
-        self.is_relu_chain = not self._has_offsets and activation == "relu"
-        self.relu_in_layers = self.is_relu_chain and not residual
+        has_offsets = bool(companions or num_classes)
+        self.is_relu_chain = activation == "relu" and not has_offsets
+        self._relu_in_layers = self.is_relu_chain and not residual
+
+    @property
+    def edges(self) -> list[Edge]:
+        """All masked layers and the levels they connect."""
+        companions = [level.companion for level in self.levels if level.companion is not None]
+        return [edge for level in self.levels for edge in level.edges] + companions
 
     def forward(
         self, features: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
@@ -137,27 +139,20 @@ class MaskedNetwork(nn.Module):
             (B, P).
         """
         degrees = self.call_degrees(masks)
-        h, nodes = features, list[Tensor]()
-        for number, layer in enumerate(self.hidden):
-            pair = _pair(degrees, number, number + 1)
-            if self.relu_in_layers:
-                h = layer(h, *pair, activation="relu")
+        h, nodes = features, [features]
+        for level in self.levels[:-1]:
+            (edge,) = level.edges
+            if self._relu_in_layers:
+                h = edge(h, degrees, "relu")
             else:
-                node = layer(h, *pair)
-                for extra in self.offsets(number, degrees, context):
+                node = edge(h, degrees)
+                for extra in level.offsets(degrees, context):
                     node = node + extra
-                skip = self.skips[number]
-                nodes.append(node if skip is None else node + nodes[skip])
+                nodes.append(node if level.skip is None else node + nodes[level.skip])
                 h = self.activation(nodes[-1])
             if self.dropout:
                 h = nn.functional.dropout(h, self.dropout, self.training)
-        params = self._output_params(h, degrees)
-        if self.direct is not None:
-            params = params + self.direct(features, *_pair(degrees, 0, -1))
-        if self._has_offsets:
-            for extra in self.offsets(len(self.hidden), degrees, context):
-                params = params + extra
-        return params
+        return self._params(features, h, degrees, context)
 
     @torch.no_grad()
     def initialise_bias(self, params: Tensor) -> None:
@@ -166,47 +161,35 @@ class MaskedNetwork(nn.Module):
 
     def weights(self) -> Iterator[nn.Parameter]:
         """The weights between layers; biases, conditioning weights and context are none of them."""
-        for layer in (*self.hidden, self.output, self.direct):
-            if isinstance(layer, MaskedLinear):
-                yield layer.weight
+        for level in self.levels:
+            yield from (edge.layer.weight for edge in level.edges)
 
-    def _output_params(self, h: Tensor, degrees: Sequence[Tensor] | None) -> Tensor:
-        """What the last hidden layer h (B, H) and the output bias give to the params (B, P)."""
-        if self.output is None:
-            return self.output_bias.expand(len(h), -1)
-        pair = _pair(degrees, len(self.hidden), -1)
-        if torch.is_autocast_enabled(h.device.type):  # the sum has the precision of the bias
-            return self.output(h, *pair) + self.output_bias
-        return self.output(h, *pair, bias=self.output_bias)
+    def _params(
+        self, features: Tensor, h: Tensor, degrees: Degrees, context: Tensor | None
+    ) -> Tensor:
+        """Level L + 1 (B, P) from the features (B, F) and the last hidden layer (B, H)."""
+        level, bias = self.levels[-1], self.output_bias
+        # Under autocast the sum has the precision of the bias.
+        separate = not level.edges or torch.is_autocast_enabled(h.device.type)
+        params = bias.expand(len(h), -1) if separate else None
+        for edge in level.edges:
+            below = features if edge.below == 0 else h
+            if params is None:
+                params = edge(below, degrees, bias=bias)
+            else:
+                params = params + edge(below, degrees)
+        assert params is not None
+        for extra in level.offsets(degrees, context):
+            params = params + extra
+        return params
 
-    def offsets(
-        self, layer: int, degrees: Sequence[Tensor] | None, context: Tensor | None
-    ) -> list[Tensor]:
-        """What is added to a layer besides its product: conditioning weights and context.
+    def bias(self, level: int) -> Tensor:
+        """The bias of a level 1..L+1, besides what conditioning weights add to it."""
+        bias = self.output_bias if level == len(self.levels) else self.hidden[level - 1].bias
+        assert isinstance(bias, Tensor)
+        return bias
 
-        Args:
-            layer: Hidden layer, or the number of hidden layers for the output.
-            degrees: As from `call_degrees`.
-            context: (B, num_classes) one-hot, or None.
-
-        Returns:
-            Tensors (1, O) or (B, O).
-        """
-        extras = []
-        if len(self.conditioning):
-            companion = self.conditioning[layer]
-            assert isinstance(companion, MaskedLinear)
-            # Scaled like inputs of unit norm: a vector of ones would let the sum run away.
-            ones = self.output_bias.new_full(
-                (1, companion.in_features), companion.in_features**-0.5
-            )
-            above = layer + 1 if layer < len(self.hidden) else -1
-            extras.append(companion(ones, *_pair(degrees, layer, above)))
-        if len(self.context) and context is not None:
-            extras.append(self.context[layer](context))
-        return extras
-
-    def call_degrees(self, masks: MaskSet | None) -> Sequence[Tensor] | None:
+    def call_degrees(self, masks: MaskSet | None) -> Degrees:
         """Degree vectors to give to the layers at each call; None where they are built in."""
         if not self.schedule.is_resampled:
             return None
@@ -230,10 +213,6 @@ class MaskedNetwork(nn.Module):
             *hidden,
             outs if one_param else outs.repeat_interleave(self.param_widths, -1),
         ]
-
-
-def _pair(degrees: Sequence[Tensor] | None, below: int, above: int) -> tuple[Tensor, ...]:
-    return () if degrees is None else (degrees[below], degrees[above])
 
 
 def _check_options(activation: str, dropout: float, residual: bool, schedule: MaskSchedule) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from made_exp.model.sampling_plan import Level, SamplingPlan
+from made_exp.model.sampling_plan import SamplingPlan, SortedLevel
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.encodings import Identity
 from made_exp.variables.groups import VariableGroups
@@ -209,7 +209,7 @@ class _Workspace:
                 products.append((product.weight[low:high, first:last], values))
         return rows, products, self._finish(number, level, low, high)
 
-    def _finish(self, number: int, level: Level, low: int, high: int) -> Callable[[], object]:
+    def _finish(self, number: int, level: SortedLevel, low: int, high: int) -> Callable[[], object]:
         """From the products of rows low..high-1 to their values: skip and activation."""
         rows, values = self.nodes[number][low:high], self.values[number][low:high]
         activation = self.plan.network.activation

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from made_exp.masks.mask_set import MaskSet
-from made_exp.model.layers import MaskedLinear
+from made_exp.model.levels import Degrees, Edge
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.groups import VariableGroups
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class SortedProduct:
     """One matrix product into a level.
 
     Attributes:
@@ -30,7 +30,7 @@ class Product:
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class SortedLevel:
     """One layer of the network, its rows sorted by degree.
 
     Attributes:
@@ -43,7 +43,7 @@ class Level:
 
     ends: list[int]
     order: Tensor
-    products: list[Product]
+    products: list[SortedProduct]
     bias: Tensor
     skip: int | None = None
 
@@ -58,7 +58,7 @@ class SamplingPlan:
         network: Where the weights come from; it gives the activation and context projections.
         groups: Conditionals and encodings of the variables.
         ordering: D integers, the variable drawn at each step.
-        feature_ends: As `Level.ends`, of the features.
+        feature_ends: As `SortedLevel.ends`, of the features.
         levels: Levels 1..L+1.
         panel: Number of steps between two products over all earlier units.
     """
@@ -67,7 +67,7 @@ class SamplingPlan:
     groups: VariableGroups
     ordering: list[int]
     feature_ends: list[int]
-    levels: list[Level]
+    levels: list[SortedLevel]
     panel: int
 
     def ends(self, level: int) -> list[int]:
@@ -90,13 +90,11 @@ def build_plan(
     degrees = network.layer_degrees(masks)
     sorting = _Sorting(
         degrees,
-        [torch.argsort(layer, stable=True) for layer in degrees],
-        network.schedule.is_resampled,
+        [torch.argsort(level, stable=True) for level in degrees],
+        degrees if network.schedule.is_resampled else None,
         masks.num_dims,
     )
-    num_hidden = len(network.hidden)
-    levels = [_hidden_level(network, layer, sorting) for layer in range(num_hidden)]
-    levels.append(_output_level(network, sorting))
+    levels = [_sorted_level(network, number, sorting) for number in range(1, len(degrees))]
     panel = panel or max(8, round(math.sqrt(masks.num_dims)))
     ordering = masks.ordering.tolist()
     return SamplingPlan(network, groups, ordering, sorting.ends(0), levels, panel)
@@ -104,53 +102,33 @@ def build_plan(
 
 @dataclass(frozen=True, eq=False)
 class _Sorting:
-    """Degrees of all layers (features first, params last) and the orders that sort them."""
+    """Degrees of all levels and the orders that sort them; degrees that calls are given, if any."""
 
     degrees: Sequence[Tensor]
     orders: list[Tensor]
-    at_call: bool
+    at_call: Degrees
     num_dims: int
 
-    def ends(self, layer: int) -> list[int]:
-        steps = torch.arange(self.num_dims + 1, device=self.degrees[layer].device)
-        ordered = self.degrees[layer][self.orders[layer]]
+    def ends(self, level: int) -> list[int]:
+        steps = torch.arange(self.num_dims + 1, device=self.degrees[level].device)
+        ordered = self.degrees[level][self.orders[level]]
         return torch.searchsorted(ordered, steps, right=True).tolist()
 
-    def pair(self, below: int, above: int) -> tuple[Tensor, ...]:
-        return (self.degrees[below], self.degrees[above]) if self.at_call else ()
-
-    def product(self, layer: nn.Module, below: int, above: int) -> Product:
-        assert isinstance(layer, MaskedLinear)
-        weight = layer.masked_weight(*self.pair(below, above))
-        return Product(below, weight[self.orders[above]][:, self.orders[below]].contiguous())
+    def product(self, edge: Edge) -> SortedProduct:
+        weight = edge.layer.masked_weight(*edge.degrees(self.at_call))
+        rows, columns = self.orders[edge.above], self.orders[edge.below]
+        return SortedProduct(edge.below, weight[rows][:, columns].contiguous())
 
 
-def _hidden_level(network: MaskedNetwork, layer: int, sorting: _Sorting) -> Level:
-    order, skip = sorting.orders[layer + 1], network.skips[layer]
-    bias = network.hidden[layer].bias
-    assert isinstance(bias, Tensor)
-    return Level(
-        ends=sorting.ends(layer + 1),
-        order=order,
-        products=[sorting.product(network.hidden[layer], layer, layer + 1)],
-        bias=_offset_bias(network, layer, bias, sorting)[order][:, None],
-        skip=None if skip is None else skip + 1,
-    )
-
-
-def _output_level(network: MaskedNetwork, sorting: _Sorting) -> Level:
-    num_hidden, order = len(network.hidden), sorting.orders[-1]
-    products = []
-    if network.output is not None:
-        products.append(sorting.product(network.output, num_hidden, -1))
-    if network.direct is not None:
-        products.append(sorting.product(network.direct, 0, -1))
-    bias = _offset_bias(network, num_hidden, network.output_bias, sorting)[order][:, None]
-    return Level(sorting.ends(-1), order, products, bias)
-
-
-def _offset_bias(network: MaskedNetwork, layer: int, bias: Tensor, sorting: _Sorting) -> Tensor:
-    degrees = sorting.degrees if sorting.at_call else None
-    for extra in network.offsets(layer, degrees, None):
+def _sorted_level(network: MaskedNetwork, number: int, sorting: _Sorting) -> SortedLevel:
+    level, order = network.levels[number - 1], sorting.orders[number]
+    bias = network.bias(number)
+    for extra in level.offsets(sorting.at_call, None):
         bias = bias + extra[0]
-    return bias
+    return SortedLevel(
+        sorting.ends(number),
+        order,
+        [sorting.product(edge) for edge in level.edges],
+        bias[order][:, None],
+        level.skip,
+    )
