@@ -50,17 +50,18 @@ def train_help(config_dir: str | None = None) -> str:
 def _group(group: str, folders: list[Path]) -> str:
     lines = [group]
     for folder in folders:
-        for option in options_in(folder, group):
+        built_in = OPTIONS.get(group, {}) if folder == folders[0] else {}
+        for option in sorted({*options_in(folder, group), *built_in}):
             lines += _option(group, option, folder)
     return "\n".join(lines)
 
 
 def _option(group: str, option: str, folder: Path) -> list[str]:
     mark = "*" if _DEFAULTS.get(group) == option else " "
-    text = textwrap.shorten(
-        description_of(folder / group / f"{option}.yaml"), 78, placeholder=" ..."
-    )
-    lines = [f" {mark} {option:<16} {text}"]
+    file = folder / group / f"{option}.yaml"
+    text = description_of(file) if file.exists() else str(OPTIONS[group][option].__doc__)
+    short = textwrap.shorten(text.splitlines()[0], 78, placeholder=" ...")
+    lines = [f" {mark} {option:<16} {short}"]
     if group in OPTIONS and option in OPTIONS[group] and option != "debug":
         for name, default, meaning in described(OPTIONS[group][option]):
             start = f"{name}={default}"

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-import made_exp.cli.store  # noqa: F401  (a job's config needs both)
-
 _LONGEST_SLUG = 60
 _NO_NAME = ("resume", "notes")
 

@@ -1,17 +1,26 @@
-"""The schemas of all settings in Hydra's store. Registered when imported."""
+"""The options of all groups in Hydra's store; registered when imported, with the resolvers."""
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
+from made_exp.cli.resolvers import conf_dir
 from made_exp.settings.experiment import OPTIONS, Settings
 
 
 def register() -> None:
-    """Put every schema into Hydra's store, below schema/ so that they are no options."""
+    """Put every option into Hydra's store: below schema/, from where its YAML file takes it.
+
+    What has no file in conf/ is an option all the same.
+    """
     store = ConfigStore.instance()
     store.store(group="schema", name="settings", node=Settings)
     for group, options in OPTIONS.items():
         for option, schema in options.items():
-            store.store(group=f"schema/{group}", name=option, node=schema)
+            node = OmegaConf.structured(schema)
+            node.name = option
+            store.store(group=f"schema/{group}", name=option, node=node)
+            if not (conf_dir() / group / f"{option}.yaml").exists():
+                store.store(group=group, name=option, node=node)
 
 
 register()

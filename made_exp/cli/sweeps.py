@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-import made_exp.cli.resolvers  # noqa: F401  (workers import this module first)
+import made_exp.cli.store  # noqa: F401  (workers import this module first)
 from made_exp.cli.provenance import command_for
 
 RESULTS_FILE = "results.jsonl"
