@@ -187,14 +187,6 @@ def test_low_temperature_draws_the_mode(conditional, generator, device, dtype):
 
 
 @EVERY
-@pytest.mark.parametrize("temperature", [0, -1.0, math.nan])
-def test_temperature_must_be_positive(conditional, temperature):
-    params, uniforms = torch.zeros(conditional.num_params), torch.zeros(conditional.num_uniforms)
-    with pytest.raises(ValueError, match="temperature must be > 0"):
-        conditional.sample(params, uniforms, temperature)
-
-
-@EVERY
 def test_lower_temperature_draws_closer_together(conditional, generator, device, dtype):
     params = random_params(conditional, generator=generator, device=device, dtype=dtype, size=0.5)
     uniforms = even_uniforms(conditional, 200, device, dtype)
@@ -376,21 +368,8 @@ def test_smooth_logits_are_for_ordered_values_only():
     assert integer == Categorical(5, smooth=True)
 
 
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: Categorical(1), "num_values must be at least 2, got 1"),
-        (lambda: DiscretizedLogisticMixture(1, 2), "num_values must be at least 2, got 1"),
-        (lambda: DiscretizedLogisticMixture(9, 0), "num_components must be at least 1, got 0"),
-        (lambda: GaussianMixture(0), "num_components must be at least 1, got 0"),
-        (lambda: GaussianMixture(1, 0.0, 0.0), "scale finite and > 0, got 0.0, 0.0"),
-        (lambda: GaussianMixture(1, math.nan, 1.0), "shift must be finite"),
-        (
-            lambda: conditional_for("auto", variable_of(Kind.BINARY), 0),
-            "num_components must be at least 1, got 0",
-        ),
-    ],
-)
-def test_wrong_settings_are_refused(build, message):
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 0.0), (math.nan, 1.0), (0.0, math.inf)])
+def test_real_variables_need_a_finite_shift_and_scale(shift, scale):
+    message = f"shift of 'age' must be finite and scale finite and > 0, got {shift}, {scale}"
     with pytest.raises(ValueError, match=message):
-        build()
+        Variable("age", Kind.REAL, None, shift, scale)

@@ -110,17 +110,3 @@ def test_encoding_by_name(kind, name, expected):
 def test_real_values_are_standardised_whatever_the_name():
     encoding = encoding_for("one_hot", variable_of(Kind.REAL))
     assert encoding(torch.tensor([[3.5]])).item() == 1.0
-
-
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: OneHot(1), "num_values must be at least 2, got 1"),
-        (lambda: Smooth(1), "num_values must be at least 2, got 1"),
-        (lambda: Smooth(5, 5), r"num_functions must be 1\.\.4, got 5"),
-        (lambda: Identity(0.0, 0.0), "scale must be > 0, got 0"),
-    ],
-)
-def test_wrong_settings_are_refused(build, message):
-    with pytest.raises(ValueError, match=message):
-        build()

@@ -11,6 +11,8 @@ from made_exp.model import checks
 from made_exp.model.members import plan_members
 from made_exp.model.mixture import fit_log_weights
 from made_exp.model.samplers import sample_by_full_passes
+from made_exp.model.sampling import Request
+from made_exp.settings.ordering import EnsembleSettings
 from made_exp.variables.variable import binary_variables
 
 NUM_DIMS, MEMBERS = 5, 4
@@ -108,9 +110,8 @@ def test_one_pass_sampling_equals_full_passes_for_every_member(model):
     )
     for index in range(MEMBERS):
         component = model.component(index)
-        fast = model._samplers.drawer(component)(uniforms)
-        network, masks = component.member.network, component.masks
-        slow = sample_by_full_passes(network, model.groups, masks, uniforms)
+        fast = model._samplers.drawer(component)(Request(uniforms))
+        slow = sample_by_full_passes(component, Request(uniforms))
         torch.testing.assert_close(fast, slow)
 
 
@@ -202,7 +203,9 @@ def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
 
 
 def test_members_read_the_image_from_every_corner_in_turn():
-    plans = plan_members(16, 6, [], rasters=0.5, image_shape=(2, 3))
+    plans = plan_members(
+        EnsembleSettings(num_orderings=16, natural=0, rasters=0.5), 6, [], image_shape=(2, 3)
+    )
     lines = [list(plans[index].ordering) for index in range(1, 16, 2)]
     assert lines == [
         [0, 1, 2, 3, 4, 5],
@@ -214,20 +217,19 @@ def test_members_read_the_image_from_every_corner_in_turn():
         [2, 5, 1, 4, 0, 3],
         [3, 0, 4, 1, 5, 2],
     ]
-    assert plans[::2] == plan_members(16, 6, [])[::2]
+    assert plans[::2] == plan_members(EnsembleSettings(num_orderings=16, natural=0), 6, [])[::2]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_members": 0}, "num_orderings of an ensemble must be >= 1, got 0"),
-        ({"natural": 2}, r"natural must be in 0\.\.1, got 2"),
-        ({"shallow": -1}, r"shallow must be in 0\.\.1, got -1"),
-        ({"rasters": -0.5}, r"rasters must be in 0\.\.1, got -0.5"),
+        ({"num_orderings": 0}, "num_orderings must be >= 1, got 0"),
+        ({"natural": 2}, "natural must be at least 0 and at most 1, got 2"),
+        ({"shallow": -1}, "shallow must be at least 0 and at most 1, got -1"),
+        ({"rasters": -0.5}, "rasters must be at least 0 and at most 1, got -0.5"),
         ({"rasters": 0.5}, "rasters=0.5 needs images"),
-        ({"rasters": 0.5, "image_shape": (3, 4)}, "rasters=0.5 needs images"),
     ],
 )
 def test_wrong_plans_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        plan_members(**{"num_members": 4, "num_dims": 6, "hidden_sizes": [3]} | options)
+        plan_members(EnsembleSettings(**options), 6, [3], image_shape=(3, 4))

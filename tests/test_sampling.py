@@ -3,7 +3,7 @@ import torch
 from builders import MIXED, all_binary, tiny_made
 
 from made_exp.model.samplers import sample_by_full_passes
-from made_exp.model.sampling import IncrementalSampler
+from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
 from made_exp.variables.variable import Kind, Variable
 
@@ -57,10 +57,9 @@ def test_incremental_samples_equal_those_of_full_passes(
         masks = model.component(index).masks
         plan = build_plan(model.members[0].network, model.groups, masks, panel=3)
         for extra in ({}, _clamped(model, masks, generator), {"temperature": 0.5}):
-            fast = IncrementalSampler(plan).draw(uniforms, **options, **extra)
-            plain = sample_by_full_passes(
-                model.members[0].network, model.groups, masks, uniforms, **options, **extra
-            )
+            request = Request(uniforms, **options, **extra)
+            fast = IncrementalSampler(plan).draw(request)
+            plain = sample_by_full_passes(model.component(index), request)
             if is_discrete and dtype == torch.float64:
                 assert torch.equal(fast, plain)
             else:
@@ -85,8 +84,9 @@ def test_one_hot_inputs_sample_alike(device, dtype, generator):
     model = tiny_made(VARIABLES["categorical"], (14,), encoding="one_hot").to(device, dtype)
     uniforms = torch.rand(20, 5, generator=generator, dtype=dtype).to(device)
     network, masks = model.members[0].network, model.component(0).masks
-    fast = IncrementalSampler(build_plan(network, model.groups, masks)).draw(uniforms)
-    plain = sample_by_full_passes(network, model.groups, masks, uniforms)
+    plan = build_plan(network, model.groups, masks)
+    fast = IncrementalSampler(plan).draw(Request(uniforms))
+    plain = sample_by_full_passes(model.component(0), Request(uniforms))
     assert torch.equal(fast, plain)
 
 

@@ -6,8 +6,7 @@ unit o sees input unit i exactly if `out_degrees[o] >= in_degrees[i]`, so that t
 variable depends on no variable at the same or a later position (Germain et al. 2015, section 3).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -43,20 +42,12 @@ class MaskSet:
     Attributes:
         index: Which mask set of its schedule this is, or has the hidden degrees of.
         ordering: (D,) int64, `ordering[t]` is the variable modelled at step t; or (B, D).
-        input_degrees: (D,) int64 in 1..D; or (B, D).
         hidden_degrees: For each hidden layer (H,) int64 in 1..D-1.
     """
 
     index: int
     ordering: Tensor
-    input_degrees: Tensor
     hidden_degrees: tuple[Tensor, ...]
-
-    @classmethod
-    def from_ordering(cls, ordering: Tensor, hidden_degrees: Sequence[Tensor], index: int) -> Self:
-        """Derive the input degrees from `ordering` (D,) or (B, D)."""
-        degrees = orderings.inverse_ordering(ordering) + 1
-        return cls(index, ordering, degrees, tuple(hidden_degrees))
 
     @property
     def num_dims(self) -> int:
@@ -67,6 +58,11 @@ class MaskSet:
     def is_per_example(self) -> bool:
         """Whether every example has an ordering of its own."""
         return self.ordering.ndim == 2
+
+    @cached_property
+    def input_degrees(self) -> Tensor:
+        """(D,) int64 in 1..D, or (B, D): the position of each variable in the ordering, + 1."""
+        return orderings.inverse_ordering(self.ordering) + 1
 
     @cached_property
     def output_degrees(self) -> Tensor:
@@ -80,30 +76,22 @@ class MaskSet:
         return (self.input_degrees, *hidden, self.output_degrees)
 
     @cached_property
-    def floating(self) -> "MaskSet":
-        """The same with degrees as float32, exact to 2**24, which the CPU compares faster."""
-        hidden = tuple(degrees.float() for degrees in self.hidden_degrees)
-        return MaskSet(self.index, self.ordering, self.input_degrees.float(), hidden)
+    def floating_degrees(self) -> tuple[Tensor, ...]:
+        """`layer_degrees` as float32, exact to 2**24, which the CPU compares faster."""
+        return tuple(degrees.float() for degrees in self.layer_degrees)
 
-    def rows(self, rows: Tensor) -> "MaskSet":
+    def rows(self, rows: Tensor) -> Self:
         """The mask set for the examples at `rows`."""
-        if not self.is_per_example:
-            return self
-        ordering, degrees = self.ordering[rows], self.input_degrees[rows]
-        return MaskSet(self.index, ordering, degrees, self.hidden_degrees)
+        return replace(self, ordering=self.ordering[rows]) if self.is_per_example else self
 
-    def to(self, device: torch.device | str) -> "MaskSet":
+    def to(self, device: torch.device | str) -> Self:
         """The same mask set on `device`."""
         if self.ordering.device == torch.device(device):
             return self
-        return MaskSet(
-            self.index,
-            self.ordering.to(device),
-            self.input_degrees.to(device),
-            tuple(degrees.to(device) for degrees in self.hidden_degrees),
-        )
+        hidden = tuple(degrees.to(device) for degrees in self.hidden_degrees)
+        return replace(self, ordering=self.ordering.to(device), hidden_degrees=hidden)
 
-    def with_first(self, observed: Tensor) -> "MaskSet":
+    def with_first(self, observed: Tensor) -> Self:
         """The mask set whose ordering has the observed variables first, otherwise unchanged.
 
         Args:
@@ -111,4 +99,4 @@ class MaskSet:
         """
         is_late = ~observed.to(self.ordering.device)[..., self.ordering]
         moved = self.ordering[torch.argsort(is_late.int(), dim=-1, stable=True)]
-        return MaskSet.from_ordering(moved, self.hidden_degrees, self.index)
+        return replace(self, ordering=moved)

@@ -112,7 +112,7 @@ def fixed_ordering(name: str, num_dims: int, image_shape: ImageShape | None = No
     """
     if name in ORDERS:
         return torch.tensor(ORDERS[name](num_dims))
-    if image_shape is None or math.prod(image_shape) != num_dims:
+    if image_shape is None or not is_image(image_shape, num_dims):
         raise ValueError(
             f"ordering={name} scans an image, but the data have no image shape "
             f"({num_dims} variables): use one of {', '.join(ORDERS)}, random or custom"
@@ -120,25 +120,15 @@ def fixed_ordering(name: str, num_dims: int, image_shape: ImageShape | None = No
     return torch.tensor(SCANS[name](*image_shape))
 
 
-def _pixels(shape: ImageShape) -> Tensor:
-    return torch.arange(shape[0] * shape[1]).reshape(shape)
-
-
 def is_due(index: int, share: float) -> bool:
     """Whether `index` is one of the `share` that are special: every stretch has its share."""
     return int((index + 1) * share) > int(index * share)
 
 
-def check_image_share(
-    name: str, share: float, num_dims: int, image_shape: ImageShape | None
-) -> None:
-    """Raise ValueError unless `share` of the orderings, 0..1, can read D variables as an image."""
-    check_share(name, share)
-    if share and (image_shape is None or math.prod(image_shape) != num_dims):
-        raise ValueError(f"{name}={share} needs images, but the data have no image shape")
+def is_image(shape: ImageShape | None, num_dims: int) -> bool:
+    """Whether D variables are the pixels of an image of this shape."""
+    return shape is not None and math.prod(shape) == num_dims
 
 
-def check_share(name: str, share: float) -> None:
-    """Raise ValueError unless `share` is in 0..1."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"{name} must be in 0..1, got {share}")
+def _pixels(shape: ImageShape) -> Tensor:
+    return torch.arange(shape[0] * shape[1]).reshape(shape)

@@ -3,10 +3,8 @@
 A mask set is a pure function of (seed, index): evaluating a model never moves its training.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +13,10 @@ from torch import Tensor
 from made_exp.masks import orderings
 from made_exp.masks.mask_set import MaskSet
 
-HIDDEN_DEGREES = ("spread", "uniform", "random")
-RESAMPLE = ("none", "order", "connectivity", "both")
 ORDER_STREAM, _DEGREE_STREAM = 1, 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskSchedule:
     """The mask sets of one network, as functions of (seed, index): a fixed one, or many.
 
@@ -55,29 +51,9 @@ class MaskSchedule:
 
     def __post_init__(self) -> None:
         orderings.check_ordering(self.ordering, len(self.ordering))
-        _check_choice("hidden_degrees", self.hidden_degrees, HIDDEN_DEGREES)
-        _check_choice("resample", self.resample, RESAMPLE)
-        if any(size < 1 for size in self.hidden_sizes):
-            raise ValueError(f"hidden_sizes must be >= 1, got {list(self.hidden_sizes)}")
-        if self.tied and len(set(self.hidden_sizes)) > 1:
-            raise ValueError(f"tied hidden layers need one size, got {list(self.hidden_sizes)}")
-        if self.num_orderings < 0:
-            raise ValueError(f"num_orderings must be >= 0, got {self.num_orderings}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be >= 0, got {self.seed}")
-        orderings.check_image_share("sweeps", self.sweeps, self.num_dims, self.image_shape)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        """Of every field; found once, since to look at the ordering is felt in a small step."""
-        return hash(tuple(self.__getstate__().values()))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Not the hash: that of a string differs from one process to the next.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        assert not self.tied or len(set(self.hidden_sizes)) <= 1
+        if self.sweeps and not orderings.is_image(self.image_shape, self.num_dims):
+            raise ValueError(f"sweeps={self.sweeps} needs images, but the data have no image shape")
 
     @property
     def num_dims(self) -> int:
@@ -117,7 +93,7 @@ def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
         ordering = _resampled_ordering(schedule, index)
     else:
         ordering = torch.tensor(schedule.ordering, dtype=torch.int64)
-    return MaskSet.from_ordering(ordering, _hidden_degrees(schedule, index), index)
+    return MaskSet(index, ordering, _hidden_degrees(schedule, index))
 
 
 def _resampled_ordering(schedule: MaskSchedule, index: int) -> Tensor:
@@ -158,8 +134,3 @@ def _draw_degrees(
     start = lowest if kind == "random" else 1
     span = num_dims - start
     return start + np.minimum((rng.random(size) * span).astype(np.int64), span - 1)
-
-
-def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} '{value}' is not one of {', '.join(allowed)}")

@@ -98,16 +98,7 @@ def make_schedules(
         MaskSchedule, hidden_degrees=network.hidden_degrees, tied=network.residual, seed=seed
     )
     if isinstance(ordering, EnsembleSettings):
-        plans = plan_members(
-            ordering.num_orderings,
-            num_dims,
-            sizes,
-            natural=ordering.natural,
-            rasters=ordering.rasters,
-            shallow=ordering.shallow,
-            image_shape=image_shape,
-            seed=seed,
-        )
+        plans = plan_members(ordering, num_dims, sizes, image_shape=image_shape, seed=seed)
         return tuple(schedule(plan.ordering, plan.hidden_sizes) for plan in plans)
     if isinstance(ordering, AgnosticSettings):
         agnostic = schedule(

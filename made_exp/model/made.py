@@ -18,6 +18,7 @@ from made_exp.model.members import Component, Member
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.samplers import ProgressCallback, Samplers, check_request
+from made_exp.model.sampling import Request
 from made_exp.variables.groups import VariableGroups
 
 DEFAULT_ORDERINGS = 32
@@ -180,12 +181,10 @@ class MADE(nn.Module):
                     (self.component(index), torch.nonzero(chosen == index).flatten())
                     for index in torch.unique(chosen).tolist()
                 ],
-                uniforms[:, 1:],
+                Request(uniforms[:, 1:], None if one_hot is None else one_hot[own], temperature),
                 out[own],
-                context=None if one_hot is None else one_hot[own],
-                temperature=temperature,
-                batch_size=batch_size,
-                progress=progress,
+                batch_size,
+                progress,
             )
         return out
 
@@ -228,14 +227,10 @@ class MADE(nn.Module):
         out = torch.empty_like(x)
         self._samplers.draw(
             self._completion().choose(x, observed, uniforms[:, 0], context, batch_size),
-            uniforms[:, 1:],
+            Request(uniforms[:, 1:], one_hot, temperature, given=x, observed=observed),
             out,
-            context=one_hot,
-            temperature=temperature,
-            batch_size=batch_size,
-            given=x,
-            observed=observed,
-            progress=progress,
+            batch_size,
+            progress,
         )
         return out
 

@@ -16,6 +16,7 @@ from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.observed import with_observed_first
 from made_exp.masks.schedule import ORDER_STREAM, MaskSchedule
 from made_exp.model.networks import MaskedNetwork
+from made_exp.settings.ordering import EnsembleSettings
 from made_exp.variables.groups import Conditionals, VariableGroups
 
 
@@ -35,40 +36,32 @@ class MemberPlan:
 
 
 def plan_members(
-    num_members: int,
+    ensemble: EnsembleSettings,
     num_dims: int,
     hidden_sizes: Sequence[int],
     *,
-    natural: float = 0.0,
-    rasters: float = 0.0,
-    shallow: float = 0.0,
     image_shape: orderings.ImageShape | None = None,
     seed: int = 0,
 ) -> tuple[MemberPlan, ...]:
     """Choose the order and the depth of each member of an ensemble.
 
     Args:
-        num_members: M >= 1; a single one has the natural order and every layer.
+        ensemble: How many there are, and the shares of each kind; a single one has the natural
+            order and every layer.
         num_dims: Number of variables D.
         hidden_sizes: Units in each hidden layer of a member that has them all.
-        natural: Share of the members, 0..1, that keep the natural order.
-        rasters: Share of the members, 0..1, that read an image in lines, from its corners in
-            turn; the others have a random order.
-        shallow: Share of the members, 0..1, that have the first hidden layer alone.
         image_shape: (height, width) of the image, if there are rasters.
         seed: Seed (>= 0) of the random orders.
 
     Raises:
-        ValueError: If a number is out of its range, or there are rasters without an image.
+        ValueError: If there are rasters without an image.
     """
-    if num_members < 1:
-        raise ValueError(f"num_orderings of an ensemble must be >= 1, got {num_members}")
-    orderings.check_share("natural", natural)
-    orderings.check_share("shallow", shallow)
-    orderings.check_image_share("rasters", rasters, num_dims, image_shape)
+    num_members, rasters = ensemble.num_orderings, ensemble.rasters
+    if rasters and not orderings.is_image(image_shape, num_dims):
+        raise ValueError(f"rasters={rasters} needs images, but the data have no image shape")
 
     def order(index: int) -> Tensor:
-        if num_members == 1 or orderings.is_due(index, natural):
+        if num_members == 1 or orderings.is_due(index, ensemble.natural):
             return orderings.fixed_ordering("natural", num_dims)
         if image_shape and orderings.is_due(index, rasters):
             return orderings.raster(image_shape, int(index * rasters))
@@ -76,7 +69,7 @@ def plan_members(
 
     def sizes(index: int) -> tuple[int, ...]:
         # One later in every four: else a quarter in the natural order would all be shallow.
-        is_shallow = num_members > 1 and orderings.is_due(index + index // 4, shallow)
+        is_shallow = num_members > 1 and orderings.is_due(index + index // 4, ensemble.shallow)
         return tuple(hidden_sizes[:1] if is_shallow else hidden_sizes)
 
     return tuple(

@@ -85,7 +85,9 @@ class MaskedNetwork(nn.Module):
         sizes = schedule.hidden_sizes if is_joint else ()
         widths = (sum(feature_widths), *sizes, sum(param_widths))
         top = len(sizes) + 1
-        fixed = None if schedule.is_resampled else self._degrees(schedule.mask_set(0))
+        fixed = (
+            None if schedule.is_resampled else self._of_units(schedule.mask_set(0).layer_degrees)
+        )
 
         def masked(below: int, above: int, bias: bool = False) -> MaskedLinear:
             return MaskedLinear(
@@ -195,19 +197,20 @@ class MaskedNetwork(nn.Module):
             return None
         masks = self.schedule.mask_set(0) if masks is None else masks
         masks = masks.to(self.feature_widths.device)
-        if masks.ordering.is_cpu:
-            masks = masks.floating
-        return self._degrees(masks)
+        return self._of_units(
+            masks.floating_degrees if masks.ordering.is_cpu else masks.layer_degrees
+        )
 
     def layer_degrees(self, masks: MaskSet) -> Sequence[Tensor]:
         """Degrees of features (F,), of each hidden layer (H,), and of params (P,)."""
-        return self._degrees(masks.to(self.feature_widths.device))
+        return self._of_units(masks.to(self.feature_widths.device).layer_degrees)
 
-    def _degrees(self, masks: MaskSet) -> Sequence[Tensor]:
+    def _of_units(self, degrees: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Degrees of all units, from those where each variable is one."""
         one_feature, one_param = self._single_widths  # repeating once still copies, slowly
         if one_feature and one_param:
-            return masks.layer_degrees
-        ins, *hidden, outs = masks.layer_degrees
+            return degrees
+        ins, *hidden, outs = degrees
         return [
             ins if one_feature else ins.repeat_interleave(self.feature_widths, -1),
             *hidden,

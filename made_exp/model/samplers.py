@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from made_exp.masks.mask_set import MaskSet
 from made_exp.model.members import Component
-from made_exp.model.networks import MaskedNetwork
-from made_exp.model.sampling import IncrementalSampler
+from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
-from made_exp.variables.groups import Conditionals, VariableGroups
+from made_exp.variables.groups import Conditionals
 
 ProgressCallback = Callable[[int], None]
 
@@ -36,44 +34,32 @@ class Samplers(threading.local):
     def draw(
         self,
         choice: Iterable[tuple[Component, Tensor]],
-        uniforms: Tensor,
+        request: Request,
         out: Tensor,
-        *,
-        context: Tensor | None = None,
-        temperature: float,
         batch_size: int,
-        given: Tensor | None = None,
-        observed: Tensor | None = None,
         progress: ProgressCallback | None = None,
     ) -> None:
-        """Draw one example for each row of `uniforms`.
+        """Draw what is asked for.
 
         Args:
             choice: Components, each with the rows (R,) that it is to draw; all rows together.
-            uniforms: (B, U) in [0, 1).
-            out: (B, D), where the examples are written.
-            context: (B, num_classes) one-hot, or None.
-            temperature: Divides the logits of discrete conditionals; > 0.
+            request: The examples.
+            out: (B, D), where they are written.
             batch_size: Examples drawn together.
-            given: (B, D) values of the observed variables, or None.
-            observed: (B, D) bool, the variables that are clamped to `given`, or None.
             progress: Called with the number of examples done after each batch.
         """
-        parts = {"context": context, "given": given, "observed": observed}
-        of_rows = {name: value for name, value in parts.items() if value is not None}
         for component, rows in choice:
             draw = self.drawer(component)
             for part in rows.split(batch_size):
-                own = {name: value[part] for name, value in of_rows.items()}
-                out[part] = draw(uniforms[part], temperature=temperature, **own)
+                out[part] = draw(request.rows(part))
                 if progress is not None:
                     progress(len(part))
 
-    def drawer(self, component: Component) -> Callable[..., Tensor]:
-        """What draws from `component`; to be called as `IncrementalSampler.draw`."""
+    def drawer(self, component: Component) -> Callable[[Request], Tensor]:
+        """What draws from `component`."""
         member, masks, groups = component.member, component.masks, component.groups
         if masks.is_per_example:
-            return partial(sample_by_full_passes, member.network, groups, masks)
+            return partial(sample_by_full_passes, component)
         version = _version(member.network, groups)
         key = (version, member.index, masks.index, tuple(masks.ordering.tolist()))
         if self._kept is None or self._kept[0] != key:
@@ -82,22 +68,13 @@ class Samplers(threading.local):
 
 
 @torch.no_grad()
-def sample_by_full_passes(
-    network: MaskedNetwork,
-    groups: VariableGroups,
-    masks: MaskSet,
-    uniforms: Tensor,
-    *,
-    context: Tensor | None = None,
-    temperature: float = 1.0,
-    given: Tensor | None = None,
-    observed: Tensor | None = None,
-) -> Tensor:
+def sample_by_full_passes(component: Component, request: Request) -> Tensor:
     """The plain twin of `IncrementalSampler`: a forward pass for each step that draws anything.
 
-    Args and returned examples (B, D) are those of `IncrementalSampler.draw`; orderings may differ
-    from example to example.
+    Orderings may differ from example to example.
     """
+    groups, network, masks = component.groups, component.member.network, component.masks
+    given, observed, uniforms = request.given, request.observed, request.uniforms
     x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
     missing = torch.ones_like(x, dtype=torch.bool)
     if given is not None and observed is not None:
@@ -106,12 +83,13 @@ def sample_by_full_passes(
         is_drawn = missing.gather(1, variables[:, None])[:, 0]
         if not is_drawn.any():
             continue
-        conditionals = Conditionals(groups, network(groups.features(x), masks, context))
+        params = network(groups.features(x), masks, request.context)
+        conditionals = Conditionals(groups, params)
         for variable in torch.unique(variables[is_drawn]).tolist():
             rows = torch.nonzero(is_drawn & (variables == variable)).flatten()
             first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
             own = uniforms[rows, first : first + count].to(x.dtype)
-            x[rows, variable] = conditionals.sample(variable, rows, own, temperature)
+            x[rows, variable] = conditionals.sample(variable, rows, own, request.temperature)
     return x
 
 

@@ -13,6 +13,8 @@ Legend: B examples, D variables, U uniforms an example.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -21,6 +23,39 @@ from made_exp.model.sampling_plan import SamplingPlan, SortedLevel
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.encodings import Identity
 from made_exp.variables.groups import VariableGroups
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is asked of a sampler: an example for each row of `uniforms`.
+
+    Attributes:
+        uniforms: (B, U) in [0, 1), variable-major.
+        context: (B, num_classes) one-hot, or None.
+        temperature: Divides the logits of discrete conditionals; > 0.
+        given: (B, D) values of the observed variables, or None.
+        observed: (B, D) bool, the variables that are clamped to `given`, or None.
+    """
+
+    uniforms: Tensor
+    context: Tensor | None = None
+    temperature: float = 1.0
+    given: Tensor | None = None
+    observed: Tensor | None = None
+
+    def rows(self, rows: Tensor) -> Self:
+        """The request for the examples at `rows`."""
+
+        def own(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value[rows]
+
+        return replace(
+            self,
+            uniforms=self.uniforms[rows],
+            context=own(self.context),
+            given=own(self.given),
+            observed=own(self.observed),
+        )
 
 
 class IncrementalSampler:
@@ -37,32 +72,14 @@ class IncrementalSampler:
         self.plan = plan
         self._space: _Workspace | None = None
 
-    def draw(
-        self,
-        uniforms: Tensor,
-        *,
-        context: Tensor | None = None,
-        temperature: float = 1.0,
-        given: Tensor | None = None,
-        observed: Tensor | None = None,
-    ) -> Tensor:
-        """Draw one example for each row of `uniforms`.
-
-        Args:
-            uniforms: (B, U) in [0, 1), variable-major.
-            context: (B, num_classes) one-hot, or None.
-            temperature: Divides the logits of discrete conditionals; > 0.
-            given: (B, D) values of the observed variables, or None.
-            observed: (B, D) bool, the variables that are clamped to `given`, or None.
-
-        Returns:
-            (B, D) in the dtype of the network.
-        """
+    def draw(self, request: Request) -> Tensor:
+        """Draw the examples that are asked for, (B, D) in the dtype of the network."""
         with torch.inference_mode():
-            space, key = self._space, (len(uniforms), temperature, observed is not None)
+            clamps = request.observed is not None
+            space, key = self._space, (len(request.uniforms), request.temperature, clamps)
             if space is None or space.key != key:
                 space = self._space = _Workspace(self.plan, *key)
-            space.load(uniforms, context, given, observed)
+            space.load(request)
             space.run()
             drawn = space.result()
         return drawn.clone()
@@ -98,22 +115,17 @@ class _Workspace:
         ]
         self.graph: torch.cuda.CUDAGraph | None = None
 
-    def load(
-        self,
-        uniforms: Tensor,
-        context: Tensor | None,
-        given: Tensor | None,
-        observed: Tensor | None,
-    ) -> None:
+    def load(self, request: Request) -> None:
         """Start a batch: biases into the nodes, uniforms and given values into place."""
-        self.uniforms.copy_(uniforms.T)
+        context = request.context
+        self.uniforms.copy_(request.uniforms.T)
         if self.binary:
             self.uniforms.logit_().mul_(self.temperature)
         if self.given is not None and self.observed is not None:
-            assert given is not None
-            assert observed is not None
-            self.given.copy_(given.T)
-            self.observed.copy_(observed.T)
+            assert request.given is not None
+            assert request.observed is not None
+            self.given.copy_(request.given.T)
+            self.observed.copy_(request.observed.T)
         for number, level in enumerate(self.plan.levels, start=1):
             self.nodes[number].copy_(level.bias.expand_as(self.nodes[number]))
             if context is not None and len(self.plan.network.context):

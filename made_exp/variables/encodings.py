@@ -59,8 +59,6 @@ class Identity(Encoding):
 
     def __init__(self, shift: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
-        if not scale > 0:
-            raise ValueError(f"scale must be > 0, got {scale}")
         self.shift, self.scale = shift, scale
         self.register_buffer("_like", torch.empty(0), persistent=False)
 
@@ -83,7 +81,6 @@ class OneHot(Encoding):
 
     def __init__(self, num_values: int) -> None:
         super().__init__()
-        _check_num_values(num_values)
         self.num_features = num_values
         self.register_buffer("_like", torch.empty(0), persistent=False)
 
@@ -112,10 +109,7 @@ class Smooth(Encoding):
         self, num_values: int, num_functions: int | None = None, one_hot_scale: float = 0.0
     ) -> None:
         super().__init__()
-        _check_num_values(num_values)
         num_functions = num_functions or num_basis_functions(num_values)
-        if not 1 <= num_functions < num_values:
-            raise ValueError(f"num_functions must be 1..{num_values - 1}, got {num_functions}")
         scaled = torch.linspace(-1, 1, num_values, dtype=torch.float64)[:, None]
         waves = cosine_basis(num_values, num_functions, torch.float64, torch.device("cpu")).T
         features = [scaled, waves]
@@ -198,8 +192,3 @@ def cosine_basis(
         amplitude = QUARTER_AMPLITUDE_FREQUENCY / (QUARTER_AMPLITUDE_FREQUENCY + frequency)
         basis = amplitude.square() * torch.cos(torch.pi * frequency * position)
         return basis.to(device=device, dtype=dtype)
-
-
-def _check_num_values(num_values: int) -> None:
-    if num_values < 2:
-        raise ValueError(f"num_values must be at least 2, got {num_values}")

@@ -117,7 +117,8 @@ class VariableGroups(nn.Module):
         """Encode x (B, D) as network inputs (B, F)."""
         if self.only is not None:
             return self._groups[0].encoding(x).flatten(1)
-        parts = [group.encoding(own).flatten(1) for group, own in self._split(x)]
+        pairs = zip(self._groups, self.split(x), strict=True)
+        parts = [group.encoding(own).flatten(1) for group, own in pairs]
         return torch.cat(parts, 1).index_select(1, self._features_by_variable)
 
     def single_features(self, variable: int, x: Tensor) -> Tensor:
@@ -131,49 +132,25 @@ class VariableGroups(nn.Module):
         shifts = [variable.shift for variable in self.variables]
         return torch.where(observed, x.to(dtype), torch.tensor(shifts, dtype=dtype).to(x.device))
 
-    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Log-probability (B, D), in nats, of each variable of x (B, D) given params (B, P)."""
-        if self.only is not None:
-            return self.only.log_probs(params, x)
-        pairs = zip(self._split_params(params), self._split(x), strict=True)
-        return self._joined(
-            [group.conditional.log_prob(own, values) for own, (group, values) in pairs]
-        )
-
-    def log_prob_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
-        """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
-        if self.only is not None:
-            return self.only.log_probs_vjp(params, x)
-        return vjp(self.log_prob, params, x)
-
-    def mean(self, params: Tensor) -> Tensor:
-        """Mean of each variable given its params (B, P), as (B, D)."""
-        pairs = zip(self._split_params(params), self._groups, strict=True)
-        return self._joined([group.conditional.mean(own) for own, group in pairs])
-
     def initial_params(self, x: Tensor) -> Tensor:
         """Params (P,) that give each variable its marginal in the data x (N, D)."""
-        parts = []
-        for index in range(self.num_dims):
-            values = x[:, index]
-            if values.is_floating_point():
-                values = values[~torch.isnan(values)]
-            parts.append(self.conditional(index).initial_params(values))
+        parts = [self.conditional(d).initial_params(x[:, d]) for d in range(self.num_dims)]
         return torch.cat([part.to(torch.float64) for part in parts])
 
-    def _split(self, x: Tensor) -> Iterator[tuple[_Group, Tensor]]:
-        """Each group with its values (B, G) of x (B, D)."""
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The values (B, G) of each group of x (B, D)."""
         sizes = [len(group.variables) for group in self._groups]
-        return zip(self._groups, x[:, self._by_group].split(sizes, 1), strict=True)
+        return x[:, self._by_group].split(sizes, 1)
 
-    def _split_params(self, params: Tensor) -> Iterator[Tensor]:
-        """For each group its params (B, G, K) of all params (B, P)."""
+    def split_params(self, params: Tensor) -> Iterator[tuple[Conditional, Tensor]]:
+        """The conditional of each group, and its params (B, G, K) of all params (B, P)."""
         sizes = [len(group.variables) * group.conditional.num_params for group in self._groups]
         parts = params[:, self._params_by_group].split(sizes, 1)
         for group, part in zip(self._groups, parts, strict=True):
-            yield part.unflatten(1, (len(group.variables), group.conditional.num_params))
+            shape = (len(group.variables), group.conditional.num_params)
+            yield group.conditional, part.unflatten(1, shape)
 
-    def _joined(self, parts: list[Tensor]) -> Tensor:
+    def joined(self, parts: list[Tensor]) -> Tensor:
         """Numbers (B, D) of all variables from those (B, G) of each group."""
         return torch.cat(parts, 1)[:, self._by_variable]
 
@@ -200,16 +177,19 @@ class Conditionals:
             (B, D), nats; 0 for a variable that does not count, whose value is not read.
         """
         x = self.groups.filled(x, self.observed, self.params.dtype)
-        log_probs = self.groups.log_prob(self.params, x)
+        log_probs = self._log_prob(self.params, x)
         return log_probs if self.observed is None else torch.where(self.observed, log_probs, 0)
 
     def log_prob_vjp(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
-        return self.groups.log_prob_vjp(self.params, x)
+        if self.groups.only is not None:
+            return self.groups.only.log_probs_vjp(self.params, x)
+        return vjp(self._log_prob, self.params, x)
 
     def mean(self) -> Tensor:
         """Mean of each variable, (B, D)."""
-        return self.groups.mean(self.params)
+        pairs = self.groups.split_params(self.params)
+        return self.groups.joined([conditional.mean(own) for conditional, own in pairs])
 
     def sample(
         self, variable: int, rows: Tensor, uniforms: Tensor, temperature: float = 1.0
@@ -229,6 +209,12 @@ class Conditionals:
         start, width = groups.param_starts[variable], groups.param_widths[variable]
         params = self.params[rows, start : start + width]
         return groups.conditional(variable).sample(params, uniforms, temperature)
+
+    def _log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        if self.groups.only is not None:
+            return self.groups.only.log_probs(params, x)
+        pairs = zip(self.groups.split_params(params), self.groups.split(x), strict=True)
+        return self.groups.joined([one.log_prob(own, values) for (one, own), values in pairs])
 
 
 def _starts(widths: Sequence[int]) -> tuple[int, ...]:

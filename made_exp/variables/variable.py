@@ -1,5 +1,6 @@
 """What one variable (one dimension of x) can hold."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -85,8 +86,11 @@ class Variable:
         if self.kind is Kind.REAL:
             if self.num_values is not None:
                 raise ValueError(f"num_values of real variable '{self.name}' must be None")
-            if not self.scale > 0:
-                raise ValueError(f"scale of '{self.name}' must be > 0, got {self.scale}")
+            if not (math.isfinite(self.shift) and 0 < self.scale < math.inf):
+                raise ValueError(
+                    f"shift of '{self.name}' must be finite and scale finite and > 0, got "
+                    f"{self.shift}, {self.scale}"
+                )
         elif self.num_values is None or self.num_values < 2:
             raise ValueError(
                 f"num_values of '{self.name}' must be at least 2, got {self.num_values}"

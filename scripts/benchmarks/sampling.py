@@ -17,7 +17,7 @@ from benchmarks import report
 from benchmarks.measure import ceilings, machine, median, time_calls
 from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
-from made_exp.model.sampling import IncrementalSampler
+from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
 from made_exp.settings.model import MadeSettings
 from made_exp.settings.ordering import FixedOrderSettings
@@ -93,7 +93,7 @@ def measure(
     bare = _bare_network(model)
     candidates: dict[str, Draw] = {
         PASSES: lambda: _full_passes(bare, model, uniforms),
-        OURS: lambda: sampler.draw(uniforms),
+        OURS: lambda: sampler.draw(Request(uniforms)),
         FORWARD: lambda: bare(uniforms),
     }
     refused: dict[str, str] = {}
@@ -132,7 +132,7 @@ def growth(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         bare, uniforms = _bare_network(model), torch.rand(100, dims, device=device)
         timings = _alternate(
             {
-                OURS: lambda s=sampler, u=uniforms: s.draw(u),
+                OURS: lambda s=sampler, u=uniforms: s.draw(Request(u)),
                 FORWARD: lambda b=bare, u=uniforms: b(u),
             },
             device,
@@ -239,7 +239,7 @@ def _gaussian(dims: int, hidden: tuple[int, ...], batch: int, device: torch.devi
         build_plan(model.members[0].network, model.groups, model.component(0).masks)
     )
     uniforms = torch.rand(batch, sum(model.groups.uniform_widths), device=device)
-    return lambda: sampler.draw(uniforms)
+    return lambda: sampler.draw(Request(uniforms))
 
 
 def _zuko(dims: int, hidden: tuple[int, ...], batch: int, device: torch.device) -> Draw:

@@ -5,7 +5,7 @@
 
 from importlib import import_module
 
-from made_exp.variables.conditionals.base import Conditional, check_num_components
+from made_exp.variables.conditionals.base import Conditional
 from made_exp.variables.variable import ALLOWED_CONDITIONALS, CONDITIONALS, Variable
 
 
@@ -21,10 +21,8 @@ def conditional_for(
         smooth_logits: Whether a categorical conditional of ordered values has smooth logits.
 
     Raises:
-        ValueError: If the conditional is unknown or cannot model the variable, or if
-            num_components is below 1.
+        ValueError: If the conditional is unknown or cannot model the variable.
     """
-    check_num_components(num_components)
     allowed = ALLOWED_CONDITIONALS[variable.kind]
     if name not in ("auto", *allowed):
         raise ValueError(

@@ -69,9 +69,6 @@ class Conditional(ABC):
 
         Returns:
             (...) in the dtype of params.
-
-        Raises:
-            ValueError: If temperature is not positive.
         """
 
     @abstractmethod
@@ -114,24 +111,6 @@ def vjp(
     with torch.enable_grad():
         found = log_probs(leaf, x)
     return found.detach(), lambda grad: torch.autograd.grad(found, leaf, grad)[0]
-
-
-def check_temperature(temperature: float) -> None:
-    """Raise ValueError unless temperature is a positive number."""
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, got {temperature}")
-
-
-def check_num_components(num_components: int) -> None:
-    """Raise ValueError unless there is at least one component."""
-    if num_components < 1:
-        raise ValueError(f"num_components must be at least 1, got {num_components}")
-
-
-def check_num_values(num_values: int) -> None:
-    """Raise ValueError unless there are at least two values."""
-    if num_values < 2:
-        raise ValueError(f"num_values must be at least 2, got {num_values}")
 
 
 def observed_values(x: Tensor) -> Tensor:

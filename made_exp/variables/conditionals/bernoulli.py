@@ -10,7 +10,6 @@ from typing_extensions import override
 from made_exp.variables.conditionals.base import (
     DiscreteConditional,
     Pullback,
-    check_temperature,
     smoothed_frequencies,
 )
 from made_exp.variables.distributions import bernoulli_log_prob, bernoulli_log_prob_vjp
@@ -51,7 +50,6 @@ class Bernoulli(DiscreteConditional):
 
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        check_temperature(temperature)
         return (uniforms < torch.sigmoid(params / temperature)).squeeze(-1).to(params.dtype)
 
     @override

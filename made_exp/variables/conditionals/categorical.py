@@ -9,8 +9,6 @@ from typing_extensions import override
 
 from made_exp.variables.conditionals.base import (
     DiscreteConditional,
-    check_num_values,
-    check_temperature,
     smoothed_frequencies,
 )
 from made_exp.variables.distributions import categorical_log_prob, categorical_quantile
@@ -32,9 +30,6 @@ class Categorical(DiscreteConditional):
     num_values: int
     smooth: bool = False
     num_uniforms: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        check_num_values(self.num_values)
 
     @classmethod
     @override
@@ -65,7 +60,6 @@ class Categorical(DiscreteConditional):
 
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        check_temperature(temperature)
         probs = torch.softmax(self.logits(params) / temperature, -1)
         return categorical_quantile(probs, uniforms.squeeze(-1)).to(params.dtype)
 

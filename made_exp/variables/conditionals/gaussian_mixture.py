@@ -10,8 +10,6 @@ from typing_extensions import override
 
 from made_exp.variables.conditionals.base import (
     Conditional,
-    check_num_components,
-    check_temperature,
     observed_values,
     spread_locations,
 )
@@ -50,13 +48,6 @@ class GaussianMixture(Conditional):
     scale: float = 1.0
     num_uniforms: ClassVar[int] = 2
 
-    def __post_init__(self) -> None:
-        check_num_components(self.num_components)
-        if not (math.isfinite(self.shift) and 0 < self.scale < math.inf):
-            raise ValueError(
-                f"shift must be finite and scale finite and > 0, got {self.shift}, {self.scale}"
-            )
-
     @classmethod
     @override
     def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
@@ -75,7 +66,6 @@ class GaussianMixture(Conditional):
 
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        check_temperature(temperature)
         logits, means, log_scales = self._components(params)
         mean, log_scale = chosen_component(logits / temperature, uniforms, means, log_scales)
         deviation = log_scale.exp() * temperature

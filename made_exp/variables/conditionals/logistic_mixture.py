@@ -10,9 +10,6 @@ from typing_extensions import override
 
 from made_exp.variables.conditionals.base import (
     DiscreteConditional,
-    check_num_components,
-    check_num_values,
-    check_temperature,
     observed_values,
     spread_locations,
 )
@@ -51,10 +48,6 @@ class DiscretizedLogisticMixture(DiscreteConditional):
     num_components: int
     num_uniforms: ClassVar[int] = 2
 
-    def __post_init__(self) -> None:
-        check_num_values(self.num_values)
-        check_num_components(self.num_components)
-
     @classmethod
     @override
     def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
@@ -76,7 +69,6 @@ class DiscretizedLogisticMixture(DiscreteConditional):
 
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        check_temperature(temperature)
         logits, means, log_scales = self._components(params)
         mean, log_scale = chosen_component(logits / temperature, uniforms, means, log_scales)
         scale = log_scale.exp() * temperature
