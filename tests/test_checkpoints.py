@@ -13,7 +13,7 @@ from training_cases import OPTIMIZERS, make_case
 from made_exp.errors import CheckpointError, DivergedError
 from made_exp.runs import checkpoints
 from made_exp.runs.checkpoints import load_checkpoint, save_checkpoint
-from made_exp.training.optimizer_state import load_optimizer_state, optimizer_state
+from made_exp.training.learner import load_optimizer_state, optimizer_state
 
 
 @pytest.fixture
@@ -237,17 +237,15 @@ def test_optimizer_state_passes_through_the_layout_of_the_model(tmp_path, optimi
     first = make_case(tmp_path / "a", optimizer=optimizer, kernel=kernel)
     first.train()
     second = make_case(tmp_path / "b", optimizer=optimizer, kernel=kernel)
-    learner = first.learner
-    saved = optimizer_state(learner.model, learner.optimizer)
-    weights = learner.model.state_dict()
+    (one,), (two,) = first.learner.members, second.learner.members
+    saved = optimizer_state(one.network, one.optimizer)
+    weights = one.network.state_dict()
     assert saved.keys() == weights.keys()
     for name, state in saved.items():
         assert any(value.shape == weights[name].shape for value in state.values())
-    load_optimizer_state(second.learner.model, second.learner.optimizer, saved)
-    for old, new in zip(
-        first.learner.model.parameters(), second.learner.model.parameters(), strict=True
-    ):
-        before, after = first.learner.optimizer.state[old], second.learner.optimizer.state[new]
+    load_optimizer_state(two.network, two.optimizer, saved)
+    for old, new in zip(one.network.parameters(), two.network.parameters(), strict=True):
+        before, after = one.optimizer.state[old], two.optimizer.state[new]
         assert {k for k, v in before.items() if v is not None} == after.keys()
         for key, value in after.items():
             assert torch.equal(torch.as_tensor(before[key]), torch.as_tensor(value)), key

@@ -25,7 +25,7 @@ def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(GraphedStep, "_on_side_stream", TrainStep.__call__)
     plain, graphed = make_case(tmp_path / "a"), make_case(tmp_path / "b")
     graphed.step = GraphedStep(
-        graphed.learner.model, graphed.learner.optimizer, graphed.batches, seed=0
+        graphed.learner.model, [graphed.learner.members[0].optimizer], graphed.batches, seed=0
     )
     plain.train()
     graphed.train()

@@ -141,3 +141,27 @@ def test_training_leaves_global_generators_alone(tmp_path):
     torch.manual_seed(3)
     make_case(tmp_path, network={"dropout": 0.5}, binarize=True).train()
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_members_trained_one_after_the_other_are_those_trained_in_turn(tmp_path):
+    case = {
+        "ordering": ENSEMBLE,
+        "network": {"dropout": 0.2},
+        "scheduler": "cosine",
+        "trainer": {"sparsity": 0.3, "sparsity_spread": 2.0, "weight_averaging": 0.9},
+    }
+    whole = make_case(tmp_path / "whole", **case)
+    num_steps = whole.train().step
+    apart = make_case(tmp_path / "apart", **case)
+    batches, num_members = apart.batches, len(apart.learner.members)
+    apart.learner.model.train()
+    for first in reversed(range(num_members)):
+        for step in range(first, num_steps, num_members):
+            epoch, position = divmod(step, len(batches))
+            apart.train_member(batches.order(epoch)[position], step)
+    for one, two in zip(whole.learner.members, apart.learner.members, strict=True):
+        saved, found = tensors_of(one.state()), tensors_of(two.state())
+        assert saved.keys() == found.keys()
+        assert all(torch.equal(value, found[name]) for name, value in saved.items())
+        for average, other in zip(one.average.average, two.average.average, strict=True):
+            assert torch.equal(average, other)

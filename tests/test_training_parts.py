@@ -14,11 +14,11 @@ from made_exp.settings.training import (
     PlateauSettings,
     TrainerSettings,
 )
-from made_exp.training.averaging import WeightAverage
 from made_exp.training.batches import Batches
-from made_exp.training.losses import EpochLosses
 from made_exp.training.optimizers import make_optimizer, set_learning_rate
+from made_exp.training.regularisation import WeightAverage
 from made_exp.training.schedulers import make_scheduler
+from made_exp.training.state import EpochLosses
 
 CPU = torch.device("cpu")
 
@@ -190,9 +190,7 @@ def test_optimizers_do_what_those_of_torch_do(name, device, dtype):
 
 def test_average_follows_its_formula_and_is_only_lent(dtype):
     model = nn.Linear(2, 2).to(dtype)
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    made = WeightAverage(model, 0.9)
+    made = WeightAverage(model.parameters(), 0.9)
     expected = model.weight.detach().clone()
     for step in range(30):
         with torch.no_grad():

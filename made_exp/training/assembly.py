@@ -8,16 +8,15 @@ from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import Settings
-from made_exp.training.averaging import WeightAverage
 from made_exp.training.batches import Batches
 from made_exp.training.distributed import World
 from made_exp.training.keeper import CheckpointKeeper
+from made_exp.training.learner import Learner, TrainedMember
 from made_exp.training.loop import Trainer
-from made_exp.training.losses import EpochLosses
 from made_exp.training.optimizers import make_optimizer
+from made_exp.training.regularisation import L1Penalty, WeightAverage, member_pulls
 from made_exp.training.schedulers import make_scheduler
-from made_exp.training.sparsity import make_sparsity
-from made_exp.training.state import Learner
+from made_exp.training.state import EpochLosses
 from made_exp.training.steps import make_step, wants_graph
 
 
@@ -62,24 +61,42 @@ def make_trainer(
     )
     lr, total_steps = settings.optimizer.lr, settings.trainer.total_steps(len(batches))
     graph = cuda_graph and wants_graph(model, settings.optimizer.name, world)
-    optimizer = make_optimizer(settings.optimizer, model, capturable=graph)
     scheduler = make_scheduler(settings.scheduler, lr=lr, total_steps=total_steps)
-    decay = settings.trainer.weight_averaging
-    learner = Learner(
-        model,
-        optimizer,
-        scheduler,
-        EpochLosses(len(batches), batches.device),
-        WeightAverage(model, decay) if decay else None,
-        make_sparsity(model, settings.trainer, len(batches)),
-    )
+    losses = EpochLosses(len(batches), batches.device)
+    members = _trained_members(model, settings, len(batches), capturable=graph)
+    learner = Learner(model, members, scheduler, losses)
     return Trainer(
         learner,
         batches,
-        make_step(model, optimizer, batches, settings.trainer, world, graph=graph),
+        make_step(
+            model,
+            [member.optimizer for member in members],
+            batches,
+            settings.trainer,
+            world,
+            graph=graph,
+        ),
         validate,
         settings.trainer,
         lr=lr,
         keeper=CheckpointKeeper(learner, run, description, writes=world.is_main),
         world=world,
+    )
+
+
+def _trained_members(
+    model: MADE, settings: Settings, num_batches: int, *, capturable: bool
+) -> tuple[TrainedMember, ...]:
+    """Each member of the model with what trains it."""
+    trainer, networks = settings.trainer, [member.network for member in model.members]
+    decay, spread = trainer.weight_averaging, trainer.sparsity_spread
+    pulls = member_pulls(trainer.sparsity, num_batches, len(networks), spread)
+    return tuple(
+        TrainedMember(
+            network,
+            make_optimizer(settings.optimizer, network, capturable=capturable),
+            WeightAverage(network.parameters(), decay) if decay else None,
+            L1Penalty(network.weights(), pull) if pull else None,
+        )
+        for network, pull in zip(networks, pulls, strict=True)
     )

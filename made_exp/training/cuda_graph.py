@@ -51,7 +51,7 @@ class GraphedStep(TrainStep):
     def _record(self, index: Tensor, thresholds: Tensor | None) -> bool:
         self._index = index.clone()
         self._thresholds = None if thresholds is None else thresholds.clone()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers[0].zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
@@ -60,7 +60,7 @@ class GraphedStep(TrainStep):
             reason = str(error).splitlines()[0]
             _log.warning("no CUDA graph (%s); training goes on without", reason)
             torch.cuda.synchronize()
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizers[0].zero_grad(set_to_none=True)
             self._broken = True
             return False
         self._graph = graph

@@ -5,7 +5,7 @@ gradients are those of the plain step, and tests compare the two.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from made_exp.model.members import Component
 from made_exp.model.network_vjp import network_vjp
@@ -16,15 +16,9 @@ from made_exp.variables.groups import Conditionals
 class DirectStep(TrainStep):
     """As `TrainStep`, for a model and batches for which `step_kind` chooses it."""
 
-    _trained: nn.Module | None = None
-
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """See `TrainStep.differentiate`."""
         groups, network = component.groups, component.member.network
-        if network is not self._trained:  # another member of an ensemble
-            for parameter in self.parameters:
-                parameter.grad = None
-            self._trained = network
         with torch.no_grad():
             x = x.to(self.model.dtype)
             params, to_parameters = network_vjp(network, groups.features(x), component.masks)

@@ -11,9 +11,8 @@ from torch import Tensor
 from made_exp.errors import CheckpointError, DivergedError
 from made_exp.runs.checkpoints import exists, load_checkpoint, restore_previous, save_checkpoint
 from made_exp.runs.folder import RunDirectory
+from made_exp.training.learner import Learner, saved_layout
 from made_exp.training.observer import Observer, SilentObserver
-from made_exp.training.optimizer_state import load_optimizer_state, optimizer_state, saved_layout
-from made_exp.training.state import Learner
 
 # What checkpoints may take of the time of training; after each there is none until it has.
 SHARE_OF_TIME = 0.01
@@ -46,7 +45,9 @@ class CheckpointKeeper:
         self._saved: tuple[int, int] | None = None
         self._records: list[dict[str, Any]] = []
         self._best: dict[str, Any] | None = None
-        self._names = list(learner.model.state_dict())
+        model = learner.model
+        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self._tensors = {name: tensors[name] for name in model.state_dict()}
 
     @property
     def is_due(self) -> bool:
@@ -59,8 +60,7 @@ class CheckpointKeeper:
         self._records.append(record)
         if is_best and self.writes:
             started = time.monotonic()
-            weights = {name: value.clone() for name, value in self._weights().items()}
-            self._best = {"model": weights, "state": asdict(self.learner.state)}
+            self._best = {"model": self._copy(), "state": asdict(self.learner.state)}
             self.learner.state.checkpoint_seconds += time.monotonic() - started
 
     def save(self, observer: Observer | None = None) -> None:
@@ -106,10 +106,8 @@ class CheckpointKeeper:
                 f"cannot resume {self.run.path}: the data have changed since it was started"
             )
         learner.model.load_state_dict(content["model"])
-        if learner.average is not None:
-            learner.average.restart()
-            learner.model.load_state_dict(content["unaveraged"])
-        load_optimizer_state(learner.model, learner.optimizer, content["optimizer"])
+        for member, saved in zip(learner.members, content["members"], strict=True):
+            member.load_state(saved)
         learner.scheduler.load_state_dict(content["scheduler"])
         learner.losses.values.copy_(content["losses"])
         for name, value in content["state"].items():
@@ -140,23 +138,18 @@ class CheckpointKeeper:
                 f"checkpoint: {self.run.last}. Try a lower optimizer.lr or trainer.grad_clip=1"
             )
 
-    def _weights(self) -> dict[str, Tensor]:
-        """What the model's state_dict has, as the model stores it."""
-        model = self.learner.model
-        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        return {name: tensors[name].detach() for name in self._names}
+    def _copy(self) -> dict[str, Tensor]:
+        """What the model's state_dict has now, as the model stores it."""
+        return {name: tensor.detach().clone() for name, tensor in self._tensors.items()}
 
     def _content(self) -> dict[str, Any]:
         """The learner; `model` has the weights that are evaluated."""
         learner = self.learner
-        weights, unaveraged = saved_layout(learner.model, self._weights()), None
-        if learner.average is not None:
-            unaveraged = weights
-            weights = {**weights, **saved_layout(learner.model, learner.average.named())}
+        with learner.evaluated_weights():
+            weights = self._copy()
         return {
-            "model": weights,
-            "unaveraged": unaveraged,
-            "optimizer": optimizer_state(learner.model, learner.optimizer),
+            "model": saved_layout(learner.model, weights),
+            "members": [member.state() for member in learner.members],
             "scheduler": copy.deepcopy(learner.scheduler.state_dict()),
             "losses": learner.losses.values.cpu(),
             "state": asdict(learner.state),

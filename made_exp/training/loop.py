@@ -20,10 +20,11 @@ from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
 from made_exp.training.distributed import World
 from made_exp.training.keeper import CheckpointKeeper
+from made_exp.training.learner import Learner
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizers import set_learning_rate
 from made_exp.training.signals import StopSignals
-from made_exp.training.state import Learner, TrainState
+from made_exp.training.state import TrainState
 from made_exp.training.step import TrainStep
 
 _log = logging.getLogger(__name__)
@@ -121,18 +122,19 @@ class Trainer:
         self._check_losses(first)  # also waits for the device, which makes the time true
         state.step_seconds += time.monotonic() - started
 
+    def train_member(self, index: Tensor, step: int) -> Tensor:
+        """Do step `step` (0, 1, ...) on the examples at `index` (B,); returns their mean NLL ()."""
+        lr, member = self._learning_rate(step), self.learner.member_at(step)
+        set_learning_rate(member.optimizer, lr)
+        loss = self.step(index, step)
+        member.finish_step(step, lr)
+        return loss
+
     def _one_step(self, index: Tensor) -> None:
-        state, learner = self.state, self.learner
         self._is_consistent = False
-        lr = self._learning_rate()
-        set_learning_rate(learner.optimizer, lr)
-        self.losses.put(state.position, self.step(index, state.step))
-        if learner.sparsity is not None:
-            learner.sparsity.shrink(lr)
-        if learner.average is not None:
-            learner.average.update(state.step)
-        state.position += 1
-        state.step += 1
+        self.losses.put(self.state.position, self.train_member(index, self.state.step))
+        self.state.position += 1
+        self.state.step += 1
         self._is_consistent = True
 
     def _evaluate(self) -> None:
@@ -149,7 +151,7 @@ class Trainer:
             self._tick()
             if valid is not None:
                 record = self.observer.evaluated(
-                    self.state, train_nll, valid, self._learning_rate(), is_best
+                    self.state, train_nll, valid, self._learning_rate(self.state.step), is_best
                 )
                 self.keeper.note_evaluation(record, is_best=is_best)
                 every = self.settings.samples_every
@@ -196,8 +198,8 @@ class Trainer:
         self._tick()
         self.keeper.save(self.observer)
 
-    def _learning_rate(self) -> float:
-        return self.lr * self.learner.scheduler.factor(self.state.step)
+    def _learning_rate(self, step: int) -> float:
+        return self.lr * self.learner.scheduler.factor(step)
 
     def _train_nll(self) -> float:
         """Mean loss (nats) of the epoch just trained; before the first, of its first batch."""

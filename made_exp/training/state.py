@@ -1,17 +1,10 @@
-"""Everything that training changes, and how far it has come."""
+"""How far a training has come, and the losses on the way."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch.optim import Optimizer
-
-from made_exp.model.made import MADE
-from made_exp.training.averaging import WeightAverage
-from made_exp.training.losses import EpochLosses
-from made_exp.training.schedulers import Scheduler
-from made_exp.training.sparsity import Sparsity
+from torch import Tensor
 
 
 @dataclass
@@ -60,39 +53,27 @@ class TrainState:
         return is_best
 
 
-@dataclass
-class Learner:
-    """What training changes and a checkpoint holds.
+class EpochLosses:
+    """The loss of every batch of the present epoch, read without waiting for the device.
 
-    Attributes:
-        model: The model, on its device.
-        optimizer: Of the model's parameters.
-        scheduler: Factor of the learning rate at each step.
-        losses: Losses of the present epoch.
-        average: Moving average of the weights, or None.
-        sparsity: Pull of the weights towards zero, or None.
-        state: Progress.
+    Args:
+        num_batches: Batches an epoch.
+        device: Where the losses are computed.
     """
 
-    model: MADE
-    optimizer: Optimizer
-    scheduler: Scheduler
-    losses: EpochLosses
-    average: WeightAverage | None = None
-    sparsity: Sparsity | None = None
-    state: TrainState = field(default_factory=TrainState)
+    def __init__(self, num_batches: int, device: torch.device) -> None:
+        self.values = torch.zeros(num_batches, dtype=torch.float64, device=device)
 
-    def evaluated_weights(self) -> AbstractContextManager[None]:
-        """While entered, the model has the weights that are evaluated: averaged, if at all."""
-        return nullcontext() if self.average is None else self.average.applied()
+    def put(self, position: int, loss: Tensor) -> None:
+        """Note the loss () of the batch at `position`."""
+        self.values[position] = loss
 
-    def first_bad_parameter(self) -> str | None:
-        """Name of a parameter that is not finite, or None."""
-        # Their sum is not finite if one of them is not; it may overflow, so it is not enough.
-        sums = [parameter.detach().sum() for parameter in self.model.parameters()]
-        if not sums or bool(torch.isfinite(torch.stack(sums)).all()):
-            return None
-        for name, parameter in self.model.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                return name
-        return None
+    def mean(self, start: int, stop: int) -> Tensor:
+        """Mean () of the losses at start..stop-1, in nats."""
+        return self.values[start:stop].mean()
+
+    def first_bad(self, start: int, stop: int) -> tuple[int, float] | None:
+        """Position and value of the first loss in start..stop-1 that is not finite."""
+        values = self.values[start:stop].cpu()
+        bad = torch.nonzero(~torch.isfinite(values)).flatten()
+        return (start + int(bad[0]), float(values[bad[0]])) if len(bad) else None

@@ -1,5 +1,6 @@
 """One optimizer step: gather a batch, likelihood, gradient, update."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -44,7 +45,7 @@ class TrainStep:
 
     Args:
         model: The model, on its device.
-        optimizer: Of the model's parameters.
+        optimizers: Of each member's parameters.
         batches: Where examples come from.
         precision: fp32, tf32 or bf16.
         grad_clip: Largest norm of the gradient, or None.
@@ -56,7 +57,7 @@ class TrainStep:
     def __init__(
         self,
         model: MADE,
-        optimizer: Optimizer,
+        optimizers: Sequence[Optimizer],
         batches: Batches,
         *,
         precision: str = "fp32",
@@ -65,9 +66,9 @@ class TrainStep:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.model, self.optimizer, self.batches = model, optimizer, batches
+        self.model, self.optimizers, self.batches = model, optimizers, batches
         self.grad_clip, self.seed, self.rank = grad_clip, seed, rank
-        self.parameters = list(model.parameters())
+        self.parameters = [list(member.network.parameters()) for member in model.members]
         self.loss: nn.Module = NegativeLogLikelihood(model, batches.has_missing)
         self._own_loss = self.loss
         if world_size > 1:
@@ -84,15 +85,17 @@ class TrainStep:
     def update(self, index: Tensor, thresholds: Tensor | None, component: Component) -> Tensor:
         """The part of a step that a CUDA graph can record."""
         x, context = self.batches.gather(index, thresholds)
-        loss = self.differentiate(x, component, context)
+        loss, trained = self.differentiate(x, component, context), component.member.index
         if self.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
-        self.optimizer.step()
+            nn.utils.clip_grad_norm_(self.parameters[trained], self.grad_clip)
+        self.optimizers[trained].step()
         return loss
 
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
-        """Mean NLL () of x (B, D) in nats; its gradient is left in the parameters."""
-        for parameter in self.parameters:  # a tenth of the time that zero_grad takes
+        """Mean NLL () of x (B, D) in nats; its gradient is left in the member's parameters."""
+        for parameter in self.parameters[
+            component.member.index
+        ]:  # a tenth of the time that zero_grad takes
             parameter.grad = None
         with self._autocast():
             loss: Tensor = self.loss(x, component, context)

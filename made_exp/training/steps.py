@@ -1,5 +1,7 @@
 """Which form of the training step runs: plain, without autograd, or from a CUDA graph."""
 
+from collections.abc import Sequence
+
 from torch.optim import Optimizer
 
 from made_exp.model.made import MADE
@@ -49,7 +51,7 @@ def step_kind(
 
 def make_step(
     model: MADE,
-    optimizer: Optimizer,
+    optimizers: Sequence[Optimizer],
     batches: Batches,
     settings: TrainerSettings,
     world: World,
@@ -62,7 +64,7 @@ def make_step(
     )
     return kind(
         model,
-        optimizer,
+        optimizers,
         batches,
         precision=settings.precision,
         grad_clip=settings.grad_clip,

@@ -176,10 +176,11 @@ def _ours(kernel: str = "auto", resampled: bool = False, graph: bool = False) ->
         model = our_model(task, kernel=kernel, resampled=resampled)
         for index in range(model.max_orderings):  # made once, used in every epoch
             model.component(index)
-        optimizer = make_optimizer(AdamSettings(lr=LEARNING_RATE), model, capturable=graph)
+        adam = AdamSettings(lr=LEARNING_RATE)
+        optimizer = make_optimizer(adam, model.members[0].network, capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
         kind = step_kind(model, batches, precision=task.precision, graph=graph)
-        step = kind(model, optimizer, batches, precision=task.precision)
+        step = kind(model, [optimizer], batches, precision=task.precision)
         indices, count = task.batches(), 0
 
         def run() -> object:

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from builders import build_made, make_schedules
+from training_cases import ENSEMBLE, make_case
 
 from made_exp.settings.training import TrainerSettings
-from made_exp.training.sparsity import MAX_PULL, Sparsity
+from made_exp.training.regularisation import MAX_PULL, L1Penalty, member_pulls
 from made_exp.variables.variable import binary_variables
 
 
@@ -23,10 +24,9 @@ def make_model(ordering="natural"):
 @pytest.mark.parametrize("ordering", ["natural", "agnostic"])
 def test_every_weight_is_pulled_by_the_same_amount_and_stops_at_zero(ordering):
     model = make_model(ordering)
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    Sparsity(model, strength=2.0, num_batches=10).shrink(lr=0.5)
+    (pull,) = member_pulls(2.0, num_batches=10, num_members=1)
+    L1Penalty(model.members[0].network.weights(), pull).shrink(lr=0.5)
     for name, after in model.named_parameters():
         pulled = name.split(".")[2] in ("hidden", "output", "direct") and name.endswith("weight")
         pull = 0.1 if pulled else 0.0
@@ -39,41 +39,45 @@ def test_the_penalty_minimises_what_it_says():
     """Gradient descent on (w - a)^2 / 2 with the pull ends at soft-threshold(a)."""
     model = make_model()
     weight = model.members[0].network.direct.weight
-    weight.grad = torch.zeros_like(weight)
     target = torch.linspace(-1, 1, weight.numel()).view_as(weight)
-    sparsity = Sparsity(model, strength=3.0, num_batches=10)
+    penalty = L1Penalty([weight], pull=0.3)
     with torch.no_grad():
         for _ in range(400):
             weight -= 0.1 * (weight - target)
-            sparsity.shrink(lr=0.1)
+            penalty.shrink(lr=0.1)
     wanted = torch.nn.functional.softshrink(target, 0.3)
     torch.testing.assert_close(weight.detach(), wanted, atol=1e-5, rtol=0)
 
 
 def test_members_of_an_ensemble_have_a_range_of_strengths():
-    schedules = make_schedules("ensemble", 6, [9], num_orderings=6)
-    model = build_made(binary_variables(6), schedules)
-    sparsity = Sparsity(model, strength=0.4, num_batches=2, spread=2.0)
-    names = [name for name, _ in model.named_parameters() if name.endswith("weight")]
-    pulls = {int(n.split(".")[1]): p for n, p in zip(names, sparsity.pulls, strict=True)}
-    assert pulls == pytest.approx({0: 0.1, 1: 0.1, 2: 0.2, 3: 0.2, 4: 0.4, 5: 0.4})
+    pulls = member_pulls(0.4, num_batches=2, num_members=6, spread=2.0)
+    assert pulls == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.4, 0.4])
+
+
+def test_each_member_has_its_own_penalty(tmp_path):
+    trainer = make_case(
+        tmp_path, ordering=ENSEMBLE, trainer={"sparsity": 0.3, "sparsity_spread": 2}
+    )
+    wanted = member_pulls(0.3, len(trainer.batches), 3, 2.0)
+    assert len(set(wanted)) == 2
+    for member, trained, pull in zip(
+        trainer.learner.model.members, trainer.learner.members, wanted, strict=True
+    ):
+        assert trained.penalty.pull == pull
+        assert list(map(id, trained.penalty.weights)) == list(map(id, member.network.weights()))
 
 
 def test_an_epoch_of_few_steps_leaves_weights_alive():
-    assert set(Sparsity(make_model(), strength=4.0, num_batches=2).pulls) == {MAX_PULL}
-    schedules = make_schedules("ensemble", 6, [9], num_orderings=6)
-    ensemble = build_made(binary_variables(6), schedules)
-    pulls = Sparsity(ensemble, strength=4.0, num_batches=2, spread=6.0).pulls
+    assert member_pulls(4.0, num_batches=2, num_members=1) == [MAX_PULL]
+    pulls = member_pulls(4.0, num_batches=2, num_members=6, spread=6.0)
     assert sorted(set(pulls)) == pytest.approx([1 / 3, 0.2**0.5, 0.6], rel=1e-6)
-    pulls = Sparsity(ensemble, strength=4.0, num_batches=1, spread=6.0).pulls
+    pulls = member_pulls(4.0, num_batches=1, num_members=6, spread=6.0)
     assert min(pulls) == MAX_PULL
 
 
 def test_bad_strengths_are_refused():
-    with pytest.raises(ValueError, match=r"sparsity must be > 0, got 0\.0"):
-        Sparsity(make_model(), 0.0, 10)
     with pytest.raises(ValueError, match=r"sparsity_spread must be >= 1, got 0\.5"):
-        Sparsity(make_model(), 1.0, 10, spread=0.5)
+        TrainerSettings(sparsity_spread=0.5)
     with pytest.raises(ValueError, match=r"sparsity must be >= 0, got -1"):
         TrainerSettings(sparsity=-1)
 

@@ -1,0 +1,166 @@
+"""What training changes: the members of a model, each with its optimizer, average and penalty.
+
+Checkpoints hold weights and optimizer state by parameter name, in the layout of the state_dict. A
+layer may store its weight in another form (packed, sorted), and optimizer state follows that form;
+both are turned around here, so that a checkpoint does not depend on the kernel or the device.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from made_exp.model.layers import MaskedLinear
+from made_exp.model.made import MADE
+from made_exp.model.networks import MaskedNetwork
+from made_exp.training.regularisation import L1Penalty, WeightAverage
+from made_exp.training.schedulers import Scheduler
+from made_exp.training.state import EpochLosses, TrainState
+
+SavedState = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedMember:
+    """One member of a model, and what trains it alone.
+
+    Attributes:
+        network: Its network.
+        optimizer: Of the network's parameters.
+        average: Moving average of these, or None.
+        penalty: Pull of its weights towards zero, or None.
+    """
+
+    network: MaskedNetwork
+    optimizer: Optimizer
+    average: WeightAverage | None = None
+    penalty: L1Penalty | None = None
+
+    def finish_step(self, step: int, lr: float) -> None:
+        """Do what follows the optimizer's step `step` (0, 1, ...) of learning rate `lr`."""
+        if self.penalty is not None:
+            self.penalty.shrink(lr)
+        if self.average is not None:
+            self.average.update(step)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it, besides the weights that are evaluated."""
+        own = dict(self.network.named_parameters())
+        unaveraged = None if self.average is None else saved_layout(self.network, own)
+        return {
+            "unaveraged": unaveraged,
+            "optimizer": optimizer_state(self.network, self.optimizer),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave; the network has the weights that are evaluated."""
+        if self.average is not None:
+            self.average.restart()
+            self.network.load_state_dict(state["unaveraged"])
+        load_optimizer_state(self.network, self.optimizer, state["optimizer"])
+
+
+@dataclass
+class Learner:
+    """What training changes and a checkpoint holds.
+
+    Step s (0, 1, ...) trains member s % M of M, and reads nothing of the others. Its batch,
+    binarization, dropout and masks are functions of (seed, s), its learning rate one of s (and of
+    the evaluations before, with `scheduler=plateau`). So the members may be trained in any order,
+    or each in a process of its own, and end with the same weights to the bit.
+
+    Attributes:
+        model: The model, on its device.
+        members: Its members, in their order.
+        scheduler: Factor of the learning rate at each step.
+        losses: Losses of the present epoch.
+        state: Progress.
+    """
+
+    model: MADE
+    members: tuple[TrainedMember, ...]
+    scheduler: Scheduler
+    losses: EpochLosses
+    state: TrainState = field(default_factory=TrainState)
+
+    def member_at(self, step: int) -> TrainedMember:
+        """The member that `step` (0, 1, ...) trains."""
+        return self.members[step % len(self.members)]
+
+    @contextmanager
+    def evaluated_weights(self) -> Iterator[None]:
+        """While entered, the model has the weights that are evaluated: averaged, if at all."""
+        with ExitStack() as stack:
+            for member in self.members:
+                if member.average is not None:
+                    stack.enter_context(member.average.applied())
+            yield
+
+    def first_bad_parameter(self) -> str | None:
+        """Name of a parameter that is not finite, or None."""
+        # Their sum is not finite if one of them is not; it may overflow, so it is not enough.
+        sums = [parameter.detach().sum() for parameter in self.model.parameters()]
+        if not sums or bool(torch.isfinite(torch.stack(sums)).all()):
+            return None
+        for name, parameter in self.model.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                return name
+        return None
+
+
+def saved_layout(model: nn.Module, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors like parameters or buffers, by name, on the CPU as the state_dict has them."""
+    layers = _layers(model)
+    return {
+        name: (layers[name].dense_layout(value) if name in layers else value).detach().cpu()
+        for name, value in values.items()
+    }
+
+
+@torch.no_grad()
+def optimizer_state(model: nn.Module, optimizer: Optimizer) -> SavedState:
+    """What `optimizer` keeps of each parameter of `model`, by the parameter's name."""
+    layers = _layers(model)
+    saved: SavedState = {}
+    for name, parameter in model.named_parameters():
+        saved[name] = state = {}
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if torch.is_tensor(value):
+                is_weight = name in layers and value.shape == parameter.shape
+                state[key] = (layers[name].dense_layout(value) if is_weight else value).cpu()
+            elif value is not None:
+                state[key] = value
+    return saved
+
+
+@torch.no_grad()
+def load_optimizer_state(model: nn.Module, optimizer: Optimizer, saved: SavedState) -> None:
+    """Take up what `optimizer_state` gave, also of a model with another kernel."""
+    layers = _layers(model)
+    on_device = {
+        id(parameter): bool(group.get("capturable") or group.get("fused"))
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    for name, parameter in model.named_parameters():
+        for key, value in saved[name].items():
+            if torch.is_tensor(value):
+                if key != "step" or on_device[id(parameter)]:
+                    value = value.to(parameter.device)
+                is_weight = name in layers and value.ndim == 2
+                value = layers[name].stored_layout(value) if is_weight else value
+                value = value.clone()
+            optimizer.state[parameter][key] = value
+
+
+def _layers(model: nn.Module) -> dict[str, MaskedLinear]:
+    """The masked layers by the names of their weights."""
+    return {
+        f"{name}.weight": layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, MaskedLinear)
+    }

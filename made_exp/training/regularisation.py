@@ -1,0 +1,102 @@
+"""What happens to the weights after each optimizer step: a pull towards zero, a moving average."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+# Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
+MAX_PULL = 0.36
+MAX_MEMBER_PULL = 0.6
+
+
+class L1Penalty:
+    """w = sign(w) max(|w| - lr pull, 0) after every step, a proximal step of pull |w|.
+
+    Under Adam a weight whose mean gradient is small beside its spread, as noise makes it, is kept
+    at zero.
+
+    Args:
+        weights: Those between layers; biases, and what acts as one, are left alone.
+        pull: Learning rates by which a step pulls a weight towards zero; > 0.
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], pull: float) -> None:
+        self.weights, self.pull = list(weights), pull
+
+    @torch.no_grad()
+    def shrink(self, lr: float) -> None:
+        """Move every weight towards zero by what one step of rate `lr` asks for."""
+        for weight in self.weights:
+            weight.copy_(nn.functional.softshrink(weight, lr * self.pull))
+
+
+def member_pulls(
+    strength: float, num_batches: int, num_members: int, spread: float = 1.0
+) -> list[float]:
+    """The pull of each member's `L1Penalty`, in learning rates a step.
+
+    A single member has strength / batches, at most 0.36, so that an epoch has the same whatever
+    its length: a prior has more to say where there are few data. The members of an ensemble may
+    differ: the weakest pull is strength / batches / spread, at most 0.36, the strongest that times
+    spread^2, at most 0.6, the others lie between them in equal ratios, the same for two members in
+    a row. Which is right for the data the weights of the mixture then say.
+
+    Args:
+        strength: Learning rates by which a weight is pulled towards zero in an epoch; >= 0.
+        num_batches: Steps an epoch.
+        num_members: Members of the model.
+        spread: Largest ratio of a member's strength to `strength`; >= 1.
+    """
+    pull, pairs = strength / num_batches, (num_members - 1) // 2
+    if not pairs or not pull:
+        return [min(pull, MAX_PULL)] * num_members
+    weakest = min(pull / spread, MAX_PULL)
+    strongest = min(weakest * spread**2, MAX_MEMBER_PULL)
+    return [weakest * (strongest / weakest) ** (m // 2 / pairs) for m in range(num_members)]
+
+
+class WeightAverage:
+    """average = decay * average + (1 - decay) * weights, after every step.
+
+    The decay rises to its final value as (1 + t) / (10 + t), so that the start is forgotten.
+    Evaluation and the final model use the average in place of the weights.
+
+    Args:
+        parameters: They are averaged.
+        decay: In (0, 1).
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        self.decay, self.parameters = decay, list(parameters)
+        self.average = [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after optimizer step `step` (0, 1, ...)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        weights: list[Tensor] = [parameter.detach() for parameter in self.parameters]
+        torch._foreach_lerp_(self.average, weights, 1 - decay)
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Make the average the present weights."""
+        for average, parameter in zip(self.average, self.parameters, strict=True):
+            average.copy_(parameter)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model with averaged weights inside the block, its own again after it."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.average, strict=True):
+            weight = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(weight)
