@@ -10,10 +10,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from made_exp.reporting import figures
-from made_exp.reporting.figures import curves, densities, samples
+from made_exp.reporting.figures import plots, samples
 from made_exp.reporting.figures.canvas import encode_png, render
-from made_exp.reporting.figures.curves import robust_range
-from made_exp.reporting.figures.densities import block_size
+from made_exp.reporting.figures.plots import block_size
 from made_exp.reporting.figures.samples import as_images, mosaic
 
 
@@ -29,7 +28,7 @@ def has_color(image, color, tolerance=2):
 def drawn(monkeypatch):
     """The figure behind the last picture, with everything that was drawn in it."""
     kept = {}
-    for module in (curves, densities, samples):
+    for module in (plots, samples):
         monkeypatch.setattr(
             module,
             "render",
@@ -234,33 +233,7 @@ def test_correlations_are_those_of_the_columns(drawn):
     assert y == pytest.approx(np.corrcoef(real.T**3)[0, 1])
 
 
-def test_curves(drawn):
-    epochs, train, valid = list(range(5)), [500, 90, 80, 79, 78.5], [None, 91, 82, 81, 81.5]
-    image = figures.nll_curves(
-        epochs,
-        train=train,
-        valid=valid,
-        best_epoch=3,
-        baselines={"Chow-Liu": 85.0, "independent": 206.0},
-    )
-    assert is_picture(image)
-    lines = lines_in(drawn().axes[0])
-    assert np.array_equal(lines["train"], [epochs, train])
-    np.testing.assert_array_equal(lines["valid"], [epochs, [np.nan, *valid[1:]]])
-    assert set(lines) == {"train", "valid", "Chow-Liu: 85.00", "best epoch: 3"}  # what is in sight
-    assert lines["Chow-Liu: 85.00"][1].tolist() == [85, 85]
-    assert lines["best epoch: 3"][0].tolist() == [3, 3]
-    assert is_picture(figures.nll_curves([], train=[], valid=[]))
-
-
-def test_robust_range_ignores_the_start_of_training():
-    low, high = robust_range(np.array([500, 100, 81, 80.5, 80.4, 80.3, np.nan, np.inf]))
-    assert low < 80.3
-    assert 81 < high < 101
-    assert robust_range(np.array([3.0, 3.0]))[0] < 3.0
-
-
-def test_ensemble_and_cost_plots(tmp_path, drawn):
+def test_nll_by_number_of_orderings(tmp_path, drawn):
     path = tmp_path / "orderings.png"
     figures.nll_by_num_orderings([1, 2, 4], [90, 89, 88.5], [0.3, 0.3, 0.3], path=path)
     with Image.open(path) as picture:
@@ -269,11 +242,6 @@ def test_ensemble_and_cost_plots(tmp_path, drawn):
     assert lines_in(axes)["log-mean-exp over orderings"].tolist() == [[1, 2, 4], [90, 89, 88.5]]
     band = axes.collections[0].get_paths()[0].vertices
     assert {tuple(point) for point in band} >= {(1, 89.7), (1, 90.3), (4, 88.2), (4, 88.8)}
-    series = {"dense": ([1, 10], [0.1, 2]), "a_$x": ([1, 10], [0.1, 0.5])}
-    assert is_picture(figures.cost_plot(series, x_label="units", y_label="seconds"))
-    lines = lines_in(drawn().axes[0])
-    assert lines["dense"].tolist() == [[1, 10], [0.1, 2]]
-    assert lines[r"a_\$x"].tolist() == [[1, 10], [0.1, 0.5]]
 
 
 def test_animation(tmp_path):

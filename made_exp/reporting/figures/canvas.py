@@ -14,8 +14,7 @@ from PIL import Image
 from made_exp.files import atomic_write_bytes
 
 DPI = 100
-BLUE, ORANGE, GREEN, RED, PURPLE = "#2463ae", "#d9660a", "#2a8a57", "#c0332b", "#7a4fb5"
-PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, "#0e8a9c", "#9a6b1f", "#6b7280")
+BLUE, ORANGE = "#2463ae", "#d9660a"
 INK, MUTED, GRID, BAR = "#1f2430", "#5b6472", "#e3e6ea", "#c9d1dc"
 
 

@@ -1,13 +1,14 @@
-"""Distributions of one or two discrete variables: learned, true, and what was drawn."""
+"""Plots: distributions of one or two discrete variables, and NLL by number of orderings."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, ScalarFormatter
 
 from made_exp.reporting.figures.canvas import (
     BAR,
@@ -183,3 +184,46 @@ class _Panels:
 def block_size(num_samples: int, shape: tuple[int, ...]) -> int:
     """Side of the square blocks in which samples of a (V0, V1) table can be counted: 2 a block."""
     return max(1, math.ceil(math.sqrt(2 * shape[0] * shape[1] / max(num_samples, 1))))
+
+
+def nll_by_num_orderings(
+    num_orderings: Sequence[int],
+    nll: Sequence[float],
+    nll_stderr: Sequence[float],
+    *,
+    title: str = "NLL of the mixture over orderings",
+    path: str | Path | None = None,
+) -> np.ndarray:
+    """NLL of an ensemble as a function of the number of its orderings.
+
+    Args:
+        num_orderings: (M,) sizes of the mixture, increasing.
+        nll: (M,) nats per example.
+        nll_stderr: (M,) standard errors over the examples.
+        title: One line above.
+        path: Where to save a PNG.
+    """
+    figure = new_figure(820, 460)
+    axes = figure.add_axes((0.1, 0.13, 0.86, 0.76))
+    look = {"fontsize": 12, "fontweight": "bold", "pad": 12}
+    style(axes, title, "number of orderings", "NLL (nats per example)", **look)
+    x, y = np.asarray(num_orderings, np.float64), np.asarray(nll, np.float64)
+    error = np.asarray(nll_stderr, np.float64)
+    axes.fill_between(x, y - error, y + error, color=BLUE, alpha=0.15, lw=0, label="+- 1 s.e.")
+    axes.plot(x, y, color=BLUE, lw=2, marker="o", ms=5, label="log-mean-exp over orderings")
+    axes.set_xscale("log", base=2)
+    ticks = [value for value in x if len(x) <= 8 or value == 2 ** int(np.log2(value))]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.annotate(
+        f"{y[-1]:.2f} +- {error[-1]:.2f}",
+        (x[-1], y[-1]),
+        xytext=(0, 18),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9.5,
+        color=BLUE,
+    )
+    add_legend(axes)
+    return render(figure, path)
