@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from made_exp.reporting.progress import duration, make_progress
+from made_exp.reporting.progress import Progress, duration
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 def train(progress, clock, *, steps=100, seconds=0.1):
     """Calls of `train_nll`, as a loop of `steps` steps with two evaluations makes them."""
     calls = []
-    with progress as progress:
+    with progress:
         for step in range(1, steps + 1):
             clock.now += seconds
             progress.update(step, step / 10, lambda: calls.append(1) or 81.25)
@@ -36,7 +36,7 @@ def train(progress, clock, *, steps=100, seconds=0.1):
 
 def test_plain_lines_one_an_evaluation():
     clock, stream = Clock(), io.StringIO()
-    progress = make_progress(200, batch_size=50, stream=stream, clock=clock)
+    progress = Progress(200, batch_size=50, stream=stream, clock=clock)
     assert train(progress, clock) == []
     first, second, message = stream.getvalue().splitlines()
     expected = "epoch 5.0 step 50/200 train 81.2000 valid 82.5000* nats 500 examples/s 15s left"
@@ -49,7 +49,7 @@ def test_live_line_on_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "140")
     clock, stream = Clock(), Terminal()
-    progress = make_progress(200, batch_size=50, stream=stream, clock=clock)
+    progress = Progress(200, batch_size=50, stream=stream, clock=clock)
     calls = train(progress, clock)
     text = stream.getvalue()
     assert 10 < len(calls) < 50  # throttled: far fewer than the 100 steps
@@ -62,7 +62,7 @@ def test_terminal_is_restored_after_an_error(monkeypatch):
     stream = Terminal()
 
     def fail():
-        with make_progress(10, batch_size=1, stream=stream):
+        with Progress(10, batch_size=1, stream=stream):
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -73,29 +73,26 @@ def test_terminal_is_restored_after_an_error(monkeypatch):
 def test_plain_on_a_terminal_when_asked():
     stream = Terminal()
     clock = Clock()
-    train(make_progress(100, batch_size=1, mode="plain", stream=stream, clock=clock), clock)
+    train(Progress(100, batch_size=1, mode="plain", stream=stream, clock=clock), clock)
     assert "\x1b" not in stream.getvalue()
 
 
 def test_off_is_silent():
     stream = io.StringIO()
-    train(make_progress(100, batch_size=1, mode="off", stream=stream), Clock())
+    train(Progress(100, batch_size=1, mode="off", stream=stream), Clock())
     assert stream.getvalue() == ""
 
 
 def test_unknown_mode_is_refused():
-    with (
-        pytest.raises(ValueError, match="'bars'"),
-        make_progress(1, batch_size=1, mode="bars"),
-    ):
-        pass
+    with pytest.raises(ValueError, match="'bars'"):
+        Progress(1, batch_size=1, mode="bars")
 
 
 def test_a_closed_pipe_does_not_end_the_run():
     reader, writer = os.pipe()
     os.close(reader)
     stream = os.fdopen(writer, "w")
-    with make_progress(1, batch_size=1, stream=stream) as progress:
+    with Progress(1, batch_size=1, stream=stream) as progress:
         progress.message("x")
         progress.evaluated(1, 1.0, 1.0, 1.0, True)
     with pytest.raises(BrokenPipeError):
@@ -104,7 +101,7 @@ def test_a_closed_pipe_does_not_end_the_run():
 
 def test_a_resumed_run_counts_its_own_steps_only():
     clock, stream = Clock(), io.StringIO()
-    with make_progress(1000, batch_size=10, first_step=500, stream=stream, clock=clock) as progress:
+    with Progress(1000, batch_size=10, first_step=500, stream=stream, clock=clock) as progress:
         progress.evaluated(500, 5.0, 1.0, 1.0, False)
         clock.now += 10
         progress.evaluated(600, 6.0, 1.0, 1.0, False)
@@ -115,7 +112,7 @@ def test_a_resumed_run_counts_its_own_steps_only():
 
 def test_speed_is_that_of_the_last_seconds():
     clock, stream = Clock(), io.StringIO()
-    with make_progress(10_000, batch_size=100, stream=stream, clock=clock) as progress:
+    with Progress(10_000, batch_size=100, stream=stream, clock=clock) as progress:
         for step in range(1, 200):
             clock.now += 1.0 if step < 100 else 0.1
             progress.update(step, 0.0, lambda: 0.0)
@@ -127,7 +124,7 @@ def test_speed_is_that_of_the_last_seconds():
 def test_updates_cost_next_to_nothing():
     import time
 
-    with make_progress(100_000, batch_size=1, stream=io.StringIO()) as progress:
+    with Progress(100_000, batch_size=1, stream=io.StringIO()) as progress:
         start = time.perf_counter()
         for step in range(20_000):
             progress.update(step, 0.0, lambda: 0.0)

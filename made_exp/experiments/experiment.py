@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from made_exp.model.build import build_model
 from made_exp.model.evaluation import Evaluation, evaluate, log_probs_by_ordering
 from made_exp.model.made import MADE
 from made_exp.reporting.figures import animation
-from made_exp.reporting.progress import Progress, make_progress
+from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import Tracker, tracking
 from made_exp.runs.checkpoints import exists
 from made_exp.runs.folder import RunDirectory, RunState
@@ -207,8 +207,8 @@ class _Experiment:
         mixture.fit(rows)
         return Evaluation.from_log_probs(mixture.log_prob(rows), self.model.num_dims, len(rows))
 
-    def _progress(self, trainer: Trainer) -> AbstractContextManager[Progress]:
-        return make_progress(
+    def _progress(self, trainer: Trainer) -> Progress:
+        return Progress(
             trainer.settings.total_steps(len(trainer.batches)),
             batch_size=trainer.batches.batch_size,
             mode=self.settings.trainer.progress,

@@ -1,14 +1,14 @@
 """The charts of the page: NLL by epoch, and NLL against each setting that differs."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any, TypeGuard
 
 import numpy as np
-from bokeh.models import FixedTicker, HoverTool, NoOverlap, PlainText, Range1d
-from bokeh.models.text import BaseText
+from bokeh.models import HoverTool, NoOverlap, PlainText, Range1d
 from bokeh.plotting import figure
 
 from made_exp.reporting.records import RunRecord
@@ -21,7 +21,6 @@ HUES = ("#3b82c4", "#e07b1a", "#2f9e6b", "#d1483f", "#8f63c9", "#1798ab", "#b58a
 _INK, _OTHER, _FAILED = "#7b8696", "#9aa4b2", "#d1483f"  # to be seen on white and on black
 _MAX_POINTS = 200
 _MAX_SETTINGS = 24
-_MAX_TICKS = 7
 _RATES = ("lr", "weight_decay", "eps", "rate", "min_lr")
 _LOG_RATIO = 20.0
 _TIP = ("run", "test", "valid", "status")
@@ -131,90 +130,63 @@ def setting_chart(
     Returns:
         None where no run that has the setting has finished.
     """
-    known = [
-        run
-        for run in runs
-        if setting.key in run.settings
-        and (setting.kind == "band" or _is_number(run.settings[setting.key]))
-    ]
-    scored = [run for run in known if _nll(run) is not None and run.status != "failed"]
+    known = [run for run in runs if setting.key in run.settings]
+    if setting.kind != "band":
+        known = [run for run in known if _is_number(run.settings[setting.key])]
     failed = [run for run in known if run.status == "failed"]
+    scored = [run for run in known if run.status != "failed" and _nll(run) is not None]
     if not scored:
         return None
-    axis = _band(setting, known) if setting.kind == "band" else _numbers(setting, scored)
-    nll = [value for run in scored if (value := _nll(run)) is not None]
-    errors = [run.test_nll_stderr or 0.0 for run in scored]
-    below = [value - error for value, error in zip(nll, errors, strict=True)]
-    above = [value + error for value, error in zip(nll, errors, strict=True)]
-    low, high = _padded([*below, *above])
+    nll = np.array([_nll(run) for run in scored], np.float64)
+    errors = np.array([run.test_nll_stderr or 0.0 for run in scored])
+    low, high = _padded([*(nll - errors), *(nll + errors)])
     high += 0.1 * (high - low) * bool(failed)
-    plot = _new_chart(axis.title, "test NLL (nats)", (low, high), **axis.options)
+    place, axis = _axis(setting, scored, known)
+    title = f"{setting.title} (log scale)" if "x_axis_type" in axis else setting.title
+    plot = _new_chart(title, "test NLL (nats)", (low, high), **axis)
     plot.xaxis.major_label_policy = NoOverlap()
-    if axis.ticks:
-        plot.xaxis.ticker = FixedTicker(ticks=[float(tick) for tick in axis.ticks])
-        plot.xaxis.major_label_overrides = axis.ticks
-    x = [axis.place(run.settings[setting.key]) for run in scored]
-    plot.line(*_means(x, nll), color=HUES[0], alpha=0.4)
-    dots = _tips(scored, settings) | {"x": x, "nll": nll, "below": below, "above": above}
+    x = [place(run.settings[setting.key]) for run in scored]
+    plot.line(*_means(x, nll.tolist()), color=HUES[0], alpha=0.4)
+    dots = _tips(scored, settings) | {"x": x, "nll": nll}
+    dots |= {"below": nll - errors, "above": nll + errors}
     plot.segment("x", "below", "x", "above", source=dots, color=HUES[0], alpha=0.5)
     plot.scatter("x", "nll", source=dots, size=9, color=HUES[0], alpha=0.8, name="runs")
     crosses: dict[str, Any] = _tips(failed, settings)
-    crosses["x"] = [axis.place(run.settings[setting.key]) for run in failed]
+    crosses["x"] = [place(run.settings[setting.key]) for run in failed]
     crosses["nll"] = [high - 0.06 * (high - low)] * len(failed)
     look: dict[str, Any] = {"marker": "x", "line_width": 2, "color": _FAILED}
     plot.scatter("x", "nll", source=crosses, size=9, name="failed", **look)
     return plot
 
 
+def _axis(
+    setting: Setting, scored: Sequence[RunRecord], known: Sequence[RunRecord]
+) -> tuple[Callable[[Any], float | str], dict[str, Any]]:
+    """Where a value of a setting stands, and the options of its axis.
+
+    Numbers of failed runs may stand at the edge. Zero has no logarithm: with zeros among them,
+    numbers that would be on a logarithmic axis are bands.
+    """
+    values = [run.settings[setting.key] for run in scored]
+    if setting.kind == "band" or (setting.kind == "log" and 0 in values):
+        names = [run.settings[setting.key] for run in known]
+        names = names if setting.kind == "band" else sorted(names)
+        return _text, {"x_range": list(dict.fromkeys(map(_text, names)))}
+    low, high = _padded(values)
+    options: dict[str, Any] = {}
+    if setting.kind == "log":
+        options["x_axis_type"] = "log"
+        low, high = (math.exp(end) for end in _padded([math.log(value) for value in values]))
+    return lambda value: min(max(value, low), high), {**options, "x_range": (low, high)}
+
+
 def _nll(run: RunRecord) -> float | None:
     return run.valid_nll if run.test_nll is None else run.test_nll
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Where the values of a setting stand, and the texts of the ticks by place."""
-
-    title: str
-    place: Callable[[Any], float | str]
-    options: dict[str, Any]
-    ticks: dict[float | str, str | BaseText] = field(default_factory=dict)
-
-
-def _band(setting: Setting, runs: Sequence[RunRecord]) -> _Axis:
-    texts = list(dict.fromkeys(_text(run.settings[setting.key]) for run in runs))
-    shortened = {text: text if len(text) <= 24 else text[:23] + "…" for text in texts}
-    if len(set(shortened.values())) < len(texts):
-        shortened = {text: text for text in texts}
-    options = {"x_range": list(shortened.values())}
-    return _Axis(setting.title, lambda value: shortened[_text(value)], options)
-
-
 def _text(value: Any) -> str:
-    return one_line(cell_text(value)) or "none"
-
-
-def _numbers(setting: Setting, runs: Sequence[RunRecord]) -> _Axis:
-    """Numbers on a linear or logarithmic axis; those of failed runs may stand at its edge."""
-    values = sorted({float(run.settings[setting.key]) for run in runs})
-    is_log = setting.kind == "log" and values[-1] > 0
-    # Zero has no logarithm: it gets its own place on the left.
-    zero = min(value for value in values if value > 0) / 4 if is_log else 0.0
-    low, high = values[0] or zero, values[-1] or zero
-    pad = (high / low) ** 0.1 + 0.2 if is_log else 0.1 * (high - low) or 0.5
-    limits = (low / pad, high * pad) if is_log else (low - pad, high + pad)
-
-    def place(value: float) -> float:
-        return min(max(float(value) or zero, limits[0]), limits[1])
-
-    if len(values) > _MAX_TICKS:
-        powers = (
-            range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1) if is_log else ()
-        )
-        values = [value for value in values if value == 0 and is_log] + [10.0**p for p in powers]
-    ticks: dict[float | str, str | BaseText] = {place(v): cell_text(v) for v in values}
-    title = f"{setting.title} (log scale)" if is_log else setting.title
-    options = {"x_range": limits, "x_axis_type": "log" if is_log else "linear"}
-    return _Axis(title, place, options, ticks)
+    """The name of a value's band, which is no longer than fits."""
+    return textwrap.shorten(one_line(cell_text(value)) or "none", 40, placeholder="…")
 
 
 def _means(x: Sequence[float | str], nll: Sequence[float]) -> tuple[list[Any], list[float]]:

@@ -5,10 +5,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bokeh.core.types import ID
 from bokeh.embed import json_item
@@ -16,13 +15,7 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from made_exp.reporting.charts import (
-    HUES,
-    chart_settings,
-    curves_chart,
-    label_of,
-    setting_chart,
-)
+from made_exp.reporting.charts import HUES, chart_settings, curves_chart, label_of, setting_chart
 from made_exp.reporting.records import RunRecord
 from made_exp.reporting.run_settings import cell_text
 from made_exp.reporting.summary import Column, Row, Table
@@ -34,8 +27,7 @@ _MAX_PICTURE_BYTES = 3_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-@dataclass(frozen=True)
-class _Chart:
+class _Chart(NamedTuple):
     """A chart with what stands around it; no plot where there is nothing to draw yet."""
 
     heading: str
@@ -45,19 +37,13 @@ class _Chart:
     num_others: int = 0
 
 
-@dataclass(frozen=True)
-class _Picture:
-    source: str
-    name: str
-    caption: str
+class _Section(NamedTuple):
+    """What the page shows of one dataset; of each picture its source, name and caption."""
 
-
-@dataclass(frozen=True)
-class _Section:
     table: Table
     by_run: Table | None
     charts: list[_Chart]
-    pictures: list[_Picture]
+    pictures: list[tuple[str, str, str]]
 
 
 def make_page(tables: Sequence[Table], title: str, run_tables: Sequence[Table] = ()) -> str:
@@ -162,9 +148,9 @@ def _charts(place: str, table: Table) -> list[_Chart]:
     return [_Chart("NLL by epoch", place, curves, best, len(runs) - len(best)), *charts]
 
 
-def _pictures(table: Table) -> list[_Picture]:
+def _pictures(table: Table) -> list[tuple[str, str, str]]:
     """Pictures of the best runs, inside the page."""
-    pictures: list[_Picture] = []
+    pictures: list[tuple[str, str, str]] = []
     for run in table.runs:
         image = _png(run.picture)
         if image is None or run.status == "failed" or len(pictures) == _MAX_PICTURES:
@@ -176,7 +162,7 @@ def _pictures(table: Table) -> list[_Picture]:
         )
         nll = "" if run.test_nll is None else f"test NLL {run.test_nll:.4f} nats. "
         source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
-        pictures.append(_Picture(source, run.name, nll + (settings or run.name)))
+        pictures.append((source, run.name, nll + (settings or run.name)))
     return pictures
 
 

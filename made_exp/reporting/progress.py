@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console
@@ -15,41 +15,46 @@ _REFRESH_SECONDS = 0.25
 _SPEED_WINDOW_SECONDS = 10.0
 
 
-class Progress:
-    """What `make_progress` shows: steps, the NLL in nats per example, speed and time left.
+class Progress(contextlib.ExitStack):
+    """The progress display of a run, a context: steps, NLL in nats, speed and time left.
 
     Args:
         total_steps: Optimizer steps after which training ends at the latest.
         batch_size: Examples a step, for the speed.
+        mode: "auto" (a live line on a terminal, plain lines elsewhere), "plain" or "off".
         first_step: Steps done before, when a run is resumed.
-        stream: Where to write; None to be silent.
-        live: Whether to keep a line up to date below the others, as only a terminal can.
-        clock: Returns seconds.
+        stream: Where to write; stderr by default.
+        clock: Returns seconds; replaced in tests.
+
+    Raises:
+        ValueError: If `mode` is unknown.
     """
 
     def __init__(
         self,
         total_steps: int,
+        *,
         batch_size: int,
-        first_step: int,
-        stream: TextIO | None,
-        live: bool,
-        clock: Callable[[], float],
+        mode: str = "auto",
+        first_step: int = 0,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
+        if mode not in ("auto", "plain", "off"):
+            raise ValueError(f"mode must be auto, plain or off, got '{mode}'")
         self.total_steps, self.batch_size, self.first_step = total_steps, batch_size, first_step
-        self.stream, self.live, self.clock = stream, live, clock
+        self.stream = stream if stream is not None else sys.stderr
+        self.mode, self.clock = mode, clock
+        self.live = mode == "auto" and self.stream.isatty()
         # Drawn from `update` itself: no thread competes with the training.
         self.bar = Bar(
-            BarColumn(bar_width=12),
-            TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis"),
-            ),
-            console=Console(file=stream),
+            BarColumn(bar_width=12, table_column=Column(width=12)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            console=Console(file=self.stream),
             auto_refresh=False,
             transient=True,
-            disable=not live,
+            disable=not self.live,
             get_time=clock,
             speed_estimate_period=_SPEED_WINDOW_SECONDS,
         )
@@ -58,6 +63,8 @@ class Progress:
         self._last = self._started = clock()
         self._best: float | None = None
         self._valid = ""
+        if self.live:
+            self.enter_context(self.bar)
 
     def update(self, step: int, epoch: float, train_nll: Callable[[], float]) -> None:
         """Say that `step` is done; cheap enough to be called after every step.
@@ -95,7 +102,7 @@ class Progress:
         """Show a line of text without disturbing the display; a reader that has gone is ignored."""
         if self.live:
             self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        elif self.stream is not None:
+        elif self.mode != "off":
             with contextlib.suppress(OSError, ValueError):  # a closed pipe must not end a run
                 self.stream.write(text + "\n")
                 self.stream.flush()
@@ -109,40 +116,6 @@ class Progress:
         speed = self.batch_size * (self.task.speed or done / seconds)
         left = duration(seconds / done * max(self.total_steps - self.task.completed, 0))
         return [f"{speed:,.0f} examples/s".replace(",", " "), f"{left} left"]
-
-
-@contextlib.contextmanager
-def make_progress(
-    total_steps: int,
-    *,
-    batch_size: int,
-    mode: str = "auto",
-    first_step: int = 0,
-    stream: TextIO | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Progress]:
-    """The progress display for a run.
-
-    Args:
-        total_steps: Optimizer steps after which training ends at the latest.
-        batch_size: Examples a step, for the speed.
-        mode: "auto" (a live line on a terminal, plain lines elsewhere), "plain" or "off".
-        first_step: Steps done before, when a run is resumed.
-        stream: Where to write; stderr by default.
-        clock: Returns seconds; replaced in tests.
-
-    Raises:
-        ValueError: If `mode` is unknown.
-    """
-    if mode not in ("auto", "plain", "off"):
-        raise ValueError(f"mode must be auto, plain or off, got '{mode}'")
-    stream = sys.stderr if stream is None else stream
-    live = mode == "auto" and stream.isatty()
-    shown = Progress(
-        total_steps, batch_size, first_step, None if mode == "off" else stream, live, clock
-    )
-    with shown.bar if live else contextlib.nullcontext():
-        yield shown
 
 
 def duration(seconds: float) -> str:
