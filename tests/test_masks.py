@@ -82,13 +82,11 @@ def test_narrow_layer_is_reported_by_name():
 
 def test_visible_weights_are_counted():
     masks = schedule(num_dims=5, hidden_sizes=(7, 6)).mask_set(0)
-    report = connectivity(
-        masks, direct_connections=True, feature_widths=[2] * 5, param_widths=[3] * 5
-    )
     inputs = masks.input_degrees.repeat_interleave(2)
     outputs = masks.output_degrees.repeat_interleave(3)
     first, second = masks.hidden_degrees
     pairs = [(inputs, first), (first, second), (second, outputs), (inputs, outputs)]
+    report = connectivity(masks, direct_connections=True, layers=pairs)
     assert report.visible_weights == sum(int(visibility(*pair).sum()) for pair in pairs)
     assert report.num_weights == 10 * 7 + 7 * 6 + 6 * 15 + 10 * 15
 

@@ -7,11 +7,11 @@ layer has.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from made_exp.masks.mask_set import MaskSet, visibility
 
@@ -67,16 +67,14 @@ def connectivity(
     masks: MaskSet,
     *,
     direct_connections: bool = False,
-    feature_widths: Sequence[int] | None = None,
-    param_widths: Sequence[int] | None = None,
+    layers: Sequence[tuple[Tensor, Tensor]] = (),
 ) -> Connectivity:
     """Measure what `masks` connects in a masked MLP.
 
     Args:
         masks: Degrees of all layers.
         direct_connections: Whether inputs also reach the outputs directly; then no pair is lost.
-        feature_widths: (D,) inputs of each variable; default 1.
-        param_widths: (D,) outputs of each variable; default 1.
+        layers: Degrees of the units below (I,) and above (O,) each layer whose weights count.
     """
     num_dims = masks.num_dims
     hidden = [np.sort(degrees.numpy()) for degrees in masks.hidden_degrees]
@@ -86,19 +84,18 @@ def connectivity(
     total_lost = lost[-1] if lost else 0
     if not hidden and not direct_connections:
         total_lost = num_dims * (num_dims - 1) // 2
-    visible, weights = _count_weights(masks, direct_connections, feature_widths, param_widths)
     return Connectivity(
         num_pairs=num_dims * (num_dims - 1) // 2,
         lost_pairs=total_lost,
         lost_by_layer=tuple(np.diff([0, *lost]).tolist()),
         dead_units=_dead_units(num_dims, hidden),
         hidden_sizes=tuple(len(degrees) for degrees in hidden),
-        visible_weights=visible,
-        num_weights=weights,
+        visible_weights=sum(_count_visible(below, above) for below, above in layers),
+        num_weights=sum(len(below) * len(above) for below, above in layers),
     )
 
 
-def reachable(masks: MaskSet) -> torch.Tensor:
+def reachable(masks: MaskSet) -> Tensor:
     """Product of the masks: which output depends on which input, over all paths.
 
     Units of one degree have equal mask rows, so one representative a degree is multiplied.
@@ -141,24 +138,5 @@ def _dead_units(num_dims: int, hidden: list[np.ndarray]) -> tuple[int, ...]:
     return tuple(int((~units).sum()) for units in alive)
 
 
-def _count_weights(
-    masks: MaskSet,
-    direct_connections: bool,
-    feature_widths: Sequence[int] | None,
-    param_widths: Sequence[int] | None,
-) -> tuple[int, int]:
-    ones = np.ones(masks.num_dims, dtype=np.int64)
-    inputs = np.repeat(
-        masks.input_degrees.numpy(), ones if feature_widths is None else feature_widths
-    )
-    outputs = np.repeat(
-        masks.output_degrees.numpy(), ones if param_widths is None else param_widths
-    )
-    layers = [inputs, *(degrees.numpy() for degrees in masks.hidden_degrees), outputs]
-    pairs = list(pairwise(layers)) if len(layers) > 2 else []
-    if direct_connections:
-        pairs.append((inputs, outputs))
-    visible = sum(
-        int(np.searchsorted(np.sort(below), above, side="right").sum()) for below, above in pairs
-    )
-    return visible, sum(len(below) * len(above) for below, above in pairs)
+def _count_visible(below: Tensor, above: Tensor) -> int:
+    return int(torch.searchsorted(below.sort().values, above, right=True).sum())

@@ -52,17 +52,21 @@ def check_masks(model: MADE) -> Check:
 
 def measure_connectivity(model: MADE) -> Connectivity:
     """What is connected in the mask set of the mixture that loses most."""
-    groups = model.groups
     measured = [
-        connectivity(
-            component.masks.to("cpu"),
-            direct_connections=component.member.network.direct is not None,
-            feature_widths=groups.feature_widths,
-            param_widths=groups.param_widths,
-        )
-        for component in map(model.component, range(model.num_orderings))
+        _connectivity(component) for component in map(model.component, range(model.num_orderings))
     ]
     return max(measured, key=lambda one: (one.lost_pairs, sum(one.dead_units)))
+
+
+def _connectivity(component: Component) -> Connectivity:
+    network, masks = component.member.network, component.masks
+    degrees = network.layer_degrees(masks)
+    edges = [edge for level in network.levels for edge in level.edges]
+    return connectivity(
+        masks.to("cpu"),
+        direct_connections=network.direct is not None,
+        layers=[(degrees[edge.below], degrees[edge.above]) for edge in edges],
+    )
 
 
 @torch.no_grad()

@@ -223,11 +223,11 @@ class MADE(nn.Module):
         observed = check_observed(observed, x, self.num_dims)
         uniforms = self._uniforms(len(x), generator)
         one_hot = self.component(0).one_hot(context, len(x))
-        x = self.groups.filled(x, observed, self.dtype)
-        out = torch.empty_like(x)
+        given = torch.where(observed, x.to(self.dtype), torch.nan)
+        out = torch.empty_like(given)
         self._samplers.draw(
-            self._completion().choose(x, observed, uniforms[:, 0], context, batch_size),
-            Request(uniforms[:, 1:], one_hot, temperature, given=x, observed=observed),
+            self._completion().choose(given, observed, uniforms[:, 0], context, batch_size),
+            Request(uniforms[:, 1:], one_hot, temperature, given),
             out,
             batch_size,
             progress,

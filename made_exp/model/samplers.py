@@ -74,11 +74,12 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
     Orderings may differ from example to example.
     """
     groups, network, masks = component.groups, component.member.network, component.masks
-    given, observed, uniforms = request.given, request.observed, request.uniforms
+    uniforms, given = request.uniforms, request.given
     x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
     missing = torch.ones_like(x, dtype=torch.bool)
-    if given is not None and observed is not None:
-        x, missing = torch.where(observed, given.to(x.dtype), x), ~observed
+    if given is not None:
+        missing = torch.isnan(given)
+        x = torch.where(missing, x, given.to(x.dtype))
     for variables in masks.ordering.to(x.device).expand_as(missing).T:
         is_drawn = missing.gather(1, variables[:, None])[:, 0]
         if not is_drawn.any():

@@ -33,29 +33,19 @@ class Request:
         uniforms: (B, U) in [0, 1), variable-major.
         context: (B, num_classes) one-hot, or None.
         temperature: Divides the logits of discrete conditionals; > 0.
-        given: (B, D) values of the observed variables, or None.
-        observed: (B, D) bool, the variables that are clamped to `given`, or None.
+        given: (B, D) what the observed variables are clamped to, NaN for the others; or None.
     """
 
     uniforms: Tensor
     context: Tensor | None = None
     temperature: float = 1.0
     given: Tensor | None = None
-    observed: Tensor | None = None
 
     def rows(self, rows: Tensor) -> Self:
         """The request for the examples at `rows`."""
-
-        def own(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value[rows]
-
-        return replace(
-            self,
-            uniforms=self.uniforms[rows],
-            context=own(self.context),
-            given=own(self.given),
-            observed=own(self.observed),
-        )
+        context = None if self.context is None else self.context[rows]
+        given = None if self.given is None else self.given[rows]
+        return replace(self, uniforms=self.uniforms[rows], context=context, given=given)
 
 
 class IncrementalSampler:
@@ -75,7 +65,7 @@ class IncrementalSampler:
     def draw(self, request: Request) -> Tensor:
         """Draw the examples that are asked for, (B, D) in the dtype of the network."""
         with torch.inference_mode():
-            clamps = request.observed is not None
+            clamps = request.given is not None
             space, key = self._space, (len(request.uniforms), request.temperature, clamps)
             if space is None or space.key != key:
                 space = self._space = _Workspace(self.plan, *key)
@@ -94,7 +84,7 @@ class _Workspace:
         self.x = like.new_zeros(num_dims, batch)
         self.uniforms = like.new_zeros(sum(plan.groups.uniform_widths), batch)
         self.given = like.new_zeros(num_dims, batch) if clamped else None
-        self.observed = torch.zeros_like(self.x, dtype=torch.bool) if clamped else None
+        self.is_drawn = torch.ones_like(self.x, dtype=torch.bool)
         skipped = {level.skip for level in plan.levels}
         # Nodes that a skip reads are kept beside the values; all others become values in place.
         self.nodes = [like.new_zeros(plan.feature_ends[-1], batch)]
@@ -121,11 +111,9 @@ class _Workspace:
         self.uniforms.copy_(request.uniforms.T)
         if self.binary:
             self.uniforms.logit_().mul_(self.temperature)
-        if self.given is not None and self.observed is not None:
-            assert request.given is not None
-            assert request.observed is not None
+        if self.given is not None and request.given is not None:
             self.given.copy_(request.given.T)
-            self.observed.copy_(request.observed.T)
+            self.is_drawn.copy_(torch.isnan(self.given))
         for number, level in enumerate(self.plan.levels, start=1):
             self.nodes[number].copy_(level.bias.expand_as(self.nodes[number]))
             if context is not None and len(self.plan.network.context):
@@ -191,8 +179,8 @@ class _Workspace:
         start, width = groups.uniform_starts[variable], groups.uniform_widths[variable]
         uniforms = self.uniforms[start : start + width].T
         drawn = groups.conditional(variable).sample(params.T, uniforms, self.temperature)
-        if self.given is not None and self.observed is not None:
-            drawn = torch.where(self.observed[variable], self.given[variable], drawn)
+        if self.given is not None:
+            drawn = torch.where(self.is_drawn[variable], drawn, self.given[variable])
         self.x[variable].copy_(drawn)
         low, high = _rows(self.plan.feature_ends, step + 1, step + 1)
         self.values[0][low:high].copy_(groups.single_features(variable, self.x[variable]).T)
@@ -201,9 +189,9 @@ class _Workspace:
         """The same for models of Bernoulli conditionals: x = [logit(u) T < logit], in one call."""
         variable, row = self.plan.ordering[step], self.values[0][step : step + 1]
         torch.lt(self.uniforms[variable : variable + 1], params, out=row)
-        if self.given is not None and self.observed is not None:
+        if self.given is not None:
             given = self.given[variable : variable + 1]
-            torch.where(self.observed[variable : variable + 1], given, row, out=row)
+            torch.where(self.is_drawn[variable : variable + 1], row, given, out=row)
 
     def _views(
         self, number: int, step: int, degree: int
