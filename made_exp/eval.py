@@ -11,7 +11,7 @@ def evaluate(settings: EvalSettings) -> str:
     """Score the run; the outcome as JSON."""
     from made_exp.experiments.scoring import evaluate_run  # torch is imported only here
 
-    return json.dumps(evaluate_run(**vars(settings)), indent=2)
+    return json.dumps(evaluate_run(settings), indent=2)
 
 
 main = Command(

@@ -11,7 +11,7 @@ def sample(settings: SampleSettings) -> Path:
     """Draw from the run; where the samples are."""
     from made_exp.experiments.drawing import sample_run  # torch is imported only here
 
-    return sample_run(**vars(settings))
+    return sample_run(settings)
 
 
 main = Command(

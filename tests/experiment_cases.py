@@ -1,9 +1,12 @@
 """Settings of tiny experiments on a table of one's own, for tests of whole runs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
+from made_exp.experiments import drawing, scoring
+from made_exp.settings.commands import EvalSettings, SampleSettings
 from made_exp.settings.experiment import from_dict
 
 NUM_DIMS = 8
@@ -71,3 +74,17 @@ def read_metrics(folder):
     """metrics.jsonl of a run without what depends on the clock."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def evaluate_run(run, **options):
+    """What made-eval finds for a run."""
+    return scoring.evaluate_run(EvalSettings(run=str(run), **as_typed(options)))
+
+
+def sample_run(run, **options):
+    """Where made-sample puts what it draws from a run."""
+    return drawing.sample_run(SampleSettings(run=str(run), **as_typed(options)))
+
+
+def as_typed(options):
+    return {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}

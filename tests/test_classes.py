@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from experiment_cases import make_settings, read_results
+from experiment_cases import make_settings, read_results, sample_run
 
 from made_exp import load_run
-from made_exp.experiments.drawing import sample_run
 from made_exp.experiments.experiment import run
 
 NUM_DIMS, NUM_CLASSES = 9, 3

@@ -32,9 +32,9 @@ def folder(tmp_path, monkeypatch):
 def calls(monkeypatch):
     seen = {}
     scoring = types.ModuleType("made_exp.experiments.scoring")
-    scoring.evaluate_run = lambda run, **options: seen.update(run=run, **options) or {"nll": 1.0}
+    scoring.evaluate_run = lambda settings: seen.update(vars(settings)) or {"nll": 1.0}
     drawing = types.ModuleType("made_exp.experiments.drawing")
-    drawing.sample_run = lambda run, **options: seen.update(run=run, **options) or "grid.png"
+    drawing.sample_run = lambda settings: seen.update(vars(settings)) or "grid.png"
     monkeypatch.setitem(sys.modules, "made_exp.experiments.scoring", scoring)
     monkeypatch.setitem(sys.modules, "made_exp.experiments.drawing", drawing)
     return seen
@@ -71,7 +71,7 @@ def test_sample_passes_typed_values_on(calls, capsys):
     ],
 )
 def test_mistakes_are_one_line_and_defects_a_traceback(calls, capsys, error, code, told):
-    def fail(**options):
+    def fail(settings):
         raise error
 
     sys.modules["made_exp.experiments.scoring"].evaluate_run = fail

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from made_exp.cli import preflight
+from made_exp.cli import plugins
 from made_exp.cli.app import main
 from made_exp.cli.messages import answer
 
@@ -188,7 +188,15 @@ def test_cuda_without_a_device(capsys, monkeypatch):
     ],
 )
 def test_missing_extra_is_answered_with_the_pip_line(arguments, extra, capsys, monkeypatch):
-    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: None)
+    def find_spec(name):
+        raise ModuleNotFoundError("No module named 'hydra_plugins'")
+
+    for found in (find_spec, lambda name: None):  # no plugin at all; others only
+        monkeypatch.setattr(plugins.importlib.util, "find_spec", found)
+        assert_pip_line_is_told(arguments, extra, capsys)
+
+
+def assert_pip_line_is_told(arguments, extra, capsys):
     assert main(["-m", "seed=0,1", *arguments]) == 2
     text = capsys.readouterr().err
     assert text.startswith(f"error: {arguments[0]} is not installed (have: basic); ")

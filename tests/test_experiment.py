@@ -7,13 +7,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from experiment_cases import NUM_DIMS, make_settings, read_metrics, read_results
+from experiment_cases import NUM_DIMS, evaluate_run, make_settings, read_metrics, read_results
 
 from made_exp import load_run
 from made_exp.errors import ConfigError, DivergedError, TrainingError
 from made_exp.experiments import run_observer
 from made_exp.experiments.experiment import run
-from made_exp.experiments.scoring import evaluate_run
 from made_exp.runs.folder import RunDirectory, RunState
 
 SPLIT_KEYS = {"nll", "nll_stderr", "nll_per_dim", "bits_per_dim", "num_examples", "num_orderings"}

@@ -6,13 +6,11 @@ import os
 import numpy as np
 import pytest
 import torch
-from experiment_cases import NUM_DIMS, make_settings
+from experiment_cases import NUM_DIMS, evaluate_run, make_settings, sample_run
 
 from made_exp import load_run
 from made_exp.errors import CheckpointError
-from made_exp.experiments.drawing import sample_run
 from made_exp.experiments.experiment import run
-from made_exp.experiments.scoring import evaluate_run
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.folder import RunDirectory
 

@@ -5,15 +5,13 @@ import csv
 import numpy as np
 import pytest
 import torch
-from experiment_cases import make_settings, read_results
+from experiment_cases import evaluate_run, make_settings, read_results, sample_run
 
 from made_exp import load_run
 from made_exp.datasets.csv import encode_rows
 from made_exp.datasets.schema import TableSchema
 from made_exp.errors import ConfigError
-from made_exp.experiments.drawing import sample_run
 from made_exp.experiments.experiment import load_data, run
-from made_exp.experiments.scoring import evaluate_run
 from made_exp.runs.loading import load_with_description
 
 HEADER = ["cultivar", "alcohol", "proline", "flavanoids", "hue", "strong"]

@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from made_exp.cli.plugins import as_preset
 from made_exp.errors import ConfigError, did_you_mean
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -17,11 +18,6 @@ _FREE = re.compile(r"(notes|dataset\.kinds)[.=]")
 _QUOTED_KEY = re.compile(r"""(?<=[{,])\s*(["'])(?P<name>.*?)\1\s*(?=:)""")
 _UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~]")
 """What Hydra's grammar has no way to write in a key."""
-_PRESETS = {
-    "hydra/launcher": ("joblib", "submitit_local", "submitit_slurm", "ray"),
-    "hydra/sweeper": ("optuna",),
-}
-"""Groups of plugins whose options have a preset of ours, named made_OPTION."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
         return CommandLine(
             argv, args.overrides, [], False, False, False, args.config_name, None, None
         )
-    overrides = [_preset(_free(override)) for override in args.overrides]
+    overrides = [as_preset(_free(override)) for override in args.overrides]
     parsed = [_parse(override) for override in overrides]
     return CommandLine(
         argv=_flags(args) + overrides,
@@ -135,11 +131,6 @@ def _free(override: str) -> str:
 
 def _escaped(quoted: re.Match[str]) -> str:
     return re.sub(r"[\\()\[\]{}:=, \t]", r"\\\g<0>", quoted["name"])
-
-
-def _preset(override: str) -> str:
-    group, _, option = override.partition("=")
-    return f"{group}=made_{option}" if option in _PRESETS.get(group, ()) else override
 
 
 def _parse(text: str) -> Override:

@@ -3,6 +3,8 @@
 import textwrap
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from made_exp.cli.resolvers import conf_dir, description_of, options_in
 from made_exp.settings.base import described
 from made_exp.settings.experiment import OPTIONS
@@ -30,34 +32,34 @@ Examples:
   made-train -m seed=0,1,2 optimizer=adam,sgd hydra/launcher=joblib
   made-train -m search=made dataset=mushrooms hydra.sweeper.n_trials=30
   made-train resume=true hydra.run.dir=outputs/runs/RUN"""
-_DEFAULTS = {
-    "model": "made",
-    "dataset": "shapes",
-    "optimizer": "adam",
-    "scheduler": "constant",
-    "ordering": "natural",
-    "trainer": "default",
-}
 
 
 def train_help(config_dir: str | None = None) -> str:
     """The help text, with the options of the user's folder `config_dir` if given."""
     folders = [conf_dir()] + ([Path(config_dir)] if config_dir else [])
-    blocks = [_HEADER, *(_group(group, folders) for group in _GROUPS), _FOOTER]
+    chosen = _defaults(conf_dir() / "config.yaml")
+    groups = [_group(group, folders, chosen.get(group)) for group in _GROUPS]
+    blocks = [_HEADER, *groups, _FOOTER]
     return "\n\n".join(blocks)
 
 
-def _group(group: str, folders: list[Path]) -> str:
+def _defaults(config: Path) -> dict[str, str]:
+    """The option of each group that is taken unless another is asked for."""
+    entries = OmegaConf.select(OmegaConf.load(config), "defaults")
+    pairs = [pair for entry in entries if OmegaConf.is_dict(entry) for pair in entry.items()]
+    return dict(pairs)
+
+
+def _group(group: str, folders: list[Path], chosen: str | None) -> str:
     lines = [group]
     for folder in folders:
         built_in = OPTIONS.get(group, {}) if folder == folders[0] else {}
         for option in sorted({*options_in(folder, group), *built_in}):
-            lines += _option(group, option, folder)
+            lines += _option(group, option, folder, "*" if option == chosen else " ")
     return "\n".join(lines)
 
 
-def _option(group: str, option: str, folder: Path) -> list[str]:
-    mark = "*" if _DEFAULTS.get(group) == option else " "
+def _option(group: str, option: str, folder: Path, mark: str) -> list[str]:
     file = folder / group / f"{option}.yaml"
     text = description_of(file) if file.exists() else str(OPTIONS[group][option].__doc__)
     short = textwrap.shorten(text.splitlines()[0], 78, placeholder=" ...")

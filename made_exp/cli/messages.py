@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
+from made_exp.cli.plugins import extra_hint
 from made_exp.errors import JobFailure, TrainingError, did_you_mean, is_users_mistake, one_line
 from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 
@@ -17,15 +18,6 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 """Environment variable: 1 shows the traceback of every error."""
 _TYPES = {"Float": "a float", "Integer": "an integer", "Path": "a path"}
 _OTHER_ROOT_KEYS = ("experiment", "search", "hydra")
-_EXTRAS = {
-    "hydra/launcher/joblib": "joblib",
-    "hydra/launcher/submitit_local": "slurm",
-    "hydra/launcher/submitit_slurm": "slurm",
-    "hydra/launcher/ray": "ray",
-    "hydra/sweeper/optuna": "optuna",
-    "hydra/sweeper/sampler": "optuna",
-}
-"""Config that comes with an extra of the package -> the extra."""
 
 
 def answered(command: Callable[[], int]) -> int:
@@ -96,14 +88,6 @@ def explain(error: BaseException) -> str:
     return _without_noise(str(error))
 
 
-def extra_hint(missing: str) -> str:
-    """The pip line for the extra that brings the config `missing`, or ''."""
-    for config, extra in _EXTRAS.items():
-        if missing == config or missing.startswith(f"{config}/"):
-            return f". It comes with an extra: pip install 'made-exp[{extra}]'"
-    return ""
-
-
 def _missing_option(error: MissingConfigException) -> str:
     missing = str(error.missing_cfg_file or "")
     group, _, option = missing.rpartition("/")
@@ -115,7 +99,7 @@ def _missing_option(error: MissingConfigException) -> str:
     if not options:
         options = list(OPTIONS.get(group, {}))
     have = f" (have: {', '.join(options)})" if options else ""
-    hint = extra_hint(missing) or did_you_mean(option, options)
+    hint = extra_hint(group, option) or did_you_mean(option, options)
     return f"no option '{option}' in group '{group}'{have}{hint}"
 
 

@@ -1,6 +1,5 @@
 """Everything that can be found wrong before Hydra makes a folder."""
 
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from made_exp.cli.compose import (
     sweep_overrides,
     worth_checking,
 )
-from made_exp.cli.resolvers import conf_dir, options_in, slug
+from made_exp.cli.plugins import refuse_missing_plugin
+from made_exp.cli.resolvers import conf_dir, slug
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError, RunError
 from made_exp.machine import (
@@ -28,13 +28,6 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
 from made_exp.settings.fingerprint import changed_keys
 
-_PLUGINS = {
-    "made_joblib": ("hydra_joblib_launcher", "joblib"),
-    "made_submitit_local": ("hydra_submitit_launcher", "slurm"),
-    "made_submitit_slurm": ("hydra_submitit_launcher", "slurm"),
-    "made_ray": ("hydra_ray_launcher", "ray"),
-    "made_optuna": ("hydra_optuna_sweeper", "optuna"),
-}
 _ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher")
 _QUIET = (
     "hydra.output_subdir=null",
@@ -50,7 +43,8 @@ def preflight(command: CommandLine) -> CommandLine:
         ConfigError: Something is wrong; nothing has been written.
     """
     _refuse_added_groups(command)
-    _refuse_missing_extras(command)
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        refuse_missing_plugin(group, command.value_of(group) or "basic")
     command = _prepare_distributed(command)
     _warn(command)
     if command.multirun:
@@ -66,28 +60,6 @@ def _refuse_added_groups(command: CommandLine) -> None:
         if group in (*OPTIONS, "experiment", "search") and override.is_add():
             option = override.get_value_element_as_str()
             raise ConfigError(f"'+{group}={option}': write {group}={option}, without '+'")
-
-
-def _refuse_missing_extras(command: CommandLine) -> None:
-    for group in ("hydra/launcher", "hydra/sweeper"):
-        option = command.value_of(group) or ""
-        if option not in _PLUGINS:
-            continue
-        plugin, extra = _PLUGINS[option]
-        if importlib.util.find_spec(f"hydra_plugins.{plugin}") is None:
-            have = ["basic", *(name for name in _PLUGINS if _is_installed(group, name))]
-            names = ", ".join(name.removeprefix("made_") for name in have)
-            raise ConfigError(
-                f"{group}={option.removeprefix('made_')} is not installed (have: {names});"
-                f" pip install 'made-exp[{extra}]'"
-            )
-
-
-def _is_installed(group: str, option: str) -> bool:
-    return (
-        option in options_in(conf_dir(), group)
-        and importlib.util.find_spec(f"hydra_plugins.{_PLUGINS[option][0]}") is not None
-    )
 
 
 def _prepare_distributed(command: CommandLine) -> CommandLine:

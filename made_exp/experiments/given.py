@@ -15,6 +15,7 @@ from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
 from made_exp.model.made import MADE
+from made_exp.settings.commands import SampleSettings
 from made_exp.variables.variable import Variable
 
 
@@ -33,34 +34,31 @@ class Given:
         return replace(self, x=x, known=known, context=context)
 
 
-def given_examples(
-    run: FinishedRun,
-    observed: str,
-    num_examples: int,
-    number: int | None,
-    generator: torch.Generator,
-) -> Given:
-    """What is to be completed by the model of `run`.
+def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.Generator) -> Given:
+    """What the model of `run` is to complete.
+
+    A .npz file holds `x`, and `observed` or NaN for what is unknown, and `labels` where the model
+    has classes; in a .csv file empty cells are unknown.
 
     Args:
         run: The run.
-        observed: Name of a pattern, or a .npz or .csv file.
-        num_examples: Test examples under a pattern.
-        number: Class of all examples; None for their own.
+        settings: What is observed, and of how many examples.
         generator: Source of random patterns.
 
     Raises:
         ConfigError: If the file does not fit the model, or labels are missing.
     """
-    context = None
-    if observed.lower().endswith(".csv"):
-        with as_config_errors():
-            x = encode_rows(Path(observed), run.schema)
-        known = ~torch.isnan(x)
-    elif observed.lower().endswith(".npz"):
-        x, known, context = _read_npz(Path(observed), run.model)
-    else:
-        x, known, context = _examples(run.dataset, observed, num_examples, generator)
+    observed, context = str(settings.observed), None
+    number = run.class_number(settings.label)
+    match Path(observed).suffix.lower():
+        case ".csv":
+            with as_config_errors():
+                x = encode_rows(Path(observed), run.schema)
+            known = ~torch.isnan(x)
+        case ".npz":
+            x, known, context = _read_npz(Path(observed), run.model)
+        case _:
+            x, known, context = _examples(run.dataset, observed, settings.num_examples, generator)
     if number is not None:
         context = torch.full((len(x),), number)
     if context is None and run.model.num_classes:
@@ -92,9 +90,6 @@ def _examples(
         "left_half": columns < width // 2,
         "right_half": columns >= width - width // 2,
     }
-    if pattern not in halves:
-        names = ", ".join([*halves, "random_half"])
-        raise ConfigError(f"observed '{pattern}' is not one of {names}, nor a .npz or .csv file")
     return x, halves[pattern].reshape(1, -1).expand(len(x), -1), context
 
 

@@ -1,6 +1,5 @@
 """Scoring finished runs: any split, any number of orderings, one run against another."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,26 +16,11 @@ from made_exp.model.evaluation import (
     paired_difference,
 )
 from made_exp.reporting import figures
+from made_exp.settings.commands import EvalSettings
 
 
-def evaluate_run(
-    run: str | Path,
-    *,
-    split: str = "test",
-    num_orderings: int | None = None,
-    compare: str | Path | None = None,
-    batch_size: int = 1000,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Score the best model of a run and write the outcome into the run.
-
-    Args:
-        run: Folder of the run.
-        split: train, valid or test.
-        num_orderings: Orderings in the mixture; default the model's.
-        compare: Another run on the same data: the mean difference of NLL over the same examples.
-        batch_size: Examples at a time.
-        device: auto, cpu, cuda or cuda:N.
+def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
+    """Score the best model of a run, as `settings` ask, and write the outcome into the run.
 
     Returns:
         What was written: the numbers of the evaluation; for several orderings the NLL of the
@@ -46,10 +30,10 @@ def evaluate_run(
         ConfigError: If the model has fewer orderings, or the runs were trained on different data.
         CheckpointError: If a run holds no model that can be used.
     """
-    finished = FinishedRun(run, device)
-    evaluation, curve = _score(finished, split, num_orderings, batch_size)
-    outcome: dict[str, Any] = {"run": str(run), "split": split, **evaluation.as_dict()}
-    path = Path(run) / f"evaluation_{split}_{evaluation.num_orderings}.json"
+    finished, split = FinishedRun(settings.run, settings.device), settings.split
+    evaluation, curve = _score(finished, settings, settings.num_orderings)
+    outcome: dict[str, Any] = {"run": settings.run, "split": split, **evaluation.as_dict()}
+    path = finished.path / f"evaluation_{split}_{evaluation.num_orderings}.json"
     if curve is not None:
         nll, stderr = curve
         title = f"{finished.dataset.name}, {split}: NLL of the mixture over orderings"
@@ -60,13 +44,13 @@ def evaluate_run(
             "nll_stderr_by_num_orderings": stderr,
             "figure": str(picture),
         }
-    if compare is not None:
-        rival = FinishedRun(compare, device)
+    if settings.compare is not None:
+        rival = FinishedRun(settings.compare, settings.device)
         _refuse_other_data(finished, rival, split)
-        second, _ = _score(rival, split, None, batch_size)
+        second, _ = _score(rival, settings, None)
         mean, error = paired_difference(evaluation.log_probs, second.log_probs)
         difference = {"nll_difference": mean, "nll_difference_stderr": error}
-        outcome["comparison"] = {"run": str(compare), **second.as_dict(), **difference}
+        outcome["comparison"] = {"run": settings.compare, **second.as_dict(), **difference}
     atomic_write_json(path, outcome)
     return outcome
 
@@ -87,18 +71,16 @@ def _equal(x: Tensor, y: Tensor) -> bool:
 
 
 def _score(
-    run: FinishedRun, split: str, num_orderings: int | None, batch_size: int
+    run: FinishedRun, settings: EvalSettings, num_orderings: int | None
 ) -> tuple[Evaluation, tuple[list[float], list[float]] | None]:
     """The evaluation, and for several orderings the NLL as their number grows, with its error."""
-    model, (x, context) = run.model, run.examples(split)
-    count = num_orderings or model.num_orderings
+    model, (x, context) = run.model, run.examples(settings.split)
+    count, size = num_orderings or model.num_orderings, settings.batch_size
     if count == 1:
-        return evaluate(model, x, context=context, num_orderings=1, batch_size=batch_size), None
+        return evaluate(model, x, context=context, num_orderings=1, batch_size=size), None
     with as_config_errors():
         model.check_num_orderings(count)
-    rows = log_probs_by_ordering(
-        model, x, context=context, num_orderings=count, batch_size=batch_size
-    )
+    rows = log_probs_by_ordering(model, x, context=context, num_orderings=count, batch_size=size)
     log_probs = model.mixture.log_prob(rows).cpu()
     nll, stderr = nll_by_num_orderings(rows, model.mixture.log_weights(count))
     evaluation = Evaluation.from_log_probs(log_probs, model.num_dims, count)
