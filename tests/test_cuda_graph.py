@@ -1,10 +1,13 @@
 """Steps replayed from a CUDA graph are the plain steps; only the first tests need no GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from training_cases import AGNOSTIC, make_case
+from training_cases import AGNOSTIC, ENSEMBLE, make_case
 
-from made_exp.training.cuda_graph import GraphedStep
+from made_exp.masks.schedule import MaskSchedule
+from made_exp.training.cuda_graph import GraphedStep, StaticMasks
 from made_exp.training.distributed import World
 from made_exp.training.step import TrainStep
 from made_exp.training.steps import wants_graph
@@ -13,7 +16,7 @@ from made_exp.training.steps import wants_graph
 def test_a_cpu_has_no_graph(tmp_path):
     trainer = make_case(tmp_path)
     assert not isinstance(trainer.step, GraphedStep)
-    assert not wants_graph(trainer.learner.model, "adam", World())
+    assert not wants_graph(trainer.learner.model, "adam", trainer.batches, World())
 
 
 def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
@@ -33,20 +36,59 @@ def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
     assert graphed.step._calls == 12
 
 
+def recording(step):
+    """Stands for a CUDA graph: takes the recorded step again."""
+    return SimpleNamespace(replay=step._recorded)
+
+
+CASES = {
+    "plain": {},
+    "binarized": {"binarize": True},
+    "clipped": {"trainer": {"grad_clip": 0.1}},
+    "averaged": {"trainer": {"weight_averaging": 0.9}},
+    "cosine": {"scheduler": "cosine"},
+    "labels": {"num_classes": 3},
+    "resampled": {"ordering": AGNOSTIC},
+    "resampled order": {"ordering": {**AGNOSTIC, "num_orderings": 3, "resample": "order"}},
+    "resampled, labels": {"ordering": AGNOSTIC, "num_classes": 3, "binarize": True},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_recording_reads_what_each_step_puts_in_its_place(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(GraphedStep, "_capture", recording)
+    monkeypatch.setattr(GraphedStep, "_on_side_stream", TrainStep.__call__)
+    plain, graphed = (make_case(tmp_path / kind, **CASES[name]) for kind in ("plain", "graphed"))
+    optimizers = [graphed.learner.members[0].optimizer]
+    graphed.step = GraphedStep(
+        graphed.learner.model,
+        optimizers,
+        graphed.batches,
+        grad_clip=graphed.settings.grad_clip,
+    )
+    plain.train()
+    graphed.train()
+    assert graphed.step._graph is not None
+    assert not graphed.step._broken
+    for line, expected in zip(graphed.observer.lines, plain.observer.lines, strict=True):
+        assert line == pytest.approx(expected, rel=1e-8)
+
+
+def test_static_masks_are_those_loaded_last(device):
+    schedule = MaskSchedule(tuple(range(5)), (4, 3), resample="both", num_orderings=0)
+    static = StaticMasks(schedule.mask_set(0), device)
+    early = static.masks()
+    static.load(schedule.mask_set(7))
+    expected = schedule.mask_set(7).layer_degrees
+    for found, degrees in zip(static.masks().layer_degrees, expected, strict=True):
+        assert torch.equal(found.cpu(), degrees)
+    assert torch.equal(early.ordering.cpu(), schedule.mask_set(7).ordering)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize(
-    "case",
-    [
-        {},
-        {"binarize": True},
-        {"trainer": {"grad_clip": 0.1}},
-        {"trainer": {"weight_averaging": 0.9}},
-        {"scheduler": "cosine"},
-    ],
-    ids=["plain", "binarized", "clipped", "averaged", "cosine"],
-)
-def test_replayed_steps_are_plain_steps(tmp_path, device, optimizer, case):
+@pytest.mark.parametrize("name", CASES)
+def test_replayed_steps_are_plain_steps(tmp_path, device, optimizer, name):
     trainers = []
     for graph in (False, True):
         trainer = make_case(
@@ -55,7 +97,7 @@ def test_replayed_steps_are_plain_steps(tmp_path, device, optimizer, case):
             optimizer=optimizer,
             dtype=torch.float32,
             cuda_graph=graph,
-            **case,
+            **CASES[name],
         )
         trainer.train()
         trainers.append(trainer)
@@ -88,6 +130,9 @@ def test_resuming_with_a_graph_goes_on(tmp_path, device):
 
 
 @pytest.mark.gpu
-def test_resampled_masks_take_plain_steps(tmp_path, device):
-    trainer = make_case(tmp_path, device=device, ordering=AGNOSTIC)
+@pytest.mark.parametrize(
+    "case", [{"ordering": ENSEMBLE}, {"ordering": AGNOSTIC, "kernel": "staircase"}]
+)
+def test_members_and_units_sorted_in_the_step_take_plain_steps(tmp_path, device, case):
+    trainer = make_case(tmp_path, device=device, **case)
     assert type(trainer.step) is TrainStep

@@ -202,6 +202,33 @@ def test_resampled_small_batches_do_not_sort():
     assert choose_backend(cpu, 4000, 4000, batch=5000, resampled=True) == "staircase"
 
 
+HALF, SINGLE, DOUBLE = torch.bfloat16, torch.float32, torch.float64
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "fixed", "resampled"),
+    [
+        (SINGLE, (784, 500), "dense", "dense"),
+        (SINGLE, (2000, 2000), "dense", "dense"),
+        (SINGLE, (784, 8000), "staircase", "dense"),
+        (DOUBLE, (8000, 8000), "staircase", "dense"),
+        (HALF, (500, 500), "dense", "dense"),
+        (HALF, (784, 2000), "triton", "triton"),
+        (HALF, (8000, 8000), "triton", "triton"),
+    ],
+)
+def test_choice_on_a_gpu(monkeypatch, dtype, size, fixed, resampled):
+    gpu = torch.device("cuda")
+    monkeypatch.setattr("made_exp.kernels.backends.triton_is_installed", lambda: True)
+    assert choose_backend(gpu, *size, dtype=dtype) == fixed
+    assert choose_backend(gpu, *size, dtype=dtype, batch=5000, resampled=True) == resampled
+    monkeypatch.setattr("made_exp.kernels.backends.triton_is_installed", lambda: False)
+    assert "triton" not in (
+        choose_backend(gpu, *size, dtype=dtype),
+        choose_backend(gpu, *size, dtype=dtype, resampled=True),
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -282,3 +282,39 @@ def test_autocast_keeps_float32_weights_and_gradients(backend, device):
     torch.testing.assert_close(
         found, torch.autograd.grad(expected.sum(), [x, *layer.parameters()]), rtol=0.05, atol=0.05
     )
+
+
+def test_what_is_stored_depends_on_where_products_are_taken(monkeypatch):
+    monkeypatch.setattr("made_exp.kernels.backends.triton_is_installed", lambda: True)
+    ins, outs = torch.arange(1, 1001), torch.arange(1000)
+    gpu, choices = torch.device("cuda"), {}
+    for name, given in {
+        "cpu": {},
+        "gpu": {"device": gpu},
+        "gpu, half": {"device": gpu, "dtype": torch.bfloat16},
+        "gpu, blocks": {"device": gpu, "backend": "staircase"},
+    }.items():
+        layer = MaskedLinear(1000, 1000, in_degrees=ins, out_degrees=outs, **given)
+        choices[name] = layer.stores_blocks
+    assert choices == {"cpu": True, "gpu": False, "gpu, half": True, "gpu, blocks": True}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_large_layers_on_a_gpu(fixed, half, device):
+    """Triton where products are of half precision, whatever the layer was built for."""
+    generator = torch.Generator().manual_seed(0)
+    ins, outs = degrees(1100, 1000)
+    given = {"in_degrees": ins, "out_degrees": outs} if fixed else {}
+    layer = MaskedLinear(1100, 1000, generator=generator, **given).to(device)
+    x = torch.randn(7, 1100, generator=generator).to(device)
+    pair = () if fixed else (ins.to(device), outs.to(device))
+    expected = x @ layer.masked_weight(*pair).t()
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=half):
+        y, product = layer(x, *pair), layer.product(x, *pair)
+    assert (type(product).__name__ == "TritonProduct") == half
+    tolerance = 0.05 if half else 1e-4
+    torch.testing.assert_close(y.float(), expected, rtol=tolerance, atol=tolerance)
+    y.float().square().sum().backward()
+    assert layer.weight.grad.dtype == torch.float32

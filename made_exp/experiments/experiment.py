@@ -143,7 +143,10 @@ class _Experiment:
         config = to_dict(settings)
         dataset = load_data(**config["dataset"])
         data = describe_data(dataset)
-        model = build_model(settings, data, settings.trainer.kernel)
+        trainer = settings.trainer
+        model = build_model(
+            settings, data, trainer.kernel, device=device, precision=trainer.precision
+        )
         prepare(model, dataset)
         return cls(settings, config, folder, dataset, data, model.to(device), world)
 

@@ -85,11 +85,19 @@ class MaskSet:
         return replace(self, ordering=self.ordering[rows]) if self.is_per_example else self
 
     def to(self, device: torch.device | str) -> Self:
-        """The same mask set on `device`."""
-        if self.ordering.device == torch.device(device):
+        """The same mask set on `device`, moved there once."""
+        device = torch.device(device)
+        if self.ordering.device == device:
             return self
-        hidden = tuple(degrees.to(device) for degrees in self.hidden_degrees)
-        return replace(self, ordering=self.ordering.to(device), hidden_degrees=hidden)
+        if device not in self._copies:
+            hidden = tuple(degrees.to(device) for degrees in self.hidden_degrees)
+            moved = replace(self, ordering=self.ordering.to(device), hidden_degrees=hidden)
+            self._copies[device] = moved
+        return self._copies[device]
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Self]:
+        return {}
 
     def with_first(self, observed: Tensor) -> Self:
         """The mask set whose ordering has the observed variables first, otherwise unchanged.

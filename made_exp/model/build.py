@@ -12,6 +12,7 @@ from torch import Tensor
 
 from made_exp.masks.orderings import ImageShape, check_ordering, fixed_ordering, random
 from made_exp.masks.schedule import MaskSchedule
+from made_exp.model.layers import CPU
 from made_exp.model.made import MADE
 from made_exp.model.members import plan_members
 from made_exp.model.networks import MaskedNetwork
@@ -32,13 +33,22 @@ from made_exp.variables.variable import Variable
 _WEIGHT_STREAM = 4
 
 
-def build_model(settings: Settings, data: Mapping[str, Any], kernel: str = "auto") -> MADE:
+def build_model(
+    settings: Settings,
+    data: Mapping[str, Any],
+    kernel: str = "auto",
+    *,
+    device: torch.device = CPU,
+    precision: str = "fp32",
+) -> MADE:
     """The untrained model of an experiment.
 
     Args:
         settings: Its `model`, `ordering` and `seed` are used.
         data: What `describe_data` gave.
         kernel: Backend of the masked layers.
+        device: Where the model will be used, and
+        precision: in which products: what kernel auto depends on. The model is made on the CPU.
 
     Raises:
         ValueError: If the model or the ordering does not fit the data.
@@ -67,6 +77,8 @@ def build_model(settings: Settings, data: Mapping[str, Any], kernel: str = "auto
         num_orderings=ordering.num_scored,
         fits_weights=isinstance(ordering, EnsembleSettings) and ordering.fit_weights,
         kernel=kernel,
+        device=device,
+        dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         generator=torch.Generator().manual_seed(derive_seed(settings.seed, _WEIGHT_STREAM)),
     )
 
@@ -123,6 +135,8 @@ def build_made(
     num_orderings: int | None = None,
     fits_weights: bool = False,
     kernel: str = "auto",
+    device: torch.device = CPU,
+    dtype: torch.dtype = torch.float32,
     generator: torch.Generator | None = None,
 ) -> MADE:
     """A MADE over `variables` with a network for each of `schedules`.
@@ -135,6 +149,8 @@ def build_made(
         num_orderings: Orderings of the mixture at evaluation; default all of the schedule.
         fits_weights: Whether the weights of these orderings can be fitted; else they are equal.
         kernel: Backend of the masked layers.
+        device: Where the model will be used, and
+        dtype: in which products will be taken: what kernel auto depends on.
         generator: Where initial weights are drawn from.
 
     Raises:
@@ -164,6 +180,8 @@ def build_made(
             dropout=network.dropout,
             num_classes=num_classes,
             backend=kernel,
+            device=device,
+            dtype=dtype,
             generator=generator,
         )
         for schedule in schedules

@@ -76,6 +76,7 @@ class MaskedNetwork(nn.Module):
         super().__init__()
         _check_options(activation, dropout, residual, schedule)
         self.schedule, self.dropout, self.num_classes = schedule, dropout, num_classes
+        self.backend = backend
         self.activation_name, self.activation = activation, ACTIVATIONS[activation]
         self.register_buffer("feature_widths", torch.tensor(feature_widths), persistent=False)
         self.register_buffer("param_widths", torch.tensor(param_widths), persistent=False)
@@ -84,7 +85,7 @@ class MaskedNetwork(nn.Module):
         is_joint = schedule.num_dims > 1
         sizes = schedule.hidden_sizes if is_joint else ()
         widths = (sum(feature_widths), *sizes, sum(param_widths))
-        top = len(sizes) + 1
+        self._widths, top = widths, len(sizes) + 1
         fixed = (
             None if schedule.is_resampled else self._of_units(schedule.mask_set(0).layer_degrees)
         )
@@ -212,10 +213,15 @@ class MaskedNetwork(nn.Module):
             return degrees
         ins, *hidden, outs = degrees
         return [
-            ins if one_feature else ins.repeat_interleave(self.feature_widths, -1),
+            ins if one_feature else _repeat(ins, self.feature_widths, self._widths[0]),
             *hidden,
-            outs if one_param else outs.repeat_interleave(self.param_widths, -1),
+            outs if one_param else _repeat(outs, self.param_widths, self._widths[-1]),
         ]
+
+
+def _repeat(degrees: Tensor, widths: Tensor, total: int) -> Tensor:
+    """Each degree (..., D) as often as `widths` (D,) says, without asking a GPU for their sum."""
+    return degrees.repeat_interleave(widths, -1, output_size=total)
 
 
 def _check_options(activation: str, dropout: float, residual: bool, schedule: MaskSchedule) -> None:

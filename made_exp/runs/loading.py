@@ -38,10 +38,10 @@ def load_with_description(
     if not exists(file):
         raise CheckpointError(f"{path} holds no trained model: {file} does not exist")
     content = load_checkpoint(file)
+    target = resolve_device(device) if isinstance(device, str) else device
     try:
-        model = build_model(from_dict(content["config"]), content["data"])
+        model = build_model(from_dict(content["config"]), content["data"], device=target)
         model.load_state_dict(content["model"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{file} does not describe a model: {error}") from error
-    target = resolve_device(device) if isinstance(device, str) else device
     return model.to(target).eval(), content

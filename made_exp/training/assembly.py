@@ -60,7 +60,7 @@ def make_trainer(
         world_size=world.size,
     )
     lr, total_steps = settings.optimizer.lr, settings.trainer.total_steps(len(batches))
-    graph = cuda_graph and wants_graph(model, settings.optimizer.name, world)
+    graph = cuda_graph and wants_graph(model, settings.optimizer.name, batches, world)
     scheduler = make_scheduler(settings.scheduler, lr=lr, total_steps=total_steps)
     losses = EpochLosses(len(batches), batches.device)
     members = _trained_members(model, settings, len(batches), capturable=graph)

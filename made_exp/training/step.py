@@ -93,10 +93,8 @@ class TrainStep:
 
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats; its gradient is left in the member's parameters."""
-        for parameter in self.parameters[
-            component.member.index
-        ]:  # a tenth of the time that zero_grad takes
-            parameter.grad = None
+        for parameter in self.parameters[component.member.index]:
+            parameter.grad = None  # a tenth of the time that zero_grad takes
         with self._autocast():
             loss: Tensor = self.loss(x, component, context)
         loss.backward()

@@ -14,14 +14,17 @@ from made_exp.training.distributed import World
 from made_exp.training.step import TrainStep
 
 
-def wants_graph(model: MADE, optimizer: str, world: World) -> bool:
-    """Whether steps can be replayed from a CUDA graph: one GPU, fixed masks, no labels."""
+def wants_graph(model: MADE, optimizer: str, batches: Batches, world: World) -> bool:
+    """Whether a CUDA graph can replay the steps: one GPU, one member, and no wait for the host."""
+    is_resampled = model.max_orderings != 1
+    # To sort units in the step, or to give each example its own ordering, the host is asked.
+    waits = batches.has_missing or model.members[0].network.backend == "staircase"
     return (
         model.device.type == "cuda"
         and world.size == 1
         and optimizer in ("adam", "adamw", "sgd")
-        and model.max_orderings == 1
-        and not model.num_classes
+        and len(model.members) == 1
+        and not (is_resampled and waits)
     )
 
 

@@ -76,6 +76,8 @@ def builders(task: Task) -> dict[str, Builder]:
     if task.device.type == "cuda":
         for kernel in kernels:
             found[f"ours, {kernel}, CUDA graph"] = _ours(kernel=kernel, graph=True)
+        found["ours, CUDA graph"] = _ours(graph=True)
+        found["ours, resampled masks, CUDA graph"] = _ours(resampled=True, graph=True)
         found["plain, torch.compile"] = plain_compiled_step
     return found | {"zuko": zuko_step, "nflows": nflows_step, "pyro": pyro_step}
 
@@ -167,7 +169,15 @@ def our_model(task: Task, *, kernel: str = "auto", resampled: bool = False) -> M
     orders = AgnosticSettings() if resampled else FixedOrderSettings("natural")
     schedules = make_schedules(orders, network, task.num_dims)
     generator = torch.Generator().manual_seed(0)
-    model = build_made(variables, schedules, network, kernel=kernel, generator=generator)
+    model = build_made(
+        variables,
+        schedules,
+        network,
+        kernel=kernel,
+        device=task.device,
+        dtype=torch.bfloat16 if task.precision == "bf16" else torch.float32,
+        generator=generator,
+    )
     return model.to(task.device)
 
 
