@@ -1,6 +1,5 @@
 """Finding runs: every folder below a place that a run has written to, over any number of sweeps."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from made_exp.errors import ConfigError
 from made_exp.reporting.records import RunRecord, read_run
+from made_exp.reporting.run_files import read_objects, text_in
 from made_exp.reporting.run_settings import settings_of
 
 _MARKS = ("status.json", "results.json", "metrics.jsonl", os.path.join(".hydra", "config.yaml"))
@@ -57,20 +57,10 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def _sweep_entries(folder: Path) -> dict[str, dict[str, Any]]:
     """The last entry of each job in a sweep's results file, by the job's folder."""
-    entries: dict[str, dict[str, Any]] = {}
-    try:
-        lines = (folder / _SWEEP_FILE).read_bytes().splitlines()
-    except OSError:
-        return entries
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            name = entry["folder"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-        if isinstance(name, str) and name and Path(name).name == name:
-            entries[name] = entry
-    return entries
+    entries = {
+        text_in(entry or {}, "folder"): entry or {} for entry in read_objects(folder / _SWEEP_FILE)
+    }
+    return {name: entry for name, entry in entries.items() if name and Path(name).name == name}
 
 
 def _lost(folder: Path, root: Path, entry: dict[str, Any]) -> RunRecord:

@@ -8,16 +8,12 @@ from typing import Any
 
 from made_exp.reporting.run_files import (
     CurvePoint,
-    as_mapping,
-    as_number,
-    as_text,
-    as_whole,
-    first_known,
+    number_in,
     read_curve,
     read_list,
     read_object,
-    read_seconds,
     read_traceback,
+    text_in,
 )
 from made_exp.reporting.run_settings import flatten, settings_of
 from made_exp.runs.folder import RunDirectory
@@ -41,10 +37,7 @@ class RunRecord:
         test_nll_stderr: Standard error over the test examples.
         valid_nll: Nats per example, the best so far where the run is not finished.
         epochs: Epochs trained.
-        best_epoch: The epoch that is reported.
         seconds: Of training.
-        num_parameters: Of the model.
-        seed: Root seed.
         dataset: The data's name; "" where unknown.
         curve: The evaluations, in order.
         picture: The latest picture of samples.
@@ -62,10 +55,7 @@ class RunRecord:
     test_nll_stderr: float | None = None
     valid_nll: float | None = None
     epochs: int | None = None
-    best_epoch: int | None = None
     seconds: float | None = None
-    num_parameters: int | None = None
-    seed: int | None = None
     dataset: str = ""
     curve: tuple[CurvePoint, ...] = ()
     picture: Path | None = None
@@ -83,37 +73,36 @@ def read_run(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> R
         entry: What the results file of its sweep says of it.
     """
     run, problems, entry = RunDirectory(path), list[str](), entry or {}
-    results = read_object(run.results, problems)
-    status = read_object(run.status, problems)
+    results, status = read_object(run.results, problems), read_object(run.status, problems)
     settings, is_complete = _settings(run, entry, problems)
     curve = read_curve(run.metrics, problems)
-    test, valid = as_mapping(results.get("test")), as_mapping(results.get("valid"))
     state = _state(run, results, status, entry)
-    last_epoch = curve[-1].epoch if curve else None
     best = min((p.valid_nll for p in curve if p.valid_nll is not None), default=None)
+    epochs = _first(number_in(results, "epochs"), *(p.epoch for p in curve[-1:]))
     failed = state in ("failed", "damaged", "unfinished", "stopped")
-    error = as_text(status.get("error")) or as_text(entry.get("error"))
     return RunRecord(
         name=name,
         path=path,
         status=state,
         settings=settings,
         is_complete_config=is_complete,
-        test_nll=as_number(test.get("nll")),
-        test_nll_stderr=as_number(test.get("nll_stderr")),
-        valid_nll=first_known(as_number(valid.get("nll")), best),
-        epochs=as_whole(first_known(as_number(results.get("epochs")), last_epoch)),
-        best_epoch=as_whole(as_number(results.get("best_epoch"))),
-        seconds=first_known(as_number(results.get("train_seconds")), read_seconds(run.metrics)),
-        num_parameters=as_whole(as_number(results.get("num_parameters"))),
-        seed=as_whole(first_known(as_number(results.get("seed")), as_number(settings.get("seed")))),
-        dataset=as_text(settings.get("dataset.name")) or as_text(results.get("dataset")),
+        test_nll=number_in(results, "test", "nll"),
+        test_nll_stderr=number_in(results, "test", "nll_stderr"),
+        valid_nll=_first(number_in(results, "valid", "nll"), best),
+        epochs=None if epochs is None else int(epochs),
+        seconds=_first(number_in(results, "train_seconds"), *(p.seconds for p in curve[::-1])),
+        dataset=text_in(settings, "dataset.name") or text_in(results, "dataset"),
         curve=curve,
         picture=_picture(run),
-        error=error if failed else "",
+        error=(text_in(status, "error") or text_in(entry, "error")) if failed else "",
         traceback=read_traceback(path) if failed else "",
         problems=tuple(problems),
     )
+
+
+def _first(*numbers: float | None) -> float | None:
+    """The first number that is known."""
+    return next((number for number in numbers if number is not None), None)
 
 
 def _state(
@@ -123,10 +112,10 @@ def _state(
     entry: Mapping[str, Any],
 ) -> str:
     if results:
-        if as_number(as_mapping(results.get("test")).get("nll")) is None:
+        if number_in(results, "test", "nll") is None:
             return "damaged"
         return "failed" if results.get("status") == "failed" else "completed"
-    state = as_text(status.get("state"))
+    state = text_in(status, "state")
     if run.results.exists() or state == "completed":
         return "damaged"
     if state in ("failed", "stopped"):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,17 @@ import yaml
 
 _TRACEBACK_LINES = 30
 _LOG_BYTES = 200_000
+_UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError)
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One evaluation of a run; NLL in nats per example."""
+    """One evaluation of a run; NLL in nats per example, seconds of training until then."""
 
     epoch: float
     train_nll: float | None
     valid_nll: float | None
+    seconds: float | None = None
 
 
 def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
@@ -28,8 +29,8 @@ def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-    except (OSError, ValueError, RecursionError) as error:
+        content = _parsed(path.read_bytes())
+    except _UNREADABLE as error:
         problems.append(f"{path.name} cannot be read: {' '.join(str(error).split())}")
         return {}
     if not isinstance(content, dict):
@@ -38,73 +39,67 @@ def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
     return content
 
 
+def read_objects(path: Path) -> list[dict[str, Any] | None]:
+    """The JSON objects in a file of lines; None for a line that cannot be read."""
+    return [_object_in(line) for line in _content(path).splitlines()]
+
+
 def read_curve(path: Path, problems: list[str]) -> tuple[CurvePoint, ...]:
     """The evaluations in metrics.jsonl; lines that cannot be read are counted and left out."""
-    points, damaged = [], 0
-    for line in _lines(path):
-        try:
-            content = json.loads(line, parse_constant=lambda _: None)
-            epoch = as_number(content["epoch"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            epoch = None
-        if epoch is None:
-            damaged += 1
-            continue
-        train, valid = content.get("train_nll"), content.get("valid_nll")
-        points.append(CurvePoint(epoch, as_number(train), as_number(valid)))
-    if damaged:
-        problems.append(f"{path.name}: {damaged} line(s) cannot be read")
+    lines = [line or {} for line in read_objects(path)]
+    numbers = [
+        [number_in(line, name) for name in ("epoch", "train_nll", "valid_nll", "seconds")]
+        for line in lines
+    ]
+    points = [CurvePoint(epoch, *rest) for epoch, *rest in numbers if epoch is not None]
+    if len(points) < len(lines):
+        problems.append(f"{path.name}: {len(lines) - len(points)} line(s) cannot be read")
     return tuple(points)
-
-
-def read_seconds(path: Path) -> float | None:
-    """Seconds of training at the last line of metrics.jsonl that can be read."""
-    for line in reversed(_lines(path)):
-        try:
-            return as_number(json.loads(line)["seconds"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return None
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except OSError:
-        return []
 
 
 def read_traceback(path: Path) -> str:
     """The end of the last traceback in the run's log, or ""."""
     for log in sorted(path.glob("*.log")):
-        try:
-            with open(log, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError:
-            continue
-        starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent")]
-        if starts:
-            return "\n".join(lines[starts[-1] :][-_TRACEBACK_LINES:])
+        text = "\n" + _content(log)[-_LOG_BYTES:].decode(errors="replace")
+        _, mark, rest = text.rpartition("\nTraceback (most recent")
+        if mark:
+            return "\n".join((mark + rest).splitlines()[1:][-_TRACEBACK_LINES:])
     return ""
 
 
 def read_list(path: Path) -> list[Any]:
     """The YAML list in `path`, such as the overrides that Hydra writes; empty where unreadable."""
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        content = yaml.safe_load(_content(path))
+    except _UNREADABLE:
         return []
     return content if isinstance(content, list) else []
 
 
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """`value` where it is a mapping, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
-def as_number(value: Any) -> float | None:
-    """`value` where it is a finite number, else None."""
+def _parsed(text: bytes) -> Any:
+    return json.loads(text, parse_constant=lambda _: None)
+
+
+def _object_in(line: bytes) -> dict[str, Any] | None:
+    try:
+        content = _parsed(line)
+    except _UNREADABLE:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def number_in(content: Mapping[str, Any], *path: str) -> float | None:
+    """The finite number that stands at `path` of nested mappings, else None."""
+    value: Any = content
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -113,16 +108,7 @@ def as_number(value: Any) -> float | None:
         return None
 
 
-def as_whole(value: float | None) -> int | None:
-    """`value` without its fraction."""
-    return None if value is None else int(value)
-
-
-def as_text(value: Any) -> str:
-    """`value` where it is text, else ""."""
+def text_in(content: Mapping[str, Any], name: str) -> str:
+    """The text called `name`, else ""."""
+    value = content.get(name)
     return value if isinstance(value, str) else ""
-
-
-def first_known(*values: float | None) -> float | None:
-    """The first value that is not None."""
-    return next((value for value in values if value is not None), None)

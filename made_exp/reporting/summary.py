@@ -1,7 +1,6 @@
 """Runs as tables: one for each dataset, with the settings that differ, sorted, seeds averaged."""
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,24 +69,15 @@ class Table:
         return 4 if max((abs(v) for v in values if v is not None), default=0) < 20 else 3
 
 
-_RUN = (Column("run", "run"),)
-_NUMBERS = (
-    Column("test_nll", "test NLL"),
-    Column("test_nll_stderr", "s.e."),
-    Column("valid_nll", "valid NLL"),
-    Column("epochs", "epochs"),
-    Column("seconds", "seconds"),
-    Column("status", "status"),
-)
-_GROUPED = (
-    Column("test_nll", "mean test NLL"),
-    Column("test_nll_std", "std"),
-    Column("count", "finished"),
-    Column("valid_nll", "valid NLL"),
-    Column("epochs", "epochs"),
-    Column("seconds", "seconds"),
-    Column("status", "status"),
-)
+def _columns(**titles: str) -> tuple[Column, ...]:
+    return tuple(Column(key, title) for key, title in titles.items())
+
+
+_RUN = _columns(run="run")
+_ALL = _columns(valid_nll="valid NLL", epochs="epochs", seconds="seconds", status="status")
+_NUMBERS = _columns(test_nll="test NLL", test_nll_stderr="s.e.") + _ALL
+_GROUPED = _columns(test_nll="mean test NLL", test_nll_std="std", count="finished") + _ALL
+_Groups = list[tuple[dict[str, Any], list[RunRecord]]]
 
 
 def make_tables(
@@ -129,12 +119,7 @@ def _check(name: str, allowed: set[str], argument: str) -> str:
 
 
 def _sorted_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    def key(run: RunRecord) -> tuple[float, float, str]:
-        inf = math.inf
-        test = inf if run.test_nll is None else run.test_nll
-        return test, inf if run.valid_nll is None else run.valid_nll, run.name
-
-    return sorted(runs, key=key)
+    return sorted(runs, key=lambda run: (sort_key(run.test_nll), sort_key(run.valid_nll), run.name))
 
 
 def short_titles(keys: Sequence[str]) -> dict[str, str]:
@@ -203,22 +188,17 @@ def _sorted(table: Table, key: str, descending: bool) -> Table:
 
 def split_by_dataset(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     """Runs by dataset; options of the dataset are part of it, except whether labels are used."""
-    groups: list[tuple[dict[str, Any], list[RunRecord]]] = []
+    groups: _Groups = []
     for run in sorted(runs, key=lambda run: not run.is_complete_config):
         options = _dataset_options(run)
         members = _group_of(run, options, groups)
         if members is None:
-            groups.append((options, [run]))
-        else:
-            members.append(run)
+            groups.append((options, members := []))
+        members.append(run)
     return _named(groups)
 
 
-def _group_of(
-    run: RunRecord,
-    options: dict[str, Any],
-    groups: list[tuple[dict[str, Any], list[RunRecord]]],
-) -> list[RunRecord] | None:
+def _group_of(run: RunRecord, options: dict[str, Any], groups: _Groups) -> list[RunRecord] | None:
     """The group that `run` belongs to; a run that failed early only knows what was typed."""
     if run.is_complete_config:
         return next((members for known, members in groups if known == options), None)
@@ -237,20 +217,17 @@ def _dataset_options(run: RunRecord) -> dict[str, Any]:
     return {**options, "name": run.dataset} if run.dataset else options
 
 
-def _named(
-    groups: list[tuple[dict[str, Any], list[RunRecord]]],
-) -> dict[str, list[RunRecord]]:
-    names = Counter(options.get("name", "") for options, _ in groups)
+def _named(groups: _Groups) -> dict[str, list[RunRecord]]:
+    """Runs by the name of their dataset, with those options that tell it from others."""
     named: dict[str, list[RunRecord]] = {}
     for options, members in sorted(groups, key=lambda group: str(sorted(group[0].items()))):
-        name = options.get("name", "") or "unknown dataset"
-        same = [other for other, _ in groups if other.get("name") == options.get("name")]
+        name = options.get("name", "")
+        same = [other for other, _ in groups if other.get("name", "") == name]
         parts = [
             f"{key}={value}"
             for key, value in sorted(options.items())
             if key == "path" or any(other.get(key) != value for other in same)
         ]
-        if parts and (names[name] > 1 or "path" in options):
-            name = f"{name} ({', '.join(parts)})"
-        named.setdefault(name, []).extend(members)
+        label = f"{name or 'unknown dataset'} ({', '.join(parts)})" if parts else name
+        named.setdefault(label or "unknown dataset", []).extend(members)
     return named

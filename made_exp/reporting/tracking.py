@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +42,19 @@ class Tracker:
         self._last_step = -1
         if purge_step is not None:
             self._last_step = truncate_metrics(self._path, purge_step)
-        self._writer: Any = None
+        self._writer: Any = None  # torch's SummaryWriter, imported only when it is used
         if tensorboard:
-            self._guard(lambda: self._open(str(run_dir), purge_step))
+            self._guarded(lambda: self._open(str(run_dir), purge_step))
 
     def _open(self, run_dir: str, purge_step: int | None) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # half a second, only when used
+        from torch.utils.tensorboard import SummaryWriter  # half a second
 
         keep_event_order(Path(run_dir), int(time.time()))
         self._writer = SummaryWriter(run_dir, purge_step=purge_step, flush_secs=_FLUSH_SECONDS)
         self._writer.add_custom_scalars(_LAYOUT)
         self._writer.flush()
 
-    def _guard(self, write: Callable[[], Any]) -> None:
+    def _guarded(self, write: Callable[[], object]) -> None:
         """Call `write`; if TensorBoard fails, warn and stop using it."""
         try:
             write()
@@ -62,32 +62,30 @@ class Tracker:
             writer, self._writer = self._writer, None
             message = f"TensorBoard logging stopped: {type(error).__name__}: {error}"
             _log.warning("%s; %s goes on", message, self._path.name)
-            try:
+            with suppress(Exception):  # already reported
                 if writer is not None:
                     writer.close()
-            except Exception:  # already reported
-                pass
+
+    def _write(self, write: Callable[[Any], object]) -> None:
+        """Hand the writer to `write`, unless there is none."""
+        if self._writer is not None:
+            self._guarded(lambda: write(self._writer))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write scalars by tag, e.g. `{"valid/nll": 83.1}`."""
-        if self._writer is not None:
-            self._guard(lambda: self._write_scalars(step, values))
-
-    def _write_scalars(self, step: int, values: Mapping[str, float]) -> None:
-        for tag, value in values.items():
-            self._writer.add_scalar(tag, float(value), step)
+        self._write(
+            lambda writer: [writer.add_scalar(tag, float(x), step) for tag, x in values.items()]
+        )
 
     def image(self, tag: str, image: np.ndarray, step: int) -> None:
         """Write one picture: (H, W, 3) uint8, or (C, H, W) floats in [0, 1]."""
-        if self._writer is not None:
-            layout = "HWC" if np.asarray(image).dtype == np.uint8 else "CHW"
-            self._guard(lambda: self._writer.add_image(tag, image, step, dataformats=layout))
+        layout = "HWC" if np.asarray(image).dtype == np.uint8 else "CHW"
+        self._write(lambda writer: writer.add_image(tag, image, step, dataformats=layout))
 
     def text(self, tag: str, text: str, step: int = 0) -> None:
         """Write text that is shown as it is, in a block of fixed width."""
-        if self._writer is not None:
-            block = "\n".join("    " + line for line in text.splitlines())
-            self._guard(lambda: self._writer.add_text(tag, block, step))
+        block = "\n".join("    " + line for line in text.splitlines())
+        self._write(lambda writer: writer.add_text(tag, block, step))
 
     def hparams(self, values: Mapping[str, Any], text_keys: Collection[str] = ()) -> None:
         """Write the run's settings for the HPARAMS dashboard.
@@ -100,15 +98,8 @@ class Tracker:
             values: Settings by dotted name, e.g. `{"optimizer.lr": 1e-3}`.
             text_keys: Settings that are text where they are given; None is written as "none".
         """
-        if self._writer is not None:
-            self._guard(lambda: self._write_hparams(hparam_values(values, text_keys)))
-
-    def _write_hparams(self, values: dict[str, float | str]) -> None:
-        from torch.utils.tensorboard.summary import hparams
-
-        _, start, _ = hparams(values, {})
-        self._writer.file_writer.add_summary(start)
-        self._writer.flush()
+        self._write(lambda writer: _write_session(writer, hparam_values(values, text_keys)))
+        self.flush()
 
     def metrics(self, line: Mapping[str, Any]) -> None:
         """Append one line to `metrics.jsonl`; numbers that are not finite become null.
@@ -132,8 +123,7 @@ class Tracker:
 
     def flush(self) -> None:
         """Bring what was written so far to disk; call it before a checkpoint is saved."""
-        if self._writer is not None:
-            self._guard(self._writer.flush)
+        self._write(lambda writer: writer.flush())
 
     def close(self, status: str = "completed") -> None:
         """End the session.
@@ -143,17 +133,18 @@ class Tracker:
                 status no end is written, because TensorBoard keeps the first that it reads and
                 the run may be resumed.
         """
-        if self._writer is not None:
-            self._guard(lambda: self._close(status))
+        if status == "completed":
+            self._write(_write_session)
+        self._write(lambda writer: writer.close())
         self._writer = None
 
-    def _close(self, status: str) -> None:
-        from torch.utils.tensorboard.summary import hparams
 
-        if status == "completed":
-            _, _, end = hparams({}, {})
-            self._writer.file_writer.add_summary(end)
-        self._writer.close()
+def _write_session(writer: Any, values: dict[str, float | str] | None = None) -> None:
+    """Write the start of a session with these settings, or its end where there are none."""
+    from torch.utils.tensorboard.summary import hparams
+
+    _, start, end = hparams(values or {}, {})
+    writer.file_writer.add_summary(end if values is None else start)
 
 
 @contextmanager
