@@ -7,7 +7,6 @@ layer has.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +45,7 @@ class Connectivity:
             f"{self.visible_weights} of {self.num_weights} weights in use"
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, int | tuple[int, ...]]:
         """The numbers, as they stand in results.json."""
         return asdict(self)
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,8 @@ class Samplers(threading.local):
     def __init__(self) -> None:
         self._kept: tuple[object, IncrementalSampler] | None = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Samplers, ()
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
 
     def draw(
         self,

@@ -49,6 +49,7 @@ class VariableGroups(nn.Module):
         ValueError: If a conditional or encoding does not fit the kind of a variable.
     """
 
+    _shifts: Tensor
     _by_group: Tensor
     _params_by_group: Tensor
     _by_variable: Tensor
@@ -79,6 +80,8 @@ class VariableGroups(nn.Module):
         ]
         self.encodings = nn.ModuleList(group.encoding for group in self._groups)
         self._group_of = {d: group for group in self._groups for d in group.variables}
+        shifts = torch.tensor([variable.shift for variable in self.variables])
+        self.register_buffer("_shifts", shifts, persistent=False)
         self._set_layout()
 
     def _set_layout(self) -> None:
@@ -129,8 +132,7 @@ class VariableGroups(nn.Module):
         """Give x (B, D) in `dtype`, with a legal value where `observed` (B, D) is false."""
         if observed is None:
             return x.to(dtype)
-        shifts = [variable.shift for variable in self.variables]
-        return torch.where(observed, x.to(dtype), torch.tensor(shifts, dtype=dtype).to(x.device))
+        return torch.where(observed, x.to(dtype), self._shifts.to(dtype))
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Params (P,) that give each variable its marginal in the data x (N, D)."""
