@@ -156,6 +156,17 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
+def binarize(grey: Tensor, uniforms: Tensor) -> Tensor:
+    """X = 1[u < grey / 255] as uint8, of grey levels 0..255 and u in [0, 1) of the same shape."""
+    return (255 * uniforms < grey).to(torch.uint8)
+
+
+def binarized(grey: Tensor, seed: int) -> Tensor:
+    """One draw of `binarize`, a function of `seed`, for grey levels (N, D)."""
+    generator = torch.Generator().manual_seed(seed)
+    return binarize(grey, torch.rand(grey.shape, generator=generator))
+
+
 def describe_data(dataset: Dataset) -> dict[str, Any]:
     """What a model must know of its data, as plain values."""
     return {

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset, wants_labels
+from made_exp.datasets.base import SPLITS, Dataset, binarize, wants_labels
 from made_exp.datasets.download import GZIP_MAGIC, Checksum, digest_problem, fetch
 from made_exp.variables.variable import binary_variables
 
@@ -152,7 +152,7 @@ def _binarize(grey: Tensor, split: str, binarization: str) -> Tensor:
     x = torch.empty_like(grey)
     for rows in torch.arange(len(grey)).split(5000):
         u = torch.rand(len(rows), grey.shape[1], generator=generator)
-        x[rows] = (u * 255 < grey[rows]).to(torch.uint8)
+        x[rows] = binarize(grey[rows], u)
     return x
 
 

@@ -1,32 +1,27 @@
 """An experiment from its settings to its results: data, model, training, one look at test."""
 
-import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
 
 from made_exp.datasets.base import Dataset, describe_data
 from made_exp.datasets.registry import default_data_dir, load_data
-from made_exp.errors import TrainingError, as_config_errors
-from made_exp.experiments.outcome import make_results, refuse_failed, run_checks, summary
-from made_exp.experiments.pictures import draw_picture, is_worth_watching
+from made_exp.errors import as_config_errors
+from made_exp.experiments.outcome import make_results, proven, summary, write_results
 from made_exp.experiments.preparation import prepare
 from made_exp.experiments.run_observer import RunObserver
-from made_exp.files import atomic_write_json
 from made_exp.model.build import build_model
-from made_exp.model.evaluation import Evaluation, evaluate, log_probs_by_ordering
+from made_exp.model.evaluation import Evaluation, evaluate, fit_mixture
 from made_exp.model.made import MADE
-from made_exp.reporting.figures import animation
 from made_exp.reporting.progress import Progress
-from made_exp.reporting.tracking import Tracker, tracking
+from made_exp.reporting.tracking import tracking
 from made_exp.runs.checkpoints import exists
-from made_exp.runs.folder import RunDirectory, RunState
+from made_exp.runs.folder import RunDirectory
 from made_exp.runtime import (
     check_precision,
     derive_seed,
@@ -37,14 +32,14 @@ from made_exp.runtime import (
     resolve_device,
 )
 from made_exp.settings.experiment import Settings, to_dict
-from made_exp.settings.fingerprint import changed_keys, fingerprint, flatten, rounding_keys
+from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
 from made_exp.training import distributed
 from made_exp.training.assembly import make_trainer
 from made_exp.training.distributed import World
 from made_exp.training.loop import Trainer
 
 _log = logging.getLogger(__name__)
-_SAMPLE_STREAM, _CHECK_STREAM = 5, 6
+_CHECK_STREAM = 6
 
 
 def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) -> float:
@@ -62,7 +57,7 @@ def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) 
         ConfigError: If settings do not fit the data, the machine or the run folder.
         TrainingError: If training diverged, or a file could not be written.
     """
-    folder = RunDirectory(run_dir)
+    folder, key = RunDirectory(run_dir), fingerprint(settings)
     with ExitStack() as stack:
         with as_config_errors():
             device = resolve_device(settings.trainer.device)
@@ -81,9 +76,9 @@ def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) 
             experiment = _Experiment.build(settings, folder, device, world)
             resumes = world.from_main(settings.resume and exists(folder.last))
             if world.is_main:
-                folder.start(experiment.config, fingerprint(settings))
-        with _status(folder, settings, world):
-            return experiment.run(resumes, overrides)
+                folder.start(to_dict(settings), key)
+                stack.enter_context(folder.telling_how_it_ends(key))
+        return experiment.run(resumes, overrides)
 
 
 def _finished(folder: RunDirectory, settings: Settings) -> float | None:
@@ -107,28 +102,11 @@ def _finished(folder: RunDirectory, settings: Settings) -> float | None:
     return None
 
 
-@contextmanager
-def _status(folder: RunDirectory, settings: Settings, world: World) -> Iterator[None]:
-    """Keep status.json true, however the run ends."""
-    try:
-        yield
-    except BaseException as error:
-        if world.is_main and folder.path.exists():
-            state = RunState.FAILED if isinstance(error, Exception) else RunState.STOPPED
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            try:
-                folder.write_status(state, fingerprint(settings), error=first_line)
-            except OSError:
-                _log.warning("cannot write %s", folder.status)
-        raise
-
-
 @dataclass
 class _Experiment:
     """The objects of one experiment."""
 
     settings: Settings
-    config: dict[str, Any]
     folder: RunDirectory
     dataset: Dataset
     data: dict[str, Any]
@@ -138,60 +116,59 @@ class _Experiment:
     @classmethod
     def build(
         cls, settings: Settings, folder: RunDirectory, device: torch.device, world: World
-    ) -> "_Experiment":
+    ) -> Self:
         """Load the data and build the model on `device`."""
-        config = to_dict(settings)
-        dataset = load_data(**config["dataset"])
+        dataset = load_data(**asdict(settings.dataset))
         data = describe_data(dataset)
         trainer = settings.trainer
         model = build_model(
             settings, data, trainer.kernel, device=device, precision=trainer.precision
         )
         prepare(model, dataset)
-        return cls(settings, config, folder, dataset, data, model.to(device), world)
+        return cls(settings, folder, dataset, data, model.to(device), world)
 
     def run(self, resumes: bool, overrides: Sequence[str]) -> float:
         """Train, evaluate, write results.json; returns the validation NLL."""
         with as_config_errors():
             trainer = self._trainer()
+            state = trainer.state
             if resumes:
                 trainer.keeper.restore()
-                state = trainer.state
                 _log.info("resumed at step %d (epoch %d)", state.step, state.epochs_begun)
         if not self.world.is_main:
             trainer.train()
             return self.world.from_main(None)
-        with ExitStack() as stack:
-            tracker = stack.enter_context(
-                tracking(
-                    self.folder.path,
-                    tensorboard=self.settings.trainer.tensorboard,
-                    purge_step=trainer.state.evaluated_step + 1 if resumes else None,
-                )
-            )
-            if not resumes:
-                self._describe(tracker, overrides)
-            with self._progress(trainer) as progress:
-                dims = self.dataset.num_dims
-                watched = is_worth_watching(self.dataset)
+        wanted = self.settings.trainer
+        purge = state.evaluated_step + 1 if resumes else None
+        with tracking(
+            self.folder.path, tensorboard=wanted.tensorboard, purge_step=purge
+        ) as tracker:
+            with Progress(
+                wanted.total_steps(len(trainer.batches)),
+                batch_size=trainer.batches.batch_size,
+                mode=wanted.progress,
+                first_step=state.step,
+            ) as progress:
                 observer = RunObserver(
-                    self.folder, tracker, progress, self._draw, dims, watched=watched
+                    self.folder, tracker, progress, self.model, self.dataset, self.settings
                 )
+                if not resumes:
+                    observer.begins(overrides)
                 trainer.observer = observer
                 trainer.train()
             trainer.keeper.restore_best()
             return self.world.from_main(self._finish(trainer, observer))
 
     def _trainer(self) -> Trainer:
-        valid, labels = self._split("valid")
-        is_ensemble = len(self.model.members) > 1
-        wanted = None if is_ensemble else self.config["ordering"].get("valid_orderings", 1)
-        count = min(wanted or self.model.num_orderings, self.model.num_orderings)
+        x, context = self._split("valid")
+        count = self.settings.ordering.num_selecting or self.model.num_orderings
+        count = min(count, self.model.num_orderings)
+        batch_size = self.settings.trainer.eval_batch_size
 
         def validate() -> Evaluation:
             if self.model.mixture.fits:
-                return self._fit_mixture(valid, labels)
-            return self._evaluate(valid, labels, count)
+                return fit_mixture(self.model, x, context=context, batch_size=batch_size)
+            return self._evaluate(x, context, count)
 
         return make_trainer(
             self.model,
@@ -199,62 +176,26 @@ class _Experiment:
             self.settings,
             self.folder,
             validate,
-            description={"config": self.config, "data": self.data},
+            description={"config": to_dict(self.settings), "data": self.data},
             world=self.world,
-        )
-
-    def _fit_mixture(self, x: torch.Tensor, context: torch.Tensor | None) -> Evaluation:
-        """Weight the orderings of the mixture as suits x best, and score x."""
-        batch_size, mixture = self.settings.trainer.eval_batch_size, self.model.mixture
-        rows = log_probs_by_ordering(self.model, x, context=context, batch_size=batch_size)
-        mixture.fit(rows)
-        return Evaluation.from_log_probs(mixture.log_prob(rows), self.model.num_dims, len(rows))
-
-    def _progress(self, trainer: Trainer) -> Progress:
-        return Progress(
-            trainer.settings.total_steps(len(trainer.batches)),
-            batch_size=trainer.batches.batch_size,
-            mode=self.settings.trainer.progress,
-            first_step=trainer.state.step,
         )
 
     def _finish(self, trainer: Trainer, observer: RunObserver) -> float:
         """The one look at test, the last picture, checks; results.json comes last."""
-        step = trainer.state.step
-        with matmul_precision(self.settings.trainer.precision):
+        step, settings = trainer.state.step, self.settings
+        with matmul_precision(settings.trainer.precision):
             valid = self._evaluate(*self._split("valid"))
             test = self._evaluate(*self._split("test"))
             observer.picture(self.folder.final_samples, "best model", step)
-            outcome = run_checks(
-                self.model, self.dataset, derive_seed(self.settings.seed, _CHECK_STREAM)
-            )
-        refuse_failed(outcome)
-        if self.settings.trainer.animation:
-            frames = [*sorted(self.folder.samples.glob("epoch_*.png")), self.folder.final_samples]
-            animation([frame for frame in frames if frame.exists()], self.folder.animation)
+            seed = derive_seed(settings.seed, _CHECK_STREAM)
+            checks = proven(self.model, self.dataset, seed)
         observer.tested(test, step)
         results = make_results(
-            trainer, self.dataset, default_data_dir(), test=test, valid=valid, outcome=outcome
+            trainer, self.dataset, default_data_dir(), test=test, valid=valid, checks=checks
         )
-        try:
-            atomic_write_json(self.folder.results, results)
-            key = fingerprint(self.settings)
-            self.folder.write_status(RunState.COMPLETED, key, objective=valid.nll)
-        except OSError as error:
-            raise TrainingError(f"cannot write {self.folder.results}: {error.strerror}") from error
+        write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))
         return valid.nll
-
-    def _draw(self, path: Path, title: str) -> np.ndarray:
-        return draw_picture(
-            self.model,
-            self.dataset,
-            path,
-            num_samples=self.settings.trainer.num_samples,
-            seed=derive_seed(self.settings.seed, _SAMPLE_STREAM),
-            title=f"{self.dataset.name}, {title}",
-            ordering=self.settings.ordering.name,
-        )
 
     def _split(self, split: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         x, context = self.dataset.split(split), self.dataset.context(split)
@@ -268,10 +209,3 @@ class _Experiment:
         return evaluate(
             self.model, x, context=context, num_orderings=num_orderings, batch_size=batch_size
         )
-
-    def _describe(self, tracker: Tracker, overrides: Sequence[str]) -> None:
-        tracker.text("config", json.dumps(self.config, indent=2))
-        tracker.text("command", " ".join(["made-train", *overrides]))
-        flat = flatten(self.config)
-        text_keys = [key for key in flat if key.endswith(("name", "device", "path"))]
-        tracker.hparams(flat, text_keys=text_keys)

@@ -3,10 +3,9 @@
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from made_exp.datasets.base import Dataset, fingerprint
+from made_exp.datasets.base import Dataset, binarized, fingerprint
 from made_exp.datasets.registry import DATA_SEED, load_data
 from made_exp.datasets.schema import TableSchema
 from made_exp.errors import ConfigError, as_config_errors
@@ -56,8 +55,7 @@ class FinishedRun:
         """Examples (N, D) of a split and their labels (N,); grey images are binarized once."""
         x = self.dataset.split(split)
         if split == "train" and self.dataset.dynamic_binarization:
-            generator = torch.Generator().manual_seed(DATA_SEED)
-            x = (x > 255 * torch.rand(x.shape, generator=generator)).to(torch.uint8)
+            x = binarized(x, DATA_SEED)
         return x, self.dataset.context(split)
 
     @property

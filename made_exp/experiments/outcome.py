@@ -8,37 +8,44 @@ import torch
 from made_exp.datasets import baselines
 from made_exp.datasets.base import Dataset, reference_nll
 from made_exp.errors import TrainingError
+from made_exp.files import atomic_write_json
 from made_exp.machine import git_commit
-from made_exp.model import checks
+from made_exp.model.checks import (
+    NUM_SAMPLES,
+    check_masks,
+    check_normalisation,
+    check_samples,
+    measure_connectivity,
+)
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
-from made_exp.runs.folder import RunDirectory
+from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.runtime import versions
 from made_exp.training.loop import Trainer
 
 
-def run_checks(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, Any]]:
-    """Let the model prove its own numbers: outcome of each check by name."""
+def proven(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, Any]]:
+    """Let the model prove its own numbers: outcome of each check by name.
+
+    Raises:
+        TrainingError: If one fails: such numbers are no results.
+    """
     generator = torch.Generator().manual_seed(seed)
     context = None
     if dataset.num_classes:
-        context = torch.arange(checks.NUM_SAMPLES) % dataset.num_classes
+        context = torch.arange(NUM_SAMPLES) % dataset.num_classes
     model.eval()
-    outcome = [
-        checks.check_masks(model),
-        checks.check_normalisation(model),
-        checks.check_samples(model, generator, context),
+    done = [
+        check_masks(model),
+        check_normalisation(model),
+        check_samples(model, generator, context),
     ]
-    return {check.name: {"passed": check.passed, "detail": check.detail} for check in outcome}
-
-
-def refuse_failed(outcome: dict[str, dict[str, Any]]) -> None:
-    """Raise TrainingError if a check of `run_checks` failed: such numbers are no results."""
-    failed = [f"{name}: {one['detail']}" for name, one in outcome.items() if not one["passed"]]
+    failed = [f"{check.name}: {check.detail}" for check in done if not check.passed]
     if failed:
         raise TrainingError(
             f"the model does not prove its own numbers, so there are no results ({failed[0]})"
         )
+    return {check.name: {"passed": check.passed, "detail": check.detail} for check in done}
 
 
 def make_results(
@@ -48,7 +55,7 @@ def make_results(
     *,
     test: Evaluation,
     valid: Evaluation,
-    outcome: dict[str, dict[str, Any]],
+    checks: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """The content of results.json."""
     state, model = trainer.state, trainer.learner.model
@@ -60,8 +67,8 @@ def make_results(
         "valid": valid.as_dict(),
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": baselines.load_or_compute(dataset, data_dir),
-        "checks": outcome,
-        "connectivity": checks.measure_connectivity(model).as_dict(),
+        "checks": checks,
+        "connectivity": measure_connectivity(model).as_dict(),
         "best_epoch": state.best_epoch,
         "epochs": state.epochs_begun,
         "steps": state.step,
@@ -75,6 +82,20 @@ def make_results(
         "versions": versions(),
         "git_commit": git_commit(),
     }
+
+
+def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) -> None:
+    """Write results.json, and say that the run is complete.
+
+    Raises:
+        TrainingError: If a file cannot be written.
+    """
+    try:
+        atomic_write_json(run.results, results)
+        objective = results["valid"]["nll"]
+        run.write_status(RunState.COMPLETED, fingerprint, objective=objective)
+    except OSError as error:
+        raise TrainingError(f"cannot write {run.results}: {error.strerror}") from error
 
 
 def summary(results: dict[str, Any], run: RunDirectory) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.base import SPLITS, Dataset, binarized
 from made_exp.datasets.registry import DATA_SEED
 from made_exp.errors import TrainingError
 from made_exp.masks.observed import observed_in, with_observed_first
@@ -61,7 +61,4 @@ def _bias_examples(dataset: Dataset) -> Tensor:
     """Training examples whose marginals are those of what the model will see."""
     if not dataset.dynamic_binarization:
         return dataset.train
-    generator = torch.Generator().manual_seed(DATA_SEED)
-    rows = dataset.train[:_BIAS_EXAMPLES]
-    draws = torch.rand(rows.shape, generator=generator)
-    return (rows > draws * 255).to(torch.uint8)
+    return binarized(dataset.train[:_BIAS_EXAMPLES], DATA_SEED)

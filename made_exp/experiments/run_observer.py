@@ -1,23 +1,32 @@
 """The outward face of a training: metrics, TensorBoard, progress display and pictures."""
 
+import json
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from typing_extensions import override
 
+from made_exp.datasets.base import Dataset
 from made_exp.errors import TrainingError
+from made_exp.experiments.pictures import draw_picture, is_worth_watching
 from made_exp.model.evaluation import Evaluation
+from made_exp.model.made import MADE
+from made_exp.reporting.figures import animation
 from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import Tracker
 from made_exp.runs.folder import RunDirectory
+from made_exp.runtime import derive_seed
+from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.fingerprint import flatten
 from made_exp.training.observer import Observer
 from made_exp.training.state import TrainState
 
 _log = logging.getLogger(__name__)
-LOG2 = float(np.log(2))
+LOG2 = math.log(2)
+_SAMPLE_STREAM = 5
 
 
 class RunObserver(Observer):
@@ -27,9 +36,9 @@ class RunObserver(Observer):
         run: The run's folder.
         tracker: Writes metrics.jsonl and TensorBoard events.
         progress: Shows that the run goes on.
-        draw: Draws the model's picture into a file, with a title, and returns it.
-        num_dims: Number of variables D, for bits per dimension.
-        watched: Whether pictures are drawn during training too.
+        model: What is trained.
+        dataset: On what.
+        settings: Of the experiment.
     """
 
     def __init__(
@@ -37,14 +46,22 @@ class RunObserver(Observer):
         run: RunDirectory,
         tracker: Tracker,
         progress: Progress,
-        draw: Callable[[Path, str], np.ndarray],
-        num_dims: int,
-        *,
-        watched: bool = True,
+        model: MADE,
+        dataset: Dataset,
+        settings: Settings,
     ) -> None:
         self.run, self.tracker, self.progress = run, tracker, progress
-        self.draw, self.num_dims, self.watched = draw, num_dims, watched
+        self.model, self.dataset, self.settings = model, dataset, settings
         self._state = TrainState()
+
+    def begins(self, overrides: Sequence[str]) -> None:
+        """Describe a run that starts: its settings, and what was typed."""
+        config = to_dict(self.settings)
+        self.tracker.text("config", json.dumps(config, indent=2))
+        self.tracker.text("command", " ".join(["made-train", *overrides]))
+        flat = flatten(config)
+        text_keys = [key for key in flat if key.endswith(("name", "device", "path"))]
+        self.tracker.hparams(flat, text_keys=text_keys)
 
     @override
     def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
@@ -56,7 +73,7 @@ class RunObserver(Observer):
     ) -> dict[str, Any]:
         self._state = state
         self.progress.evaluated(state.step, state.epochs_begun, train_nll, valid.nll, is_best)
-        train_bits = train_nll / (self.num_dims * LOG2)
+        train_bits = train_nll / (self.dataset.num_dims * LOG2)
         self.tracker.scalars(
             state.step,
             {
@@ -81,13 +98,21 @@ class RunObserver(Observer):
 
     @override
     def draw_samples(self, epoch: int) -> None:
-        if self.watched:
+        if is_worth_watching(self.dataset):
             self.picture(self.run.epoch_samples(epoch), f"epoch {epoch}", self._state.step)
 
     def picture(self, path: Path, title: str, step: int) -> None:
         """Draw the model into `path` and TensorBoard; a picture that fails ends no training."""
         try:
-            image = self.draw(path, title)
+            image = draw_picture(
+                self.model,
+                self.dataset,
+                path,
+                num_samples=self.settings.trainer.num_samples,
+                seed=derive_seed(self.settings.seed, _SAMPLE_STREAM),
+                title=f"{self.dataset.name}, {title}",
+                ordering=self.settings.ordering.name,
+            )
         except Exception as error:  # matplotlib, Pillow, disk
             _log.warning("no picture %s: %s: %s", path, type(error).__name__, error)
             return
@@ -95,6 +120,9 @@ class RunObserver(Observer):
 
     def tested(self, test: Evaluation, step: int) -> None:
         """The best model was scored on test, once, after `step` steps."""
+        if self.settings.trainer.animation:
+            frames = [*sorted(self.run.samples.glob("epoch_*.png")), self.run.final_samples]
+            animation([frame for frame in frames if frame.exists()], self.run.animation)
         self.tracker.scalars(step, {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim})
         self.tracker.flush()
 

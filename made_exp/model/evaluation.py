@@ -109,6 +109,15 @@ def log_probs_by_ordering(
     return torch.stack(rows)
 
 
+def fit_mixture(
+    model: MADE, x: Tensor, *, context: Tensor | None = None, batch_size: int
+) -> Evaluation:
+    """Weight the orderings of the mixture as suits x (N, D) best, and score x; see `evaluate`."""
+    rows = log_probs_by_ordering(model, x, context=context, batch_size=batch_size)
+    model.mixture.fit(rows)
+    return Evaluation.from_log_probs(model.mixture.log_prob(rows), model.num_dims, len(rows))
+
+
 def nll_by_num_orderings(log_probs: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
     """NLL of the mixture of the first m orderings, for m = 1..M.
 

@@ -1,6 +1,7 @@
 """The folder of a run: every path inside it, who may write to it, and how far the run has come."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -11,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from made_exp.errors import RunError
 from made_exp.files import atomic_write_json
+
+_log = logging.getLogger(__name__)
 
 
 class RunState(StrEnum):
@@ -93,6 +96,20 @@ class RunDirectory:
     def write_status(self, state: RunState, fingerprint: str, **details: Any) -> None:
         """Replace status.json by this state; `details` are plain JSON values."""
         atomic_write_json(self.status, {"state": state, "fingerprint": fingerprint, **details})
+
+    @contextmanager
+    def telling_how_it_ends(self, fingerprint: str) -> Iterator[None]:
+        """Say in status.json what ends the block, if it is an error or a signal."""
+        try:
+            yield
+        except BaseException as error:
+            state = RunState.FAILED if isinstance(error, Exception) else RunState.STOPPED
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            try:
+                self.write_status(state, fingerprint, error=first_line)
+            except OSError:
+                _log.warning("cannot write %s", self.status)
+            raise
 
     def finished_objective(self, fingerprint: str) -> float | None:
         """The stored objective if exactly this config has been completed here, else None."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from made_exp.datasets.base import binarize
 from made_exp.masks.observed import observed_in
 from made_exp.runtime import derive_seed
 
@@ -67,17 +68,17 @@ class Batches:
         return order.view(len(self), self.batch_size)[:, self._share].contiguous().to(self.device)
 
     def thresholds(self, step: int) -> Tensor | None:
-        """(share, D) floats in [0, 255): a pixel of step `step` is 1 where its grey is above."""
+        """(share, D) floats in [0, 1): a pixel of step `step` is 1 where its grey is above."""
         if self._generator is None:
             return None
         self._generator.manual_seed(derive_seed(self.seed, _BINARIZATION_STREAM, step))
         shape = (self.batch_size, self.data.shape[1])
         draws = torch.rand(shape, generator=self._generator, device=self.device)
-        return draws[self._share] * 255
+        return draws[self._share]
 
     def gather(self, index: Tensor, thresholds: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The examples at `index` (B,): x (B, D) and their context (B,) or None."""
         x = self.data.index_select(0, index)
         if thresholds is not None:
-            x = (x > thresholds).to(torch.uint8)
+            x = binarize(x, thresholds)
         return x, None if self.context is None else self.context[index]
