@@ -61,7 +61,7 @@ def make_layer(batch, num_in, num_out, *, kind, device, dtype=torch.float32):
 
 
 def triton_product(s):
-    return product_of_blocks("triton", s.rows.device, torch.float32, s)
+    return product_of_blocks("triton", s.in_degrees.device, torch.float32, s)
 
 
 def gradients(y, *tensors):

@@ -72,8 +72,9 @@ def test_a_given_bias_replaces_the_own_one(backend, fixed, dtype):
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(4, 7, dtype=dtype, generator=generator)
     bias = torch.randn(5, dtype=dtype, generator=generator).requires_grad_()
-    y = layer(x, ins, outs, bias=bias)
-    torch.testing.assert_close(y, layer(x, ins, outs) + bias)
+    pair = () if fixed else (ins, outs)
+    y = layer(x, *pair, bias=bias)
+    torch.testing.assert_close(y, layer(x, *pair) + bias)
     y.sum().backward()
     assert torch.equal(bias.grad, torch.full_like(bias, 4))
     assert layer.bias.grad is None
@@ -188,13 +189,13 @@ def test_stored_and_dense_layouts_undo_each_other(backend):
 
 
 def test_copies_are_independent_and_compute_the_same():
-    layer, ins, outs = make_layer(300, 270)
+    layer, _, _ = make_layer(300, 270)
     x = torch.randn(2, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     twin = copy.deepcopy(layer)
-    expected = layer(x, ins, outs)
+    expected = layer(x)
     with torch.no_grad():
         layer.weight.zero_()
-    torch.testing.assert_close(twin(x, ins, outs), expected)
+    torch.testing.assert_close(twin(x), expected)
 
 
 def test_casting_keeps_degrees():
@@ -206,13 +207,11 @@ def test_casting_keeps_degrees():
 
 
 def test_device_of_the_test_run(device):
-    layer, ins, outs = make_layer(300, 270, dtype=torch.float32)
+    layer, _, _ = make_layer(300, 270, dtype=torch.float32)
     x = torch.randn(2, 300, generator=torch.Generator().manual_seed(0))
     expected = layer(x)
     moved = copy.deepcopy(layer).to(device)
-    torch.testing.assert_close(
-        moved(x.to(device), ins.to(device), outs.to(device)).cpu(), expected, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(moved(x.to(device)).cpu(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_degrees_are_needed_in_each_call_where_they_are_not_fixed():
@@ -231,12 +230,12 @@ def test_resampled_degrees_of_the_wrong_length_are_refused(backend, count):
             layer(torch.zeros(5, 3), *pair)
 
 
-def test_fixed_layer_refuses_other_degrees():
+def test_fixed_layer_refuses_degrees():
     layer, ins, outs = make_layer(7, 5)
     x = torch.zeros(1, 7, dtype=torch.float64)
-    layer(x, ins.clone(), outs.clone())
-    with pytest.raises(ValueError, match="out_degrees: got degrees that differ"):
-        layer(x, ins, outs + 1)
+    for given in ((ins, outs), (ins, outs + 1), (ins,), (ins[None], outs)):
+        with pytest.raises(ValueError, match="got degrees; a layer of fixed connectivity"):
+            layer(x, *given)
 
 
 @pytest.mark.parametrize(

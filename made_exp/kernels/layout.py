@@ -8,7 +8,7 @@ last row sees. The blocks lie behind each other, row by row, in one flat vector.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -43,15 +43,10 @@ class BlockLayout:
         """Number of outputs O."""
         return self.row_starts[-1]
 
-    @cached_property
-    def offsets(self) -> tuple[int, ...]:
-        """Where each block starts in the flat vector, and at the end its length."""
-        return tuple(accumulate(self.sizes, initial=0))
-
     @property
     def num_stored(self) -> int:
         """Length of the flat vector."""
-        return self.offsets[-1]
+        return sum(self.sizes)
 
     @cached_property
     def heights(self) -> tuple[int, ...]:
@@ -77,19 +72,9 @@ class BlockLayout:
         """The rows of each block."""
         return [slice(start, end) for start, end in pairwise(self.row_starts)]
 
-    def row_offsets(self) -> Tensor:
-        """(O,) int64: where each row starts in the flat vector."""
-        rows = [
-            self.offsets[b] + r * width
-            for b, width in enumerate(self.widths)
-            for r in range(self.row_starts[b + 1] - self.row_starts[b])
-        ]
-        return torch.tensor(rows, dtype=torch.int64)
-
     def row_widths(self) -> Tensor:
         """(O,) int64: how many weights each row has."""
-        counts = torch.tensor(self.row_starts).diff()
-        return torch.repeat_interleave(torch.tensor(self.widths), counts)
+        return torch.tensor(self.widths).repeat_interleave(torch.tensor(self.heights))
 
 
 def visible_counts(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:

@@ -1,13 +1,12 @@
 """Between a dense weight in the caller's order of units and the stored blocks of the sorted one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from made_exp.kernels.layout import BlockLayout, first_rows, plan_blocks, visible_counts
+from made_exp.kernels.layout import BlockLayout, plan_blocks, visible_counts
 
 # Vectors of up to this many weights are masked in one go, by a float32 mask that is kept.
 MAX_WHOLE_MASK = 250_000
@@ -21,8 +20,6 @@ class PackedStructure:
         layout: The stored blocks.
         in_degrees: (I,) int64 sorted degrees.
         out_degrees: (O,) int64 sorted degrees.
-        rows: (3, O) int64: offset, width and number of inputs seen of each sorted row.
-        first_rows: (I,) int64: the first sorted row that sees each sorted input.
         in_order: (2, I) int64: the order that sorts the inputs, and its inverse; None if sorted.
         out_order: (2, O) int64: likewise for the outputs.
     """
@@ -30,24 +27,8 @@ class PackedStructure:
     layout: BlockLayout
     in_degrees: Tensor
     out_degrees: Tensor
-    rows: Tensor
-    first_rows: Tensor
     in_order: Tensor | None = None
     out_order: Tensor | None = None
-
-    def to(self, device: torch.device) -> Self:
-        """The same on `device`."""
-        if self.rows.device == device:
-            return self
-        return replace(
-            self,
-            in_degrees=self.in_degrees.to(device),
-            out_degrees=self.out_degrees.to(device),
-            rows=self.rows.to(device),
-            first_rows=self.first_rows.to(device),
-            in_order=None if self.in_order is None else self.in_order.to(device),
-            out_order=None if self.out_order is None else self.out_order.to(device),
-        )
 
     @cached_property
     def comparable_degrees(self) -> tuple[Tensor, Tensor]:
@@ -94,13 +75,8 @@ def build_structure(in_degrees: Tensor, out_degrees: Tensor) -> PackedStructure:
     in_order, out_order = _sorting_order(in_degrees), _sorting_order(out_degrees)
     ins = in_degrees if in_order is None else in_degrees[in_order[0]]
     outs = out_degrees if out_order is None else out_degrees[out_order[0]]
-    visible = visible_counts(ins, outs)
-    layout = plan_blocks(visible.tolist(), len(ins))
-    device = ins.device
-    rows = torch.stack(
-        [layout.row_offsets().to(device), layout.row_widths().to(device), visible.to(device)]
-    )
-    return PackedStructure(layout, ins, outs, rows, first_rows(ins, outs), in_order, out_order)
+    layout = plan_blocks(visible_counts(ins, outs).tolist(), len(ins))
+    return PackedStructure(layout, ins, outs, in_order, out_order)
 
 
 def pack(dense: Tensor, structure: PackedStructure) -> Tensor:

@@ -60,9 +60,17 @@ def dense_rows(in_degrees: Tensor, out_degrees: Tensor) -> Rows:
 
 def packed_rows(structure: PackedStructure) -> Rows:
     """The rows of stored blocks."""
-    s, (offsets, widths, visible) = structure, structure.rows
-    aligned = all(width % 16 == 0 for width in s.layout.widths)
-    return Rows(s.in_degrees, s.out_degrees, offsets, widths, visible, s.first_rows, aligned)
+    ins, outs, layout = structure.in_degrees, structure.out_degrees, structure.layout
+    widths = layout.row_widths().to(ins.device)
+    return Rows(
+        ins,
+        outs,
+        widths.cumsum(0) - widths,
+        widths,
+        visible_counts(ins, outs),
+        first_rows(ins, outs),
+        all(width % 16 == 0 for width in layout.widths),
+    )
 
 
 @final

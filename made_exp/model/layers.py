@@ -68,7 +68,6 @@ class MaskedLinear(nn.Module):
         self.in_features, self.out_features, self.backend = in_features, out_features, backend
         self.register_buffer("in_degrees", in_degrees, persistent=False)
         self.register_buffer("out_degrees", out_degrees, persistent=False)
-        self._accepted: tuple[Tensor | None, Tensor | None] = (in_degrees, out_degrees)
         self._shapes = (in_features,), (out_features,)
         self.is_fixed = in_degrees is not None  # felt where it looks at a buffer
         if backend == "auto":
@@ -95,8 +94,8 @@ class MaskedLinear(nn.Module):
 
         Args:
             x: (B, I).
-            in_degrees: (I,), where the connectivity is not fixed; otherwise None or the same. Or
-                (B, I), where every example has its own.
+            in_degrees: (I,), where the connectivity is not fixed, and only there; or (B, I),
+                where every example has its own.
             out_degrees: (O,), likewise; or (B, O).
             activation: none or relu, applied to the result at less cost than afterwards.
             bias: (O,), used instead of the layer's own, at less cost than adding it afterwards.
@@ -130,13 +129,11 @@ class MaskedLinear(nn.Module):
         self, x: Tensor, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
     ) -> MaskedProduct:
         """How x (B, I) is multiplied; degrees are those of `forward`, the same for all examples."""
-        if not self.is_fixed:
+        if not self.is_fixed or in_degrees is not None or out_degrees is not None:
             ins, outs = self._degrees(in_degrees, out_degrees)
             if (ins.shape, outs.shape) != self._shapes:
                 _check_degrees(self.in_features, self.out_features, ins, outs)
             return product_of(self.backend, x, self.weight, ins, outs)
-        if self._accepted[0] is not in_degrees or self._accepted[1] is not out_degrees:
-            self._degrees(in_degrees, out_degrees)
         key = compute_dtype(x, self.weight) if x.is_cuda else None  # autocast may be on or off
         found = self._products.get(key)
         if found is None:
@@ -200,23 +197,16 @@ class MaskedLinear(nn.Module):
                     "needs both in each call"
                 )
             return in_degrees, out_degrees
-        self._check_same("in_degrees", in_degrees, self.in_degrees)
-        self._check_same("out_degrees", out_degrees, self.out_degrees)
-        self._accepted = (in_degrees, out_degrees)
+        if in_degrees is not None or out_degrees is not None:
+            raise ValueError(
+                "in_degrees, out_degrees: got degrees; a layer of fixed connectivity takes none"
+            )
         return self.in_degrees, self.out_degrees
 
-    def _check_same(self, name: str, given: Tensor | None, fixed: Tensor) -> None:
-        if given is not None and not torch.equal(given.to(fixed.device), fixed):
-            raise ValueError(
-                f"{name}: got degrees that differ from those the layer was built with; "
-                "a layer of fixed connectivity takes no others"
-            )
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move the blocks and forget the products where the layer moves or changes its dtype."""
+        """Forget what was made of the degrees where the layer moves or changes its dtype."""
         super()._apply(fn, recurse)
-        if self._structure is not None:
-            self._structure = self._structure.to(self.weight.device)
+        self._structure = None
         self._products.clear()
         return self
 
@@ -230,20 +220,12 @@ class MaskedLinear(nn.Module):
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool,
         missing: Any, unexpected: Any, errors: list[str],
     ) -> None:  # fmt: skip
-        key, shape = prefix + "weight", (self.out_features, self.in_features)
-        dense = state_dict.get(key)
-        fits = dense is not None and tuple(dense.shape) == shape
-        if dense is not None and not fits:
-            errors.append(f"size mismatch for {key}: got {tuple(dense.shape)}, allowed: {shape}")
-        if fits and self.is_fixed:
-            state_dict[key] = self.stored_layout(dense.to(self.weight.device))
-        elif dense is not None and not fits:
-            state_dict[key] = self.weight.detach()
+        dense = state_dict.get(prefix + "weight")
+        if dense is not None and dense.shape == (self.out_features, self.in_features):
+            state_dict[prefix + "weight"] = self.stored_layout(dense.to(self.weight.device))
         super()._load_from_state_dict(
             state_dict, prefix, metadata, strict, missing, unexpected, errors
         )
-        if dense is not None:
-            state_dict[key] = dense
 
 
 def _check_degrees(
