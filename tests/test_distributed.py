@@ -79,7 +79,8 @@ def test_processes_end_without_threads_that_could_abort_them(tmp_path, monkeypat
     monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
     program = tmp_path / "names_threads.py"
     program.write_text(NAMES_THREADS)
-    said = torchrun(tmp_path, tmp_path / "run", "trainer.epochs=1", program=[str(program)])
+    often = ["trainer.batch_size=2", "trainer.checkpoint_every_seconds=0.001"]  # agree on each
+    said = torchrun(tmp_path, tmp_path / "run", "trainer.epochs=1", *often, program=[str(program)])
     assert said.count("threads of") == 2
     assert "gloo" not in said
 

@@ -11,7 +11,7 @@ from training_cases import AGNOSTIC, Listener, make_case
 from made_exp.errors import CheckpointError, DivergedError
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.checkpoints import load_checkpoint
-from made_exp.training.signals import Interrupted, StopSignals
+from made_exp.training.signals import Interrupted, stop_signals
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_best_is_the_best_evaluation_not_the_last(tmp_path):
         nll == min(nlls[: n + 1]) for n, nll in enumerate(nlls)
     ]
     trainer.keeper.restore_best()
-    assert trainer.validate().nll == state.best_nll
+    assert trainer.fit_and_validate().nll == state.best_nll
 
 
 def test_best_holds_the_averaged_weights(tmp_path):
@@ -96,7 +96,7 @@ def test_best_holds_the_averaged_weights(tmp_path):
     state = trainer.train()
     own = {k: v.clone() for k, v in trainer.learner.model.state_dict().items()}
     trainer.keeper.restore_best()
-    assert trainer.validate().nll == state.best_nll
+    assert trainer.fit_and_validate().nll == state.best_nll
     assert any(not torch.equal(own[k], v) for k, v in trainer.learner.model.state_dict().items())
 
 
@@ -139,9 +139,8 @@ def test_evaluation_leaves_training_as_it_was(tmp_path):
         assert torch.equal(value, weights[1][name]), name
 
 
-@pytest.mark.parametrize("at", [1, 5])
-def test_a_loss_that_is_not_finite_is_named(tmp_path, at):
-    trainer = make_case(tmp_path)
+def poison(trainer, at):
+    """Make the loss of step `at` NaN."""
     plain = trainer.step
 
     def poisoned(index, step):
@@ -150,12 +149,27 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path, at):
 
     poisoned.loss_of = plain.loss_of
     trainer.step = poisoned
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_a_loss_that_is_not_finite_is_named(tmp_path, at):
+    trainer = make_case(tmp_path)
+    poison(trainer, at)
     where = rf"loss is nan at step {at} \(epoch {1 + at // 3}, batch {at % 3} of 3, seed 0\)"
     with pytest.raises(DivergedError, match=rf"{where}.*last\.pt.*lower optimizer\.lr"):
         trainer.train()
     state = load_checkpoint(trainer.keeper.run.last)["state"]
     assert math.isfinite(state["best_nll"])
     assert state["step"] <= at
+
+
+def test_evaluations_before_a_divergence_are_recorded(tmp_path):
+    trainer = make_case(tmp_path, trainer={"epochs": 50})
+    trainer.observer = CheckpointReader(trainer.keeper.run)
+    poison(trainer, 40)
+    with pytest.raises(DivergedError):
+        trainer.train()
+    assert [step for step, _, _ in trainer.observer.seen] == list(range(0, 40, 3))
 
 
 def test_an_absurd_learning_rate_diverges(tmp_path):
@@ -253,7 +267,7 @@ def test_foreign_handlers_of_the_stopping_signals_are_respected():
     seen = []
     before = signal.signal(signal.SIGTERM, lambda signum, frame: seen.append(signum))
     try:
-        with StopSignals() as signals:
+        with stop_signals() as signals:
             os.kill(os.getpid(), signal.SIGTERM)
         assert seen == [signal.SIGTERM]
         assert signals.received is None
@@ -320,7 +334,7 @@ def test_evaluations_wait_for_the_checkpoint_that_has_them(
     assert all(found >= step for step, found, _ in trainer.observer.seen)
     assert fewest <= len({found for _, found, _ in trainer.observer.seen}) <= most
     trainer.keeper.restore_best()
-    assert trainer.validate().nll == trainer.state.best_nll
+    assert trainer.fit_and_validate().nll == trainer.state.best_nll
 
 
 @pytest.mark.usefixtures("_at_every_evaluation")
@@ -360,6 +374,6 @@ def test_evaluation_of_the_loaded_best_is_that_of_training(tmp_path, device):
     state = trainer.train()
     best = load_checkpoint(trainer.keeper.run.best)
     trainer.learner.model.load_state_dict(best["model"])
-    assert trainer.validate().nll == state.best_nll
+    assert trainer.fit_and_validate().nll == state.best_nll
     assert best["state"]["best_nll"] == state.best_nll
     assert evaluate is not None

@@ -165,7 +165,7 @@ class _Experiment:
         count = min(count, self.model.num_orderings)
         batch_size = self.settings.trainer.eval_batch_size
 
-        def validate() -> Evaluation:
+        def fit_and_validate() -> Evaluation:
             if self.model.mixture.fits:
                 return fit_mixture(self.model, x, context=context, batch_size=batch_size)
             return self._evaluate(x, context, count)
@@ -175,7 +175,7 @@ class _Experiment:
             self.dataset,
             self.settings,
             self.folder,
-            validate,
+            fit_and_validate,
             description={"config": to_dict(self.settings), "data": self.data},
             world=self.world,
         )

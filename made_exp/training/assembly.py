@@ -25,7 +25,7 @@ def make_trainer(
     dataset: Dataset,
     settings: Settings,
     run: RunDirectory,
-    validate: Callable[[], Evaluation],
+    fit_and_validate: Callable[[], Evaluation],
     *,
     description: Mapping[str, Any] | None = None,
     world: World | None = None,
@@ -38,7 +38,7 @@ def make_trainer(
         dataset: Its train split is trained on.
         settings: Its groups `optimizer`, `scheduler` and `trainer` and its `seed` are used.
         run: Where checkpoints go.
-        validate: Evaluates the model on the validation split.
+        fit_and_validate: Fits the mixture and scores the validation split, see `Trainer`.
         description: Plain values that every checkpoint carries.
         world: The processes that share this training.
         cuda_graph: Whether a GPU replays the step from a recorded graph where it can.
@@ -76,7 +76,7 @@ def make_trainer(
             world,
             graph=graph,
         ),
-        validate,
+        fit_and_validate,
         settings.trainer,
         lr=lr,
         keeper=CheckpointKeeper(learner, run, description, writes=world.is_main),

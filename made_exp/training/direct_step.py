@@ -6,6 +6,7 @@ gradients are those of the plain step, and tests compare the two.
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.model.members import Component
 from made_exp.model.network_vjp import network_vjp
@@ -16,8 +17,8 @@ from made_exp.variables.groups import Conditionals
 class DirectStep(TrainStep):
     """As `TrainStep`, for a model and batches for which `step_kind` chooses it."""
 
+    @override
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
-        """See `TrainStep.differentiate`."""
         groups, network = component.groups, component.member.network
         with torch.no_grad():
             x = x.to(self.model.dtype)

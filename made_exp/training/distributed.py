@@ -1,7 +1,6 @@
 """Several processes that share one training (torchrun): who they are and what they agree on."""
 
 import gc
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,17 +53,11 @@ class World:
         return bool(flags.item())
 
     def from_main(self, value: Any) -> Any:
-        """What rank 0 gives, in every process; a plain JSON value."""
-        if self.size == 1:
-            return value
-        content = json.dumps(value).encode() if self.is_main else b""
-        length = torch.tensor([len(content)], device=self.device)
-        dist.broadcast(length, 0)
-        buffer = torch.zeros(int(length), dtype=torch.uint8, device=self.device)
-        if self.is_main:
-            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        dist.broadcast(buffer, 0)
-        return json.loads(bytes(buffer.cpu().tolist()))
+        """What rank 0 gives, in every process; a plain value."""
+        values = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(values, 0, device=self.device)
+        return values[0]
 
     def wait(self) -> None:
         """Return when every process has called this."""

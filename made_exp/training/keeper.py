@@ -75,6 +75,7 @@ class CheckpointKeeper:
         """
         state, observer = self.learner.state, observer or SilentObserver()
         if not self.writes or self._saved == (state.step, state.evaluations):
+            self.saved_at = time.monotonic()
             return
         started = time.monotonic()
         self._refuse_bad_weights()

@@ -23,7 +23,7 @@ from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner
 from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizers import set_learning_rate
-from made_exp.training.signals import StopSignals
+from made_exp.training.signals import StopSignals, stop_signals
 from made_exp.training.state import TrainState
 from made_exp.training.step import TrainStep
 
@@ -39,7 +39,8 @@ class Trainer:
         learner: What is trained.
         batches: The training data, on the device of the model.
         step: Does one optimizer step.
-        validate: Evaluates the model on the validation split, without side effects.
+        fit_and_validate: Scores the validation split, to which it first fits the weights of the
+            model's mixture, if they are fitted; nothing else changes.
         settings: How long and in what steps.
         lr: Base learning rate.
         keeper: Saves and restores the learner.
@@ -52,7 +53,7 @@ class Trainer:
         learner: Learner,
         batches: Batches,
         step: TrainStep,
-        validate: Callable[[], Evaluation],
+        fit_and_validate: Callable[[], Evaluation],
         settings: TrainerSettings,
         *,
         lr: float,
@@ -60,7 +61,8 @@ class Trainer:
         observer: Observer | None = None,
         world: World | None = None,
     ) -> None:
-        self.learner, self.batches, self.step, self.validate = learner, batches, step, validate
+        self.learner, self.batches, self.step = learner, batches, step
+        self.fit_and_validate = fit_and_validate
         self.settings, self.lr, self.keeper = settings, lr, keeper
         self.observer, self.world = observer or SilentObserver(), world or World()
         self.state, self.losses = learner.state, learner.losses
@@ -78,11 +80,14 @@ class Trainer:
         """
         self._clock = time.monotonic()
         device, precision = self.batches.device, self.settings.precision
-        with untouched_generators(device), matmul_precision(precision), StopSignals() as signals:
+        with untouched_generators(device), matmul_precision(precision), stop_signals() as signals:
             try:
                 self.keeper.record(self.observer)
                 self._loop(signals)
                 self._save()
+            except DivergedError:
+                self.keeper.record(self.observer)  # a resumed run drops what its last.pt lacks
+                raise
             except (SystemExit, KeyboardInterrupt):
                 if self._is_consistent and not self.losses.first_bad(0, self.state.position):
                     self._save()
@@ -142,7 +147,7 @@ class Trainer:
         self._is_consistent = False
         train_nll = self._train_nll()
         with self.learner.evaluated_weights():
-            valid = self.validate() if self.world.is_main else None
+            valid = self.fit_and_validate() if self.world.is_main else None
             nll = self.world.from_main(None if valid is None else valid.nll)
             if not math.isfinite(nll):
                 raise self._diverged(f"the validation NLL is {nll}", self.state.step)

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import override
+
 from made_exp.model.evaluation import Evaluation
 from made_exp.training.state import TrainState
 
@@ -43,20 +45,24 @@ class Observer(ABC):
 class SilentObserver(Observer):
     """Does nothing with what it hears."""
 
+    @override
     def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
-        """See `Observer.stepped`."""
+        pass
 
+    @override
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
     ) -> dict[str, Any]:
-        """See `Observer.evaluated`."""
         return {}
 
+    @override
     def draw_samples(self, epoch: int) -> None:
-        """See `Observer.draw_samples`."""
+        pass
 
+    @override
     def flush(self) -> None:
-        """See `Observer.flush`."""
+        pass
 
+    @override
     def saved(self, record: dict[str, Any]) -> None:
-        """See `Observer.saved`."""
+        pass

@@ -4,8 +4,9 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -24,37 +25,12 @@ class Interrupted(SystemExit):
 
 
 class StopSignals:
-    """While entered, notes SIGTERM and SIGINT instead of dying; the second one stops at once.
-
-    A handler that someone else installed for SIGUSR1 or SIGUSR2 is called by `finish`, after the
-    state was saved, instead of in the middle of a step. Outside the main thread nothing is caught.
-    """
+    """The signal that was received while `stop_signals` noted them, if any was."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._previous: dict[int, Any] = {}
         self._frame: FrameType | None = None
-
-    def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():
-            for signum in _STOPPING:
-                if signal.getsignal(signum) in _DEFAULT:
-                    self._previous[signum] = signal.signal(signum, self._note)
-            for signum in _FORWARDED:
-                if callable(signal.getsignal(signum)):
-                    self._previous[signum] = signal.signal(signum, self._note)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
-        self._previous.clear()
-        self._frame = None
 
     def finish(self) -> None:
         """End the run for the signal received; call it when everything is saved.
@@ -77,3 +53,30 @@ class StopSignals:
             return
         self.received, self._frame = signum, frame
         _log.warning("%s received: finishing the step and saving; again to stop at once", name)
+
+    def _install(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for signum in (*_STOPPING, *_FORWARDED):
+            handler = signal.getsignal(signum)
+            if handler in _DEFAULT if signum in _STOPPING else callable(handler):
+                self._previous[signum] = signal.signal(signum, self._note)
+
+    def _restore(self) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Inside the block SIGTERM and SIGINT are noted, not obeyed; the second one stops at once.
+
+    A handler that someone else installed for SIGUSR1 or SIGUSR2 is called by `finish`, after the
+    state was saved, instead of in the middle of a step. Outside the main thread nothing is caught.
+    """
+    signals = StopSignals()
+    signals._install()
+    try:
+        yield signals
+    finally:
+        signals._restore()
