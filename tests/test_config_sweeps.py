@@ -177,6 +177,21 @@ def test_defect_shows_its_traceback_and_keeps_the_folder(experiment, error, caps
     assert "bug" in (only_folder("runs/*") / "train.log").read_text()
 
 
+def test_a_folder_with_files_of_somebody_else_is_left_alone(experiment, folder, capsys):
+    (folder / "mine").mkdir()
+    (folder / "mine/config.json").write_text('{"mine": 1}')
+    assert main(["hydra.run.dir=mine"]) == 2
+    assert "directory already holds a run" in capsys.readouterr().err
+    assert [path.name for path in (folder / "mine").iterdir()] == ["config.json"]
+    assert (folder / "mine/config.json").read_text() == '{"mine": 1}'
+
+
+@pytest.mark.parametrize("option", ["disabled", "stdout", "none", "default", "made"])
+def test_any_logging_of_hydra_may_be_chosen(experiment, option):
+    assert main([f"hydra/job_logging={option}"]) == 0
+    assert len(experiment.calls) == 1
+
+
 def test_divergence_is_one_line_and_exit_code_one(experiment, capsys):
     experiment.fail = lambda settings: TrainingError("the loss is nan at step 3")
     assert main([]) == 1

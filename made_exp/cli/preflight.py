@@ -29,11 +29,7 @@ from made_exp.settings.experiment import OPTIONS, Settings
 from made_exp.settings.fingerprint import changed_keys
 
 _ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher")
-_QUIET = (
-    "hydra.output_subdir=null",
-    "hydra.job_logging.root.handlers=[]",
-    "+hydra.job_logging.handlers.file.delay=true",
-)
+_QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none")
 
 
 def preflight(command: CommandLine) -> CommandLine:

@@ -59,8 +59,13 @@ class RunDirectory:
         Raises:
             RunError: If the place cannot be written.
         """
-        try:
+        with self._written():
             self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
 
@@ -72,12 +77,13 @@ class RunDirectory:
             RunError: If another process holds it, or it cannot be written.
         """
         lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(f"another process is working in the run folder {self.path}") from None
-        except OSError as error:
-            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
+        with self._written():
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise RunError(
+                    f"another process is working in the run folder {self.path}"
+                ) from None
         try:
             yield
         finally:
@@ -137,7 +143,7 @@ class RunDirectory:
             RunError: If the folder holds a run and `resume` is false, or holds a run of another
                 config; the message names the settings that differ.
         """
-        if not any(path.exists() for path in (self.status, self.results, self.last)):
+        if not any(path.exists() for path in (self.config, self.status, self.results, self.last)):
             return
         if not resume:
             raise RunError(
@@ -160,15 +166,13 @@ class RunDirectory:
         Raises:
             RunError: If the folder cannot be written.
         """
-        try:
+        with self._written():
             self.checkpoints.mkdir(exist_ok=True)
             self.samples.mkdir(exist_ok=True)
             if self.results.exists():  # a finished run is given more epochs
                 self.results.replace(self.previous_results)
             atomic_write_json(self.config, config)
             self.write_status(RunState.RUNNING, fingerprint)
-        except OSError as error:
-            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
 
 
 def finished_sibling(path: Path, fingerprint: str) -> RunDirectory | None:
