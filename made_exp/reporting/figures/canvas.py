@@ -14,14 +14,18 @@ from PIL import Image
 from made_exp.files import atomic_write_bytes
 
 DPI = 100
+MARGIN = 16
 BLUE, ORANGE = "#2463ae", "#d9660a"
+_FRAME_MILLISECONDS, _LAST_MILLISECONDS, _MAX_FRAME_WIDTH = 300, 2000, 900
 INK, MUTED, GRID, BAR = "#1f2430", "#5b6472", "#e3e6ea", "#c9d1dc"
 
 
-def new_figure(width: int, height: int) -> Figure:
-    """An empty white figure of `width` x `height` pixels, drawn without any global state."""
+def new_figure(width: int, height: int, title: str = "") -> Figure:
+    """A white figure of `width` x `height` pixels with a title, drawn without any global state."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
+    if title:
+        add_text(figure, MARGIN, 22, title, size=12, fontweight="bold")
     return figure
 
 
@@ -52,17 +56,9 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def style(
-    axes: Axes, title: str = "", x_label: str = "", y_label: str = "", **title_options: Any
-) -> None:
+def style(axes: Axes, title: str = "", x_label: str = "", y_label: str = "") -> None:
     """Give `axes` a title, labels, a light grid behind the data and two spines."""
-    options: dict[str, Any] = {
-        "fontsize": 10.5,
-        "color": INK,
-        "loc": "left",
-        "pad": 8,
-    } | title_options
-    axes.set_title(plain(title), **options)
+    axes.set_title(plain(title), fontsize=10.5, color=INK, loc="left", pad=8)
     axes.set_xlabel(plain(x_label), fontsize=9.5, color=INK)
     axes.set_ylabel(plain(y_label), fontsize=9.5, color=INK)
     axes.tick_params(labelsize=8.5, colors=MUTED, length=3)
@@ -74,10 +70,9 @@ def style(
         axes.spines[side].set_color("#b4bac4")
 
 
-def add_legend(axes: Axes, **options: Any) -> None:
-    """A legend without a frame, where something was labelled."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=9, frameon=False, labelcolor=INK, **options)
+def add_legend(axes: Axes) -> None:
+    """A legend without a frame."""
+    axes.legend(fontsize=9, frameon=False, labelcolor=INK)
 
 
 def render(figure: Figure, path: str | Path | None = None) -> np.ndarray:
@@ -110,43 +105,28 @@ def encode_png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def animation(
-    frames: Sequence[np.ndarray | str | Path],
-    path: str | Path,
-    *,
-    seconds_per_frame: float = 0.3,
-    last_seconds: float = 2.0,
-    max_width: int = 900,
-) -> None:
-    """Write frames as a GIF that repeats, and rests on the last frame.
+def animation(frames: Sequence[str | Path], path: str | Path) -> None:
+    """Write a GIF that repeats, and rests on the last frame.
 
     Args:
-        frames: Pictures (height, width, 3) uint8, or paths of PNG files, in order.
+        frames: Paths of PNG files, in order; wide ones are shrunk.
         path: Where to write, atomically.
-        seconds_per_frame: How long each frame is shown.
-        last_seconds: How long the last frame is shown.
-        max_width: Wider frames are shrunk to this many pixels.
 
     Raises:
         ValueError: If there are no frames.
     """
     if not frames:
         raise ValueError("frames of an animation must not be empty")
-    first, *others = [_frame(frame, max_width) for frame in frames]
+    first, *others = [_frame(frame) for frame in frames]
     others = [picture.resize(first.size) for picture in others]
-    durations = [round(1000 * seconds_per_frame)] * len(others) + [round(1000 * last_seconds)]
+    times = [_FRAME_MILLISECONDS] * len(others) + [_LAST_MILLISECONDS]
     buffer = io.BytesIO()
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=times, loop=0)
     _write(path, buffer.getvalue())
 
 
-def _frame(frame: np.ndarray | str | Path, max_width: int) -> Image.Image:
-    if isinstance(frame, np.ndarray):
-        picture = Image.fromarray(frame)
-    else:
-        with Image.open(frame) as file:
-            picture = file.convert("RGB")
-    if picture.width > max_width:
-        height = round(picture.height * max_width / picture.width)
-        picture = picture.resize((max_width, height), Image.Resampling.LANCZOS)
+def _frame(path: str | Path) -> Image.Image:
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    picture.thumbnail((_MAX_FRAME_WIDTH, picture.height), Image.Resampling.LANCZOS)
     return picture.quantize(128, dither=Image.Dither.NONE)

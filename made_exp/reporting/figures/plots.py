@@ -18,7 +18,6 @@ from made_exp.reporting.figures.canvas import (
     ORANGE,
     add_axes,
     add_legend,
-    add_text,
     new_figure,
     plain,
     render,
@@ -26,7 +25,7 @@ from made_exp.reporting.figures.canvas import (
 )
 
 _MAP, _DIFFERENCE_MAP = "magma", "RdBu_r"
-_PANEL, _LIGHT = 300, "#8fb1da"
+_PANEL = 300
 
 
 def density_1d(
@@ -34,9 +33,7 @@ def density_1d(
     data: np.ndarray,
     *,
     true: np.ndarray | None = None,
-    samples: np.ndarray | None = None,
     title: str = "",
-    data_name: str = "training data",
     path: str | Path | None = None,
 ) -> np.ndarray:
     """Learned probabilities of one variable over the data's histogram.
@@ -45,41 +42,22 @@ def density_1d(
         learned: (V,) probabilities of the values 0..V-1.
         data: (N,) values of the data.
         true: (V,) probabilities under the density that the data were drawn from.
-        samples: (n,) values drawn from the model, shown as a second histogram below.
         title: One line above.
-        data_name: What the histogram is called.
         path: Where to save a PNG.
     """
     learned = np.asarray(learned, np.float64)
     values = np.arange(len(learned))
-    figure = new_figure(900, 440 if samples is None else 600)
-    heights = [1] if samples is None else [2.4, 1]
-    axes, *below = np.atleast_1d(
-        figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    )
-    top = 1 - 46 / (figure.get_size_inches()[1] * figure.dpi) if title else 0.95
-    bottom = 0.12 if samples is None else 0.09
-    figure.subplots_adjust(left=0.085, right=0.98, bottom=bottom, top=top, hspace=0.28)
-    axes.bar(values, _frequencies(data, len(learned)), width=1.0, color=BAR, label=data_name)
-    edges = np.arange(len(learned) + 1) - 0.5
-    axes.stairs(learned, edges, color=BLUE, lw=2, label="learned")
+    figure = new_figure(900, 440, title)
+    axes = figure.add_axes((0.085, 0.12, 0.895, 0.775 if title else 0.83))
+    counts = np.bincount(np.asarray(data).astype(np.int64).ravel(), minlength=len(learned))
+    axes.bar(values, counts / max(counts.sum(), 1), width=1.0, color=BAR, label="training data")
+    axes.stairs(learned, np.arange(len(learned) + 1) - 0.5, color=BLUE, lw=2, label="learned")
     if true is not None:
         axes.plot(values, true, color=ORANGE, lw=1.5, ls="--", label="true")
-    style(axes, "", "value" if samples is None else "", "probability")
+    style(axes, "", "value", "probability")
     add_legend(axes)
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
-    if samples is not None:
-        below[0].bar(values, _frequencies(samples, len(learned)), width=1.0, color=_LIGHT)
-        style(below[0], f"{len(samples)} samples of the model", "value", "frequency")
-    if title:
-        add_text(figure, 16, 22, title, size=12, fontweight="bold")
     return render(figure, path)
-
-
-def _frequencies(values: np.ndarray, num_values: int) -> np.ndarray:
-    """Relative frequencies (V,) of the values 0..V-1."""
-    counts = np.bincount(np.asarray(values).astype(np.int64).ravel(), minlength=num_values)
-    return counts / max(counts.sum(), 1)
 
 
 def density_2d(
@@ -106,10 +84,8 @@ def density_2d(
     """
     learned = np.asarray(learned, np.float64)
     num_panels = 1 + 2 * (true is not None) + (samples is not None)
-    figure = new_figure(num_panels * (_PANEL + 118) + 8, _PANEL + 122)
-    if title or ordering:
-        line = ", ".join(filter(None, [title, ordering and f"ordering: {ordering}"]))
-        add_text(figure, 16, 22, line, size=12, fontweight="bold")
+    line = ", ".join(filter(None, [title, ordering and f"ordering: {ordering}"]))
+    figure = new_figure(num_panels * (_PANEL + 118) + 8, _PANEL + 122, line)
     top = float(np.max(learned if true is None else true))
     shades: dict[str, Any] = {"cmap": _MAP, "vmin": 0, "vmax": top}
     panel = _Panels(figure)
@@ -203,10 +179,9 @@ def nll_by_num_orderings(
         title: One line above.
         path: Where to save a PNG.
     """
-    figure = new_figure(820, 460)
+    figure = new_figure(820, 460, title)
     axes = figure.add_axes((0.1, 0.13, 0.86, 0.76))
-    look = {"fontsize": 12, "fontweight": "bold", "pad": 12}
-    style(axes, title, "number of orderings", "NLL (nats per example)", **look)
+    style(axes, "", "number of orderings", "NLL (nats per example)")
     x, y = np.asarray(num_orderings, np.float64), np.asarray(nll, np.float64)
     error = np.asarray(nll_stderr, np.float64)
     axes.fill_between(x, y - error, y + error, color=BLUE, alpha=0.15, lw=0, label="+- 1 s.e.")

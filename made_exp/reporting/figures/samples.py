@@ -11,12 +11,11 @@ from matplotlib.gridspec import GridSpec
 
 from made_exp.reporting.figures.canvas import (
     BLUE,
-    INK,
+    MARGIN,
     MUTED,
     add_axes,
     add_text,
     new_figure,
-    plain,
     render,
     style,
 )
@@ -24,7 +23,9 @@ from made_exp.reporting.figures.canvas import (
 _GAP = (0.80, 0.83, 0.87)
 _UNKNOWN = np.array([0.60, 0.68, 0.80])  # pixels that are not given
 _DRAWN_INK = np.array([1.0, 0.72, 0.30])  # bright pixels that the model drew
-_MARGIN, _TITLE = 16, 30
+_TITLE = 30
+_COMPLETIONS_A_ROW = 10  # further ones go into another band below
+_MAX_ROWS = 100  # of a table; means and correlations use all
 
 
 def image_grid(
@@ -34,7 +35,6 @@ def image_grid(
     real: np.ndarray | None = None,
     title: str = "",
     max_value: float = 1.0,
-    num_columns: int | None = None,
     path: str | Path | None = None,
 ) -> np.ndarray:
     """Samples in a square grid, beside as many real examples.
@@ -45,11 +45,10 @@ def image_grid(
         real: (m, D) examples of the data; the first n are shown.
         title: One line above both.
         max_value: The value drawn as white.
-        num_columns: Images a row; by default as many as make a square.
         path: Where to save a PNG.
     """
     images = as_images(samples, image_shape, max_value)
-    columns = num_columns or math.ceil(math.sqrt(len(images)))
+    columns = math.ceil(math.sqrt(len(images)))
     panels = [(f"{len(images)} samples", images)]
     if real is not None:
         examples = as_images(np.asarray(real)[: len(images)], image_shape, max_value)
@@ -66,7 +65,6 @@ def completion_grid(
     *,
     title: str = "",
     max_value: float = 1.0,
-    num_columns: int = 10,
     path: str | Path | None = None,
 ) -> np.ndarray:
     """Completions: what was given, what was drawn for the rest, and the original.
@@ -80,7 +78,6 @@ def completion_grid(
         image_shape: (height, width) with height * width = D.
         title: One line above the grid.
         max_value: The value drawn as white.
-        num_columns: Examples beside each other; further ones go into another band below.
         path: Where to save a PNG.
     """
     drawn = np.asarray(drawn)
@@ -93,7 +90,7 @@ def completion_grid(
         rows.append(np.where(known, completed, completed * _DRAWN_INK))
     rows.append(images)
     names = ["drawn"] if len(rows) == 3 else [f"drawn {m}" for m in range(1, len(rows) - 1)]
-    return _banded(rows, ["given", *names, "original"], num_columns, title, path)
+    return _banded(rows, ["given", *names, "original"], _COMPLETIONS_A_ROW, title, path)
 
 
 def class_grid(
@@ -141,12 +138,11 @@ def mosaic(images: np.ndarray, num_columns: int) -> np.ndarray:
     """Pictures (n, h, w, 3) as one picture with lines of one pixel between them."""
     count, height, width, _ = images.shape
     num_rows = math.ceil(count / num_columns)
-    shape = (num_rows * (height + 1) + 1, num_columns * (width + 1) + 1, 3)
-    picture = np.full(shape, _GAP)
-    for index, image in enumerate(images):
-        row, column = divmod(index, num_columns)
-        top, left = row * (height + 1) + 1, column * (width + 1) + 1
-        picture[top : top + height, left : left + width] = image
+    cells = np.full((num_rows * num_columns, height + 1, width + 1, 3), _GAP)
+    cells[:count, 1:, 1:] = images
+    picture = np.full((num_rows * (height + 1) + 1, num_columns * (width + 1) + 1, 3), _GAP)
+    grid = cells.reshape(num_rows, num_columns, *cells.shape[1:]).swapaxes(1, 2)
+    picture[:-1, :-1] = grid.reshape(picture[:-1, :-1].shape)
     return picture
 
 
@@ -165,16 +161,14 @@ def _show(figure: Figure, picture: np.ndarray, left: int, top: int, scale: int) 
 def _mosaic_figure(mosaics: list[tuple[str, np.ndarray]], title: str) -> Figure:
     scale = _scale(mosaics[0][1].shape[1])
     top = _TITLE * (2 if title else 1) + 4
-    height = max(picture.shape[0] for _, picture in mosaics) * scale + top + _MARGIN
+    height = max(picture.shape[0] for _, picture in mosaics) * scale + top + MARGIN
     widths = [picture.shape[1] * scale for _, picture in mosaics]
-    figure = new_figure(max(sum(widths) + _MARGIN * (len(widths) + 1), 320), height)
-    if title:
-        add_text(figure, _MARGIN, 22, title, size=12, fontweight="bold")
-    left = _MARGIN
+    figure = new_figure(max(sum(widths) + MARGIN * (len(widths) + 1), 320), height, title)
+    left = MARGIN
     for (name, picture), width in zip(mosaics, widths, strict=True):
         add_text(figure, left, top - 14, name, size=10, color=MUTED)
         _show(figure, picture, left, top, scale)
-        left += width + _MARGIN
+        left += width + MARGIN
     return figure
 
 
@@ -193,18 +187,16 @@ def _banded(
         parts = [row[start : start + columns] for row in rows]
         bands.append(mosaic(np.concatenate(parts), len(parts[0])))
     scale = _scale(bands[0].shape[1] * 3 // 4)
-    top, label = (_TITLE + 8 if title else _MARGIN), 24 + 7 * max(map(len, names))
+    top, label = (_TITLE + 8 if title else MARGIN), 24 + 7 * max(map(len, names))
     band_height, band_width = bands[0].shape[0] * scale, bands[0].shape[1] * scale
-    height = top + len(bands) * (band_height + _MARGIN)
-    figure = new_figure(max(label + band_width + _MARGIN, 320), height)
-    if title:
-        add_text(figure, _MARGIN, 22, title, size=12, fontweight="bold")
+    height = top + len(bands) * (band_height + MARGIN)
+    figure = new_figure(max(label + band_width + MARGIN, 320), height, title)
     for band in bands:
         _show(figure, band, label, top, scale)
         for index, name in enumerate(names):
             middle = top + (index + 0.5) * band_height / len(names)
             add_text(figure, label - 10, middle, name, color=MUTED, ha="right")
-        top += band_height + _MARGIN
+        top += band_height + MARGIN
     return render(figure, path)
 
 
@@ -213,7 +205,6 @@ def vector_grid(
     real: np.ndarray,
     *,
     title: str = "",
-    max_rows: int = 100,
     path: str | Path | None = None,
 ) -> np.ndarray:
     """Sampled rows and real rows as shades of grey, and how their means and pairs agree.
@@ -226,18 +217,15 @@ def vector_grid(
         samples: (n, D).
         real: (m, D) examples of the data; NaN is missing.
         title: One line above.
-        max_rows: How many rows of each are drawn; the means use all.
         path: Where to save a PNG.
     """
     samples, real = np.asarray(samples, np.float64), np.asarray(real, np.float64)
     low, high = np.nanmin(real, axis=0), np.nanmax(real, axis=0)
     span = np.where(high > low, high - low, 1.0)
     samples, real = (samples - low) / span, (real - low) / span
-    figure = new_figure(1180, 460)
+    figure = new_figure(1180, 460, title)
     grid = GridSpec(1, 4, figure, left=0.05, right=0.985, bottom=0.13, top=0.83, wspace=0.3)
-    if title:
-        figure.text(0.013, 0.945, plain(title), fontsize=12, fontweight="bold", color=INK)
-    rows = min(max_rows, len(samples), len(real))
+    rows = min(_MAX_ROWS, len(samples), len(real))
     _rows(figure.add_subplot(grid[0]), samples[:rows], f"{rows} sampled rows")
     _rows(figure.add_subplot(grid[1]), real[:rows], f"{rows} real rows")
     means = np.nanmean(real, axis=0), np.nanmean(samples, axis=0)
