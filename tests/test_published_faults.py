@@ -152,6 +152,7 @@ def test_the_steps_of_the_optimizer_are_saved(tmp_path):
     again = make_case(tmp_path / "run", optimizer="adam", trainer={"epochs": 2})
     again.keeper.restore()
     for case in (trainer, again):
-        states = [case.learner.optimizer.state[p] for p in case.learner.model.parameters()]
+        (member,) = case.learner.members
+        states = [member.optimizer.state[p] for p in member.network.parameters()]
         assert {int(state["step"]) for state in states} == {trainer.state.step} == {6}
         assert all(state["exp_avg"].any() for state in states)

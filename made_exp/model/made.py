@@ -272,5 +272,6 @@ class MADE(nn.Module):
         """Return `count`; raise ValueError unless the model has that many components."""
         limit = self.max_orderings
         if count < 1 or (limit and count > limit):
-            raise ValueError(f"num_orderings must be in 1..{limit}, got {count}")
+            allowed = f"in 1..{limit}" if limit else ">= 1"
+            raise ValueError(f"num_orderings must be {allowed}, got {count}")
         return count
