@@ -4,13 +4,16 @@ import os
 import subprocess
 import sys
 import types
+from dataclasses import dataclass
 
 import pytest
 
 from made_exp import eval as eval_command
 from made_exp import report as report_command
 from made_exp import sample as sample_command
+from made_exp.cli.key_value import Command
 from made_exp.errors import CheckpointError, ConfigError
+from made_exp.settings.base import CheckedSettings, setting
 
 MAINS = {
     "made-eval": eval_command.main,
@@ -87,6 +90,28 @@ def test_a_reader_that_leaves_is_no_error(command):
     done = subprocess.run(arguments, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@dataclass
+class Tea(CheckedSettings):
+    """Makes tea."""
+
+    kind: str = setting("black", "leaves", choices=("black", "green"))
+    minutes: float = setting(3.0, "how long", above=0)
+
+
+def test_a_command_is_a_class_of_settings_and_a_function(capsys):
+    tea = Command("made-tea", Tea, lambda settings: settings.minutes * 2, ("minutes=5",))
+    assert tea.parse(["kind=green"]) == Tea("green", 3.0)
+    assert tea(["minutes=5"]) == 0
+    assert capsys.readouterr().out == "10.0\n"
+    assert tea(["kind=red"]) == 2
+    assert capsys.readouterr().err.startswith("error: kind: 'red' is not one of black, green")
+    assert tea(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("made-tea: Makes tea.")
+    assert "how long" in text
+    assert text.endswith("Examples:\n  made-tea minutes=5\n")
 
 
 @pytest.mark.parametrize("command", MAINS)

@@ -2,13 +2,14 @@
 
 import gc
 import json
+import re
 import sys
 import types
 from pathlib import Path
 
 import pytest
 
-from made_exp.cli import job, sweeps
+from made_exp.cli import job, provenance, sweeps
 from made_exp.cli.app import main
 from made_exp.errors import ConfigError, TrainingError
 from made_exp.runs.folder import RunDirectory, RunState
@@ -71,6 +72,15 @@ def test_single_run_keeps_what_is_needed_to_understand_it(experiment):
     settings, run_dir, _ = experiment.calls[0]
     assert settings.seed == 4
     assert run_dir == run.absolute()
+
+
+def test_a_start_is_known_by_its_launch_and_repeated_by_its_command(experiment):
+    overrides = ["seed=4", "notes.why=a b", "resume=false"]
+    assert main(overrides) == 0
+    run = only_folder("runs/*")
+    assert re.fullmatch("[0-9a-f]{16}", provenance.launch_of(run))
+    assert provenance.launch_of(run / "checkpoints") is None
+    assert provenance.command_for(overrides) == "made-train seed=4 'notes.why=a b'"
 
 
 def test_one_failing_job_stops_no_other(experiment, capsys):

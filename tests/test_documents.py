@@ -197,6 +197,10 @@ class Shell:
     def scripts_quickstart(self, arguments):
         subprocess.run(["bash", "-n", ROOT / "scripts/quickstart"], check=True)
 
+    def source(self, arguments):
+        assert arguments == [".venv/bin/activate"]  # what scripts/environment makes
+        assert ".venv" in (ROOT / "scripts/environment").read_text()
+
     def scripts_test(self, arguments):
         subprocess.run(["bash", "-n", ROOT / "scripts/test"], check=True)
 

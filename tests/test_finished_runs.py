@@ -9,10 +9,13 @@ import torch
 from experiment_cases import NUM_DIMS, evaluate_run, make_settings, sample_run
 
 from made_exp import load_run
-from made_exp.errors import CheckpointError
+from made_exp.errors import CheckpointError, ConfigError
 from made_exp.experiments.experiment import run
+from made_exp.experiments.finished import FinishedRun
+from made_exp.experiments.given import given_examples
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.folder import RunDirectory
+from made_exp.settings.commands import SampleSettings
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,6 +129,30 @@ def test_your_own_examples_are_completed(folder, tmp_path):
     np.savez(tmp_path / "bad.npz", x=np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"shape \(2, 3\)"):
         sample_run(folder / "fixed", observed=str(tmp_path / "bad.npz"))
+
+
+def test_a_finished_run_knows_its_data_and_its_labels(folder, tmp_path):
+    finished = FinishedRun(folder / "fixed", "cpu")
+    assert torch.equal(finished.examples("valid")[0], split(folder, "valid"))
+    assert finished.class_number(None) is None
+    with pytest.raises(ConfigError, match="this model has no classes"):
+        finished.class_number(3)
+    with pytest.raises(ConfigError, match=r"no CUDA device|does not exist"):
+        FinishedRun(folder / "fixed", "cuda:99")
+    settings = make_settings(tmp_path)
+    run(settings, tmp_path / "run")
+    np.savez(tmp_path / "table.npz", train=np.eye(NUM_DIMS, dtype=np.uint8))
+    with pytest.raises(ConfigError, match="the data have changed since it was trained"):
+        FinishedRun(tmp_path / "run", "cpu").dataset  # noqa: B018
+
+
+def test_half_of_each_example_is_given_at_random(folder, generator):
+    asked = SampleSettings(run=str(folder / "fixed"), observed="random_half", num_examples=7)
+    given = given_examples(FinishedRun(folder / "fixed", "cpu"), asked, generator)
+    assert torch.equal(given.x, split(folder, "test")[:7])
+    assert (given.known.sum(1) == NUM_DIMS // 2).all()
+    assert len(given.known.unique(dim=0)) > 1
+    assert given.repeated(3).x.shape == (21, NUM_DIMS)
 
 
 def test_a_folder_without_a_model_is_one_error(tmp_path):

@@ -3,7 +3,7 @@
 import argparse
 import re
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -44,7 +44,7 @@ class CommandLine:
     config_path: str | None
     config_dir: str | None
 
-    def with_overrides(self, *more: str) -> "CommandLine":
+    def with_overrides(self, *more: str) -> Self:
         """The same with further overrides."""
         return replace(
             self,
@@ -153,7 +153,7 @@ def _explain_parse_error(text: str) -> str:
         )
     if '"' in value or "'" in value:
         return f"cannot parse '{text}': quotes or brackets do not match"
-    if value[:1] in "[{(" and value[:1]:
+    if value.startswith(("[", "{", "(")):
         return (
             f"cannot parse '{text}': brackets or commas do not match (names with such: in quotes)"
         )
