@@ -1,7 +1,10 @@
 """Small models for the tests."""
 
+from dataclasses import asdict
+
 import torch
 
+from made_exp.datasets import registry
 from made_exp.model import build
 from made_exp.settings.experiment import OPTIONS, option_fields
 from made_exp.settings.model import MadeSettings, ResMadeSettings
@@ -15,6 +18,13 @@ MIXED = (
     Variable("level", Kind.ORDINAL, 4),
     Variable("flag", Kind.BINARY, 2),
 )
+
+
+def load_dataset(name, *, seed, data_dir, **options):
+    """A dataset with these settings, and the defaults of the others."""
+    schema = OPTIONS["dataset"].get(name)
+    settings = asdict(schema(name=name, **options)) if schema else {"name": name}
+    return registry.load_dataset(seed=seed, data_dir=data_dir, **settings)
 
 
 def make_schedules(

@@ -11,12 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from builders import load_dataset
 
 from made_exp.datasets import mnist, shapes, uci
 from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
 from made_exp.datasets.download import Checksum, cached
 from made_exp.datasets.mnist import read_amat
-from made_exp.datasets.registry import DATASETS, load_dataset
+from made_exp.datasets.registry import DATASETS
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
@@ -210,7 +211,8 @@ MAKE_SHAPES = """
 import sys
 from made_exp.datasets import shapes
 shapes.NUM_TRAIN, shapes.NUM_TEST = 1100, 10
-print(int(shapes.load(seed=3, data_dir=__import__("pathlib").Path(sys.argv[1])).train.sum()))
+folder = __import__("pathlib").Path(sys.argv[1])
+print(int(shapes.load(seed=3, data_dir=folder, context="none").train.sum()))
 """
 
 
@@ -308,8 +310,11 @@ def test_truncated_mnist_is_refused(tiny_mnist, keep):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"binarization": "random"}, "binarization must be threshold, fixed or dynamic"),
-        ({"context": "label"}, "context must be none or labels, got 'label'"),
+        (
+            {"binarization": "random"},
+            "binarization: 'random' is not one of threshold, fixed",
+        ),
+        ({"context": "label"}, "context: 'label' is not one of none, labels"),
     ],
 )
 def test_mnist_refuses_unknown_options(tiny_mnist, option, message):

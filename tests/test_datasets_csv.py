@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from builders import load_dataset
 
-from made_exp.datasets.csv import encode_rows, load, write_rows
+from made_exp.datasets.csv import encode_rows, write_rows
 from made_exp.datasets.inference import infer_column, standardised
 from made_exp.datasets.schema import Cells, TableSchema
 from made_exp.variables.variable import Kind
@@ -41,7 +42,7 @@ def write(tmp_path, rows, header=HEADER, delimiter=","):
 
 
 def read(file, **options):
-    return load(seed=0, data_dir=file.parent, path=str(file), **options)
+    return load_dataset("csv", seed=0, data_dir=file.parent, path=str(file), **options)
 
 
 def column(*texts, kind=None):
@@ -122,7 +123,7 @@ def test_kind_can_be_given(tmp_path):
 def test_splits_depend_on_the_seed_only(tmp_path):
     file = write(tmp_path, mixed_rows())
     one, two = read(file), read(file)
-    other = load(seed=1, data_dir=tmp_path, path=str(file))
+    other = load_dataset("csv", seed=1, data_dir=tmp_path, path=str(file))
     assert torch.equal(one.test.nan_to_num(-1), two.test.nan_to_num(-1))
     assert not torch.equal(one.test.nan_to_num(-1), other.test.nan_to_num(-1))
     half = read(file, valid_fraction=0.25, test_fraction=0.5)
@@ -201,12 +202,16 @@ GOOD = [f"{i % 3},{i / 7:.3f}" for i in range(30)]
         (lines("a,b", *GOOD), {"kinds": {"b": "integer"}}, "column 'b': '0.143' is not a whole"),
         (lines("a,b", *GOOD), {"kinds": {"a": "binary"}}, "3 different values .* can have 2"),
         (lines("a,b", *GOOD), {"kinds": {"aa": "real"}}, "no column 'aa'. Did you mean 'a'"),
-        (lines("a,b", *GOOD), {"kinds": {"a": "text"}}, "kinds.a must be one of binary"),
+        (lines("a,b", *GOOD), {"kinds": {"a": "text"}}, "kinds.a: 'text' is not one of binary"),
         (lines("a;b", *GOOD), {"delimiter": ";"}, "line 2 has 1 fields"),
         (lines("a;b", "1;2"), {}, "did you mean dataset.delimiter=';'"),
         (lines("a,b", *GOOD), {"delimiter": ",,"}, "delimiter must be one character"),
-        (lines("a,b", *GOOD), {"valid_fraction": 0}, r"valid_fraction must be in \(0, 1\)"),
-        (lines("a,b", *GOOD), {"test_fraction": 0.95}, "add up to less than 1"),
+        (lines("a,b", *GOOD), {"valid_fraction": 0}, "valid_fraction must be above 0 and below 1"),
+        (
+            lines("a,b", *GOOD),
+            {"test_fraction": 0.95},
+            "test_fraction must be below 1",
+        ),
         (lines("a,b", *GOOD[:2]), {}, "2 rows are too few for the splits"),
         (lines("a,b", *(f"u{i}x,{i}" for i in range(1001))), {}, "1001 different values"),
         (

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from builders import load_dataset
 from PIL import Image
 
 from made_exp.datasets.base import reference_nll
 from made_exp.datasets.densities_2d import draw_smiley, read_picture
-from made_exp.datasets.registry import load_dataset
 from made_exp.variables.variable import Kind
 
 
@@ -104,8 +104,8 @@ def test_size_beyond_a_byte_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"size": 1}, "size must be at least 2, got 1"),
-        ({"num_examples": 9}, "num_examples must be at least 10 to fill the splits, got 9"),
+        ({"size": 1}, "size must be >= 2, got 1"),
+        ({"num_examples": 9}, "num_examples must be >= 10, got 9"),
     ],
 )
 def test_numbers_that_are_too_small_are_named(tmp_path, name, numbers, message):

@@ -6,18 +6,26 @@ import io
 
 import numpy as np
 import pytest
+from builders import load_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from made_exp.datasets.csv import load as load_csv
+from made_exp.datasets import npz
 from made_exp.datasets.densities_2d import read_picture
 from made_exp.datasets.mnist import read_amat, read_idx
-from made_exp.datasets.npz import load as load_npz
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+
+
+def load_npz(path):
+    return npz.load(seed=0, data_dir=path.parent, path=str(path), context="none")
+
+
+def load_csv(path):
+    return load_dataset("csv", seed=0, data_dir=path.parent, path=str(path))
 
 
 def npz_bytes():
@@ -38,8 +46,8 @@ READERS = {
     "idx": (lambda path: read_idx(path, 3), IDX),
     "idx.gz": (lambda path: read_idx(path, 3), gzip.compress(IDX)),
     "amat": (lambda path: read_amat(path, 3), b"0 1 0\n1 1 1\n"),
-    "npz": (lambda path: load_npz(seed=0, data_dir=path.parent, path=str(path)), npz_bytes()),
-    "csv": (lambda path: load_csv(seed=0, data_dir=path.parent, path=str(path)), CSV),
+    "npz": (load_npz, npz_bytes()),
+    "csv": (load_csv, CSV),
     "png": (lambda path: read_picture(path, 4), picture_bytes("PNG")),
     "gif": (lambda path: read_picture(path, 4), picture_bytes("GIF")),
     "jpeg": (lambda path: read_picture(path, 4), picture_bytes("JPEG")),
@@ -81,4 +89,4 @@ def test_damaged_files_are_refused_in_words(name, tmp_path, data):
 def test_random_text_is_no_csv_or_a_table(tmp_path, text):
     (tmp_path / "file").write_bytes(("a,b\n" + text).encode("utf-8", "surrogatepass"))
     with contextlib.suppress(ValueError):
-        load_csv(seed=0, data_dir=tmp_path, path=str(tmp_path / "file"))
+        load_csv(tmp_path / "file")

@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from builders import load_dataset
 
-from made_exp.datasets.registry import load_dataset
 from made_exp.datasets.tables import split_rows
 from made_exp.variables.variable import Kind
 
@@ -151,8 +151,9 @@ def test_missing_file_and_folder_are_named(tmp_path):
         ValueError, match=r"not found: nope.npz \(dataset.path\); set MADE_DATA_DIR"
     ):
         load_dataset("npz", seed=0, data_dir=tmp_path, path="nope.npz")
+    (tmp_path / "folder.npz").mkdir()
     with pytest.raises(ValueError, match="is a folder"):
-        load_dataset("npz", seed=0, data_dir=tmp_path, path=str(tmp_path))
+        load_dataset("npz", seed=0, data_dir=tmp_path, path="folder.npz")
 
 
 def test_truncated_file_is_refused_wherever_it_ends(tmp_path):

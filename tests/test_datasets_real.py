@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import load_dataset
 
 from made_exp.datasets import baselines
 from made_exp.datasets.base import reference_nll
-from made_exp.datasets.registry import load_dataset
 
 FOLDER = Path(os.environ.get("MADE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 

@@ -5,10 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from builders import all_binary, tiny_made
+from builders import all_binary, load_dataset, tiny_made
 from training_cases import make_case
 
-from made_exp.datasets.registry import load_dataset
 from made_exp.masks.connectivity import connectivity, reachable
 from made_exp.masks.mask_set import visibility
 from made_exp.masks.schedule import MaskSchedule

@@ -5,13 +5,14 @@ import csv
 import numpy as np
 import pytest
 import torch
+from builders import load_dataset
 from experiment_cases import evaluate_run, make_settings, read_results, sample_run
 
 from made_exp import load_run
 from made_exp.datasets.csv import encode_rows
 from made_exp.datasets.schema import TableSchema
 from made_exp.errors import ConfigError
-from made_exp.experiments.experiment import load_data, run
+from made_exp.experiments.experiment import run
 from made_exp.runs.loading import load_with_description
 
 HEADER = ["cultivar", "alcohol", "proline", "flavanoids", "hue", "strong"]
@@ -195,7 +196,7 @@ def test_a_fixed_order_refuses_empty_cells_at_the_start(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"'wine' has missing values .*use ordering=agnostic"):
         run(settings, tmp_path / "run")
     assert not (tmp_path / "run/checkpoints/last.pt").exists()
-    shown = load_data("csv", path=str(folder / "full.csv"))
+    shown = load_dataset("csv", seed=0, data_dir=folder, path=str(folder / "full.csv"))
     assert not torch.isnan(shown.train).any()
 
 

@@ -132,17 +132,6 @@ def _known(split: str) -> str:
     return split
 
 
-def wants_labels(context: str) -> bool:
-    """Whether a dataset's setting `context` asks for class labels.
-
-    Raises:
-        ValueError: If it is neither none nor labels.
-    """
-    if context not in ("none", "labels"):
-        raise ValueError(f"context must be none or labels, got '{context}'")
-    return context == "labels"
-
-
 def fingerprint(dataset: Dataset) -> str:
     """SHA-256 (hex) over everything in the dataset that a result depends on."""
     digest = hashlib.sha256()

@@ -18,7 +18,6 @@ from made_exp.datasets.registry import find_file
 from made_exp.variables.variable import Kind, Variable
 
 DRAW_SEED = 0
-MIN_EXAMPLES = 10
 NOTE = "valid is a further draw from the same density, a tenth of num_examples"
 _COURSE = (
     "https://raw.githubusercontent.com/rll/deepul/"
@@ -31,12 +30,7 @@ _SHA256 = {
 
 
 def load_smiley(
-    *,
-    seed: int,
-    data_dir: Path,
-    size: int = 25,
-    num_examples: int = 10_000,
-    original: bool = False,
+    *, seed: int, data_dir: Path, size: int, num_examples: int, original: bool
 ) -> Dataset:
     """A smiling face; drawn here, or with `original` the course's picture, downloaded.
 
@@ -48,7 +42,6 @@ def load_smiley(
         original: Whether to use the published picture.
     """
     del seed
-    _check_numbers(size, num_examples)
     if original:
         grey, note = _course_picture("smiley.jpg", size, data_dir), "the published smiley.jpg; "
     else:
@@ -56,38 +49,22 @@ def load_smiley(
     return _dataset("smiley", grey, num_examples, note + NOTE)
 
 
-def load_hinton(
-    *, seed: int, data_dir: Path, size: int = 200, num_examples: int = 100_000
-) -> Dataset:
+def load_hinton(*, seed: int, data_dir: Path, size: int, num_examples: int) -> Dataset:
     """The course's picture of Geoffrey Hinton, downloaded; arguments as `load_smiley`."""
     del seed
-    _check_numbers(size, num_examples)
     grey = _course_picture("geoffrey-hinton.jpg", size, data_dir)
     return _dataset("hinton", grey, num_examples, NOTE)
 
 
-def load_image(
-    *, seed: int, data_dir: Path, path: str, size: int = 100, num_examples: int = 100_000
-) -> Dataset:
+def load_image(*, seed: int, data_dir: Path, path: str, size: int, num_examples: int) -> Dataset:
     """Any picture file of the user's as a density, bright is likely; arguments as `load_smiley`.
 
     Raises:
-        ValueError: If the file is missing, not a picture or all of one colour, or a number is
-            too small.
+        ValueError: If the file is missing, not a picture or all of one colour.
     """
     del seed
-    _check_numbers(size, num_examples)
     file = find_file(path, data_dir)
     return _dataset(file.stem, read_picture(file, size), num_examples, NOTE)
-
-
-def _check_numbers(size: int, num_examples: int) -> None:
-    if size < 2:
-        raise ValueError(f"size must be at least 2, got {size}")
-    if num_examples < MIN_EXAMPLES:
-        raise ValueError(
-            f"num_examples must be at least {MIN_EXAMPLES} to fill the splits, got {num_examples}"
-        )
 
 
 def _course_picture(name: str, size: int, data_dir: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset, binarize, wants_labels
+from made_exp.datasets.base import SPLITS, Dataset, binarize
 from made_exp.datasets.download import GZIP_MAGIC, Checksum, digest_problem, fetch
 from made_exp.variables.variable import binary_variables
 
@@ -81,8 +81,8 @@ def load(
     *,
     seed: int,
     data_dir: Path,
-    binarization: str = "threshold",
-    context: str = "none",
+    binarization: str,
+    context: str,
 ) -> Dataset:
     """Read the files of `source`, downloading them when they are not there.
 
@@ -96,16 +96,14 @@ def load(
         context: "labels" to condition on the class, "none" to leave it.
 
     Raises:
-        ValueError: If an option is unknown, or a file cannot be had or read.
+        ValueError: If a file cannot be had or read.
     """
     del seed
-    if binarization not in ("threshold", "fixed", "dynamic"):
-        raise ValueError(f"binarization must be threshold, fixed or dynamic, got '{binarization}'")
     grey = {split: _images(source, split, data_dir) for split in ("train", "t10k")}
     pixels = _three_splits(grey)
     x = {split: _binarize(pixels[split], split, binarization) for split in SPLITS}
     labels: dict[str, Any] = {}
-    if wants_labels(context):
+    if context == "labels":
         y = {part: _labels(source, part, data_dir) for part in ("train", "t10k")}
         labels = {"labels": _three_splits(y), "num_classes": 10, "class_names": source.class_names}
     return Dataset.of_splits(

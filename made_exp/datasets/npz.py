@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset, wants_labels
+from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.inference import infer_variables
 from made_exp.datasets.registry import find_file
 from made_exp.datasets.tables import check_table, split_rows, to_tensor
@@ -15,7 +15,7 @@ from made_exp.datasets.tables import check_table, split_rows, to_tensor
 DEFAULT_FRACTION = 0.1
 
 
-def load(*, seed: int, data_dir: Path, path: str, context: str = "none") -> Dataset:
+def load(*, seed: int, data_dir: Path, path: str, context: str) -> Dataset:
     """A table of the user's: `train`, optionally `valid`, `test`, `image_shape` and labels.
 
     Args:
@@ -38,7 +38,7 @@ def load(*, seed: int, data_dir: Path, path: str, context: str = "none") -> Data
     if "train" not in tables:
         raise ValueError(f"{file} has no array 'train'; it has {_names(arrays)}")
     variables = infer_variables(tables, str(file))
-    labels = _labels(arrays, tables, file) if wants_labels(context) else {}
+    labels = _labels(arrays, tables, file) if context == "labels" else {}
     tables, labels = _with_all_splits(tables, labels, seed)
     return Dataset.of_splits(
         file.stem,

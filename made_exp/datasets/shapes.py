@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import SPLITS, Dataset, wants_labels
+from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import cached
 from made_exp.datasets.npz import read_arrays
 from made_exp.files import atomic_write_bytes
@@ -33,7 +33,7 @@ _DIRECTIONS = 3600  # a tenth of a degree
 _CHUNK = 500
 
 
-def load(*, seed: int, data_dir: Path, context: str = "none") -> Dataset:
+def load(*, seed: int, data_dir: Path, context: str) -> Dataset:
     """The dataset of this seed, 9431 / 1048 / 4491 images; kept in `data_dir` once made.
 
     Args:
@@ -49,7 +49,7 @@ def load(*, seed: int, data_dir: Path, context: str = "none") -> Dataset:
         write=_write,
     )
     labels: dict[str, Any] = {}
-    if wants_labels(context):
+    if context == "labels":
         labels = {"labels": _three_splits(arrays, "_labels"), "class_names": CLASS_NAMES}
         labels["num_classes"] = len(CLASS_NAMES)
     return Dataset.of_splits(

@@ -1,5 +1,6 @@
 """A finished run as the commands after training meet it: its model, its data, its labels."""
 
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from made_exp.datasets.schema import TableSchema
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.runs.loading import load_with_description
 from made_exp.runtime import resolve_device
+from made_exp.settings.experiment import from_dict
 
 
 class FinishedRun:
@@ -23,6 +25,7 @@ class FinishedRun:
     Attributes:
         model: In evaluation mode, on `device`.
         data: What the model was told of its data, as plain values.
+        settings: Of the run.
 
     Raises:
         ConfigError: If there is no such device.
@@ -34,7 +37,7 @@ class FinishedRun:
         with as_config_errors():
             target = resolve_device(device)
         self.model, content = load_with_description(path, target)
-        self.data, self._config = content["data"], content["config"]
+        self.data, self.settings = content["data"], from_dict(content["config"])
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -44,7 +47,7 @@ class FinishedRun:
             ConfigError: If they cannot be had, or have changed.
         """
         with as_config_errors():
-            dataset = load_data(**self._config["dataset"])
+            dataset = load_data(**asdict(self.settings.dataset))
         if fingerprint(dataset) != self.data["fingerprint"]:
             raise ConfigError(
                 f"{self.path}: the data have changed since it was trained ({dataset.name})"

@@ -109,7 +109,7 @@ class CsvSettings(FileSettings):
         total = self.valid_fraction + self.test_fraction
         if total >= 1:
             raise ValueError(f"valid_fraction + test_fraction must be below 1, got {total}")
-        if len(self.delimiter) != 1 and self.delimiter != "\\t":
+        if self.delimiter != "\\t" and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
             raise ValueError(f"delimiter must be one character, got '{self.delimiter}'")
         allowed = [kind.value for kind in Kind if kind is not Kind.ORDINAL]
         for column, kind in self.kinds.items():
