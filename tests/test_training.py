@@ -321,7 +321,7 @@ def test_each_evaluation_has_its_checkpoint_before_it_is_recorded(tmp_path):
     assert all(found == step for step, found, _ in trainer.observer.seen)
 
 
-@pytest.mark.parametrize(("share", "fewest", "most"), [(0.0, 2, 2), (0.5, 3, 60)])
+@pytest.mark.parametrize(("share", "fewest", "most"), [(0.0, 2, 2), (0.5, 3, 61)])
 def test_evaluations_wait_for_the_checkpoint_that_has_them(
     tmp_path, monkeypatch, share, fewest, most
 ):

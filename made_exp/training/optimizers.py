@@ -85,24 +85,21 @@ def make_optimizer(
     options = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in asdict(settings).items()
-        if name not in ("name", "lr", "weight_decay")
+        if name not in ("name", "weight_decay")
     }
     parameters = list(model.named_parameters())
-    if issubclass(kind, torch.optim.Adam) and parameters[0][1].is_cpu:
+    device = parameters[0][1].device
+    if issubclass(kind, torch.optim.Adam) and device.type == "cpu":
         kind, options["decoupled_weight_decay"] = CpuAdam, kind is torch.optim.AdamW
     known = inspect.signature(kind).parameters
-    rate: float | Tensor = settings.lr
     if capturable:
-        rate = torch.tensor(rate, dtype=torch.float32, device=parameters[0][1].device)
+        options["lr"] = torch.tensor(settings.lr, dtype=torch.float32, device=device)
         if "capturable" in known:
             options["capturable"] = True
-    groups = _parameter_groups(parameters, settings.weight_decay)
     if "fused" in known:
-        try:
-            return kind(groups, lr=rate, fused=True, **options)
-        except RuntimeError:  # this torch has no fused form for this device
-            pass
-    return kind(groups, lr=rate, **options)
+        options["fused"] = device.type == "cpu" or kind is not torch.optim.Adagrad
+    made: Optimizer = kind(_parameter_groups(parameters, settings.weight_decay), **options)
+    return made
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
