@@ -50,7 +50,7 @@ class MaskSchedule:
     image_shape: orderings.ImageShape | None = None
 
     def __post_init__(self) -> None:
-        orderings.check_ordering(self.ordering, len(self.ordering))
+        assert sorted(self.ordering) == list(range(self.num_dims))
         assert not self.tied or len(set(self.hidden_sizes)) <= 1
         if self.sweeps and not orderings.is_image(self.image_shape, self.num_dims):
             raise ValueError(f"sweeps={self.sweeps} needs images, but the data have no image shape")

@@ -82,20 +82,14 @@ def _stray_weights(component: Component) -> int:
     return stray
 
 
-def num_inputs(model: MADE) -> float:
-    """Number of different inputs; infinite for real variables."""
-    counts = [variable.num_values or math.inf for variable in model.groups.variables]
-    return math.prod(counts)
-
-
 @torch.no_grad()
 def check_normalisation(model: MADE) -> Check:
     """Probabilities of all inputs sum to one; skipped, and said so, above 2^16 inputs."""
-    total_inputs = num_inputs(model)
-    if total_inputs > MAX_INPUTS:
+    counts = [variable.num_values or math.inf for variable in model.groups.variables]
+    if math.prod(counts) > MAX_INPUTS:
         return Check("normalisation", True, "not summed: more than 65536 inputs")
-    values = [torch.arange(variable.num_values or 0) for variable in model.groups.variables]
-    x = torch.cartesian_prod(*values).reshape(int(total_inputs), model.num_dims).to(model.device)
+    values = [torch.arange(count) for count in counts]
+    x = torch.cartesian_prod(*values).reshape(-1, model.num_dims).to(model.device)
     classes: list[int | None] = [*range(model.num_classes)] or [None]
     worst = 0.0
     for label in classes:
@@ -127,9 +121,10 @@ def check_samples(model: MADE, generator: torch.Generator, context: Tensor | Non
     samples = model.sample(NUM_SAMPLES, generator=generator, context=context, component=0)
     means = model.component(0).conditionals(samples, context).mean().double()
     scales = [v.scale if v.num_values is None else v.num_values - 1 for v in model.groups.variables]
-    residuals = (samples.double() - means) / torch.tensor(scales, device=means.device)
+    units = torch.tensor(scales, device=means.device)
+    residuals = (samples.double() - means) / units
     directions = torch.randn(model.num_dims, 4, generator=generator, dtype=torch.float64)
-    centred = (means - means.mean(0)) / torch.tensor(scales, device=means.device)
+    centred = (means - means.mean(0)) / units
     totals = torch.stack(
         [
             residuals.sum(1),

@@ -19,10 +19,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from made_exp.masks.orderings import inverse_ordering
 from made_exp.model.sampling_plan import SamplingPlan, SortedLevel
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.encodings import Identity
-from made_exp.variables.groups import VariableGroups
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,9 @@ class _Workspace:
             self.nodes.append(like.new_zeros(len(level.bias), batch))
             keep = number in skipped
             self.values.append(like.new_zeros(len(level.bias), batch) if keep else self.nodes[-1])
-        self.binary = _is_all_binary(plan.groups)
+        self.binary = isinstance(plan.groups.only, Bernoulli) and isinstance(
+            plan.groups.encodings[0], Identity
+        )
         self.output_views = [self._views(len(plan.levels), step, step) for step in range(num_dims)]
         self.hidden_views = [
             [
@@ -140,11 +142,8 @@ class _Workspace:
         """The drawn examples (B, D)."""
         if not self.binary:
             return self.x.T.contiguous()
-        position = torch.empty(len(self.x), dtype=torch.int64, device=self.x.device)
-        position[torch.tensor(self.plan.ordering, device=self.x.device)] = torch.arange(
-            len(self.x), device=self.x.device
-        )
-        return self.values[0][position].T.contiguous()
+        positions = inverse_ordering(torch.tensor(self.plan.ordering, device=self.x.device))
+        return self.values[0][positions].T.contiguous()
 
     def _steps(self) -> None:
         num_dims, panel = len(self.plan.ordering), self.plan.panel
@@ -230,10 +229,3 @@ class _Workspace:
 def _rows(ends: list[int], first_degree: int, last_degree: int) -> tuple[int, int]:
     """Range of the sorted rows whose degree is first_degree..last_degree."""
     return (ends[first_degree - 1] if first_degree else 0), ends[last_degree]
-
-
-def _is_all_binary(groups: VariableGroups) -> bool:
-    return all(
-        isinstance(groups.conditional(d), Bernoulli) and groups.feature_widths[d] == 1
-        for d in range(groups.num_dims)
-    ) and all(isinstance(encoding, Identity) for encoding in groups.encodings)

@@ -39,6 +39,11 @@ class Encoding(nn.Module, ABC):
     """
 
     num_features: int
+    _like: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("_like", torch.empty(0), persistent=False)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -55,12 +60,10 @@ class Identity(Encoding):
     """
 
     num_features = 1
-    _like: Tensor
 
     def __init__(self, shift: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
         self.shift, self.scale = shift, scale
-        self.register_buffer("_like", torch.empty(0), persistent=False)
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -77,12 +80,9 @@ class OneHot(Encoding):
         num_values: Number of values V, at least 2.
     """
 
-    _like: Tensor
-
     def __init__(self, num_values: int) -> None:
         super().__init__()
         self.num_features = num_values
-        self.register_buffer("_like", torch.empty(0), persistent=False)
 
     @override
     def forward(self, x: Tensor) -> Tensor:
