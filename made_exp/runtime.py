@@ -15,7 +15,6 @@ import torch
 from filelock import FileLock, Timeout
 
 _log = logging.getLogger(__name__)
-PRECISIONS = ("fp32", "tf32", "bf16")
 _SLOTS_VARIABLE = "MADE_SLOTS_PER_GPU"
 
 
@@ -47,10 +46,8 @@ def check_precision(precision: str, device: torch.device) -> None:
     """Refuse a precision that `device` cannot compute in.
 
     Raises:
-        ValueError: If the name is unknown or the device is too old.
+        ValueError: If the device is too old.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise ValueError(f"precision=bf16 is not supported by {torch.cuda.get_device_name(device)}")
 

@@ -16,7 +16,6 @@ TINY = [
     "trainer=debug",
     "trainer.device=cpu",
     "trainer.tensorboard=false",
-    "model.hidden_sizes=[8]",
 ]
 BLOCK = re.compile(
     r"^(?P<where>New file|First line of `\w+` in|End of) `(?P<path>\S+)`:\n\n"

@@ -36,8 +36,6 @@ def test_precision_must_fit_the_device(monkeypatch):
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "an old GPU")
     with pytest.raises(ValueError, match="bf16 is not supported by an old GPU"):
         runtime.check_precision("bf16", torch.device("cuda", 0))
-    with pytest.raises(ValueError, match="'fp16' is not one of fp32, tf32, bf16"):
-        runtime.check_precision("fp16", torch.device("cpu"))
 
 
 def test_global_switches_are_put_back():
