@@ -99,13 +99,12 @@ def load(
         ValueError: If a file cannot be had or read.
     """
     del seed
-    grey = {split: _images(source, split, data_dir) for split in ("train", "t10k")}
-    pixels = _three_splits(grey)
-    x = {split: _binarize(pixels[split], split, binarization) for split in SPLITS}
+    grey = _three_splits(source, "images", 3, data_dir)
+    x = {split: _binarize(part.flatten(1), split, binarization) for split, part in grey.items()}
     labels: dict[str, Any] = {}
     if context == "labels":
-        y = {part: _labels(source, part, data_dir) for part in ("train", "t10k")}
-        labels = {"labels": _three_splits(y), "num_classes": 10, "class_names": source.class_names}
+        y = _three_splits(source, "labels", 1, data_dir)
+        labels = {"labels": y, "num_classes": 10, "class_names": source.class_names}
     return Dataset.of_splits(
         source.folder,
         binary_variables(x["train"].shape[1]),
@@ -135,9 +134,15 @@ def load_binarized(*, seed: int, data_dir: Path) -> Dataset:
     return Dataset.of_splits("binarized_mnist", binary_variables(784), x, image_shape=(28, 28))
 
 
-def _three_splits(parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    whole = parts["train"]
-    return {"train": whole[:-NUM_VALID], "valid": whole[-NUM_VALID:], "test": parts["t10k"]}
+def _three_splits(source: _Source, kind: str, num_axes: int, data_dir: Path) -> dict[str, Tensor]:
+    """Images (N, 28, 28) or labels (N,) by split; the last of the training files are valid."""
+    whole, test = (
+        torch.from_numpy(
+            read_idx(_file(source, f"{part}-{kind}-idx{num_axes}", data_dir), num_axes)
+        )
+        for part in ("train", "t10k")
+    )
+    return {"train": whole[:-NUM_VALID], "valid": whole[-NUM_VALID:], "test": test}
 
 
 def _binarize(grey: Tensor, split: str, binarization: str) -> Tensor:
@@ -152,15 +157,6 @@ def _binarize(grey: Tensor, split: str, binarization: str) -> Tensor:
         u = torch.rand(len(rows), grey.shape[1], generator=generator)
         x[rows] = binarize(grey[rows], u)
     return x
-
-
-def _images(source: _Source, part: str, data_dir: Path) -> Tensor:
-    array = read_idx(_file(source, f"{part}-images-idx3", data_dir), num_axes=3)
-    return torch.from_numpy(array.reshape(len(array), -1))
-
-
-def _labels(source: _Source, part: str, data_dir: Path) -> Tensor:
-    return torch.from_numpy(read_idx(_file(source, f"{part}-labels-idx1", data_dir), num_axes=1))
 
 
 def _file(source: _Source, name: str, data_dir: Path) -> Path:

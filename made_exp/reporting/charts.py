@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 
 from made_exp.reporting.records import RunRecord
 from made_exp.reporting.run_files import CurvePoint
-from made_exp.reporting.run_settings import cell_text, differing_settings
+from made_exp.reporting.run_settings import cell_text, differing_settings, is_number
 from made_exp.reporting.summary import short_titles
 from made_exp.reporting.tables import one_line
 
@@ -47,7 +47,7 @@ def chart_settings(runs: Sequence[RunRecord]) -> list[Setting]:
 def chart_kind(key: str, runs: Sequence[RunRecord]) -> str:
     """How to draw a setting: "log" for rates and wide ranges, "linear", or "band" for text."""
     values = [run.settings[key] for run in runs if key in run.settings and run.status != "failed"]
-    if not values or not all(_is_number(value) for value in values):
+    if not values or not all(_is_drawable(value) for value in values):
         return "band"
     positive = [value for value in values if value > 0]
     if min(values) < 0 or not positive:
@@ -56,10 +56,8 @@ def chart_kind(key: str, runs: Sequence[RunRecord]) -> str:
     return "log" if is_rate or max(positive) / min(positive) >= _LOG_RATIO else "linear"
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return abs(value) < 1e300
+def _is_drawable(value: Any) -> TypeGuard[float]:
+    return is_number(value) and abs(value) < 1e300  # as long integers are too large for a float
 
 
 def label_of(run: RunRecord, settings: Sequence[Setting]) -> str:
@@ -132,7 +130,7 @@ def setting_chart(
     """
     known = [run for run in runs if setting.key in run.settings]
     if setting.kind != "band":
-        known = [run for run in known if _is_number(run.settings[setting.key])]
+        known = [run for run in known if _is_drawable(run.settings[setting.key])]
     failed = [run for run in known if run.status == "failed"]
     scored = [run for run in known if run.status != "failed" and _nll(run) is not None]
     if not scored:

@@ -6,6 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.text import Text
+
 from made_exp.files import atomic_write_text
 from made_exp.reporting.discovery import find_runs
 from made_exp.reporting.page import make_page
@@ -39,9 +42,6 @@ class Report:
 
     def as_text(self, width: int, colored: bool = False) -> str:
         """The tables, the problems and the paths, for a terminal of `width` columns."""
-        from rich.console import Console
-        from rich.text import Text
-
         buffer = io.StringIO()
         console = Console(file=buffer, width=width, force_terminal=colored)
         for table in self.tables:

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from made_exp.reporting.run_settings import is_number
+
 _TRACEBACK_LINES = 30
 _LOG_BYTES = 200_000
 _UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError)
@@ -100,10 +102,8 @@ def number_in(content: Mapping[str, Any], *path: str) -> float | None:
     value: Any = content
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
     try:
-        return value if math.isfinite(value) else None
+        return value if is_number(value) and math.isfinite(value) else None
     except OverflowError:
         return None
 

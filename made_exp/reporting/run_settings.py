@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 _GROUPS = ("model", "dataset", "optimizer", "scheduler", "ordering", "trainer")
 # Settings that show or place a run, but do not decide its outcome.
@@ -59,11 +59,14 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether a value is a number, which a truth value is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def sort_key(value: Any) -> tuple[int, float, str]:
     """A key that orders numbers before text."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return 0, value, ""
-    return 1, 0.0, cell_text(value)
+    return (0, value, "") if is_number(value) else (1, 0.0, cell_text(value))
 
 
 def cell_text(value: Any) -> str:

@@ -5,7 +5,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from made_exp.reporting.run_settings import cell_text
+import rich.box
+import rich.table
+from rich.text import Text
+
+from made_exp.reporting.run_settings import cell_text, is_number
 from made_exp.reporting.summary import Column, Row, Table
 
 _NLL = ("test_nll", "test_nll_stderr", "test_nll_std", "valid_nll")
@@ -47,7 +51,7 @@ def to_csv(tables: Sequence[Table]) -> str:
 
 
 def _csv_cell(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if is_number(value):
         return value
     text = one_line(cell_text(value))
     # A spreadsheet would run such text as a formula.
@@ -60,7 +64,8 @@ def to_markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         lines += [f"## {_markdown(table.dataset)}", ""]
         lines.append("| " + " | ".join(_markdown(c.title) for c in table.columns) + " |")
-        lines.append("| " + " | ".join(_alignment(c, table) for c in table.columns) + " |")
+        rules = ("---:" if is_numeric(column, table) else "---" for column in table.columns)
+        lines.append("| " + " | ".join(rules) + " |")
         for row in table.rows:
             cells = (_markdown(formatted(column, row, table)) for column in table.columns)
             lines.append("| " + " | ".join(cells) + " |")
@@ -88,17 +93,10 @@ def _markdown(text: str) -> str:
     return text
 
 
-def _alignment(column: Column, table: Table) -> str:
-    return "---:" if is_numeric(column, table) else "---"
-
-
 def is_numeric(column: Column, table: Table) -> bool:
     """Whether all values of a column are numbers."""
-    values = [row.cells.get(column.key) for row in table.rows]
-    known = [value for value in values if value is not None]
-    return bool(known) and all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) for value in known
-    )
+    known = [value for row in table.rows if (value := row.cells.get(column.key)) is not None]
+    return bool(known) and all(map(is_number, known))
 
 
 def terminal_table(table: Table, width: int) -> tuple[Any, int]:
@@ -107,10 +105,6 @@ def terminal_table(table: Table, width: int) -> tuple[Any, int]:
     Where the terminal is narrow, names of runs and titles are folded and the columns that matter
     least are left out; settings, likelihoods and status never are.
     """
-    import rich.box
-    import rich.table
-    from rich.text import Text
-
     columns, widths = _fitting(table, width)
     shown = rich.table.Table(
         title=Text(one_line(table.dataset), style="bold"), title_justify="left", box=rich.box.SIMPLE
@@ -130,15 +124,10 @@ def terminal_table(table: Table, width: int) -> tuple[Any, int]:
 
 def _fitting(table: Table, width: int) -> tuple[list[Column], dict[str, int]]:
     """Columns that fit into `width`, and the least width of each."""
-    columns = list(table.columns)
-    widths = {
-        column.key: max((len(formatted(column, row, table)) for row in table.rows), default=0)
-        for column in columns
-    }
-    widths = {
-        column.key: min(max(widths[column.key], 4), 16 if column.key == "run" else 30)
-        for column in columns
-    }
+    columns, widths = list(table.columns), {}
+    for column in columns:
+        longest = max([4, *(len(formatted(column, row, table)) for row in table.rows)])
+        widths[column.key] = min(longest, 16 if column.key == "run" else 30)
     for spare in ("seconds", "epochs", "valid_nll"):
         if _total(columns, widths) > width:
             columns = [column for column in columns if column.key != spare]
