@@ -1,7 +1,6 @@
 """Tables of the user's in CSV files: mixed columns, missing cells, and rows written back."""
 
 import csv
-import difflib
 import io
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from made_exp.datasets.inference import infer_column, standardised
 from made_exp.datasets.registry import find_file
 from made_exp.datasets.schema import Cells, TableSchema
 from made_exp.datasets.tables import split_rows, to_tensor
+from made_exp.errors import did_you_mean
 from made_exp.files import atomic_write_text
 
 _BLANK: tuple[list[str], ...] = ([], [""])
@@ -155,6 +155,5 @@ def _check_header(header: list[str], file: Path, delimiter: str) -> None:
 def _check_names(kinds: Mapping[str, str], names: list[str], file: Path) -> None:
     for name in kinds:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f". Did you mean '{near[0]}'?" if near else f" (have: {', '.join(names)})"
+            hint = did_you_mean(name, names) or f" (have: {', '.join(names)})"
             raise ValueError(f"dataset.kinds: {file} has no column '{name}'{hint}")

@@ -15,6 +15,7 @@ from PIL import Image
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import Checksum, fetch
 from made_exp.datasets.registry import find_file
+from made_exp.errors import one_line
 from made_exp.variables.variable import Kind, Variable
 
 DRAW_SEED = 0
@@ -119,8 +120,7 @@ def read_picture(file: Path, size: int) -> np.ndarray:
                 image.load()
                 grey = np.asarray(_resized_grey(image, size), dtype=np.float32)
     except Exception as error:  # what a damaged file makes of its reader
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"cannot read picture {file}: {reason}") from error
+        raise ValueError(f"cannot read picture {file}: {one_line(error)}") from error
     grey = np.maximum(grey, 0)
     if not np.isfinite(grey).all():
         raise ValueError(f"picture {file} has pixels that are not finite")

@@ -11,6 +11,7 @@ from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.inference import infer_variables
 from made_exp.datasets.registry import find_file
 from made_exp.datasets.tables import check_table, split_rows, to_tensor
+from made_exp.errors import one_line
 
 DEFAULT_FRACTION = 0.1
 
@@ -71,8 +72,7 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
                     if name in wanted:
                         arrays[name] = archive[key]
     except Exception as error:  # what a damaged file makes of its reader
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"cannot read {file} as .npz: {reason}") from error
+        raise ValueError(f"cannot read {file} as .npz: {one_line(error)}") from error
     return arrays
 
 

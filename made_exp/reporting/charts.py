@@ -15,7 +15,7 @@ from made_exp.reporting.records import RunRecord
 from made_exp.reporting.run_files import CurvePoint
 from made_exp.reporting.run_settings import cell_text, differing_settings, is_number
 from made_exp.reporting.summary import short_titles
-from made_exp.reporting.tables import one_line
+from made_exp.reporting.tables import printable
 
 HUES = ("#3b82c4", "#e07b1a", "#2f9e6b", "#d1483f", "#8f63c9", "#1798ab", "#b58a2b", "#c95a96")
 _INK, _OTHER, _FAILED = "#7b8696", "#9aa4b2", "#d1483f"  # to be seen on white and on black
@@ -39,7 +39,7 @@ def chart_settings(runs: Sequence[RunRecord]) -> list[Setting]:
     """The settings to draw the NLL of these runs against."""
     keys = differing_settings([run.settings for run in runs])[:_MAX_SETTINGS]
     return [
-        Setting(key, one_line(title), chart_kind(key, runs))
+        Setting(key, printable(title), chart_kind(key, runs))
         for key, title in short_titles(keys).items()
     ]
 
@@ -63,7 +63,7 @@ def _is_drawable(value: Any) -> TypeGuard[float]:
 def label_of(run: RunRecord, settings: Sequence[Setting]) -> str:
     """What distinguishes a run: the settings that differ, or its name where none does."""
     known = [setting for setting in settings if setting.key in run.settings]
-    return one_line(
+    return printable(
         " · ".join(f"{s.title} {cell_text(run.settings[s.key])}" for s in known) or run.name
     )
 
@@ -184,7 +184,7 @@ def _nll(run: RunRecord) -> float | None:
 
 def _text(value: Any) -> str:
     """The name of a value's band, which is no longer than fits."""
-    return textwrap.shorten(one_line(cell_text(value)) or "none", 40, placeholder="…")
+    return textwrap.shorten(printable(cell_text(value)) or "none", 40, placeholder="…")
 
 
 def _means(x: Sequence[float | str], nll: Sequence[float]) -> tuple[list[Any], list[float]]:

@@ -19,7 +19,7 @@ from made_exp.reporting.charts import HUES, chart_settings, curves_chart, label_
 from made_exp.reporting.records import RunRecord
 from made_exp.reporting.run_settings import cell_text
 from made_exp.reporting.summary import Column, Row, Table
-from made_exp.reporting.tables import formatted, is_numeric, one_line
+from made_exp.reporting.tables import formatted, is_numeric, printable
 
 _ASSETS = Path(__file__).parent / "assets"
 _MAX_PICTURES = 6
@@ -72,7 +72,7 @@ def make_page(tables: Sequence[Table], title: str, run_tables: Sequence[Table] =
         [*Resources(mode="inline", components=["bokeh"]).js_raw, (_ASSETS / "page.js").read_text()]
     )
     page = Environment(loader=FileSystemLoader(_ASSETS), autoescape=True, undefined=StrictUndefined)
-    page.filters["line"] = lambda value: one_line(str(value))
+    page.filters["line"] = lambda value: printable(str(value))
     page.filters["numeric_in"] = is_numeric
     return page.get_template("report.html").render(
         title=title,

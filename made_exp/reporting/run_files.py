@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from made_exp.errors import one_line
 from made_exp.reporting.run_settings import is_number
 
 _TRACEBACK_LINES = 30
@@ -33,7 +34,7 @@ def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
         content = _parsed(path.read_bytes())
     except _UNREADABLE as error:
-        problems.append(f"{path.name} cannot be read: {' '.join(str(error).split())}")
+        problems.append(f"{path.name} cannot be read: {one_line(error)}")
         return {}
     if not isinstance(content, dict):
         problems.append(f"{path.name} cannot be read: it holds no object")

@@ -4,22 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
+from made_exp.settings.fingerprint import DISPLAY
+
 _GROUPS = ("model", "dataset", "optimizer", "scheduler", "ordering", "trainer")
-# Settings that show or place a run, but do not decide its outcome.
-_NOT_SHOWN = frozenset(
-    {
-        "resume",
-        "experiment",
-        "trainer.name",
-        "trainer.progress",
-        "trainer.tensorboard",
-        "trainer.num_threads",
-        "trainer.checkpoint_every_seconds",
-        "trainer.samples_every",
-        "trainer.num_samples",
-        "trainer.animation",
-    }
-)
+_NOT_SHOWN = DISPLAY - {"trainer.device"} | {"experiment"}
 
 
 def settings_of(overrides: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Runs as tables: one for each dataset, with the settings that differ, sorted, seeds averaged."""
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
-from made_exp.errors import ConfigError
+from made_exp.errors import ConfigError, did_you_mean
 from made_exp.reporting.records import RunRecord
 from made_exp.reporting.run_settings import cell_text, differing_settings, sort_key
 
@@ -108,14 +107,10 @@ def make_tables(
 
 
 def _check(name: str, allowed: set[str], argument: str) -> str:
-    if name not in allowed:
-        plain = name.replace(".", "_").replace("/", "_")
-        if plain in allowed:
-            return plain
-        near = difflib.get_close_matches(name, sorted(allowed), 1, 0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"{argument}={name}: no run has it.{hint}")
-    return name
+    plain = name.replace(".", "_").replace("/", "_")
+    if not allowed & {name, plain}:
+        raise ConfigError(f"{argument}={name}: no run has it{did_you_mean(name, sorted(allowed))}")
+    return name if name in allowed else plain
 
 
 def _sorted_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:

@@ -27,10 +27,10 @@ def formatted(column: Column, row: Row, table: Table) -> str:
         return f"{value:.1f}"
     if column.key == "epochs":
         return f"{value:.4g}" if isinstance(value, float) else str(value)
-    return one_line(cell_text(value))
+    return printable(cell_text(value))
 
 
-def one_line(text: str) -> str:
+def printable(text: str) -> str:
     """`text` without control characters."""
     return "".join(c if c.isprintable() else " " for c in text)
 
@@ -53,7 +53,7 @@ def to_csv(tables: Sequence[Table]) -> str:
 def _csv_cell(value: Any) -> Any:
     if is_number(value):
         return value
-    text = one_line(cell_text(value))
+    text = printable(cell_text(value))
     # A spreadsheet would run such text as a formula.
     return "'" + text if text[:1] in ("=", "+", "-", "@") else text
 
@@ -83,11 +83,11 @@ def problem_lines(tables: Sequence[Table]) -> list[str]:
         lines += [f"{run.name}: {problem}" for problem in run.problems]
         if run.error:
             lines.append(f"{run.name}: {run.status}: {run.error}")
-    return [one_line(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def _markdown(text: str) -> str:
-    text = one_line(text)
+    text = printable(text)
     for character in "\\`*_[]<>|~#$":
         text = text.replace(character, "\\" + character)
     return text
@@ -107,12 +107,14 @@ def terminal_table(table: Table, width: int) -> tuple[Any, int]:
     """
     columns, widths = _fitting(table, width)
     shown = rich.table.Table(
-        title=Text(one_line(table.dataset), style="bold"), title_justify="left", box=rich.box.SIMPLE
+        title=Text(printable(table.dataset), style="bold"),
+        title_justify="left",
+        box=rich.box.SIMPLE,
     )
     for column in columns:
         # Text, not str: names may hold what rich takes for markup.
         justify: Any = "right" if is_numeric(column, table) else "left"
-        header = Text(one_line(column.title))
+        header = Text(printable(column.title))
         shown.add_column(header, justify=justify, min_width=widths[column.key], overflow="fold")
     for row in table.rows:
         status = str(row.cells.get("status"))

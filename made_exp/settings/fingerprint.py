@@ -7,7 +7,7 @@ from typing import Any
 
 from made_exp.settings.experiment import Settings, to_dict
 
-_DISPLAY = {
+DISPLAY = {
     "resume",
     "notes",
     "trainer.name",
@@ -27,7 +27,7 @@ _ROUNDING = {"trainer.device", "trainer.kernel", "trainer.eval_batch_size"}
 """Settings that change numbers by rounding only."""
 
 MAY_CHANGE = (
-    _DISPLAY
+    DISPLAY
     | _ROUNDING
     | {
         "trainer.epochs",
@@ -53,7 +53,7 @@ def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def fingerprint(settings: Settings) -> str:
     """SHA-1 over all settings that decide the outcome; equal for runs that would be equal."""
-    flat = {key: value for key, value in _flat(settings).items() if key not in _DISPLAY}
+    flat = {key: value for key, value in _flat(settings).items() if key not in DISPLAY}
     return hashlib.sha1(json.dumps(flat, sort_keys=True).encode()).hexdigest()
 
 
