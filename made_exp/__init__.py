@@ -1,6 +1,6 @@
 """made-exp: masked autoencoders for distribution estimation, with exact likelihoods.
 
-Reading order: orderings, masks, conditionals, networks, sampling, made, evaluation, training.
+Reading order: variables, masks, kernels, model, datasets, training, runs, experiments, cli.
 """
 
 __version__ = "0.1.0"

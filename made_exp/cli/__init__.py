@@ -1,4 +1,4 @@
-"""Settings: what can be chosen, how it is checked, and how mistakes are answered.
+"""From a command line to settings, and from a mistake to its answer.
 
 Nothing in this package imports torch, so that a wrong setting is answered in about a second.
 """

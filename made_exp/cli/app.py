@@ -45,13 +45,10 @@ def _launch(command: CommandLine) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception:
-        if _report_failures():
+        if _report():
             return 1
         raise
-    if _report_failures():
-        return 1
-    _report_search()
-    return 0
+    return int(_report())
 
 
 @contextmanager
@@ -70,22 +67,14 @@ def _as_hydra_wants_it(argv: list[str]) -> Iterator[None]:
             os.environ[FULL_ERROR] = before
 
 
-def _report_failures() -> bool:
-    """Print the table of failed jobs of the sweep that has just ended; whether there are any."""
+def _report() -> bool:
+    """Print the best job of a search that has ended, and the failed jobs; whether there are any."""
+    failures = ""
     for sweep in sweeps.started:
+        if best := sweeps.best_command(sweep.folder):
+            print(best)
         entries = sweeps.read(sweep.folder, sweep.offset)
         entries += sweeps.unanswered(sweep.folder, entries)
-        table = sweeps.failure_table(sweep.folder, entries)
-        if table:
-            _report_search()
-            print(table, file=sys.stderr)
-            return True
-    return False
-
-
-def _report_search() -> None:
-    """Print the best job of a search that has just ended, as a command."""
-    for sweep in sweeps.started:
-        line = sweeps.best_command(sweep.folder)
-        if line:
-            print(line)
+        if failures := sweeps.failure_table(sweep.folder, entries):
+            print(failures, file=sys.stderr)
+    return bool(failures)

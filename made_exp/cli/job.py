@@ -65,7 +65,8 @@ def run_job(cfg: DictConfig) -> float | None:
         objective, status = _answer(cfg, job)
     except Exception as error:
         _record(job, "failed", None, start, error)
-        _explain_in_log(error)
+        # The terminal shows one line at the end; the log of the job has the whole story.
+        log.debug("failed: %s", one_line(error), exc_info=error)
         if job.in_sweep:
             raise
         if is_new and is_main_process() and is_users_mistake(error):
@@ -139,11 +140,7 @@ def _finished(job: Job, settings: Settings) -> float | None:
 
 
 def _record(
-    job: Job,
-    status: str,
-    objective: float | None,
-    start: float,
-    error: Exception | None = None,
+    job: Job, status: str, objective: float | None, start: float, error: Exception | None = None
 ) -> None:
     if not job.in_sweep or not is_main_process():
         return
@@ -159,11 +156,6 @@ def _record(
     }
     with contextlib.suppress(OSError):
         sweeps.append(job.run_dir.parent, entry)
-
-
-def _explain_in_log(error: Exception) -> None:
-    # The terminal shows one line at the end; the log of the job has the whole story.
-    log.debug("failed: %s", one_line(error), exc_info=error)
 
 
 def _remove_traces(run_dir: Path) -> None:
