@@ -7,10 +7,10 @@ import torch
 from training_cases import AGNOSTIC, ENSEMBLE, make_case
 
 from made_exp.masks.schedule import MaskSchedule
+from made_exp.training.assembly import wants_graph
 from made_exp.training.cuda_graph import GraphedStep, StaticMasks
 from made_exp.training.distributed import World
 from made_exp.training.step import TrainStep
-from made_exp.training.steps import wants_graph
 
 
 def test_a_cpu_has_no_graph(tmp_path):
@@ -28,7 +28,7 @@ def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(GraphedStep, "_on_side_stream", TrainStep.__call__)
     plain, graphed = make_case(tmp_path / "a"), make_case(tmp_path / "b")
     graphed.step = GraphedStep(
-        graphed.learner.model, [graphed.learner.members[0].optimizer], graphed.batches, seed=0
+        graphed.learner.model, [graphed.learner.members[0].optimizer], graphed.batches
     )
     plain.train()
     graphed.train()
@@ -64,7 +64,7 @@ def test_a_recording_reads_what_each_step_puts_in_its_place(tmp_path, monkeypatc
         graphed.learner.model,
         optimizers,
         graphed.batches,
-        grad_clip=graphed.settings.grad_clip,
+        graphed.settings,
     )
     plain.train()
     graphed.train()

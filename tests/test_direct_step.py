@@ -6,10 +6,11 @@ from builders import MIXED, tiny_made
 from training_cases import AGNOSTIC, ENSEMBLE, NATURAL, make_case
 
 from made_exp.kernels import dense
+from made_exp.settings.training import TrainerSettings
+from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
-from made_exp.training.direct_step import DirectStep
-from made_exp.training.step import TrainStep
-from made_exp.training.steps import step_kind
+from made_exp.training.distributed import World
+from made_exp.training.step import DirectStep, TrainStep
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 CATEGORICAL = [Variable(f"c{d}", Kind.CATEGORICAL, 5) for d in range(4)]
@@ -181,14 +182,17 @@ def test_trainings_are_the_same(tmp_path, optimizer, ordering, case):
 def test_other_networks_are_left_to_autograd(options):
     model = tiny_made(**options)
     x = torch.zeros(4, model.num_dims)
-    assert step_kind(model, Batches(x, 2, seed=0, device=x.device)) is TrainStep
+    batches = Batches(x, 2, seed=0, device=x.device)
+    assert step_kind(model, batches, TrainerSettings(), World()) is TrainStep
 
 
 def test_missing_values_several_processes_and_bf16_are_left_to_autograd():
     model, x = tiny_made(), torch.zeros(4, 8)
     batches = Batches(x, 2, seed=0, device=x.device)
-    assert step_kind(model, batches) is DirectStep
-    assert step_kind(model, batches, world_size=2) is TrainStep
-    assert step_kind(model, batches, precision="bf16") is TrainStep
+    settings = TrainerSettings()
+    assert step_kind(model, batches, settings, World()) is DirectStep
+    assert step_kind(model, batches, settings, World(0, 2)) is TrainStep
+    assert step_kind(model, batches, TrainerSettings(precision="bf16"), World()) is TrainStep
     x[0, 0] = torch.nan
-    assert step_kind(model, Batches(x, 2, seed=0, device=x.device)) is TrainStep
+    batches = Batches(x, 2, seed=0, device=x.device)
+    assert step_kind(model, batches, settings, World()) is TrainStep

@@ -1,4 +1,4 @@
-"""From plain settings to a trainer."""
+"""From settings to a trainer, with the form of the step that is fastest for them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,9 +6,12 @@ from typing import Any
 from made_exp.datasets.base import Dataset
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
+from made_exp.model.network_vjp import is_plain
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import Settings
+from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
+from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.distributed import World
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner, TrainedMember
@@ -17,7 +20,7 @@ from made_exp.training.optimizers import make_optimizer
 from made_exp.training.regularisation import L1Penalty, WeightAverage, member_pulls
 from made_exp.training.schedulers import make_scheduler
 from made_exp.training.state import EpochLosses
-from made_exp.training.steps import make_step, wants_graph
+from made_exp.training.step import DirectStep, TrainStep
 
 
 def make_trainer(
@@ -65,17 +68,11 @@ def make_trainer(
     losses = EpochLosses(len(batches), batches.device)
     members = _trained_members(model, settings, len(batches), capturable=graph)
     learner = Learner(model, members, scheduler, losses)
+    kind = step_kind(model, batches, settings.trainer, world, graph=graph)
     return Trainer(
         learner,
         batches,
-        make_step(
-            model,
-            [member.optimizer for member in members],
-            batches,
-            settings.trainer,
-            world,
-            graph=graph,
-        ),
+        kind(model, [one.optimizer for one in members], batches, settings.trainer, world),
         fit_and_validate,
         settings.trainer,
         lr=lr,
@@ -100,3 +97,36 @@ def _trained_members(
         )
         for network, pull in zip(networks, pulls, strict=True)
     )
+
+
+def wants_graph(model: MADE, optimizer: str, batches: Batches, world: World) -> bool:
+    """Whether a CUDA graph can replay the steps: one GPU, one member, and no wait for the host."""
+    is_resampled = model.max_orderings != 1
+    # To sort units in the step, or to give each example its own ordering, the host is asked.
+    waits = batches.has_missing or model.members[0].network.backend == "staircase"
+    return (
+        model.device.type == "cuda"
+        and world.size == 1
+        and optimizer in ("adam", "adamw", "sgd")
+        and len(model.members) == 1
+        and not (is_resampled and waits)
+    )
+
+
+def step_kind(
+    model: MADE, batches: Batches, settings: TrainerSettings, world: World, *, graph: bool = False
+) -> type[TrainStep]:
+    """The fastest form for these: without autograd on the CPU, with `graph` from a CUDA graph.
+
+    `DirectStep` serves one process and a plain network, where no value is missing.
+    """
+    if graph:
+        return GraphedStep
+    is_direct = (
+        model.device.type == "cpu"
+        and world.size == 1
+        and settings.precision != "bf16"
+        and all(is_plain(member.network) for member in model.members)
+        and not batches.has_missing
+    )
+    return DirectStep if is_direct else TrainStep

@@ -18,10 +18,11 @@ from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.settings.model import MadeSettings
 from made_exp.settings.ordering import AgnosticSettings, FixedOrderSettings
-from made_exp.settings.training import AdamSettings
+from made_exp.settings.training import AdamSettings, TrainerSettings
+from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
+from made_exp.training.distributed import World
 from made_exp.training.optimizers import make_optimizer
-from made_exp.training.steps import step_kind
 from made_exp.variables.variable import Kind, Variable
 
 PLAIN = "plain masked MLP"
@@ -189,8 +190,9 @@ def _ours(kernel: str = "auto", resampled: bool = False, graph: bool = False) ->
         adam = AdamSettings(lr=LEARNING_RATE)
         optimizer = make_optimizer(adam, model.members[0].network, capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
-        kind = step_kind(model, batches, precision=task.precision, graph=graph)
-        step = kind(model, [optimizer], batches, precision=task.precision)
+        settings = TrainerSettings(precision=task.precision)
+        kind = step_kind(model, batches, settings, World(), graph=graph)
+        step = kind(model, [optimizer], batches, settings)
         indices, count = task.batches(), 0
 
         def run() -> object:
