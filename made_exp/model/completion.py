@@ -54,7 +54,7 @@ class Completion:
             together they are all examples.
         """
         for components, rows in self._alike(observed, batch_size):
-            labels = None if context is None else context[rows]
+            labels = None if context is None else context.to(rows.device)[rows]
             log_probs = self._log_probs(components, x[rows], labels, observed[rows])
             below = log_probs.softmax(0).cumsum(0) <= uniforms[rows]
             chosen = below.sum(0).clamp(max=len(components) - 1)
@@ -72,7 +72,7 @@ class Completion:
         """
         out = self.log_weights.new_empty(len(x))
         for components, rows in self._alike(observed, _ROWS):
-            labels = None if context is None else context[rows]
+            labels = None if context is None else context.to(rows.device)[rows]
             both = self._log_probs(components, x[rows], labels)
             part = self._log_probs(components, x[rows], labels, observed[rows])
             out[rows] = both.logsumexp(0) - part.logsumexp(0)
