@@ -154,13 +154,9 @@ def build_made(
         generator: Where initial weights are drawn from.
 
     Raises:
-        ValueError: If a schedule has another number of variables, or an option is wrong.
+        ValueError: If the conditional or the encoding does not fit a variable.
     """
-    for schedule in schedules:
-        if schedule.num_dims != len(variables):
-            raise ValueError(
-                f"the ordering has {schedule.num_dims} variables, the data have {len(variables)}"
-            )
+    assert all(schedule.num_dims == len(variables) for schedule in schedules)
     groups = VariableGroups(
         variables,
         conditional=network.conditional,
@@ -173,11 +169,7 @@ def build_made(
             groups.feature_widths,
             groups.param_widths,
             schedule,
-            activation=network.activation,
-            residual=network.residual,
-            direct_connections=network.direct_connections,
-            conditioning_weights=network.conditioning_weights,
-            dropout=network.dropout,
+            network,
             num_classes=num_classes,
             backend=kernel,
             device=device,

@@ -15,6 +15,7 @@ from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.layers import CPU, MaskedLinear
 from made_exp.model.levels import Degrees, Edge, connect
+from made_exp.settings.model import NetworkSettings
 
 
 class MaskedNetwork(nn.Module):
@@ -25,13 +26,10 @@ class MaskedNetwork(nn.Module):
         param_widths: (D,) network outputs of each variable.
         schedule: Degrees of all hidden layers. With one mask set the layers are built for it;
             with several, degrees are given to each call.
-        activation: Of the hidden units, by its name in torch.nn.functional.
-        residual: Whether every second hidden layer is added to the one two below it; then there
-            are 1 + 2 * num_blocks hidden layers of one size and tied degrees.
-        direct_connections: Whether inputs also reach outputs by a masked matrix (section 4.1).
-        conditioning_weights: Whether each layer has a companion matrix applied to a vector of
-            ones, so that a unit knows which inputs are masked (section 4.2).
-        dropout: Probability of dropping a hidden unit in training.
+        settings: Activation, dropout, residual blocks (every second hidden layer is added to the
+            one two below it), direct connections from inputs to outputs (section 4.1), and
+            conditioning weights: for each layer a companion matrix applied to a vector of ones,
+            so that a unit knows which inputs are masked (section 4.2).
         num_classes: Classes of the context, which reaches every hidden layer and every output;
             0 for none.
         backend: Kernel of the masked layers.
@@ -48,12 +46,8 @@ class MaskedNetwork(nn.Module):
         feature_widths: Sequence[int],
         param_widths: Sequence[int],
         schedule: MaskSchedule,
+        settings: NetworkSettings,
         *,
-        activation: str = "relu",
-        residual: bool = False,
-        direct_connections: bool = False,
-        conditioning_weights: bool = False,
-        dropout: float = 0.0,
         num_classes: int = 0,
         backend: str = "auto",
         device: torch.device = CPU,
@@ -61,8 +55,9 @@ class MaskedNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        residual, activation = settings.residual, settings.activation
         assert not residual or (len(schedule.hidden_sizes) % 2 and schedule.tied)
-        self.schedule, self.dropout, self.num_classes = schedule, dropout, num_classes
+        self.schedule, self.dropout, self.num_classes = schedule, settings.dropout, num_classes
         self.backend = backend
         self.activation_name = activation
         self.activation: Callable[[Tensor], Tensor] = getattr(nn.functional, activation)
@@ -93,9 +88,9 @@ class MaskedNetwork(nn.Module):
 
         self.hidden = nn.ModuleList(masked(n - 1, n, bias=True) for n in range(1, top))
         self.output = masked(top - 1, top) if sizes else None
-        self.direct = masked(0, top) if direct_connections and is_joint else None
+        self.direct = masked(0, top) if settings.direct_connections and is_joint else None
         self.output_bias = nn.Parameter(torch.zeros(widths[-1]))
-        companions = range(1, top + 1) if conditioning_weights and is_joint else ()
+        companions = range(1, top + 1) if settings.conditioning_weights and is_joint else ()
         self.conditioning = nn.ModuleList(masked(n - 1, n) for n in companions)
         self.context = nn.ModuleList(
             nn.Linear(num_classes, width, bias=False) for width in widths[1:] if num_classes
