@@ -156,6 +156,16 @@ def test_fixed_orders_need_complete_data(ordering):
     check_missing(make_schedules("agnostic", 3, (5,)), dataset(1.0, nan, 0.0))
 
 
+def test_every_member_of_an_ensemble_needs_what_is_missing_last():
+    schedules = make_schedules("ensemble", 3, (5,), num_orderings=4, natural=0.25)
+    assert [one.ordering[-1] for one in schedules] == [2, 0, 2, 2]
+    x = torch.tensor([[1.0, 0.0, torch.nan]])
+    dataset = Dataset("t", binary_variables(3), x, x, x)
+    with pytest.raises(ValueError, match="first in column 'x2', row 0 of train"):
+        check_missing(schedules, dataset)
+    check_missing(schedules[2:], dataset)
+
+
 def test_the_last_variables_of_a_fixed_order_may_be_missing(device, dtype):
     model = tiny_made(ordering="reversed").to(device, dtype)
     x = torch.ones(1, 8, device=device, dtype=dtype)
