@@ -1,4 +1,4 @@
-"""Adam and AdamW on the CPU against torch's own, bit for bit."""
+"""The optimizers against those of torch; Adam and AdamW on the CPU bit for bit."""
 
 import copy
 import subprocess
@@ -7,8 +7,10 @@ import sys
 import pytest
 import torch
 from torch import nn
+from training_cases import OPTIMIZERS
 
-from made_exp.training.optimizers import CpuAdam
+from made_exp.settings.experiment import OPTIONS
+from made_exp.training.optimizers import CpuAdam, make_optimizer, set_learning_rate
 
 
 @pytest.fixture(params=[torch.optim.Adam, torch.optim.AdamW])
@@ -91,3 +93,36 @@ optimizer.step()
 assert "torch._dynamo" not in sys.modules, "it takes a second to import"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_do_what_those_of_torch_do(name, device, dtype):
+    options = {k: v for k, v in OPTIMIZERS[name].items() if k not in ("name", "lr")}
+    settings = OPTIONS["optimizer"][name](**{**options, "lr": 0.5, "weight_decay": 0.1})
+    ours = nn.Linear(5, 3).to(device, dtype)
+    theirs = nn.Linear(5, 3).to(device, dtype)
+    theirs.load_state_dict(ours.state_dict())
+    options["weight_decay"] = 0.1
+    made = make_optimizer(settings, ours)
+    set_learning_rate(made, 0.05)
+    classes = {
+        "adam": "Adam",
+        "adamw": "AdamW",
+        "sgd": "SGD",
+        "adagrad": "Adagrad",
+        "adadelta": "Adadelta",
+    }
+    if "betas" in options:
+        options["betas"] = tuple(options["betas"])
+    bias = {**options, "weight_decay": 0.0, "params": [theirs.bias]}
+    plain = getattr(torch.optim, classes[name])(
+        [{**options, "params": [theirs.weight]}, bias], lr=0.05, foreach=False
+    )
+    x = torch.randn(20, 5, device=device, dtype=dtype)
+    for _ in range(5):
+        for model, optimizer in ((ours, made), (theirs, plain)):
+            optimizer.zero_grad()
+            (model(x) ** 2).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.bias, theirs.bias)

@@ -1,12 +1,13 @@
-"""The proximal step of the L1 penalty."""
+"""The proximal step of the L1 penalty, and the moving average of the weights."""
 
 import pytest
 import torch
 from builders import build_made, make_schedules
+from torch import nn
 from training_cases import ENSEMBLE, make_case
 
 from made_exp.settings.training import TrainerSettings
-from made_exp.training.regularisation import MAX_PULL, L1Penalty, member_pulls
+from made_exp.training.regularisation import MAX_PULL, L1Penalty, WeightAverage, member_pulls
 from made_exp.variables.variable import binary_variables
 
 
@@ -94,3 +95,22 @@ def test_small_tables_get_more_epochs():
     assert settings.total_epochs(10) == 100
     assert settings.total_epochs(999) == 20
     assert settings.total_steps(14) == 72 * 14
+
+
+def test_average_follows_its_formula_and_is_only_lent(dtype):
+    model = nn.Linear(2, 2).to(dtype)
+    made = WeightAverage(model.parameters(), 0.9)
+    expected = model.weight.detach().clone()
+    for step in range(30):
+        with torch.no_grad():
+            model.weight.add_(1.0)
+        made.update(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * model.weight.detach()
+    own = model.weight.detach().clone()
+    with made.applied():
+        torch.testing.assert_close(model.weight.detach(), expected)
+    assert torch.equal(model.weight, own)
+    made.restart()
+    with made.applied():
+        assert torch.equal(model.weight, own)

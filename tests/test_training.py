@@ -12,6 +12,7 @@ from made_exp.errors import CheckpointError, DivergedError
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.training.signals import Interrupted, stop_signals
+from made_exp.training.state import EpochLosses
 
 
 @pytest.mark.parametrize(
@@ -377,3 +378,16 @@ def test_evaluation_of_the_loaded_best_is_that_of_training(tmp_path, device):
     assert trainer.fit_and_validate().nll == state.best_nll
     assert best["state"]["best_nll"] == state.best_nll
     assert evaluate is not None
+
+
+def test_losses_name_the_first_that_is_not_finite():
+    made = EpochLosses(5, torch.device("cpu"))
+    for position, value in enumerate([1.0, 2.0, math.inf, math.nan]):
+        made.put(position, torch.tensor(value))
+    assert float(made.mean(0, 2)) == 1.5
+    assert made.first_bad(0, 2) is None
+    assert made.first_bad(0, 4) == (2, math.inf)
+    position, value = made.first_bad(3, 4)
+    assert position == 3
+    assert math.isnan(value)
+    assert made.first_bad(4, 4) is None

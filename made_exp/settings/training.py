@@ -148,7 +148,9 @@ class TrainerSettings(OptionSettings):
         1.0, "an ensemble's members have sparsity / spread to sparsity * spread", at_least=1
     )
     max_minutes: float | None = setting(None, "stop after so many minutes", above=0)
-    checkpoint_every_seconds: float = setting(300.0, "between evaluations", at_least=0)
+    checkpoint_every_seconds: float = setting(
+        300.0, "longest time between two checkpoints", at_least=0
+    )
     samples_every: int = setting(
         10, "evaluations between sample pictures; 0 = only at the end", at_least=0
     )

@@ -1,0 +1,63 @@
+"""Factors of the learning rate by the step."""
+
+import pytest
+
+from made_exp.settings.training import (
+    ConstantSettings,
+    CosineSettings,
+    PlateauSettings,
+    TrainerSettings,
+)
+from made_exp.training.schedulers import make_scheduler
+
+
+def test_constant_rises_to_the_base_rate():
+    factors = [
+        make_scheduler(ConstantSettings(warmup_steps=4), lr=1, total_steps=9).factor(s)
+        for s in range(6)
+    ]
+    assert factors == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
+def test_cosine_falls_to_its_final_fraction():
+    made = make_scheduler(CosineSettings(final_fraction=0.1), lr=1, total_steps=100)
+    assert made.factor(0) == 1
+    assert made.factor(50) == pytest.approx(0.55)
+    assert made.factor(100) == made.factor(1000) == pytest.approx(0.1)
+    warm = make_scheduler(CosineSettings(warmup_steps=10), lr=1, total_steps=100)
+    assert warm.factor(4) == pytest.approx(5 / 11)
+    assert warm.factor(10) == 1
+    assert warm.factor(100) == pytest.approx(0)
+
+
+def test_plateau_cuts_after_its_patience():
+    made = make_scheduler(PlateauSettings(patience=1, min_lr=0.03), lr=0.1, total_steps=1)
+    factors = []
+    for nll in (3, 2, 2, 2, 1, 2, 2, 2, 2):
+        made.observe(nll)
+        factors.append(made.factor(0))
+    assert factors == pytest.approx([1, 1, 1, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3])
+    again = make_scheduler(PlateauSettings(), lr=0.1, total_steps=1)
+    again.load_state_dict(made.state_dict())
+    assert again.factor(0) == pytest.approx(0.3)
+
+
+def test_values_out_of_range_are_refused():
+    for kind, option in [
+        (CosineSettings, {"final_fraction": 2}),
+        (ConstantSettings, {"warmup_steps": -1}),
+        (PlateauSettings, {"factor": 1.0}),
+    ]:
+        with pytest.raises(ValueError, match=next(iter(option))):
+            kind(**option)
+    for option in [
+        {"epochs": -1},
+        {"batch_size": 0},
+        {"grad_clip": 0.0},
+        {"precision": "fp8"},
+        {"weight_averaging": 1.0},
+        {"max_minutes": -1.0},
+        {"eval_every": 0},
+    ]:
+        with pytest.raises(ValueError, match=next(iter(option))):
+            TrainerSettings(**option)
