@@ -7,6 +7,7 @@ from typing import Any
 
 import rich.box
 import rich.table
+from rich.console import JustifyMethod
 from rich.text import Text
 
 from made_exp.reporting.run_settings import cell_text, is_number
@@ -99,7 +100,7 @@ def is_numeric(column: Column, table: Table) -> bool:
     return bool(known) and all(map(is_number, known))
 
 
-def terminal_table(table: Table, width: int) -> tuple[Any, int]:
+def terminal_table(table: Table, width: int) -> tuple[rich.table.Table, int]:
     """The table for a rich console of `width` columns, and the width that it really needs.
 
     Where the terminal is narrow, names of runs and titles are folded and the columns that matter
@@ -113,7 +114,7 @@ def terminal_table(table: Table, width: int) -> tuple[Any, int]:
     )
     for column in columns:
         # Text, not str: names may hold what rich takes for markup.
-        justify: Any = "right" if is_numeric(column, table) else "left"
+        justify: JustifyMethod = "right" if is_numeric(column, table) else "left"
         header = Text(printable(column.title))
         shown.add_column(header, justify=justify, min_width=widths[column.key], overflow="fold")
     for row in table.rows:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from made_exp.files import atomic_write_bytes
 from made_exp.runs.folder import RunDirectory
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _log = logging.getLogger(__name__)
 
@@ -42,12 +45,12 @@ class Tracker:
         self._last_step = -1
         if purge_step is not None:
             self._last_step = truncate_metrics(self._path, purge_step)
-        self._writer: Any = None  # torch's SummaryWriter, imported only when it is used
+        self._writer: SummaryWriter | None = None
         if tensorboard:
             self._guarded(lambda: self._open(str(run_dir), purge_step))
 
     def _open(self, run_dir: str, purge_step: int | None) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # half a second
+        from torch.utils.tensorboard import SummaryWriter  # half a second, only when used
 
         keep_event_order(Path(run_dir), int(time.time()))
         self._writer = SummaryWriter(run_dir, purge_step=purge_step, flush_secs=_FLUSH_SECONDS)
@@ -66,16 +69,20 @@ class Tracker:
                 if writer is not None:
                     writer.close()
 
-    def _write(self, write: Callable[[Any], object]) -> None:
+    def _write(self, write: Callable[["SummaryWriter"], object]) -> None:
         """Hand the writer to `write`, unless there is none."""
-        if self._writer is not None:
-            self._guarded(lambda: write(self._writer))
+        writer = self._writer
+        if writer is not None:
+            self._guarded(lambda: write(writer))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write scalars by tag, e.g. `{"valid/nll": 83.1}`."""
-        self._write(
-            lambda writer: [writer.add_scalar(tag, float(x), step) for tag, x in values.items()]
-        )
+
+        def write(writer: "SummaryWriter") -> None:
+            for tag, value in values.items():
+                writer.add_scalar(tag, float(value), step)
+
+        self._write(write)
 
     def image(self, tag: str, image: np.ndarray, step: int) -> None:
         """Write one picture: (H, W, 3) uint8, or (C, H, W) floats in [0, 1]."""
@@ -139,11 +146,12 @@ class Tracker:
         self._writer = None
 
 
-def _write_session(writer: Any, values: dict[str, float | str] | None = None) -> None:
+def _write_session(writer: "SummaryWriter", values: dict[str, float | str] | None = None) -> None:
     """Write the start of a session with these settings, or its end where there are none."""
     from torch.utils.tensorboard.summary import hparams
 
     _, start, end = hparams(values or {}, {})
+    assert writer.file_writer is not None  # the writer is open
     writer.file_writer.add_summary(end if values is None else start)
 
 
