@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from made_exp.files import atomic_write_bytes
+from made_exp.reporting.run_settings import cell_text, is_number
 from made_exp.runs.folder import RunDirectory
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class Tracker:
         """
         if line["step"] <= self._last_step:
             return
-        content = json.dumps(_finite(dict(line)), allow_nan=False) + "\n"
+        finite = json.loads(json.dumps(dict(line)), parse_constant=lambda _: None)
+        content = json.dumps(finite, allow_nan=False) + "\n"
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             written = os.write(descriptor, content.encode())
@@ -219,27 +221,12 @@ def hparam_values(
     """
     converted: dict[str, float | str] = {}
     for name, value in values.items():
-        if value is None:
-            if name in text_keys:
-                converted[name] = "none"
-        elif isinstance(value, bool):
-            converted[name] = str(value).lower()
-        elif isinstance(value, (int, float)):
+        if is_number(value):
             if math.isfinite(value):
                 converted[name] = value
-        elif isinstance(value, (list, tuple)) or (isinstance(value, dict) and value):
-            converted[name] = json.dumps(value, default=str)
-        elif not isinstance(value, dict):
-            converted[name] = str(value)
+        elif value is None:
+            if name in text_keys:
+                converted[name] = "none"
+        elif value != {}:
+            converted[name] = cell_text(value)
     return converted
-
-
-def _finite(value: Any) -> Any:
-    """`value` with every number that JSON cannot write replaced by None."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
