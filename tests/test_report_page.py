@@ -203,6 +203,9 @@ def test_nll_is_drawn_at_its_setting_with_its_error(tmp_path, rates, places):
     assert dots["above"].tolist() == [80.25, 81.25, 82.25, 83.25]
     assert crosses["x"] == ["1e+30" if 0 in rates else chart.x_range.end]
     assert max(dots["above"]) < crosses["nll"][0] < chart.y_range.end
+    if 0 not in rates:
+        assert chart.xaxis[0].ticker.ticks == [1e-4, 1e-3, 1e-2]
+        assert chart.xaxis[0].major_label_overrides[1e-4] == "0.0001"
     means = chart.renderers[0].data_source.data
     assert (list(means["x"]), list(means["y"])) == (list(places[:3]), [80, 81, 82.5])
 

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import Any, TypeGuard
 
 import numpy as np
-from bokeh.models import HoverTool, NoOverlap, PlainText, Range1d
+from bokeh.models import FixedTicker, HoverTool, NoOverlap, PlainText, Range1d
 from bokeh.plotting import figure
 
 from made_exp.reporting.records import RunRecord
@@ -21,6 +21,7 @@ HUES = ("#3b82c4", "#e07b1a", "#2f9e6b", "#d1483f", "#8f63c9", "#1798ab", "#b58a
 _INK, _OTHER, _FAILED = "#7b8696", "#9aa4b2", "#d1483f"  # to be seen on white and on black
 _MAX_POINTS = 200
 _MAX_SETTINGS = 24
+_MAX_TICKS = 7
 _RATES = ("lr", "weight_decay", "eps", "rate", "min_lr")
 _LOG_RATIO = 20.0
 _TIP = ("run", "test", "valid", "status")
@@ -144,6 +145,10 @@ def setting_chart(
     plot = _new_chart(title, "test NLL (nats)", (low, high), **axis)
     plot.xaxis.major_label_policy = NoOverlap()
     x = [place(run.settings[setting.key]) for run in scored]
+    places = {float(value): cell_text(value) for value in x if is_number(value)}
+    if 0 < len(places) <= _MAX_TICKS:  # else as the axis pleases
+        plot.xaxis.ticker = FixedTicker(ticks=sorted(places))
+        plot.xaxis.major_label_overrides = dict(places.items())
     plot.line(*_means(x, nll.tolist()), color=HUES[0], alpha=0.4)
     dots = _tips(scored, settings) | {"x": x, "nll": nll}
     dots |= {"below": nll - errors, "above": nll + errors}
