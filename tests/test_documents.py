@@ -22,6 +22,7 @@ from made_exp.cli.preflight import preflight
 from made_exp.errors import ConfigError
 from made_exp.eval import main as made_eval
 from made_exp.report import main as made_report
+from made_exp.runs.folder import RunDirectory
 from made_exp.sample import main as made_sample
 from made_exp.settings.experiment import OPTIONS, option_fields
 
@@ -82,7 +83,9 @@ def settings_of(document):
             yield words
 
 
-COMMANDS = sorted({command for document in DOCUMENTS for command in commands_of(document)})
+# test_adding runs the commands of the guide, once it has added what they name.
+GUIDE = ROOT / "docs/adding.md"
+COMMANDS = sorted({c for document in DOCUMENTS if document != GUIDE for c in commands_of(document)})
 SETTINGS = sorted({words for document in DOCUMENTS for words in settings_of(document)})
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 
@@ -300,6 +303,30 @@ def test_settings_that_are_named_exist(shell, words):
             assert preflight(parse_command_line(given)).overrides
             return
     pytest.fail(f"{words} is refused")
+
+
+def test_files_that_are_named_are_there(shell, place):
+    """In the checkout, or in the folder of a run."""
+    run = place / run_of((*IMAGES, "trainer.tensorboard=true"))
+    there = [*run.rglob("*"), *vars(RunDirectory(run)).values()]
+    for name in ("made_exp", "conf", "docs", "scripts", "tests"):
+        there += [path for path in (ROOT / name).rglob("*") if path.suffix != ".pyc"]
+    known = {f"/{path}{'/' * path.is_dir()}" for path in [*there, ROOT / ".ci/run"]}
+    for document in DOCUMENTS:
+        for name in code_in_text(document):
+            is_file = re.fullmatch(r"[\w.]*[/\w]+(/|\.(py|json|jsonl|pt|ya?ml))", name)
+            is_new = f"New file `{name}`" in document.read_text() or re.search("[A-Z]{3}", name)
+            if is_file and not is_new:
+                assert any(path.endswith(f"/{name}") for path in known), f"{document}: {name}"
+
+
+def test_the_map_names_every_room():
+    text = (ROOT / "README.md").read_text().split("## The map")[1].split("```")[1]
+    drawn = re.findall(r"^  (\S.*?)  +", text, re.M)
+    package = {path.name.removesuffix(".py") for path in (ROOT / "made_exp").glob("[a-z]*")}
+    assert sorted(name.rstrip("/") for line in drawn for name in line.split(", ")) == sorted(
+        package
+    )
 
 
 def test_unknown_commands_are_not_passed_over(shell):
