@@ -1,7 +1,9 @@
 import pytest
 import torch
+from builders import make_schedules
 
 from made_exp.masks import fixed_orders, orderings
+from made_exp.settings.ordering import CustomOrderSettings
 
 
 def test_ordering_and_its_inverse_undo_each_other():
@@ -38,16 +40,21 @@ def test_image_scans_on_a_small_image():
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ([0, 1], r"2 entries, the data have 3"),
-        ([0, 1, 3], r"ordering\[2\] = 3 is not one of 0..2"),
-        ([0, 1, 1], r"ordering\[2\] = 1 repeats ordering\[1\]"),
-        ([0, 1, -1], r"ordering\[2\] = -1 is not"),
-        ([0, 1, 1.5], r"ordering\[2\] = 1.5 is not"),
+        ([], "must not be empty"),
+        ([0, 1, 3], r"order must hold each of 0\.\.2 once, got 3"),
+        ([0, 1, 1], r"order must hold each of 0\.\.2 once, got 1 twice"),
+        ([0, 1, -1], r"order must hold each of 0\.\.2 once, got -1"),
+        ([0, 1, 1.5], r"order must hold whole numbers, got 1\.5"),
     ],
 )
-def test_a_wrong_order_names_its_index(order, message):
+def test_a_wrong_order_names_its_culprit(order, message):
     with pytest.raises(ValueError, match=message):
-        orderings.check_ordering(order, 3)
+        CustomOrderSettings(order=order)
+
+
+def test_an_order_of_other_data_is_refused():
+    with pytest.raises(ValueError, match="ordering has 2 entries, the data have 3 variables"):
+        make_schedules("custom", 3, [5], order=[1, 0])
 
 
 def test_scans_without_an_image_are_refused():

@@ -32,31 +32,6 @@ def inverse_ordering(ordering: Tensor) -> Tensor:
     return torch.empty_like(ordering).scatter_(-1, ordering, steps.expand_as(ordering))
 
 
-def check_ordering(order: Sequence[int], num_dims: int) -> Tensor:
-    """Return `order` as a (D,) int64 tensor.
-
-    Raises:
-        ValueError: If `order` is not a permutation of 0..num_dims-1; the first entry that is
-            out of range or repeated is named by its index.
-    """
-    if len(order) != num_dims:
-        raise ValueError(
-            f"ordering has {len(order)} entries, the data have {num_dims} variables: "
-            f"give each of 0..{num_dims - 1} once"
-        )
-    seen: dict[int, int] = {}
-    for step, variable in enumerate(order):
-        if int(variable) != variable or not 0 <= variable < num_dims:
-            raise ValueError(f"ordering[{step}] = {variable} is not one of 0..{num_dims - 1}")
-        if variable in seen:
-            raise ValueError(
-                f"ordering[{step}] = {variable} repeats ordering[{seen[variable]}]: "
-                f"give each of 0..{num_dims - 1} once"
-            )
-        seen[variable] = step
-    return torch.tensor([int(variable) for variable in order], dtype=torch.int64)
-
-
 def random(num_dims: int, seed: int | Sequence[int]) -> Tensor:
     """A uniformly random permutation, a function of `seed` (>= 0) alone.
 

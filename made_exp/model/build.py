@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from made_exp.masks.orderings import ImageShape, check_ordering, fixed_ordering, random
+from made_exp.masks.orderings import ImageShape, fixed_ordering, random
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.layers import CPU
 from made_exp.model.made import MADE
@@ -188,5 +188,10 @@ def _one_order(
     if isinstance(ordering, RandomOrderSettings):
         return random(num_dims, seed)
     if isinstance(ordering, CustomOrderSettings):
-        return check_ordering(ordering.order, num_dims)
+        if len(ordering.order) != num_dims:
+            raise ValueError(
+                f"ordering has {len(ordering.order)} entries, the data have {num_dims} variables: "
+                f"give each of 0..{num_dims - 1} once"
+            )
+        return torch.tensor(ordering.order)
     return fixed_ordering(ordering.name, num_dims, image_shape)
