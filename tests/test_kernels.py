@@ -66,10 +66,10 @@ def test_backend_equals_definition(backend, kind, shape, activation, device, dty
 
 @pytest.mark.parametrize("kind", ["random", "sorted", "nothing", "everything"])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("masked_as", ["a whole", "steps"])
-def test_packed_layer_equals_definition(kind, shape, masked_as, device, dtype, monkeypatch):
-    if masked_as == "steps":
-        monkeypatch.setattr(packing, "MAX_WHOLE_MASK", 0)
+@pytest.mark.parametrize("masks", ["kept", "made"])
+def test_packed_layer_equals_definition(kind, shape, masks, device, dtype, monkeypatch):
+    if masks == "made":
+        monkeypatch.setattr(packing, "MAX_KEPT_STEPS", 0)
     x, weight, bias, ins, outs = make_layer(*shape, kind=kind, device=device, dtype=dtype)
     structure = build_structure(ins, outs)
     stored = pack(weight.detach(), structure).requires_grad_()
@@ -81,9 +81,9 @@ def test_packed_layer_equals_definition(kind, shape, masked_as, device, dtype, m
     torch.testing.assert_close(found, gradients(expected, x, weight, bias))
 
 
-@pytest.mark.parametrize("largest", [0, packing.MAX_WHOLE_MASK])
+@pytest.mark.parametrize("largest", [0, packing.MAX_KEPT_STEPS])
 def test_gradient_of_stored_but_masked_weights_is_exactly_zero(largest, device, dtype, monkeypatch):
-    monkeypatch.setattr(packing, "MAX_WHOLE_MASK", largest)
+    monkeypatch.setattr(packing, "MAX_KEPT_STEPS", largest)
     x, weight, _, ins, outs = make_layer(5, 300, 400, kind="random", device=device, dtype=dtype)
     structure = build_structure(ins, outs)
     stored = pack(torch.ones_like(weight), structure).requires_grad_()

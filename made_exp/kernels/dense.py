@@ -50,6 +50,10 @@ class DenseProduct(MaskedProduct):
         self.in_degrees, self.out_degrees, self.mask = in_degrees, out_degrees, mask
 
     @override
+    def is_differentiable(self, weight: Tensor) -> bool:
+        return weight.is_cpu and weight.numel() <= MAX_KEPT_MASK
+
+    @override
     def forward(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
     ) -> tuple[Tensor, _Kept]:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from made_exp.kernels.layout import BlockLayout, plan_blocks, visible_counts
 
-# Vectors of up to this many weights are masked in one go, by a float32 mask that is kept.
-MAX_WHOLE_MASK = 250_000
+# Masks of the steps of a staircase are kept up to this many numbers (4 MB), else made in each call.
+MAX_KEPT_STEPS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -31,38 +31,26 @@ class PackedStructure:
     out_order: Tensor | None = None
 
     @cached_property
-    def comparable_degrees(self) -> tuple[Tensor, Tensor]:
-        """Degrees of inputs (1, I) and outputs (O, 1) as float32, exact to 2**24.
-
-        The comparison of floating numbers is vectorised.
-        """
-        return self.in_degrees.float()[None, :], self.out_degrees.float()[:, None]
+    def stepped(self) -> tuple[int, ...]:
+        """The blocks whose rows do not all see the same inputs."""
+        pairs = zip(self.layout.shared, self.layout.widths, strict=True)
+        return tuple(b for b, (shared, width) in enumerate(pairs) if shared < width)
 
     @cached_property
-    def whole_mask(self) -> Tensor | None:
-        """The mask (num_stored,), 0 or 1, of a small vector, which is masked as a whole.
+    def kept_masks(self) -> list[Tensor] | None:
+        """`step_mask` of each of the `stepped` blocks; None where they are too large to be kept."""
+        heights, shared, widths = self.layout.heights, self.layout.shared, self.layout.widths
+        size = sum(heights[b] * (widths[b] - shared[b]) for b in self.stepped)
+        return [self.step_mask(b) for b in self.stepped] if size <= MAX_KEPT_STEPS else None
 
-        None where that would take longer than to mask each block where not all its rows see all.
-        """
-        layout = self.layout
-        if layout.num_stored > MAX_WHOLE_MASK:
-            return None
-        mask = self.out_degrees.new_ones(layout.num_stored, dtype=torch.float32)
-        for b, block in enumerate(layout.blocks(mask)):
-            step = self.step_mask(b)
-            if step is not None:
-                block[:, layout.shared[b] :] = step
-        return mask
-
-    def step_mask(self, b: int) -> Tensor | None:
-        """The mask (rows, width - shared), 0 or 1, of what not all rows of block b see, or None."""
-        in_degrees, out_degrees = self.comparable_degrees
+    def step_mask(self, b: int) -> Tensor:
+        """The mask (rows, width - shared), 0 or 1, of the inputs that not all of block b sees."""
         rows = slice(self.layout.row_starts[b], self.layout.row_starts[b + 1])
         columns = slice(self.layout.shared[b], self.layout.widths[b])
-        if columns.start == columns.stop:
-            return None
-        mask = in_degrees.new_empty(rows.stop - rows.start, columns.stop - columns.start)
-        return torch.ge(out_degrees[rows], in_degrees[:, columns], out=mask)
+        # Floating numbers, exact to 2**24, are vectorised to compare.
+        ins, outs = self.in_degrees[columns].float(), self.out_degrees[rows].float()
+        mask = ins.new_empty(len(outs), len(ins))
+        return torch.ge(outs[:, None], ins, out=mask)
 
 
 def build_structure(in_degrees: Tensor, out_degrees: Tensor) -> PackedStructure:

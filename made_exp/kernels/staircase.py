@@ -87,14 +87,13 @@ class StaircaseProduct(MaskedProduct):
         parts, blocks = grad.t().split_with_sizes(layout.heights), layout.blocks(grad_weight)
         for part, block, inputs in zip(parts, blocks, seen, strict=True):
             matmul_into(block, part, inputs)
-        if structure.whole_mask is not None:
-            return grad_weight.mul_(structure.whole_mask)
-        for b, (block, width, shared) in enumerate(
-            zip(blocks, layout.widths, layout.shared, strict=True)
-        ):
-            mask = structure.step_mask(b)
-            if mask is not None:
-                block.narrow(1, shared, width - shared).mul_(mask)
+        shared, widths = layout.shared, layout.widths
+        steps = [blocks[b].narrow(1, shared[b], widths[b] - shared[b]) for b in structure.stepped]
+        if steps and structure.kept_masks is not None:
+            torch._foreach_mul_(steps, structure.kept_masks)
+        else:
+            for b, step in zip(structure.stepped, steps, strict=True):
+                step.mul_(structure.step_mask(b))
         return grad_weight
 
     def _seen(self, x: Tensor) -> list[Tensor]:
