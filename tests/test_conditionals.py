@@ -360,11 +360,11 @@ def test_conditional_that_does_not_suit_is_refused(kind, name):
 
 def test_smooth_logits_are_for_ordered_values_only():
     smooth = [
-        conditional_for("auto", variable_of(kind), smooth_logits=True)
+        conditional_for("auto", variable_of(kind), 4, smooth_logits=True)
         for kind in (Kind.ORDINAL, Kind.CATEGORICAL)
     ]
     assert smooth == [Categorical(5, smooth=True), Categorical(5)]
-    integer = conditional_for("categorical", variable_of(Kind.INTEGER), smooth_logits=True)
+    integer = conditional_for("categorical", variable_of(Kind.INTEGER), 4, smooth_logits=True)
     assert integer == Categorical(5, smooth=True)
 
 

@@ -59,10 +59,10 @@ class VariableGroups(nn.Module):
         self,
         variables: Sequence[Variable],
         *,
-        conditional: str = "auto",
-        num_components: int = 4,
-        encoding: str = "auto",
-        smooth_logits: bool = False,
+        conditional: str,
+        num_components: int,
+        encoding: str,
+        smooth_logits: bool,
     ) -> None:
         super().__init__()
         self.variables = tuple(variables)

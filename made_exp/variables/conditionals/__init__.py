@@ -10,7 +10,7 @@ from made_exp.variables.variable import ALLOWED_CONDITIONALS, CONDITIONALS, Vari
 
 
 def conditional_for(
-    name: str, variable: Variable, num_components: int = 4, smooth_logits: bool = False
+    name: str, variable: Variable, num_components: int, smooth_logits: bool = False
 ) -> Conditional:
     """The conditional called `name` for one variable.
 
