@@ -52,50 +52,32 @@ def settings_from(cfg: DictConfig, *, here: bool = True) -> Settings:
     return settings
 
 
-def missing_keys(cfg: DictConfig) -> set[str]:
-    """Names of the settings that have no value, also of those that were taken out."""
-    missing = set()
-    for field in dataclasses.fields(Settings):
-        if field.name not in cfg or OmegaConf.is_missing(cfg, field.name):
-            missing.add(field.name)
-        elif isinstance(node := cfg[field.name], DictConfig):
-            missing |= OmegaConf.missing_keys(node)
-    return missing
-
-
 def _refuse_added_keys(cfg: DictConfig) -> None:
-    extras = _added_keys(cfg, "")
+    extras: dict[str, list[str]] = {}
+    for group in ("", *OPTIONS):
+        node = OmegaConf.select(cfg, group, throw_on_resolution_failure=False) if group else cfg
+        schema: Any = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
+        if dataclasses.is_dataclass(schema):
+            known = [field.name for field in dataclasses.fields(schema)]
+            added = [str(key) for key in node if key not in (known if group else [*known, "hydra"])]
+            extras |= {f"{group}.{key}".lstrip("."): known for key in added}
     if extras:
-        path, known = extras[0]
-        names = ", ".join(path for path, _ in extras)
+        path, known = next(iter(extras.items()))
         hint = did_you_mean(path.split(".")[-1], known)
-        raise ConfigError(f"not a setting (added with '+'): {names}{hint}")
-
-
-def _added_keys(node: DictConfig, prefix: str) -> list[tuple[str, list[str]]]:
-    schema = OmegaConf.get_type(node)
-    if not dataclasses.is_dataclass(schema):
-        return []
-    known = [field.name for field in dataclasses.fields(schema)]
-    extras: list[tuple[str, list[str]]] = []
-    for key in node:
-        name = str(key)
-        if name not in known:
-            if not (prefix == "" and name == "hydra"):
-                extras.append((prefix + name, known))
-            continue
-        if OmegaConf.is_missing(node, name) or OmegaConf.is_interpolation(node, name):
-            continue
-        child = node[name]
-        if isinstance(child, DictConfig):
-            extras += _added_keys(child, f"{prefix}{name}.")
-    return extras
+        raise ConfigError(f"not a setting (added with '+'): {', '.join(extras)}{hint}")
 
 
 def _refuse_missing(cfg: DictConfig) -> None:
-    missing = sorted(missing_keys(cfg))
+    missing = set()
+    for field in dataclasses.fields(Settings):
+        if field.name not in cfg or OmegaConf.is_missing(
+            cfg, field.name
+        ):  # taken out by '~', or ???
+            missing.add(field.name)
+        elif isinstance(node := cfg[field.name], DictConfig):
+            missing |= OmegaConf.missing_keys(node)
     if missing:
-        raise ConfigError(f"missing value(s): {', '.join(missing)}")
+        raise ConfigError(f"missing value(s): {', '.join(sorted(missing))}")
 
 
 def _check_names(cfg: DictConfig) -> None:
