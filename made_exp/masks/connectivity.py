@@ -76,16 +76,13 @@ def connectivity(
         layers: Degrees of the units below (I,) and above (O,) each layer whose weights count.
     """
     num_dims = masks.num_dims
+    num_pairs = num_dims * (num_dims - 1) // 2
     hidden = [np.sort(degrees.numpy()) for degrees in masks.hidden_degrees]
-    lost = _lost_after_layers(num_dims, hidden)
-    if direct_connections or not hidden:
-        lost = [0] * len(hidden)
-    total_lost = lost[-1] if lost else 0
-    if not hidden and not direct_connections:
-        total_lost = num_dims * (num_dims - 1) // 2
+    lost = [0] * len(hidden) if direct_connections else _lost_after_layers(num_dims, hidden)
+    without_hidden = 0 if direct_connections else num_pairs
     return Connectivity(
-        num_pairs=num_dims * (num_dims - 1) // 2,
-        lost_pairs=total_lost,
+        num_pairs=num_pairs,
+        lost_pairs=lost[-1] if hidden else without_hidden,
         lost_by_layer=tuple(np.diff([0, *lost]).tolist()),
         dead_units=_dead_units(num_dims, hidden),
         hidden_sizes=tuple(len(degrees) for degrees in hidden),
@@ -112,14 +109,11 @@ def reachable(masks: MaskSet) -> Tensor:
 
 def _lost_after_layers(num_dims: int, hidden: list[np.ndarray]) -> list[int]:
     """Pairs lost up to and including each hidden layer."""
-    signal = np.arange(1, num_dims + 1)
-    lost = []
+    start = np.arange(1, num_dims + 1)
+    signal, lost = start, []
     for degrees in hidden:
-        place = np.searchsorted(degrees, signal)
-        signal = np.append(degrees, num_dims)[place]
-        reached = np.maximum(num_dims - np.maximum(signal, np.arange(1, num_dims + 1)), 0)
-        wanted = num_dims - np.arange(1, num_dims + 1)
-        lost.append(int((wanted - reached).sum()))
+        signal = np.append(degrees, num_dims)[np.searchsorted(degrees, signal)]
+        lost.append(int((signal - start).sum()))  # each step up passes by one later variable
     return lost
 
 
