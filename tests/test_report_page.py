@@ -210,6 +210,18 @@ def test_nll_is_drawn_at_its_setting_with_its_error(tmp_path, rates, places):
     assert (list(means["x"]), list(means["y"])) == (list(places[:3]), [80, 81, 82.5])
 
 
+def test_long_texts_keep_bands_of_their_own_and_huge_numbers_are_drawn(tmp_path):
+    for number in range(2):
+        options = {"path": f"/data/{'x' * 60}/{number}.npz", "context": "none"}
+        notes = {"scale": [1e-320, 1e199][number]}
+        make_run(tmp_path / str(number), notes=notes, dataset_options=options)
+    runs = find_runs(tmp_path)
+    settings = chart_settings(runs)
+    charts = {s.key: setting_chart(s, runs, settings) for s in settings}
+    assert len(set(charts["dataset.path"].x_range.factors)) == 2
+    assert drawn(charts["notes.scale"], "runs")["x"] == [1e-320, 1e199]
+
+
 def test_long_curves_are_thinned():
     curve = [CurvePoint(epoch, None, 1.0) for epoch in range(1001)]
     kept = thinned(curve)

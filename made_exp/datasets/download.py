@@ -6,7 +6,6 @@ import logging
 import os
 import stat
 import sys
-import textwrap
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -241,7 +240,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(inner, BaseException):
         return _reason(inner)
     text = (str(error).splitlines() or [type(error).__name__])[0]
-    return textwrap.shorten(text.split("): ", 1)[-1], 160)  # without "HTTPSConnection(...): "
+    return text.split("): ", 1)[-1][:160]  # without "HTTPSConnection(host=..., port=...): "
 
 
 def is_writable(folder: Path) -> bool:

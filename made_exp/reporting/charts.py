@@ -1,7 +1,6 @@
 """The charts of the page: NLL by epoch, and NLL against each setting that differs."""
 
 import math
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -58,7 +57,7 @@ def chart_kind(key: str, runs: Sequence[RunRecord]) -> str:
 
 
 def _is_drawable(value: Any) -> TypeGuard[float]:
-    return is_number(value) and abs(value) < 1e300  # as long integers are too large for a float
+    return is_number(value) and abs(value) < 1e200  # far from where floats end
 
 
 def label_of(run: RunRecord, settings: Sequence[Setting]) -> str:
@@ -188,8 +187,9 @@ def _nll(run: RunRecord) -> float | None:
 
 
 def _text(value: Any) -> str:
-    """The name of a value's band, which is no longer than fits."""
-    return textwrap.shorten(printable(cell_text(value)) or "none", 40, placeholder="…")
+    """The name of a value's band: no longer than fits, with its end, which tells files apart."""
+    text = printable(cell_text(value)) or "none"
+    return text if len(text) <= 40 else f"{text[:19]}…{text[-20:]}"
 
 
 def _means(x: Sequence[float | str], nll: Sequence[float]) -> tuple[list[Any], list[float]]:
