@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -62,6 +63,28 @@ addEventListener("load", () => setTimeout(() => {
   const loaded = performance.getEntriesByType("resource").map((resource) => resource.name);
   result.loaded = loaded.filter((name) => !name.startsWith("data:"));
   document.title = JSON.stringify(result);
+}, 1000));
+"""
+HOVER = """
+addEventListener("load", () => setTimeout(() => {
+  const plots = Bokeh.documents.flatMap((document) => document.roots());
+  const plot = plots.find((plot) => plot.renderers.some((r) => r.name === "runs"));
+  const view = Bokeh.index.find_one(plot), { x_scale, y_scale } = view.frame;
+  const source = plot.renderers.find((r) => r.name === "runs").data_source;
+  const box = view.canvas.events_el.getBoundingClientRect();
+  const clientX = box.left + x_scale.compute(source.get("x")[0]);
+  const clientY = box.top + y_scale.compute(source.get("nll")[0]);
+  const mouse = { clientX, clientY, bubbles: true, composed: true, pointerType: "mouse" };
+  for (const kind of ["pointerenter", "pointermove"])
+    view.canvas.events_el.dispatchEvent(new PointerEvent(kind, { ...mouse, isPrimary: true }));
+  const values = (root) => [...root.querySelectorAll("*")].flatMap((element) => [
+    ...("value" in element.dataset && element.closest("div.bk-tooltip-row-value") ? [element] : []),
+    ...(element.shadowRoot ? values(element.shadowRoot) : []),
+  ]);
+  setTimeout(() => {
+    const shown = values(document).map((element) => [element.textContent, element.children.length]);
+    document.title = JSON.stringify(shown);
+  }, 500);
 }, 1000));
 """
 
@@ -244,15 +267,18 @@ def chromium(tmp_path, *arguments):
     return done.stdout
 
 
+def drive(tmp_path, page, script):
+    """What `script` has written into the title of `page`."""
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    driven = tmp_path / "driven.html"
+    driven.write_text(text.replace("<title>", f"<script>{script}</script><title>", 1))
+    dom = chromium(tmp_path, "--window-size=1280,900", "--dump-dom", driven.as_uri())
+    return json.loads(unescape(re.search(r"<title>(.*?)</title>", dom, re.DOTALL).group(1)))
+
+
 @needs_chromium
 def test_page_in_a_browser(tmp_path):
-    page = report(make_sweep(tmp_path / "s")).page
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
-    driven = tmp_path / "driven.html"
-    driven.write_text(text.replace("<title>", f"<script>{DRIVER}</script><title>", 1))
-    dom = chromium(tmp_path, "--window-size=1280,900", "--dump-dom", driven.as_uri())
-    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL).group(1)
-    result = json.loads(title.replace("&quot;", '"'))
+    result = drive(tmp_path, report(make_sweep(tmp_path / "s")).page.read_text(), DRIVER)
     assert result["charts"] == 3  # curves, lr, seed
     numbers = [float(value) for value in result["up"] if value]
     assert numbers == sorted(numbers)
@@ -275,6 +301,13 @@ def test_hostile_page_in_a_browser_runs_nothing_and_draws(tmp_path, hostile_page
     dom = chromium(tmp_path, "--dump-dom", path.as_uri())
     assert dom.count('class="bk-Figure"') >= 2
     assert "<title>Report on runs</title>" in dom
+
+
+@needs_chromium
+def test_what_is_under_the_pointer_is_named_in_text(tmp_path, hostile_page):
+    (name, *others) = drive(tmp_path, hostile_page, HOVER)
+    assert name == [f"why {HOSTILE}", 0]
+    assert others == [["80.0000 ± 0.2500 nats", 0], ["80.1000 nats", 0], ["completed", 0]]
 
 
 @needs_chromium

@@ -152,12 +152,13 @@ def setting_chart(
     dots = _tips(scored, settings) | {"x": x, "nll": nll}
     dots |= {"below": nll - errors, "above": nll + errors}
     plot.segment("x", "below", "x", "above", source=dots, color=HUES[0], alpha=0.5)
-    plot.scatter("x", "nll", source=dots, size=9, color=HUES[0], alpha=0.8, name="runs")
+    named = plot.scatter("x", "nll", source=dots, size=9, color=HUES[0], alpha=0.8, name="runs")
     crosses: dict[str, Any] = _tips(failed, settings)
     crosses["x"] = [place(run.settings[setting.key]) for run in failed]
     crosses["nll"] = [high - 0.06 * (high - low)] * len(failed)
     look: dict[str, Any] = {"marker": "x", "line_width": 2, "color": _FAILED}
-    plot.scatter("x", "nll", source=crosses, size=9, name="failed", **look)
+    others = plot.scatter("x", "nll", source=crosses, size=9, name="failed", **look)
+    plot.hover.renderers = [named, others]
     return plot
 
 
