@@ -22,13 +22,11 @@ class World:
     Attributes:
         rank: 0..size-1; only rank 0 writes files and logs.
         size: Number of processes.
-        local_rank: Number of this process on its machine.
         device: Where this process keeps what it communicates.
     """
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -74,13 +72,12 @@ def join(device: torch.device) -> Iterator[World]:
     if not is_distributed():
         yield World(device=device)
         return
-    local_rank = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
-        device = torch.device("cuda", local_rank)
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), local_rank, device)
+        yield World(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
         # What trained holds the group in reference cycles. Threads of gloo that outlive the

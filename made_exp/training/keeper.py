@@ -12,7 +12,7 @@ from made_exp.errors import CheckpointError, DivergedError
 from made_exp.runs.checkpoints import exists, load_checkpoint, restore_previous, save_checkpoint
 from made_exp.runs.folder import RunDirectory
 from made_exp.training.learner import Learner, saved_layout
-from made_exp.training.observer import Observer, SilentObserver
+from made_exp.training.observer import Observer, Record, SilentObserver
 
 # What checkpoints may take of the time of training; after each there is none until it has.
 SHARE_OF_TIME = 0.01
@@ -43,7 +43,7 @@ class CheckpointKeeper:
         self.description = dict(description or {})
         self.saved_at = time.monotonic()
         self._saved: tuple[int, int] | None = None
-        self._records: list[dict[str, Any]] = []
+        self._records: list[Record] = []
         self._best: dict[str, Any] | None = None
         model = learner.model
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -55,7 +55,7 @@ class CheckpointKeeper:
         state = self.learner.state
         return self._saved is None or state.checkpoint_seconds <= SHARE_OF_TIME * state.seconds
 
-    def note_evaluation(self, record: dict[str, Any], *, is_best: bool) -> None:
+    def note_evaluation(self, record: Record, *, is_best: bool) -> None:
         """Keep an evaluation for the next `save`, with the model's weights if it is the best."""
         self._records.append(record)
         if is_best and self.writes:

@@ -21,7 +21,7 @@ from made_exp.training.regularisation import L1Penalty, WeightAverage
 from made_exp.training.schedulers import Scheduler
 from made_exp.training.state import EpochLosses, TrainState
 
-SavedState = dict[str, dict[str, Any]]
+SavedState = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,38 +123,31 @@ def saved_layout(model: nn.Module, values: Mapping[str, Tensor]) -> dict[str, Te
 
 @torch.no_grad()
 def optimizer_state(model: nn.Module, optimizer: Optimizer) -> SavedState:
-    """What `optimizer` keeps of each parameter of `model`, by the parameter's name."""
+    """The tensors that `optimizer` keeps of each parameter of `model`, by the parameter's name."""
     layers = _layers(model)
     saved: SavedState = {}
     for name, parameter in model.named_parameters():
-        saved[name] = state = {}
+        saved[name] = {}
         for key, value in optimizer.state.get(parameter, {}).items():
             if torch.is_tensor(value):
                 is_weight = name in layers and value.shape == parameter.shape
-                state[key] = (layers[name].dense_layout(value) if is_weight else value).cpu()
-            elif value is not None:
-                state[key] = value
+                dense = layers[name].dense_layout(value) if is_weight else value
+                saved[name][key] = dense.cpu()
     return saved
 
 
 @torch.no_grad()
 def load_optimizer_state(model: nn.Module, optimizer: Optimizer, saved: SavedState) -> None:
     """Take up what `optimizer_state` gave, also of a model with another kernel."""
-    layers = _layers(model)
-    on_device = {
-        id(parameter): bool(group.get("capturable") or group.get("fused"))
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    }
+    layers, groups = _layers(model), optimizer.param_groups
+    counts_on_device = any(group.get("capturable") or group.get("fused") for group in groups)
     for name, parameter in model.named_parameters():
         for key, value in saved[name].items():
-            if torch.is_tensor(value):
-                if key != "step" or on_device[id(parameter)]:
-                    value = value.to(parameter.device)
-                is_weight = name in layers and value.ndim == 2
-                value = layers[name].stored_layout(value) if is_weight else value
-                value = value.clone()
-            optimizer.state[parameter][key] = value
+            if key != "step" or counts_on_device:
+                value = value.to(parameter.device)
+            if name in layers and value.ndim == 2:
+                value = layers[name].stored_layout(value)
+            optimizer.state[parameter][key] = value.clone()
 
 
 def _layers(model: nn.Module) -> dict[str, MaskedLinear]:

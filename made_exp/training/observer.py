@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 from typing_extensions import override
 
 from made_exp.model.evaluation import Evaluation
 from made_exp.training.state import TrainState
+
+Record = dict[str, float]
+"""What is recorded of an evaluation, by name."""
 
 
 class Observer(ABC):
@@ -23,7 +25,7 @@ class Observer(ABC):
     @abstractmethod
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
-    ) -> dict[str, Any]:
+    ) -> Record:
         """The model was evaluated; `train_nll` is the mean loss (nats) of the last epoch.
 
         Returns what `saved` is to be given when a checkpoint holds this evaluation.
@@ -38,7 +40,7 @@ class Observer(ABC):
         """Bring to disk what was told so far; a checkpoint follows."""
 
     @abstractmethod
-    def saved(self, record: dict[str, Any]) -> None:
+    def saved(self, record: Record) -> None:
         """A checkpoint is in place that knows the evaluation of `record`; may come repeatedly."""
 
 
@@ -52,7 +54,7 @@ class SilentObserver(Observer):
     @override
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
-    ) -> dict[str, Any]:
+    ) -> Record:
         return {}
 
     @override
@@ -64,5 +66,5 @@ class SilentObserver(Observer):
         pass
 
     @override
-    def saved(self, record: dict[str, Any]) -> None:
+    def saved(self, record: Record) -> None:
         pass

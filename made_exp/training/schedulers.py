@@ -2,7 +2,6 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
 
 from typing_extensions import override
 
@@ -20,11 +19,11 @@ class Scheduler(ABC):
     def observe(self, valid_nll: float) -> None:  # noqa: B027
         """Take note of an evaluation (nats)."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         """What cannot be computed from the step, as plain numbers."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, float]) -> None:  # noqa: B027
         """Take up a state that `state_dict` gave."""
 
 
@@ -86,12 +85,12 @@ class Plateau(Scheduler):
             self.current, self.bad = max(self.current * self.settings.factor, self.min_factor), 0
 
     @override
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         return {"current": self.current, "best": self.best, "bad": self.bad}
 
     @override
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.current, self.best, self.bad = state["current"], state["best"], state["bad"]
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.current, self.best, self.bad = state["current"], state["best"], int(state["bad"])
 
 
 def make_scheduler(settings: SchedulerSettings, *, lr: float, total_steps: int) -> Scheduler:

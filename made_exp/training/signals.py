@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 _log = logging.getLogger(__name__)
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 # Slurm's warnings, for which submitit installs handlers that requeue the job and exit.
 _FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
-_DEFAULT: tuple[Any, ...] = (signal.SIG_DFL, signal.default_int_handler)
+_DEFAULT = (signal.SIG_DFL, signal.default_int_handler)
+_Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Interrupted(SystemExit):
@@ -29,7 +29,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._previous: dict[int, Any] = {}
+        self._previous: dict[int, _Handler] = {}
         self._frame: FrameType | None = None
 
     def finish(self) -> None:
@@ -40,7 +40,7 @@ class StopSignals:
         """
         if self.received is None:
             return
-        handler: Callable[[int, FrameType | None], Any] | Any = self._previous.get(self.received)
+        handler = self._previous.get(self.received)
         if self.received in _FORWARDED and callable(handler):
             handler(self.received, self._frame)
         raise Interrupted(self.received)
