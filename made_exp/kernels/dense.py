@@ -31,9 +31,10 @@ def masked_linear_plain(
 
 def make_mask(in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, I) of 0 and 1 in `dtype`, from degrees (I,) and (O,), made at the least cost."""
-    size = out_degrees.size(0), in_degrees.size(0)
-    mask = torch.empty(size, dtype=dtype, device=in_degrees.device)
-    return torch.ge(out_degrees.unsqueeze(1), in_degrees, out=mask)
+    # Floating numbers, exact to 2**24, are vectorised to compare.
+    ins, outs = in_degrees.float(), out_degrees.float().unsqueeze(1)
+    mask = torch.empty(outs.size(0), ins.size(0), dtype=dtype, device=ins.device)
+    return torch.ge(outs, ins, out=mask)
 
 
 @final
@@ -102,8 +103,7 @@ class DenseProduct(MaskedProduct):
 
     def _pieces(self, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Rows of the weight and the mask of them, which may be written over."""
-        # Floating numbers, exact to 2**24, are vectorised to compare.
-        ins, outs = self.in_degrees.float()[None, :], self.out_degrees.float()[:, None]
+        ins, outs = self.in_degrees.float(), self.out_degrees.float().unsqueeze(1)
         height = max(1, MAX_KEPT_MASK // weight.shape[1])
         buffer = weight.new_empty(height, weight.shape[1])
         for start in range(0, len(weight), height):

@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from made_exp.kernels.dense import make_mask
 from made_exp.kernels.layout import BlockLayout, plan_blocks, visible_counts
 
 # Masks of the steps of a staircase are kept up to this many numbers (4 MB), else made in each call.
@@ -47,10 +48,7 @@ class PackedStructure:
         """The mask (rows, width - shared), 0 or 1, of the inputs that not all of block b sees."""
         rows = slice(self.layout.row_starts[b], self.layout.row_starts[b + 1])
         columns = slice(self.layout.shared[b], self.layout.widths[b])
-        # Floating numbers, exact to 2**24, are vectorised to compare.
-        ins, outs = self.in_degrees[columns].float(), self.out_degrees[rows].float()
-        mask = ins.new_empty(len(outs), len(ins))
-        return torch.ge(outs[:, None], ins, out=mask)
+        return make_mask(self.in_degrees[columns], self.out_degrees[rows], torch.float32)
 
 
 def build_structure(in_degrees: Tensor, out_degrees: Tensor) -> PackedStructure:

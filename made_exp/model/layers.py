@@ -113,17 +113,10 @@ class MaskedLinear(nn.Module):
         return masked_product(product, x, self.weight, bias, activation)
 
     def vjp(
-        self,
-        x: Tensor,
-        in_degrees: Tensor | None = None,
-        out_degrees: Tensor | None = None,
-        *,
-        activation: str = "none",
-        bias: Tensor | None = None,
+        self, x: Tensor, *degrees: Tensor, activation: str = "none", bias: Tensor | None = None
     ) -> tuple[Tensor, Pullback]:
-        """As `forward` outside autograd, with the layer's bias only where given; its pullback."""
-        product = self.product(x, in_degrees, out_degrees)
-        return product_vjp(product, x, self.weight, bias, activation)
+        """As `forward` outside autograd, with a bias only where it is given; and its pullback."""
+        return product_vjp(self.product(x, *degrees), x, self.weight, bias, activation)
 
     def product(
         self, x: Tensor, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
