@@ -1,6 +1,7 @@
 """The house: imports point down a ladder, in no circle; the product speaks of itself alone."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,15 @@ FLOORS = [
     {"cli"},
     {"train", "eval", "sample", "report"},
 ]
+RUN_BY = {
+    "model.completion": "test_completion",
+    "model.levels": "test_layers",
+    "model.made": "test_made",
+    "model.network_vjp": "test_direct_step",
+    "model.networks": "test_made",
+    "settings.dataset": "test_config",
+    "training.loop": "test_training",
+}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # The package's own front door: what `from made_exp import ...` gives, imported when first used.
@@ -153,6 +163,23 @@ def test_libraries_stay_at_their_door(packages, allowed):
                 assert not any(is_import_of(imported, package) for package in packages), (
                     f"{path.relative_to(ROOT)} imports {imported}"
                 )
+
+
+def test_every_module_has_its_test():
+    """A test imports or patches it; or RUN_BY names one that runs it through what is above it."""
+    tests = [path for path in (ROOT / "tests").glob("*.py") if path.stem != "test_adding"]
+    named = {name for path in tests for name in imports(path)}
+    for path in tests:
+        named |= {
+            name.rpartition(".")[0] for name in re.findall(r"made_exp[.\w]+", path.read_text())
+        }
+    untested = {
+        ".".join(parts)
+        for parts, path in MODULES.items()
+        if path.stem != "__init__" and ".".join(("made_exp", *parts)) not in named
+    }
+    assert untested <= RUN_BY.keys(), "import it in a test, or say in RUN_BY which test runs it"
+    assert {f"{name}.py" for name in RUN_BY.values()} <= {path.name for path in tests}
 
 
 def test_files_are_short_and_have_no_vague_names():
