@@ -57,9 +57,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def _sweep_entries(folder: Path) -> dict[str, dict[str, Any]]:
     """The last entry of each job in a sweep's results file, by the job's folder."""
-    entries = {
-        text_in(entry or {}, "folder"): entry or {} for entry in read_objects(folder / _SWEEP_FILE)
-    }
+    entries = {text_in(entry, "folder"): entry for entry in read_objects(folder / _SWEEP_FILE)}
     return {name: entry for name, entry in entries.items() if name and Path(name).name == name}
 
 

@@ -42,14 +42,14 @@ def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
     return content
 
 
-def read_objects(path: Path) -> list[dict[str, Any] | None]:
-    """The JSON objects in a file of lines; None for a line that cannot be read."""
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects in a file of lines; an empty one for a line that cannot be read."""
     return [_object_in(line) for line in _content(path).splitlines()]
 
 
 def read_curve(path: Path, problems: list[str]) -> tuple[CurvePoint, ...]:
     """The evaluations in metrics.jsonl; lines that cannot be read are counted and left out."""
-    lines = [line or {} for line in read_objects(path)]
+    lines = read_objects(path)
     numbers = [
         [number_in(line, name) for name in ("epoch", "train_nll", "valid_nll", "seconds")]
         for line in lines
@@ -90,12 +90,12 @@ def _parsed(text: bytes) -> Any:
     return json.loads(text, parse_constant=lambda _: None)
 
 
-def _object_in(line: bytes) -> dict[str, Any] | None:
+def _object_in(line: bytes) -> dict[str, Any]:
     try:
         content = _parsed(line)
     except _UNREADABLE:
-        return None
-    return content if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def number_in(content: Mapping[str, Any], *path: str) -> float | None:
