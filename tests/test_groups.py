@@ -14,7 +14,8 @@ NUM_ROWS = 7
 @pytest.fixture(params=[MIXED, ALIKE], ids=["mixed", "alike"])
 def case(request, device, dtype, generator):
     """Groups, examples (B, D) that fit them, and random params (B, P)."""
-    groups = VariableGroups(request.param).to(device, dtype)
+    options = {"num_components": 3, "encoding": "auto", "smooth_logits": False}
+    groups = VariableGroups(request.param, conditional="auto", **options).to(device, dtype)
     columns = [
         torch.rand(NUM_ROWS, generator=generator, dtype=torch.float64) * (one.num_values or 1)
         for one in groups.variables
