@@ -15,8 +15,6 @@ from typing import Literal, TypeVar
 
 import filelock
 import platformdirs
-from rich.console import Console
-from rich.progress import Progress
 
 from made_exp.errors import DownloadError
 from made_exp.files import atomic_path, atomic_write_text
@@ -195,6 +193,9 @@ class _Meter:
     """pooch's progress display, which gives up on a server that trickles."""
 
     def __init__(self, label: str, draw: bool) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
         self.total, self.received, self.started = 0, 0, time.monotonic()
         self.bar = Progress(console=Console(stderr=True), disable=not draw)
         self.task = self.bar.add_task(label, total=None)
@@ -220,7 +221,7 @@ def _retrieve(url: str, path: Path, label: str, read_seconds: float, draw: bool)
     Raises:
         _MirrorFailed: If the server refuses, cuts, stalls or says another length than it sends.
     """
-    import pooch  # they take a quarter of a second to import
+    import pooch  # a quarter of a second, only where there is something to download
     import requests
     import urllib3
 
