@@ -9,6 +9,8 @@ import pytest
 
 from made_exp.errors import RunError
 from made_exp.runs.folder import RunDirectory, RunState, finished_sibling
+from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.training import AdamSettings
 
 
 @pytest.fixture
@@ -52,13 +54,16 @@ def test_a_damaged_status_counts_as_running(run):
 
 
 def test_a_folder_with_a_run_is_refused_unless_resumed(run):
-    run.check()
-    run.start({"seed": 0}, "abc")
+    new, same = Settings(), Settings(resume=True)
+    other = Settings(resume=True, optimizer=AdamSettings(lr=2.0))
+    run.check(new)
+    run.start(to_dict(Settings(optimizer=AdamSettings(lr=1.0))), "abc")
     with pytest.raises(RunError, match=r"already holds a run.*resume=true"):
-        run.check()
-    run.check(resume=True)
-    with pytest.raises(RunError, match=r"optimizer\.lr: 1 -> 2"):
-        run.check(resume=True, changed=["optimizer.lr: 1 -> 2"])
+        run.check(new)
+    same.optimizer = AdamSettings(lr=1.0)
+    run.check(same)
+    with pytest.raises(RunError, match=r"optimizer\.lr: 1\.0 -> 2\.0"):
+        run.check(other)
 
 
 def test_results_of_a_finished_run_are_kept_when_it_goes_on(run):

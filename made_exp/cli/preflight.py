@@ -17,7 +17,7 @@ from made_exp.cli.compose import (
 from made_exp.cli.plugins import refuse_missing_plugin
 from made_exp.cli.resolvers import conf_dir, slug
 from made_exp.cli.validate import settings_from
-from made_exp.errors import ConfigError, RunError
+from made_exp.errors import ConfigError, as_config_errors
 from made_exp.machine import (
     JOBS_AT_ONCE,
     is_distributed,
@@ -26,7 +26,6 @@ from made_exp.machine import (
 )
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
-from made_exp.settings.fingerprint import changed_keys
 
 _ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher")
 _QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none")
@@ -108,12 +107,8 @@ def check_folder(folder: Path, settings: Settings, key: str) -> None:
     """Raise ConfigError if `folder` holds a run that `settings` may not overwrite or continue."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{key}: '{folder}' is not a folder")
-    run = RunDirectory(folder)
-    saved = run.saved_config()
-    try:
-        run.check(resume=settings.resume, changed=changed_keys(saved, settings) if saved else [])
-    except RunError as error:
-        raise ConfigError(str(error)) from error
+    with as_config_errors():
+        RunDirectory(folder).check(settings)
 
 
 def _check_sweep(command: CommandLine) -> None:

@@ -32,7 +32,7 @@ from made_exp.runtime import (
     resolve_device,
 )
 from made_exp.settings.experiment import Settings, to_dict
-from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
+from made_exp.settings.fingerprint import fingerprint, rounding_keys
 from made_exp.training import distributed
 from made_exp.training.assembly import make_trainer
 from made_exp.training.distributed import World
@@ -91,11 +91,8 @@ def _finished(folder: RunDirectory, settings: Settings) -> float | None:
     if objective is not None:
         _log.info("finished already, skipped: %s", folder.path)
         return objective
-    saved = folder.saved_config()
-    folder.check(
-        resume=settings.resume, changed=[] if saved is None else changed_keys(saved, settings)
-    )
-    for change in rounding_keys(saved, settings) if saved else ():
+    folder.check(settings)
+    for change in rounding_keys(folder.saved_config() or to_dict(settings), settings):
         _log.warning(
             "%s: from here on as an uninterrupted run up to rounding, not to the bit", change
         )

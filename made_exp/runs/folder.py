@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from made_exp.errors import RunError
 from made_exp.files import atomic_write_json
+from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.fingerprint import changed_keys
 
 _log = logging.getLogger(__name__)
 
@@ -132,24 +134,21 @@ class RunDirectory:
             return None
         return content if isinstance(content, dict) else None
 
-    def check(self, *, resume: bool = False, changed: Sequence[str] = ()) -> None:
+    def check(self, settings: Settings) -> None:
         """Refuse to run here what would damage the run that the folder holds.
 
-        Args:
-            resume: Whether to continue the run that the folder holds, if it holds one.
-            changed: Settings in which that run differs, in words; none may.
-
         Raises:
-            RunError: If the folder holds a run and `resume` is false, or holds a run of another
-                config; the message names the settings that differ.
+            RunError: If the folder holds a run and `settings` are not to continue one, or the run
+                of other settings; the message names those that differ.
         """
         if not any(path.exists() for path in (self.config, self.status, self.results, self.last)):
             return
-        if not resume:
+        if not settings.resume:
             raise RunError(
                 f"directory already holds a run: {self.path}. Give resume=true to continue it, "
                 "or another directory"
             )
+        changed = changed_keys(self.saved_config() or to_dict(settings), settings)
         if changed:
             raise RunError(
                 f"cannot resume {self.path}: the config differs from that of the run in "
