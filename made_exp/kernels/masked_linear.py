@@ -39,7 +39,13 @@ def masked_linear(
     Raises:
         ValueError: Shapes, dtypes or names that do not fit, or a backend that cannot run here.
     """
-    _check(x, weight, bias, in_degrees, out_degrees, activation)
+    num_out, num_in = weight.shape
+    check_degrees(num_in, num_out, in_degrees, out_degrees)
+    _check_size("bias", bias, num_out)
+    if x.ndim != 2 or x.shape[1] != num_in:
+        raise ValueError(f"x: got shape {tuple(x.shape)}; allowed: (batch, {num_in})")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: got {activation!r}; allowed: {', '.join(ACTIVATIONS)}")
     check_backend(backend, x.device)
     product = product_of(backend, x, weight, in_degrees, out_degrees)
     return masked_product(product, x, weight, bias, activation)
@@ -78,24 +84,14 @@ def product_of_blocks(
     return StaircaseProduct(structure)
 
 
-def _check(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    in_degrees: Tensor,
-    out_degrees: Tensor,
-    activation: str,
+def check_degrees(
+    num_in: int, num_out: int, in_degrees: Tensor | None, out_degrees: Tensor | None
 ) -> None:
-    num_out, num_in = weight.shape
-    expected = {"in_degrees": (num_in,), "out_degrees": (num_out,), "bias": (num_out,)}
-    given = {"in_degrees": in_degrees, "out_degrees": out_degrees, "bias": bias}
-    for name, tensor in given.items():
-        if tensor is not None and tuple(tensor.shape) != expected[name]:
-            raise ValueError(
-                f"{name}: got shape {tuple(tensor.shape)}; allowed: {expected[name]}, "
-                f"for a weight of shape {tuple(weight.shape)}"
-            )
-    if x.ndim != 2 or x.shape[1] != num_in:
-        raise ValueError(f"x: got shape {tuple(x.shape)}; allowed: (batch, {num_in})")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation: got {activation!r}; allowed: {', '.join(ACTIVATIONS)}")
+    """Raise ValueError where degrees that are given are not (I,) and (O,)."""
+    _check_size("in_degrees", in_degrees, num_in)
+    _check_size("out_degrees", out_degrees, num_out)
+
+
+def _check_size(name: str, tensor: Tensor | None, size: int) -> None:
+    if tensor is not None and tuple(tensor.shape) != (size,):
+        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}; allowed: ({size},)")

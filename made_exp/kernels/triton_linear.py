@@ -25,52 +25,45 @@ from made_exp.kernels.product import MaskedProduct
 
 
 class Rows(NamedTuple):
-    """Where the weights of a layer lie and which of them matter; all int64."""
+    """Where the weights of a layer lie and which of them matter.
+
+    Attributes:
+        in_degrees: (I,) int64.
+        out_degrees: (O,) int64.
+        offsets: (O,) int64.
+        widths: (O,) int64.
+        visible: (O,) int64.
+        first_rows: (I,) int64.
+        aligned: Whether every row starts at a multiple of 16 numbers, so that wide loads are
+            possible.
+    """
 
     in_degrees: Tensor
-    """(I,)"""
     out_degrees: Tensor
-    """(O,)"""
     offsets: Tensor
-    """(O,)"""
     widths: Tensor
-    """(O,)"""
     visible: Tensor
-    """(O,)"""
     first_rows: Tensor
-    """(I,)"""
     aligned: bool
-    """Whether every row starts at a multiple of 16 numbers, so that wide loads are possible."""
 
 
 def dense_rows(in_degrees: Tensor, out_degrees: Tensor) -> Rows:
     """The rows of a dense (O, I) weight, units in any order; no host synchronisation."""
-    num_in, num_out = len(in_degrees), len(out_degrees)
-    offsets = torch.arange(num_out, device=in_degrees.device) * num_in
-    return Rows(
-        in_degrees,
-        out_degrees,
-        offsets,
-        torch.full_like(offsets, num_in),
-        visible_counts(in_degrees, out_degrees),
-        first_rows(in_degrees, out_degrees),
-        num_in % 16 == 0,
-    )
+    width = len(in_degrees)
+    widths = torch.full_like(out_degrees, width, dtype=torch.int64)
+    return _rows(in_degrees, out_degrees, widths, width % 16 == 0)
 
 
 def packed_rows(structure: PackedStructure) -> Rows:
     """The rows of stored blocks."""
     ins, outs, layout = structure.in_degrees, structure.out_degrees, structure.layout
-    widths = layout.row_widths().to(ins.device)
-    return Rows(
-        ins,
-        outs,
-        widths.cumsum(0) - widths,
-        widths,
-        visible_counts(ins, outs),
-        first_rows(ins, outs),
-        all(width % 16 == 0 for width in layout.widths),
-    )
+    aligned = all(width % 16 == 0 for width in layout.widths)
+    return _rows(ins, outs, layout.row_widths().to(ins.device), aligned)
+
+
+def _rows(ins: Tensor, outs: Tensor, widths: Tensor, aligned: bool) -> Rows:
+    visible, first = visible_counts(ins, outs), first_rows(ins, outs)
+    return Rows(ins, outs, widths.cumsum(0) - widths, widths, visible, first, aligned)
 
 
 @final

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from made_exp.kernels.backends import check_backend, choose_backend, compute_dtype
 from made_exp.kernels.dense import MAX_KEPT_MASK, DenseProduct, make_mask
-from made_exp.kernels.masked_linear import product_of, product_of_blocks
+from made_exp.kernels.masked_linear import check_degrees, product_of, product_of_blocks
 from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
 from made_exp.kernels.per_example import per_example_linear
 from made_exp.kernels.product import MaskedProduct, Pullback, masked_product, product_vjp
@@ -64,7 +64,9 @@ class MaskedLinear(nn.Module):
     ) -> None:
         super().__init__()
         check_backend(backend)
-        _check_degrees(in_features, out_features, in_degrees, out_degrees)
+        if (in_degrees is None) != (out_degrees is None):
+            raise ValueError("in_degrees, out_degrees: got only one; allowed: both or neither")
+        check_degrees(in_features, out_features, in_degrees, out_degrees)
         self.in_features, self.out_features, self.backend = in_features, out_features, backend
         self.register_buffer("in_degrees", in_degrees, persistent=False)
         self.register_buffer("out_degrees", out_degrees, persistent=False)
@@ -125,7 +127,7 @@ class MaskedLinear(nn.Module):
         if not self.is_fixed or in_degrees is not None or out_degrees is not None:
             ins, outs = self._degrees(in_degrees, out_degrees)
             if (ins.shape, outs.shape) != self._shapes:
-                _check_degrees(self.in_features, self.out_features, ins, outs)
+                check_degrees(self.in_features, self.out_features, ins, outs)
             return product_of(self.backend, x, self.weight, ins, outs)
         key = compute_dtype(x, self.weight) if x.is_cuda else None  # autocast may be on or off
         found = self._products.get(key)
@@ -219,16 +221,3 @@ class MaskedLinear(nn.Module):
         super()._load_from_state_dict(
             state_dict, prefix, metadata, strict, missing, unexpected, errors
         )
-
-
-def _check_degrees(
-    in_features: int, out_features: int, in_degrees: Tensor | None, out_degrees: Tensor | None
-) -> None:
-    if (in_degrees is None) != (out_degrees is None):
-        raise ValueError("in_degrees, out_degrees: got only one; allowed: both or neither")
-    for name, degrees, size in (
-        ("in_degrees", in_degrees, in_features),
-        ("out_degrees", out_degrees, out_features),
-    ):
-        if degrees is not None and tuple(degrees.shape) != (size,):
-            raise ValueError(f"{name}: got shape {tuple(degrees.shape)}; allowed: ({size},)")
