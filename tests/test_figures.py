@@ -85,7 +85,7 @@ def test_mosaic_keeps_every_pixel():
 
 def test_image_of_the_wrong_size_is_refused():
     with pytest.raises(ValueError, match="5x5 needs 25"):
-        figures.image_grid(np.zeros((3, 24)), (5, 5))
+        figures.image_grid(np.zeros((3, 24)), (5, 5), real=np.zeros((3, 25)))
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])

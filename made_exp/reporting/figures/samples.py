@@ -32,7 +32,7 @@ def image_grid(
     samples: np.ndarray,
     image_shape: tuple[int, int],
     *,
-    real: np.ndarray | None = None,
+    real: np.ndarray,
     title: str = "",
     max_value: float = 1.0,
     path: str | Path | None = None,
@@ -48,13 +48,19 @@ def image_grid(
         path: Where to save a PNG.
     """
     images = as_images(samples, image_shape, max_value)
+    examples = as_images(np.asarray(real)[: len(images)], image_shape, max_value)
     columns = math.ceil(math.sqrt(len(images)))
-    panels = [(f"{len(images)} samples", images)]
-    if real is not None:
-        examples = as_images(np.asarray(real)[: len(images)], image_shape, max_value)
-        panels.append((f"{len(examples)} real examples", examples))
-    mosaics = [(name, mosaic(stack, columns)) for name, stack in panels]
-    return render(_mosaic_figure(mosaics, title), path)
+    left_picture, right_picture = mosaic(images, columns), mosaic(examples, columns)
+    height, width, _ = left_picture.shape
+    scale, top, left = _scale(width), _TITLE * (2 if title else 1) + 4, MARGIN
+    size = 2 * (width * scale + MARGIN) + MARGIN, height * scale + top + MARGIN
+    figure = new_figure(max(size[0], 320), size[1], title)
+    names = f"{len(images)} samples", f"{len(examples)} real examples"
+    for name, picture in zip(names, (left_picture, right_picture), strict=True):
+        add_text(figure, left, top - 14, name, color=MUTED)
+        _show(figure, picture, left, top, scale)
+        left += width * scale + MARGIN
+    return render(figure, path)
 
 
 def completion_grid(
@@ -156,20 +162,6 @@ def _show(figure: Figure, picture: np.ndarray, left: int, top: int, scale: int) 
     axes = add_axes(figure, left, top, width * scale, height * scale)
     axes.imshow(picture, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
-
-
-def _mosaic_figure(mosaics: list[tuple[str, np.ndarray]], title: str) -> Figure:
-    scale = _scale(mosaics[0][1].shape[1])
-    top = _TITLE * (2 if title else 1) + 4
-    height = max(picture.shape[0] for _, picture in mosaics) * scale + top + MARGIN
-    widths = [picture.shape[1] * scale for _, picture in mosaics]
-    figure = new_figure(max(sum(widths) + MARGIN * (len(widths) + 1), 320), height, title)
-    left = MARGIN
-    for (name, picture), width in zip(mosaics, widths, strict=True):
-        add_text(figure, left, top - 14, name, size=10, color=MUTED)
-        _show(figure, picture, left, top, scale)
-        left += width + MARGIN
-    return figure
 
 
 def _banded(
