@@ -23,8 +23,8 @@ class Source:
     """Where a dataset comes from, and what its variables are.
 
     Attributes:
-        loader: `module:function` in this package; the function takes seed, data_dir and the
-            dataset's own settings, all by keyword, and returns a `Dataset`.
+        loader: `module:function` in this package, or `module:function:argument`; the function
+            takes seed, data_dir and the dataset's own settings by keyword and returns a `Dataset`.
         num_dims: Number of variables; None where the user's file says.
         kind: Kind of all of them; None where the user's file says.
         image_shape: (height, width) where the rows are images.
@@ -53,14 +53,14 @@ DATASETS = {
     "smiley": Source("densities_2d:load_smiley", 2, Kind.ORDINAL),
     "hinton": Source("densities_2d:load_hinton", 2, Kind.ORDINAL),
     "image_2d": Source("densities_2d:load_image", 2, Kind.ORDINAL),
-    "adult": Source("uci:load_adult", 123, Kind.BINARY),
-    "connect4": Source("uci:load_connect4", 126, Kind.BINARY),
-    "dna": Source("uci:load_dna", 180, Kind.BINARY),
-    "mushrooms": Source("uci:load_mushrooms", 112, Kind.BINARY),
-    "nips": Source("uci:load_nips", 500, Kind.BINARY),
-    "ocr_letters": Source("uci:load_ocr_letters", 128, Kind.BINARY, (16, 8)),
-    "rcv1": Source("uci:load_rcv1", 150, Kind.BINARY),
-    "web": Source("uci:load_web", 300, Kind.BINARY),
+    "adult": Source("uci:load:adult", 123, Kind.BINARY),
+    "connect4": Source("uci:load:connect4", 126, Kind.BINARY),
+    "dna": Source("uci:load:dna", 180, Kind.BINARY),
+    "mushrooms": Source("uci:load:mushrooms", 112, Kind.BINARY),
+    "nips": Source("uci:load:nips", 500, Kind.BINARY),
+    "ocr_letters": Source("uci:load:ocr_letters", 128, Kind.BINARY, (16, 8)),
+    "rcv1": Source("uci:load:rcv1", 150, Kind.BINARY),
+    "web": Source("uci:load:web", 300, Kind.BINARY),
     "npz": Source("npz:load", may_be_images=True),
     "csv": Source("csv:load"),
 }
@@ -82,9 +82,9 @@ def load_dataset(name: str, *, seed: int, data_dir: Path, **options: Any) -> "Da
     """
     if name not in DATASETS:
         raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got '{name}'")
-    module, function = DATASETS[name].loader.split(":")
+    module, function, *arguments = DATASETS[name].loader.split(":")
     loader: Callable[..., Dataset] = getattr(import_module(f"made_exp.datasets.{module}"), function)
-    return loader(seed=seed, data_dir=Path(data_dir), **options)
+    return loader(*arguments, seed=seed, data_dir=Path(data_dir), **options)
 
 
 def load_data(name: str, **options: Any) -> "Dataset":

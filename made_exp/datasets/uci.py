@@ -1,8 +1,6 @@
 """The eight binary tables of the MADE paper (Germain et al. 2015, section 6.1)."""
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import Checksum, fetch
@@ -65,11 +63,3 @@ def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
     if not dataset.is_binary or dataset.num_dims != known.num_dims:
         raise ValueError(f"{file} is not a binary table of {known.num_dims} columns")
     return dataset
-
-
-def __getattr__(attribute: str) -> Any:
-    """`load_NAME` for every dataset, so that the registry can name them."""
-    name = attribute.removeprefix("load_")
-    if name == attribute or name not in CHECKSUMS:
-        raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
-    return partial(load, name)
