@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_architecture import MODULES, own_imports
 
 from made_exp.cli.app import main as made_train
 from made_exp.cli.command_line import parse_command_line
@@ -320,13 +321,15 @@ def test_files_that_are_named_are_there(shell, place):
                 assert any(path.endswith(f"/{name}") for path in known), f"{document}: {name}"
 
 
-def test_the_map_names_every_room():
+def test_the_map_names_every_room_after_those_that_it_imports():
     text = (ROOT / "README.md").read_text().split("## The map")[1].split("```")[1]
     drawn = re.findall(r"^  (\S.*?)  +", text, re.M)
     package = {path.name.removesuffix(".py") for path in (ROOT / "made_exp").glob("[a-z]*")}
-    assert sorted(name.rstrip("/") for line in drawn for name in line.split(", ")) == sorted(
-        package
-    )
+    rooms = [name.rstrip("/") for line in drawn for name in line.split(", ")]
+    assert sorted(rooms) == sorted(package)
+    for parts, path in MODULES.items():
+        for imported in own_imports(path) if parts else ():
+            assert rooms.index(imported[0]) <= rooms.index(parts[0]), f"{path}: {imported}"
 
 
 def test_unknown_commands_are_not_passed_over(shell):
