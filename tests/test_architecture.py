@@ -25,6 +25,7 @@ FLOORS = [
 ]
 RUN_BY = {
     "model.completion": "test_completion",
+    "model.component": "test_members",
     "model.levels": "test_layers",
     "model.made": "test_made",
     "model.network_vjp": "test_direct_step",

@@ -65,7 +65,7 @@ def examples(model, device, count=9):
 
 def make_step(kind, model, x):
     batches = Batches(x, len(x), seed=0, device=x.device)
-    optimizers = [torch.optim.SGD(m.network.parameters(), lr=0.1) for m in model.members]
+    optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in model.members]
     return kind(model, optimizers, batches)
 
 
@@ -101,11 +101,11 @@ def check(model, x, index):
     loss, by_hand = gradients(DirectStep, model, x, component)
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
     assert not loss.requires_grad
-    for name, _ in component.member.network.named_parameters():
-        gradient = by_autograd[f"networks.{component.member.index}.{name}"]
+    for name, _ in component.network.named_parameters():
+        gradient = by_autograd[f"networks.{component.member}.{name}"]
         assert gradient.abs().sum() > 0
         torch.testing.assert_close(
-            by_hand[f"networks.{component.member.index}.{name}"], gradient, rtol=1e-10, atol=1e-13
+            by_hand[f"networks.{component.member}.{name}"], gradient, rtol=1e-10, atol=1e-13
         )
 
 
@@ -119,7 +119,7 @@ def test_steps_leave_other_members_alone(device, kind):
             parameter.grad = torch.full_like(parameter, 7.0)
         before = [p.detach().clone() for p in model.parameters()]
         step.update(torch.arange(len(x)), None, model.component(index))
-        trained = {id(p) for p in model.members[index].network.parameters()}
+        trained = {id(p) for p in model.members[index].parameters()}
         for parameter, weight in zip(model.parameters(), before, strict=True):
             is_trained = id(parameter) in trained
             assert bool((parameter.grad == 7.0).all()) != is_trained
@@ -135,14 +135,14 @@ def test_gradients_stay_where_they_are(device):
     places = []
     for _ in range(3):
         step.differentiate(x, model.component(0), None)
-        places.append([layer.weight.grad.data_ptr() for layer in model.members[0].network.hidden])
+        places.append([layer.weight.grad.data_ptr() for layer in model.members[0].hidden])
     assert places[0] == places[1] == places[2]
 
 
 def test_logits_without_bound_have_finite_gradients(device):
     model = make_model(device)
     with torch.no_grad():
-        model.members[0].network.output_bias.copy_(torch.tensor([1e3, -1e3] * 4))
+        model.members[0].output_bias.copy_(torch.tensor([1e3, -1e3] * 4))
     x = torch.tensor([[1.0, 0.0] * 4, [0.0, 1.0] * 4], dtype=torch.float64, device=device)
     loss, found = gradients(DirectStep, model, x, model.component(0))
     assert torch.isfinite(loss)

@@ -90,7 +90,7 @@ def test_checks_pass_for_a_sound_model(ordering, device, dtype, generator):
 
 def test_the_mask_check_finds_a_leak(device, dtype, monkeypatch):
     model = tiny_made().to(device, dtype)
-    layer = model.members[0].network.output
+    layer = model.members[0].output
     original = layer.masked_weight
     monkeypatch.setattr(layer, "masked_weight", lambda *degrees: original(*degrees) + 1.0)
     check = check_masks(model)

@@ -81,7 +81,7 @@ def test_nothing_depends_on_its_own_or_later_variables(name):
             paths = reachable(masks)[order][:, order]
             assert torch.equal(paths.tril(-1), paths)
             jacobian = torch.autograd.functional.jacobian(
-                lambda values, member=member, masks=masks: member.network(values[None], masks)[0],
+                lambda values, member=member, masks=masks: member(values[None], masks)[0],
                 x,
             )[order][:, order]
             assert torch.equal(jacobian.tril(-1), jacobian)

@@ -46,7 +46,7 @@ def test_jacobian_is_zero_exactly_outside_predecessors(device, dtype):
             masks = model.component(index).masks
 
             def params(values, masks=masks, model=model):
-                return model.members[0].network(values[None], masks)[0]
+                return model.members[0](values[None], masks)[0]
 
             jacobian = torch.autograd.functional.jacobian(params, x)
             in_order = jacobian[masks.ordering][:, masks.ordering]
@@ -55,7 +55,7 @@ def test_jacobian_is_zero_exactly_outside_predecessors(device, dtype):
 
 def test_product_of_weights_in_use_is_strictly_triangular(device, dtype):
     for model in models(device, dtype, ["random", "agnostic"]):
-        network = model.members[0].network
+        network = model.members[0]
         if network.direct is not None or any(level.skip for level in network.levels):
             continue
         for index in range(model.num_orderings):
@@ -92,8 +92,8 @@ def test_mixed_variables_sum_and_integrate_to_one(ordering, device, dtype):
 def test_one_variable_is_its_bias(device, dtype):
     variables = (Variable("x", Kind.ORDINAL, 7),)
     model = tiny_made(variables, (5,), direct_connections=True).to(device, dtype)
-    assert not model.members[0].network.hidden
-    expected = model.members[0].network.output_bias.log_softmax(0)
+    assert not model.members[0].hidden
+    expected = model.members[0].output_bias.log_softmax(0)
     assert torch.allclose(model.log_prob(torch.arange(7, device=device)[:, None]), expected)
 
 
@@ -131,7 +131,7 @@ def test_context_reaches_every_variable_the_first_included(device, dtype):
         assert total == pytest.approx(1, abs=tolerance(dtype))
     features = torch.zeros(1, 8, device=device, dtype=dtype)
     context = torch.zeros(1, 3, device=device, dtype=dtype, requires_grad=True)
-    for params in model.members[0].network(features, None, context)[0]:
+    for params in model.members[0](features, None, context)[0]:
         (gradient,) = torch.autograd.grad(params, context, retain_graph=True)
         assert (gradient != 0).any()
 
@@ -151,7 +151,7 @@ def test_context_is_checked(device, dtype):
 
 def test_bias_starts_at_the_marginals(device, dtype, generator):
     model = tiny_made().to(device, dtype)
-    network = model.members[0].network
+    network = model.members[0]
     for parameter in network.hidden.parameters():
         torch.nn.init.zeros_(parameter)
     network.output.load_state_dict(
@@ -175,7 +175,7 @@ def test_gradients_agree_with_finite_differences(residual, device):
         backend="dense",
     ).to(device, torch.float64)
     x = all_binary(4).to(device)
-    network = model.members[0].network
+    network = model.members[0]
     names = [name for name, _ in network.named_parameters()]
     values = [p.detach().clone().requires_grad_() for p in network.parameters()]
     seen = [value != 0 for value in values]
@@ -208,7 +208,7 @@ def test_num_orderings_is_checked():
 
 def test_networks_without_hidden_layers_are_logistic_regressions(device, dtype):
     model = tiny_made(hidden_sizes=(), direct_connections=True).to(device, dtype)
-    assert not model.members[0].network.hidden
+    assert not model.members[0].hidden
     total = model.log_prob(all_binary(8).to(device)).exp().sum().item()
     assert total == pytest.approx(1, abs=tolerance(dtype))
     assert not math.isclose(

@@ -8,6 +8,7 @@ from builders import tiny_made
 
 from made_exp.masks.connectivity import connectivity, reachable
 from made_exp.masks.mask_set import visibility
+from made_exp.masks.observed import with_observed_first
 from made_exp.masks.schedule import MaskSchedule
 
 HIDDEN_DEGREES = ("spread", "uniform", "random")
@@ -162,10 +163,11 @@ def test_a_share_of_the_orders_sweeps_the_image():
 
 
 def test_observed_variables_move_to_the_front():
-    masks = schedule().mask_set(0)
+    masks_of = schedule(resample="order", num_orderings=3)
+    masks = masks_of.mask_set(0)
     observed = torch.zeros(10, dtype=torch.bool)
     observed[[2, 5, 7]] = True
-    moved = masks.with_first(observed)
+    moved = with_observed_first(masks_of, masks, observed)
     assert set(moved.ordering[:3].tolist()) == {2, 5, 7}
     late = [d for d in masks.ordering.tolist() if d not in (2, 5, 7)]
     assert moved.ordering[3:].tolist() == late

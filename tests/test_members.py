@@ -8,11 +8,9 @@ from builders import build_made, make_schedules
 from training_cases import ENSEMBLE, make_case
 
 from made_exp.model import checks
-from made_exp.model.members import plan_members
 from made_exp.model.mixture import fit_log_weights
 from made_exp.model.samplers import sample_by_full_passes
 from made_exp.model.sampling import Request
-from made_exp.settings.ordering import EnsembleSettings
 from made_exp.variables.variable import binary_variables
 
 NUM_DIMS, MEMBERS = 5, 4
@@ -54,8 +52,8 @@ def test_the_mixture_of_the_members_sums_to_one(model):
 def test_members_differ_and_the_asked_share_keeps_the_natural_order(model):
     orders = [model.component(index).masks.ordering.tolist() for index in range(MEMBERS)]
     assert sum(order == list(range(NUM_DIMS)) for order in orders) == MEMBERS // 2
-    weights = [member.network.output_bias for member in model.members]
-    assert [len(member.network.hidden) for member in model.members] == [2, 2, 2, 1]
+    weights = [member.output_bias for member in model.members]
+    assert [len(member.hidden) for member in model.members] == [2, 2, 2, 1]
     assert len({weight.data_ptr() for weight in weights}) == MEMBERS
     x = all_inputs(model)
     assert not torch.allclose(model.ordering_log_prob(x, 0), model.ordering_log_prob(x, 1))
@@ -66,15 +64,15 @@ def test_the_asked_share_has_the_first_hidden_layer_alone_in_every_kind_of_order
         "ensemble", NUM_DIMS, [8, 6], num_orderings=24, natural=0.25, shallow=0.5
     )
     made = build_made(binary_variables(NUM_DIMS), schedules)
-    depths = [tuple(layer.out_features for layer in m.network.hidden) for m in made.members]
+    depths = [tuple(layer.out_features for layer in m.hidden) for m in made.members]
     assert sorted(depths) == [(8,)] * 12 + [(8, 6)] * 12
     order = list(range(NUM_DIMS))
-    natural = [m.index for m in made.members if list(m.schedule.ordering) == order]
+    natural = [k for k, m in enumerate(made.members) if list(m.schedule.ordering) == order]
     assert sorted(depths[m] for m in natural) == [(8,)] * 3 + [(8, 6)] * 3
     for start in range(0, 24, 2):  # of the same penalty
         assert sum(map(len, depths[start : start + 2])) == 3
-    for member in made.members:
-        degrees = made.component(member.index).masks.hidden_degrees
+    for index, member in enumerate(made.members):
+        degrees = made.component(index).masks.hidden_degrees
         torch.testing.assert_close(degrees, member.schedule.mask_set(0).hidden_degrees)
 
 
@@ -82,7 +80,7 @@ def test_a_single_member_has_every_layer():
     schedules = make_schedules("ensemble", NUM_DIMS, [8, 6], num_orderings=1, shallow=1.0)
     model = build_made(binary_variables(NUM_DIMS), schedules)
     assert model.log_prob(all_inputs(model)).exp().sum().item() == pytest.approx(1, abs=1e-5)
-    assert len(model.members[0].network.hidden) == 2
+    assert len(model.members[0].hidden) == 2
 
 
 def test_every_member_passes_the_checks_of_a_run(model):
@@ -96,7 +94,7 @@ def test_a_stray_weight_of_any_member_is_found():
     schedules = make_schedules("ensemble", NUM_DIMS, [8], num_orderings=2)
     model = build_made(binary_variables(NUM_DIMS), schedules, backend="dense")
     assert checks.check_masks(model).passed
-    layer = model.members[1].network.hidden[0]
+    layer = model.members[1].hidden[0]
     hidden = layer.out_degrees[:, None] < layer.in_degrees[None, :]
     layer.masked_weight = lambda *degrees: torch.where(hidden, 1.0, layer.weight)
     found = checks.check_masks(model)
@@ -137,7 +135,7 @@ def test_completion_is_refused_where_a_member_cannot_condition(model):
 
 def test_a_step_trains_one_member_and_leaves_the_others(tmp_path):
     trainer = make_case(tmp_path, ordering=ENSEMBLE, trainer={"max_steps": 1, "sparsity": 0.1})
-    members = [member.network for member in trainer.learner.model.members]
+    members = trainer.learner.model.members
     before = [[p.detach().clone() for p in member.parameters()] for member in members]
     trainer.train()
     moved = [
@@ -185,7 +183,7 @@ def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
     model.mixture.set(weights.log())
     with torch.no_grad():  # two members that are easy to tell apart
         for member, sign in zip(model.members, (1, -1), strict=True):
-            member.network.output_bias.fill_(3.0 * sign)
+            member.output_bias.fill_(3.0 * sign)
     x = all_inputs(model)
     rows = torch.stack([model.ordering_log_prob(x, k) for k in range(2)])
     wanted = (rows.exp() * weights[:, None].to(rows)).sum(0)
@@ -203,10 +201,10 @@ def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
 
 
 def test_members_read_the_image_from_every_corner_in_turn():
-    plans = plan_members(
-        EnsembleSettings(num_orderings=16, natural=0, rasters=0.5), 6, [], image_shape=(2, 3)
-    )
-    lines = [list(plans[index].ordering) for index in range(1, 16, 2)]
+    options = {"num_orderings": 16, "natural": 0}
+    schedules = make_schedules("ensemble", 6, [], image_shape=(2, 3), rasters=0.5, **options)
+    orders = [schedule.ordering for schedule in schedules]
+    lines = [list(orders[index]) for index in range(1, 16, 2)]
     assert lines == [
         [0, 1, 2, 3, 4, 5],
         [5, 4, 3, 2, 1, 0],
@@ -217,7 +215,8 @@ def test_members_read_the_image_from_every_corner_in_turn():
         [2, 5, 1, 4, 0, 3],
         [3, 0, 4, 1, 5, 2],
     ]
-    assert plans[::2] == plan_members(EnsembleSettings(num_orderings=16, natural=0), 6, [])[::2]
+    random = [schedule.ordering for schedule in make_schedules("ensemble", 6, [], **options)]
+    assert orders[::2] == random[::2]
 
 
 @pytest.mark.parametrize(
@@ -232,4 +231,4 @@ def test_members_read_the_image_from_every_corner_in_turn():
 )
 def test_wrong_plans_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        plan_members(EnsembleSettings(**options), 6, [3], image_shape=(3, 4))
+        make_schedules("ensemble", 6, [3], image_shape=(3, 4), **options)

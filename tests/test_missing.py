@@ -106,12 +106,12 @@ def test_missing_variables_get_no_gradient_and_do_not_matter(dtype, generator):
     filled = torch.where(observed, x, 1)
     losses = [-component.log_prob(values, None, observed).sum() for values in (x, filled)]
     assert torch.equal(*losses)
-    (gradient,) = torch.autograd.grad(losses[0], model.members[0].network.output.weight)
+    (gradient,) = torch.autograd.grad(losses[0], model.members[0].output.weight)
     assert torch.isfinite(gradient).all()
     lonely = torch.tensor([[False, True, False, False, False, False]])
     component = model.component(1).observed_first(lonely)
     loss = component.log_prob(x[:1].nan_to_num(1.0), None, lonely).sum()
-    (gradient,) = torch.autograd.grad(loss, model.members[0].network.output_bias)
+    (gradient,) = torch.autograd.grad(loss, model.members[0].output_bias)
     first, last = model.groups.param_starts[1], model.groups.param_starts[2]
     assert gradient[first:last].abs().sum() > 0
     gradient[first:last] = 0

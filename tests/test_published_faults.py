@@ -49,7 +49,7 @@ def test_no_output_sees_its_own_input(device, dtype):
         assert not reachable(model.members[0].schedule.mask_set(0)).diagonal().any()
         x = torch.rand(8, device=device, dtype=dtype)
         jacobian = torch.autograd.functional.jacobian(
-            lambda values, model=model: model.members[0].network(values[None])[0], x
+            lambda values, model=model: model.members[0](values[None])[0], x
         )
         assert torch.equal(jacobian.diagonal(), torch.zeros_like(x))
 

@@ -27,7 +27,7 @@ def test_every_weight_is_pulled_by_the_same_amount_and_stops_at_zero(ordering):
     model = make_model(ordering)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     (pull,) = member_pulls(2.0, num_batches=10, num_members=1)
-    L1Penalty(model.members[0].network.weights(), pull).shrink(lr=0.5)
+    L1Penalty(model.members[0].weights(), pull).shrink(lr=0.5)
     for name, after in model.named_parameters():
         pulled = name.split(".")[2] in ("hidden", "output", "direct") and name.endswith("weight")
         pull = 0.1 if pulled else 0.0
@@ -39,7 +39,7 @@ def test_every_weight_is_pulled_by_the_same_amount_and_stops_at_zero(ordering):
 def test_the_penalty_minimises_what_it_says():
     """Gradient descent on (w - a)^2 / 2 with the pull ends at soft-threshold(a)."""
     model = make_model()
-    weight = model.members[0].network.direct.weight
+    weight = model.members[0].direct.weight
     target = torch.linspace(-1, 1, weight.numel()).view_as(weight)
     penalty = L1Penalty([weight], pull=0.3)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_each_member_has_its_own_penalty(tmp_path):
         trainer.learner.model.members, trainer.learner.members, wanted, strict=True
     ):
         assert trained.penalty.pull == pull
-        assert list(map(id, trained.penalty.weights)) == list(map(id, member.network.weights()))
+        assert list(map(id, trained.penalty.weights)) == list(map(id, member.weights()))
 
 
 def test_an_epoch_of_few_steps_leaves_weights_alive():

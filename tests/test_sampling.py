@@ -55,7 +55,7 @@ def test_incremental_samples_equal_those_of_full_passes(
         options["context"] = torch.nn.functional.one_hot(labels, 3).to(dtype)
     for index in range(model.num_orderings):
         masks = model.component(index).masks
-        plan = build_plan(model.members[0].network, model.groups, masks, panel=3)
+        plan = build_plan(model.members[0], model.groups, masks, panel=3)
         for extra in ({}, _clamped(model, masks, generator), {"temperature": 0.5}):
             request = Request(uniforms, **options, **extra)
             fast = IncrementalSampler(plan).draw(request)
@@ -83,7 +83,7 @@ def _has_context(model):
 def test_one_hot_inputs_sample_alike(device, dtype, generator):
     model = tiny_made(VARIABLES["categorical"], (14,), encoding="one_hot").to(device, dtype)
     uniforms = torch.rand(20, 5, generator=generator, dtype=dtype).to(device)
-    network, masks = model.members[0].network, model.component(0).masks
+    network, masks = model.members[0], model.component(0).masks
     plan = build_plan(network, model.groups, masks)
     fast = IncrementalSampler(plan).draw(Request(uniforms))
     plain = sample_by_full_passes(model.component(0), Request(uniforms))
@@ -145,7 +145,7 @@ def test_samples_follow_the_weights(device, dtype):
     model.sample(50, generator=torch.Generator().manual_seed(0))
     assert model._samplers._kept[1] is sampler
     with torch.no_grad():
-        model.members[0].network.output_bias += 3
+        model.members[0].output_bias += 3
     changed = model.sample(50, generator=torch.Generator().manual_seed(0))
     assert changed.mean() > first.mean()
 
@@ -160,7 +160,7 @@ def test_sampling_leaves_the_global_generator_alone(device, dtype, generator):
 def test_low_temperature_gives_the_likeliest_values(device, dtype, generator):
     model = tiny_made(hidden_sizes=()).to(device, dtype)  # independent variables
     samples = model.sample(20, generator=generator, temperature=1e-3)
-    assert torch.equal(samples, (model.members[0].network.output_bias > 0).to(dtype).expand(20, -1))
+    assert torch.equal(samples, (model.members[0].output_bias > 0).to(dtype).expand(20, -1))
 
 
 def test_progress_counts_every_example(device, dtype, generator):

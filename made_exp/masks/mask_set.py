@@ -98,13 +98,3 @@ class MaskSet:
     @cached_property
     def _copies(self) -> dict[torch.device, Self]:
         return {}
-
-    def with_first(self, observed: Tensor) -> Self:
-        """The mask set whose ordering has the observed variables first, otherwise unchanged.
-
-        Args:
-            observed: (D,) bool, or (B, D) for an ordering of each example.
-        """
-        is_late = ~observed.to(self.ordering.device)[..., self.ordering]
-        moved = self.ordering[torch.argsort(is_late.int(), dim=-1, stable=True)]
-        return replace(self, ordering=moved)

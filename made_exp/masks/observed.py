@@ -5,6 +5,8 @@ orderings have such an ordering for every pattern: each of theirs, with the obse
 moved to the front.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -46,22 +48,21 @@ def observed_in(x: Tensor) -> Tensor | None:
 
 
 def with_observed_first(schedule: MaskSchedule, masks: MaskSet, observed: Tensor) -> MaskSet:
-    """Make a mask set of the schedule fit for examples of which only some variables are observed.
+    """One of the mask sets of `schedule`, with the observed variables first in its orderings.
 
     Args:
         schedule: The mask sets that the same weights serve.
         masks: One of them.
         observed: (D,) bool; or (B, D), where every example has its own.
 
-    Returns:
-        The mask set whose orderings have the observed variables first.
-
     Raises:
         ValueError: If there is one fixed ordering and the observed variables are not the first
             ones in it; the first variable that stands in the way is named.
     """
     if schedule.resamples_order:
-        return masks.with_first(observed)
+        is_late = ~observed.to(masks.ordering.device)[..., masks.ordering]
+        moved = masks.ordering[torch.argsort(is_late.int(), dim=-1, stable=True)]
+        return replace(masks, ordering=moved)
     for pattern in torch.unique(observed.reshape(-1, masks.num_dims), dim=0):
         _check_prefix(masks.ordering, pattern.to(masks.ordering.device))
     return masks

@@ -4,17 +4,17 @@ A histogram and a mixture of logistics are a MADE of one variable, whose network
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from made_exp.masks.orderings import ImageShape, fixed_ordering, random
-from made_exp.masks.schedule import MaskSchedule
+from made_exp.masks import orderings
+from made_exp.masks.orderings import ImageShape
+from made_exp.masks.schedule import ORDER_STREAM, MaskSchedule
 from made_exp.model.layers import CPU
 from made_exp.model.made import MADE
-from made_exp.model.members import plan_members
 from made_exp.model.networks import MaskedNetwork
 from made_exp.runtime import derive_seed
 from made_exp.settings.base import OrderingSettings
@@ -105,17 +105,18 @@ def make_schedules(
     """
     if isinstance(ordering, RandomOrderSettings) and ordering.seed is not None:
         seed = ordering.seed
-    sizes = tuple(network.layer_sizes)
-    schedule = partial(
-        MaskSchedule, hidden_degrees=network.hidden_degrees, tied=network.residual, seed=seed
+    whole = MaskSchedule(
+        tuple(range(num_dims)),
+        tuple(network.layer_sizes),
+        hidden_degrees=network.hidden_degrees,
+        tied=network.residual,
+        seed=seed,
     )
     if isinstance(ordering, EnsembleSettings):
-        plans = plan_members(ordering, num_dims, sizes, image_shape=image_shape, seed=seed)
-        return tuple(schedule(plan.ordering, plan.hidden_sizes) for plan in plans)
+        return _member_schedules(ordering, whole, image_shape)
     if isinstance(ordering, AgnosticSettings):
-        agnostic = schedule(
-            tuple(range(num_dims)),
-            sizes,
+        agnostic = replace(
+            whole,
             resample=ordering.resample,
             num_orderings=ordering.num_orderings,
             sweeps=ordering.sweeps,
@@ -123,7 +124,7 @@ def make_schedules(
         )
         return (agnostic,)
     order = _one_order(ordering, num_dims, image_shape, seed)
-    return (schedule(tuple(order.tolist()), sizes),)
+    return (replace(whole, ordering=tuple(order.tolist())),)
 
 
 def build_made(
@@ -186,7 +187,7 @@ def _one_order(
 ) -> Tensor:
     """The order (D,) of a model that has a single one."""
     if isinstance(ordering, RandomOrderSettings):
-        return random(num_dims, seed)
+        return orderings.random(num_dims, seed)
     if isinstance(ordering, CustomOrderSettings):
         if len(ordering.order) != num_dims:
             raise ValueError(
@@ -194,4 +195,30 @@ def _one_order(
                 f"give each of 0..{num_dims - 1} once"
             )
         return torch.tensor(ordering.order)
-    return fixed_ordering(ordering.name, num_dims, image_shape)
+    return orderings.fixed_ordering(ordering.name, num_dims, image_shape)
+
+
+def _member_schedules(
+    ensemble: EnsembleSettings, whole: MaskSchedule, image_shape: ImageShape | None
+) -> tuple[MaskSchedule, ...]:
+    """As `whole`, with the order and the depth of each member; a single one stays whole."""
+    num_members, rasters, num_dims = ensemble.num_orderings, ensemble.rasters, whole.num_dims
+    if rasters and not orderings.is_image(image_shape, num_dims):
+        raise ValueError(f"rasters={rasters} needs images, but the data have no image shape")
+
+    def order(index: int) -> Sequence[int]:
+        if num_members == 1 or orderings.is_due(index, ensemble.natural):
+            return whole.ordering
+        if image_shape and orderings.is_due(index, rasters):
+            return orderings.raster(image_shape, int(index * rasters)).tolist()
+        return orderings.random(num_dims, [whole.seed, index, ORDER_STREAM]).tolist()
+
+    def sizes(index: int) -> tuple[int, ...]:
+        # One later in every four: else a quarter in the natural order would all be shallow.
+        is_shallow = num_members > 1 and orderings.is_due(index + index // 4, ensemble.shallow)
+        return whole.hidden_sizes[:1] if is_shallow else whole.hidden_sizes
+
+    return tuple(
+        replace(whole, ordering=tuple(order(index)), hidden_sizes=sizes(index))
+        for index in range(num_members)
+    )

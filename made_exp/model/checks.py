@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from made_exp.masks.connectivity import Connectivity, connectivity, reachable
+from made_exp.model.component import Component
 from made_exp.model.made import MADE
-from made_exp.model.members import Component
 
 MAX_INPUTS = 2**16
 NUM_SAMPLES = 1000
@@ -59,7 +59,7 @@ def measure_connectivity(model: MADE) -> Connectivity:
 
 
 def _connectivity(component: Component) -> Connectivity:
-    network, masks = component.member.network, component.masks
+    network, masks = component.network, component.masks
     degrees = network.layer_degrees(masks)
     edges = [edge for level in network.levels for edge in level.edges]
     return connectivity(
@@ -72,7 +72,7 @@ def _connectivity(component: Component) -> Connectivity:
 @torch.no_grad()
 def _stray_weights(component: Component) -> int:
     """Weights in use that are not zero although their mask is."""
-    network = component.member.network
+    network = component.network
     degrees = network.layer_degrees(component.masks)
     call = degrees if network.schedule.is_resampled else None
     stray = 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from made_exp.model.members import Component
+from made_exp.model.component import Component
 
 # Examples scored together where each has an ordering of its own.
 _ROWS = 1000
@@ -97,7 +97,7 @@ class Completion:
         anywhere, examples are taken together and each has an ordering of its own.
         """
         patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-        serves_any_order = self.components[0].member.schedule.resamples_order
+        serves_any_order = self.components[0].network.schedule.resamples_order
         if serves_any_order and len(patterns) > observed.shape[1]:
             for rows in torch.arange(len(observed), device=observed.device).split(batch_size):
                 yield [one.observed_first(observed[rows]) for one in self.components], rows

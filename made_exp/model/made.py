@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from made_exp.masks.observed import check_observed, observed_in
 from made_exp.model.completion import Completion
-from made_exp.model.members import Component, Member
+from made_exp.model.component import Component
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.samplers import ProgressCallback, Samplers, check_request
@@ -34,8 +34,7 @@ class MADE(nn.Module):
 
     Args:
         groups: Conditionals and encodings of the variables.
-        networks: The network of each member, which maps encoded variables to params of the
-            conditionals.
+        networks: The members: each maps encoded variables to params of the conditionals.
         num_orderings: Components of the mixture that `log_prob`, `sample` and `complete` stand
             for; default all there are, or 32 where mask sets never repeat.
         fits_weights: Whether the weights of the mixture are part of the model, to be fitted;
@@ -54,7 +53,7 @@ class MADE(nn.Module):
     ) -> None:
         super().__init__()
         self.groups, self.networks = groups, nn.ModuleList(networks)
-        self.members = tuple(Member(index, one) for index, one in enumerate(networks))
+        self.members = tuple(networks)
         self.num_orderings = num_orderings or self.max_orderings or DEFAULT_ORDERINGS
         self.check_num_orderings(self.num_orderings)
         self.mixture = MixtureWeights(self.num_orderings, fits_weights)
@@ -69,7 +68,7 @@ class MADE(nn.Module):
     @property
     def num_classes(self) -> int:
         """Classes of the context; 0 for none."""
-        return self.members[0].network.num_classes
+        return self.members[0].num_classes
 
     @property
     def num_dims(self) -> int:
@@ -79,12 +78,12 @@ class MADE(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Floating dtype of the parameters."""
-        return self.members[0].network.output_bias.dtype
+        return self.members[0].output_bias.dtype
 
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
-        return self.members[0].network.output_bias.device
+        return self.members[0].output_bias.device
 
     def component(self, index: int) -> Component:
         """Component `index` (0, 1, ...) of the mixture.
@@ -98,7 +97,7 @@ class MADE(nn.Module):
         number, mask_set = (index, 0) if count > 1 else (0, index)
         member = self.members[number]
         masks = member.schedule.mask_set(mask_set).to(self.device)
-        return Component(self.groups, member, masks)
+        return Component(self.groups, member, number, masks)
 
     def index_at(self, step: int) -> int:
         """Index of the component that training step `step` (0, 1, ...) uses: each in turn."""
@@ -251,7 +250,7 @@ class MADE(nn.Module):
         """Start the output biases at the marginals of `train` (N, D)."""
         params = self.groups.initial_params(train)
         for member in self.members:
-            member.network.initialise_bias(params)
+            member.output_bias.copy_(params)
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
         """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables.

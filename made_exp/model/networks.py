@@ -140,11 +140,6 @@ class MaskedNetwork(nn.Module):
                 h = nn.functional.dropout(h, self.dropout, self.training)
         return self._params(features, h, degrees, context)
 
-    @torch.no_grad()
-    def initialise_bias(self, params: Tensor) -> None:
-        """Start the output biases at `params` (P,)."""
-        self.output_bias.copy_(params.to(self.output_bias))
-
     def weights(self) -> Iterator[nn.Parameter]:
         """The weights between layers; biases, conditioning weights and context are none of them."""
         for level in self.levels:

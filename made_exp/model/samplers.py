@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from made_exp.model.members import Component
+from made_exp.model.component import Component
 from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
 from made_exp.variables.groups import Conditionals
@@ -57,13 +57,12 @@ class Samplers(threading.local):
 
     def drawer(self, component: Component) -> Callable[[Request], Tensor]:
         """What draws from `component`."""
-        member, masks, groups = component.member, component.masks, component.groups
+        network, masks, groups = component.network, component.masks, component.groups
         if masks.is_per_example:
             return partial(sample_by_full_passes, component)
-        version = _version(member.network, groups)
-        key = (version, member.index, masks.index, tuple(masks.ordering.tolist()))
+        key = (_version(network, groups), masks.index, tuple(masks.ordering.tolist()))
         if self._kept is None or self._kept[0] != key:
-            self._kept = (key, IncrementalSampler(build_plan(member.network, groups, masks)))
+            self._kept = (key, IncrementalSampler(build_plan(network, groups, masks)))
         return self._kept[1].draw
 
 
@@ -73,7 +72,7 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
 
     Orderings may differ from example to example.
     """
-    groups, network, masks = component.groups, component.member.network, component.masks
+    groups, network, masks = component.groups, component.network, component.masks
     uniforms, given = request.uniforms, request.given
     x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
     missing = torch.ones_like(x, dtype=torch.bool)

@@ -85,7 +85,7 @@ def _trained_members(
     model: MADE, settings: Settings, num_batches: int, *, capturable: bool
 ) -> tuple[TrainedMember, ...]:
     """Each member of the model with what trains it."""
-    trainer, networks = settings.trainer, [member.network for member in model.members]
+    trainer, networks = settings.trainer, model.members
     decay, spread = trainer.weight_averaging, trainer.sparsity_spread
     pulls = member_pulls(trainer.sparsity, num_batches, len(networks), spread)
     return tuple(
@@ -103,7 +103,7 @@ def wants_graph(model: MADE, optimizer: str, batches: Batches, world: World) -> 
     """Whether a CUDA graph can replay the steps: one GPU, one member, and no wait for the host."""
     is_resampled = model.max_orderings != 1
     # To sort units in the step, or to give each example its own ordering, the host is asked.
-    waits = batches.has_missing or model.members[0].network.backend == "staircase"
+    waits = batches.has_missing or model.members[0].backend == "staircase"
     return (
         model.device.type == "cuda"
         and world.size == 1
@@ -126,7 +126,7 @@ def step_kind(
         model.device.type == "cpu"
         and world.size == 1
         and settings.precision != "bf16"
-        and all(is_plain(member.network) for member in model.members)
+        and all(is_plain(member) for member in model.members)
         and not batches.has_missing
     )
     return DirectStep if is_direct else TrainStep

@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from made_exp.masks.mask_set import MaskSet
-from made_exp.model.members import Component
+from made_exp.model.component import Component
 from made_exp.training.step import TrainStep
 
 _log = logging.getLogger(__name__)

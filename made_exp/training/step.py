@@ -9,8 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from made_exp.model.component import Component
 from made_exp.model.made import MADE
-from made_exp.model.members import Component
 from made_exp.model.network_vjp import network_vjp
 from made_exp.runtime import derive_seed
 from made_exp.settings.training import TrainerSettings
@@ -37,7 +37,7 @@ class NegativeLogLikelihood(nn.Module):
     def forward(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats under one component of the model."""
         observed = ~torch.isnan(x) if self.has_missing else None
-        if observed is not None and component.member.schedule.resamples_order:
+        if observed is not None and component.network.schedule.resamples_order:
             # A fixed order has them first: that was checked before training.
             component = component.observed_first(observed)
         # One sum and one division: each operation more is felt, forward and backward.
@@ -68,13 +68,13 @@ class TrainStep:
         settings, world = settings or TrainerSettings(), world or World()
         self.model, self.optimizers, self.batches = model, optimizers, batches
         self.grad_clip, self.rank = settings.grad_clip, world.rank
-        self.parameters = [list(member.network.parameters()) for member in model.members]
+        self.parameters = [list(member.parameters()) for member in model.members]
         self.loss: nn.Module = NegativeLogLikelihood(model, batches.has_missing)
         self._own_loss = self.loss
         if world.size > 1:
             self.loss = DistributedDataParallel(self.loss)
         self._bf16 = settings.precision == "bf16"
-        self._draws = model.members[0].network.dropout > 0
+        self._draws = model.members[0].dropout > 0
 
     def __call__(self, index: Tensor, step: int) -> Tensor:
         """Train on the examples at `index` (B,); returns their mean NLL ()."""
@@ -85,7 +85,7 @@ class TrainStep:
     def update(self, index: Tensor, thresholds: Tensor | None, component: Component) -> Tensor:
         """The part of a step that a CUDA graph can record."""
         x, context = self.batches.gather(index, thresholds)
-        loss, trained = self.differentiate(x, component, context), component.member.index
+        loss, trained = self.differentiate(x, component, context), component.member
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters[trained], self.grad_clip)
         self.optimizers[trained].step()
@@ -93,7 +93,7 @@ class TrainStep:
 
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats; its gradient is left in the member's parameters."""
-        for parameter in self.parameters[component.member.index]:
+        for parameter in self.parameters[component.member]:
             parameter.grad = None  # a tenth of the time that zero_grad takes
         with self._autocast():
             loss: Tensor = self.loss(x, component, context)
@@ -132,7 +132,7 @@ class DirectStep(TrainStep):
 
     @override
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
-        groups, network = component.groups, component.member.network
+        groups, network = component.groups, component.network
         with torch.no_grad():
             x = x.to(self.model.dtype)
             params, to_parameters = network_vjp(network, groups.features(x), component.masks)

@@ -188,7 +188,7 @@ def _ours(kernel: str = "auto", resampled: bool = False, graph: bool = False) ->
         for index in range(model.max_orderings):  # made once, used in every epoch
             model.component(index)
         adam = AdamSettings(lr=LEARNING_RATE)
-        optimizer = make_optimizer(adam, model.members[0].network, capturable=graph)
+        optimizer = make_optimizer(adam, model.members[0], capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
         settings = TrainerSettings(precision=task.precision)
         kind = step_kind(model, batches, settings, World(), graph=graph)

@@ -88,7 +88,7 @@ def measure(
     model = _model(binary_variables(dims), hidden, device)
     uniforms = torch.rand(batch, dims, device=device)
     sampler = IncrementalSampler(
-        build_plan(model.members[0].network, model.groups, model.component(0).masks)
+        build_plan(model.members[0], model.groups, model.component(0).masks)
     )
     bare = _bare_network(model)
     candidates: dict[str, Draw] = {
@@ -128,7 +128,7 @@ def growth(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     for dims, hidden, kind in cases:
         model = _model(binary_variables(dims), hidden, device)
         masks = model.component(0).masks
-        sampler = IncrementalSampler(build_plan(model.members[0].network, model.groups, masks))
+        sampler = IncrementalSampler(build_plan(model.members[0], model.groups, masks))
         bare, uniforms = _bare_network(model), torch.rand(100, dims, device=device)
         timings = _alternate(
             {
@@ -183,7 +183,7 @@ def large_request(device: torch.device) -> dict[str, Any]:
     model.sample(count, generator=generator, batch_size=batch)
     torch.cuda.synchronize(device)
     seconds = time.perf_counter() - start
-    plan = build_plan(model.members[0].network, model.groups, model.component(0).masks)
+    plan = build_plan(model.members[0], model.groups, model.component(0).masks)
     panels = -(-dims // plan.panel)
     units = dims + sum(hidden)
     weights = dims * hidden[0] + hidden[0] * hidden[1] + hidden[1] * dims
@@ -205,14 +205,10 @@ def _model(variables: tuple[Variable, ...], hidden: tuple[int, ...], device: tor
 def _bare_network(model: MADE) -> nn.Sequential:
     """The network of `model` as plain linear layers, masks multiplied in."""
     layers: list[nn.Module] = []
-    for layer in model.members[0].network.hidden:
+    for layer in model.members[0].hidden:
         layers += [_linear(layer.masked_weight(), layer.bias), nn.ReLU()]
-    assert model.members[0].network.output is not None
-    layers.append(
-        _linear(
-            model.members[0].network.output.masked_weight(), model.members[0].network.output_bias
-        )
-    )
+    assert model.members[0].output is not None
+    layers.append(_linear(model.members[0].output.masked_weight(), model.members[0].output_bias))
     return nn.Sequential(*layers).requires_grad_(False)
 
 
@@ -236,7 +232,7 @@ def _gaussian(dims: int, hidden: tuple[int, ...], batch: int, device: torch.devi
     """Ours with one Gaussian for each variable, what the peers' affine flows amount to."""
     model = _model(tuple(Variable(f"x{d}", Kind.REAL) for d in range(dims)), hidden, device)
     sampler = IncrementalSampler(
-        build_plan(model.members[0].network, model.groups, model.component(0).masks)
+        build_plan(model.members[0], model.groups, model.component(0).masks)
     )
     uniforms = torch.rand(batch, sum(model.groups.uniform_widths), device=device)
     return lambda: sampler.draw(Request(uniforms))

@@ -1,99 +1,20 @@
-"""The members of a model, and the densities that they have.
+"""The densities that a model is made of.
 
 Where orderings share their weights, one network serves them all: the model has one member. In an
 ensemble each order has a network of its own. Either way a model is the mixture of its components,
 each of them one network under one mask set.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from made_exp.masks import orderings
 from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.observed import with_observed_first
-from made_exp.masks.schedule import ORDER_STREAM, MaskSchedule
 from made_exp.model.networks import MaskedNetwork
-from made_exp.settings.ordering import EnsembleSettings
 from made_exp.variables.groups import Conditionals, VariableGroups
-
-
-@dataclass(frozen=True)
-class MemberPlan:
-    """What tells one member of an ensemble from the others.
-
-    Attributes:
-        index: Its number, 0..M-1.
-        ordering: Its order, a permutation of 0..D-1.
-        hidden_sizes: Units in each of its hidden layers.
-    """
-
-    index: int
-    ordering: tuple[int, ...]
-    hidden_sizes: tuple[int, ...]
-
-
-def plan_members(
-    ensemble: EnsembleSettings,
-    num_dims: int,
-    hidden_sizes: Sequence[int],
-    *,
-    image_shape: orderings.ImageShape | None = None,
-    seed: int = 0,
-) -> tuple[MemberPlan, ...]:
-    """Choose the order and the depth of each member of an ensemble.
-
-    Args:
-        ensemble: How many there are, and the shares of each kind; a single one has the natural
-            order and every layer.
-        num_dims: Number of variables D.
-        hidden_sizes: Units in each hidden layer of a member that has them all.
-        image_shape: (height, width) of the image, if there are rasters.
-        seed: Seed (>= 0) of the random orders.
-
-    Raises:
-        ValueError: If there are rasters without an image.
-    """
-    num_members, rasters = ensemble.num_orderings, ensemble.rasters
-    if rasters and not orderings.is_image(image_shape, num_dims):
-        raise ValueError(f"rasters={rasters} needs images, but the data have no image shape")
-
-    def order(index: int) -> Tensor:
-        if num_members == 1 or orderings.is_due(index, ensemble.natural):
-            return orderings.fixed_ordering("natural", num_dims)
-        if image_shape and orderings.is_due(index, rasters):
-            return orderings.raster(image_shape, int(index * rasters))
-        return orderings.random(num_dims, [seed, index, ORDER_STREAM])
-
-    def sizes(index: int) -> tuple[int, ...]:
-        # One later in every four: else a quarter in the natural order would all be shallow.
-        is_shallow = num_members > 1 and orderings.is_due(index + index // 4, ensemble.shallow)
-        return tuple(hidden_sizes[:1] if is_shallow else hidden_sizes)
-
-    return tuple(
-        MemberPlan(index, tuple(order(index).tolist()), sizes(index))
-        for index in range(num_members)
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One network of a model.
-
-    Attributes:
-        index: Its number among the members, 0..M-1.
-        network: Its weights.
-    """
-
-    index: int
-    network: MaskedNetwork
-
-    @property
-    def schedule(self) -> MaskSchedule:
-        """The mask sets that its network serves."""
-        return self.network.schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +23,14 @@ class Component:
 
     Attributes:
         groups: Conditionals and encodings of the variables.
-        member: Whose network it is.
+        network: That of the member.
+        member: Its number among the members, 0..M-1.
         masks: The ordering and the degrees, on the device of the network.
     """
 
     groups: VariableGroups
-    member: Member
+    network: MaskedNetwork
+    member: int
     masks: MaskSet
 
     def conditionals(
@@ -121,7 +44,7 @@ class Component:
             observed: (B, D) bool, the variables that are known and first in the ordering; the
                 others are not read (NaN) and count 0. None where all are known.
         """
-        network = self.member.network
+        network = self.network
         x = self.groups.filled(x, observed, network.output_bias.dtype)
         params = network(self.groups.features(x), self.masks, self.one_hot(context, x.size(0)))
         return Conditionals(self.groups, params, observed)
@@ -142,8 +65,7 @@ class Component:
         Raises:
             ValueError: If labels are missing, not wanted, too many or too few, or out of range.
         """
-        network = self.member.network
-        num_classes = network.num_classes
+        network, num_classes = self.network, self.network.num_classes
         if context is None and num_classes:
             raise ValueError(f"context: this model needs class labels 0..{num_classes - 1}")
         if context is None:
@@ -159,7 +81,7 @@ class Component:
             raise ValueError(f"context must hold labels in 0..{num_classes - 1}")
         return one_hot(context.long(), num_classes).to(network.output_bias)
 
-    def observed_first(self, observed: Tensor | None) -> "Component":
+    def observed_first(self, observed: Tensor | None) -> Self:
         """The component whose ordering has the observed variables first.
 
         Args:
@@ -170,10 +92,10 @@ class Component:
         """
         if observed is None:
             return self
-        masks = with_observed_first(self.member.schedule, self.masks, observed)
+        masks = with_observed_first(self.network.schedule, self.masks, observed)
         return replace(self, masks=masks)
 
-    def rows(self, rows: Tensor) -> "Component":
+    def rows(self, rows: Tensor) -> Self:
         """The component for the examples at `rows`."""
         return replace(self, masks=self.masks.rows(rows))
 
