@@ -146,9 +146,9 @@ def test_layer_computes_the_same_with_triton(device):
     generator = torch.Generator().manual_seed(0)
     ins = torch.randint(1, 20, (30,), generator=generator)
     outs = torch.randint(0, 20, (25,), generator=generator)
-    layer = MaskedLinear(
-        30, 25, in_degrees=ins, out_degrees=outs, backend="triton", generator=generator
-    ).to(device)
+    layer = MaskedLinear(30, 25, degrees=(ins, outs), backend="triton", generator=generator).to(
+        device
+    )
     x = torch.randn(4, 30, generator=generator).to(device)
     y = layer(x, activation="relu")
     expected = torch.relu(x @ layer.masked_weight().t() + layer.bias)

@@ -21,7 +21,7 @@ def degrees(num_in, num_out, seed=0):
 def make_layer(num_in, num_out, *, fixed=True, backend="staircase", dtype=torch.float64):
     ins, outs = degrees(num_in, num_out)
     generator = torch.Generator().manual_seed(1)
-    given = {"in_degrees": ins, "out_degrees": outs} if fixed else {}
+    given = {"degrees": (ins, outs)} if fixed else {}
     layer = MaskedLinear(num_in, num_out, backend=backend, generator=generator, **given)
     return layer.to(dtype), ins, outs
 
@@ -242,8 +242,7 @@ def test_fixed_layer_refuses_degrees():
     ("arguments", "message"),
     [
         ({"backend": "best"}, "backend: got 'best'"),
-        ({"in_degrees": torch.ones(7)}, "got only one"),
-        ({"in_degrees": torch.ones(7), "out_degrees": torch.ones(4)}, "out_degrees: got shape"),
+        ({"degrees": (torch.ones(7), torch.ones(4))}, "out_degrees: got shape"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
@@ -254,7 +253,7 @@ def test_wrong_arguments_are_refused(arguments, message):
 def test_layer_without_bias_and_without_visible_inputs():
     layer = MaskedLinear(
         400, 300, bias=False,
-        in_degrees=torch.arange(1, 401), out_degrees=torch.zeros(300, dtype=torch.int64),
+        degrees=(torch.arange(1, 401), torch.zeros(300, dtype=torch.int64)),
     )  # fmt: skip
     optimizer = torch.optim.Adam(layer.parameters(), fused=True)
     y = layer(torch.ones(2, 400))
@@ -293,7 +292,7 @@ def test_what_is_stored_depends_on_where_products_are_taken(monkeypatch):
         "gpu, half": {"device": gpu, "dtype": torch.bfloat16},
         "gpu, blocks": {"device": gpu, "backend": "staircase"},
     }.items():
-        layer = MaskedLinear(1000, 1000, in_degrees=ins, out_degrees=outs, **given)
+        layer = MaskedLinear(1000, 1000, degrees=(ins, outs), **given)
         choices[name] = layer.stores_blocks
     assert choices == {"cpu": True, "gpu": False, "gpu, half": True, "gpu, blocks": True}
 
@@ -305,7 +304,7 @@ def test_large_layers_on_a_gpu(fixed, half, device):
     """Triton where products are of half precision, whatever the layer was built for."""
     generator = torch.Generator().manual_seed(0)
     ins, outs = degrees(1100, 1000)
-    given = {"in_degrees": ins, "out_degrees": outs} if fixed else {}
+    given = {"degrees": (ins, outs)} if fixed else {}
     layer = MaskedLinear(1100, 1000, generator=generator, **given).to(device)
     x = torch.randn(7, 1100, generator=generator).to(device)
     pair = () if fixed else (ins.to(device), outs.to(device))

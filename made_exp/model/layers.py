@@ -13,6 +13,7 @@ from made_exp.kernels.masked_linear import check_degrees, product_of, product_of
 from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
 from made_exp.kernels.per_example import per_example_linear
 from made_exp.kernels.product import MaskedProduct, Pullback, masked_product, product_vjp
+from made_exp.masks.mask_set import visibility
 
 CPU = torch.device("cpu")
 
@@ -35,15 +36,14 @@ class MaskedLinear(nn.Module):
         in_features: Number of inputs I.
         out_features: Number of outputs O.
         bias: Whether to add b.
-        in_degrees: (I,) int64, fixed connectivity; None when degrees come with each call.
-        out_degrees: (O,) int64, likewise.
+        degrees: (I,) and (O,) int64, fixed connectivity; None when degrees come with each call.
         backend: Which kernel computes the product: auto, dense, staircase or triton.
         device: Where the layer will be used, and
         dtype: in which its products will be taken: whether auto stores blocks depends on both.
         generator: Source of the initial weights, uniform within 1 / sqrt(I); bias starts at 0.
 
     Raises:
-        ValueError: An unknown backend, or degrees of the wrong length or only one of the two.
+        ValueError: An unknown backend, or degrees of the wrong length.
     """
 
     in_degrees: Tensor | None
@@ -55,8 +55,7 @@ class MaskedLinear(nn.Module):
         out_features: int,
         *,
         bias: bool = True,
-        in_degrees: Tensor | None = None,
-        out_degrees: Tensor | None = None,
+        degrees: tuple[Tensor, Tensor] | None = None,
         backend: str = "auto",
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
@@ -64,14 +63,13 @@ class MaskedLinear(nn.Module):
     ) -> None:
         super().__init__()
         check_backend(backend)
-        if (in_degrees is None) != (out_degrees is None):
-            raise ValueError("in_degrees, out_degrees: got only one; allowed: both or neither")
-        check_degrees(in_features, out_features, in_degrees, out_degrees)
         self.in_features, self.out_features, self.backend = in_features, out_features, backend
+        in_degrees, out_degrees = degrees or (None, None)
+        check_degrees(in_features, out_features, in_degrees, out_degrees)
         self.register_buffer("in_degrees", in_degrees, persistent=False)
         self.register_buffer("out_degrees", out_degrees, persistent=False)
         self._shapes = (in_features,), (out_features,)
-        self.is_fixed = in_degrees is not None  # felt where it looks at a buffer
+        self.is_fixed = degrees is not None  # felt where it looks at a buffer
         if backend == "auto":
             backend = choose_backend(device, in_features, out_features, dtype=dtype)
         self.stores_blocks = self.is_fixed and backend != "dense"
@@ -86,9 +84,7 @@ class MaskedLinear(nn.Module):
     def forward(
         self,
         x: Tensor,
-        in_degrees: Tensor | None = None,
-        out_degrees: Tensor | None = None,
-        *,
+        *degrees: Tensor,
         activation: str = "none",
         bias: Tensor | None = None,
     ) -> Tensor:
@@ -96,23 +92,16 @@ class MaskedLinear(nn.Module):
 
         Args:
             x: (B, I).
-            in_degrees: (I,), where the connectivity is not fixed, and only there; or (B, I),
-                where every example has its own.
-            out_degrees: (O,), likewise; or (B, O).
+            *degrees: (I,) and (O,), where the connectivity is not fixed, and only there; or (B, I)
+                and (B, O), where every example has its own.
             activation: none or relu, applied to the result at less cost than afterwards.
             bias: (O,), used instead of the layer's own, at less cost than adding it afterwards.
         """
         bias = self.bias if bias is None else bias
-        if (
-            in_degrees is not None
-            and out_degrees is not None
-            and not self.is_fixed
-            and 2 in (in_degrees.ndim, out_degrees.ndim)
-        ):
-            y = per_example_linear(x, self.weight, bias, in_degrees, out_degrees)
+        if not self.is_fixed and any(one.ndim == 2 for one in degrees):
+            y = per_example_linear(x, self.weight, bias, *self._in_use(degrees))
             return y.relu() if activation == "relu" else y
-        product = self.product(x, in_degrees, out_degrees)
-        return masked_product(product, x, self.weight, bias, activation)
+        return masked_product(self.product(x, *degrees), x, self.weight, bias, activation)
 
     def vjp(
         self, x: Tensor, *degrees: Tensor, activation: str = "none", bias: Tensor | None = None
@@ -120,12 +109,10 @@ class MaskedLinear(nn.Module):
         """As `forward` outside autograd, with a bias only where it is given; and its pullback."""
         return product_vjp(self.product(x, *degrees), x, self.weight, bias, activation)
 
-    def product(
-        self, x: Tensor, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
-    ) -> MaskedProduct:
+    def product(self, x: Tensor, *degrees: Tensor) -> MaskedProduct:
         """How x (B, I) is multiplied; degrees are those of `forward`, the same for all examples."""
-        if not self.is_fixed or in_degrees is not None or out_degrees is not None:
-            ins, outs = self._degrees(in_degrees, out_degrees)
+        if degrees or not self.is_fixed:
+            ins, outs = self._in_use(degrees)
             if (ins.shape, outs.shape) != self._shapes:
                 check_degrees(self.in_features, self.out_features, ins, outs)
             return product_of(self.backend, x, self.weight, ins, outs)
@@ -135,13 +122,10 @@ class MaskedLinear(nn.Module):
             found = self._products[key] = self._fixed_product(key or x.dtype)
         return found
 
-    def masked_weight(
-        self, in_degrees: Tensor | None = None, out_degrees: Tensor | None = None
-    ) -> Tensor:
+    def masked_weight(self, *degrees: Tensor) -> Tensor:
         """The (O, I) weight with zeros where the output does not see the input."""
-        in_degrees, out_degrees = self._degrees(in_degrees, out_degrees)
-        dense = self.dense_layout(self.weight)
-        return torch.where(out_degrees[:, None] >= in_degrees[None, :], dense, 0)
+        mask = visibility(*self._in_use(degrees))
+        return torch.where(mask, self.dense_layout(self.weight), 0)
 
     def dense_layout(self, stored: Tensor) -> Tensor:
         """The (O, I) form, units in the caller's order, of a tensor shaped like `weight`."""
@@ -150,19 +134,15 @@ class MaskedLinear(nn.Module):
     @property
     def structure(self) -> PackedStructure:
         """The blocks of fixed connectivity, whether or not the layer stores its weight so."""
-        if self.in_degrees is None or self.out_degrees is None:
-            raise ValueError("degrees: got none; only a fixed connectivity has blocks")
         if self._structure is None:
-            self._structure = build_structure(self.in_degrees, self.out_degrees)
+            self._structure = build_structure(*self._in_use(()))
         return self._structure
 
     def stored_layout(self, dense: Tensor) -> Tensor:
         """The form of `weight` of a dense (O, I) tensor; fixed masks set zeros in it."""
         if self.stores_blocks:
             return pack(dense, self.structure)
-        if self.in_degrees is not None and self.out_degrees is not None:
-            return torch.where(self.out_degrees[:, None] >= self.in_degrees, dense, 0)
-        return dense
+        return torch.where(visibility(*self._in_use(())), dense, 0) if self.is_fixed else dense
 
     def extra_repr(self) -> str:
         """Sizes and kernel, for print(model)."""
@@ -175,28 +155,24 @@ class MaskedLinear(nn.Module):
         """The product, taken in `dtype`, of a layer whose connectivity is fixed."""
         if self.stores_blocks:
             return product_of_blocks(self.backend, self.weight.device, dtype, self.structure)
-        assert self.in_degrees is not None
-        assert self.out_degrees is not None
+        ins, outs = self._in_use(())
         is_small = self.weight.numel() <= MAX_KEPT_MASK
-        mask = make_mask(self.in_degrees, self.out_degrees, self.weight.dtype)
-        return DenseProduct(self.in_degrees, self.out_degrees, mask if is_small else None)
+        return DenseProduct(
+            ins, outs, make_mask(ins, outs, self.weight.dtype) if is_small else None
+        )
 
-    def _degrees(
-        self, in_degrees: Tensor | None, out_degrees: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The degrees that hold in this call."""
-        if self.in_degrees is None or self.out_degrees is None:
-            if in_degrees is None or out_degrees is None:
-                raise ValueError(
-                    "in_degrees, out_degrees: got None; a layer whose connectivity is not fixed "
-                    "needs both in each call"
-                )
-            return in_degrees, out_degrees
-        if in_degrees is not None or out_degrees is not None:
+    def _in_use(self, given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """The degrees that hold in a call to which these are given."""
+        if self.in_degrees is not None and self.out_degrees is not None:
+            if given:
+                raise ValueError("got degrees; a layer of fixed connectivity takes none")
+            return self.in_degrees, self.out_degrees
+        if len(given) != 2:
             raise ValueError(
-                "in_degrees, out_degrees: got degrees; a layer of fixed connectivity takes none"
+                f"got {len(given)} degrees; a layer whose connectivity is not fixed needs both in "
+                "each call"
             )
-        return self.in_degrees, self.out_degrees
+        return given[0], given[1]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Forget what was made of the degrees where the layer moves or changes its dtype."""

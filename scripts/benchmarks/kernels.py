@@ -87,9 +87,9 @@ def _calls(
     if device.type == "cuda" and triton_is_usable(device):
         backends.append("triton")
     layers = {
-        name: MaskedLinear(
-            len(ins), len(outs), in_degrees=ins.cpu(), out_degrees=outs.cpu(), backend=name
-        ).to(device)
+        name: MaskedLinear(len(ins), len(outs), degrees=(ins.cpu(), outs.cpu()), backend=name).to(
+            device
+        )
         for name in backends
     }
     forwards: dict[str, Callable[[], Tensor]] = {
