@@ -55,7 +55,7 @@ def test_incremental_samples_equal_those_of_full_passes(
         options["context"] = torch.nn.functional.one_hot(labels, 3).to(dtype)
     for index in range(model.num_orderings):
         masks = model.component(index).masks
-        plan = build_plan(model.members[0], model.groups, masks, panel=3)
+        plan = build_plan(model.component(index), panel=3)
         for extra in ({}, _clamped(model, masks, generator), {"temperature": 0.5}):
             request = Request(uniforms, **options, **extra)
             fast = IncrementalSampler(plan).draw(request)
@@ -83,8 +83,7 @@ def _has_context(model):
 def test_one_hot_inputs_sample_alike(device, dtype, generator):
     model = tiny_made(VARIABLES["categorical"], (14,), encoding="one_hot").to(device, dtype)
     uniforms = torch.rand(20, 5, generator=generator, dtype=dtype).to(device)
-    network, masks = model.members[0], model.component(0).masks
-    plan = build_plan(network, model.groups, masks)
+    plan = build_plan(model.component(0))
     fast = IncrementalSampler(plan).draw(Request(uniforms))
     plain = sample_by_full_passes(model.component(0), Request(uniforms))
     assert torch.equal(fast, plain)

@@ -62,7 +62,7 @@ class Samplers(threading.local):
             return partial(sample_by_full_passes, component)
         key = (_version(network, groups), masks.index, tuple(masks.ordering.tolist()))
         if self._kept is None or self._kept[0] != key:
-            self._kept = (key, IncrementalSampler(build_plan(network, groups, masks)))
+            self._kept = (key, IncrementalSampler(build_plan(component)))
         return self._kept[1].draw
 
 

@@ -87,7 +87,7 @@ class _Workspace:
         self.is_drawn = torch.ones_like(self.x, dtype=torch.bool)
         skipped = {level.skip for level in plan.levels}
         # Nodes that a skip reads are kept beside the values; all others become values in place.
-        self.nodes = [like.new_zeros(plan.feature_ends[-1], batch)]
+        self.nodes = [like.new_zeros(plan.ends[0][-1], batch)]
         self.values = [self.nodes[0]]
         for number, level in enumerate(plan.levels, start=1):
             self.nodes.append(like.new_zeros(len(level.bias), batch))
@@ -100,8 +100,8 @@ class _Workspace:
         self.hidden_views = [
             [
                 self._views(number, step, step + 1)
-                for number, level in enumerate(plan.levels[:-1], start=1)
-                if level.ends[step + 1] > level.ends[step]
+                for number in range(1, len(plan.levels))
+                if plan.ends[number][step + 1] > plan.ends[number][step]
             ]
             for step in range(num_dims)
         ]
@@ -165,9 +165,9 @@ class _Workspace:
         """Add to the rows of steps start..stop-1 what units of degree <= start contribute."""
         for number, level in enumerate(self.plan.levels, start=1):
             lowest = start if number == len(self.plan.levels) else start + 1
-            low, high = _rows(level.ends, lowest, lowest + stop - start - 1)
+            low, high = self._rows(number, lowest, lowest + stop - start - 1)
             for product in level.products:
-                end = self.plan.ends(product.below)[start]
+                end = self.plan.ends[product.below][start]
                 if end and high > low:
                     weight, values = product.weight[low:high, :end], self.values[product.below]
                     self.nodes[number][low:high].addmm_(weight, values[:end])
@@ -181,7 +181,7 @@ class _Workspace:
         if self.given is not None:
             drawn = torch.where(self.is_drawn[variable], drawn, self.given[variable])
         self.x[variable].copy_(drawn)
-        low, high = _rows(self.plan.feature_ends, step + 1, step + 1)
+        low, high = self._rows(0, step + 1, step + 1)
         self.values[0][low:high].copy_(groups.single_features(variable, self.x[variable]).T)
 
     def _draw_binary(self, step: int, params: Tensor) -> None:
@@ -197,11 +197,11 @@ class _Workspace:
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Callable[[], object]]:
         """The rows of one degree in a level, and what the panel's own units add to them."""
         level, panel_start = self.plan.levels[number - 1], step - step % self.plan.panel
-        low, high = _rows(level.ends, degree, degree)
+        low, high = self._rows(number, degree, degree)
         rows = self.nodes[number][low:high]
         products = []
         for product in level.products:
-            ends = self.plan.ends(product.below)
+            ends = self.plan.ends[product.below]
             first, last = ends[panel_start], ends[degree]
             if last > first and high > low:
                 values = self.values[product.below][first:last]
@@ -225,7 +225,7 @@ class _Workspace:
 
         return finish
 
-
-def _rows(ends: list[int], first_degree: int, last_degree: int) -> tuple[int, int]:
-    """Range of the sorted rows whose degree is first_degree..last_degree."""
-    return (ends[first_degree - 1] if first_degree else 0), ends[last_degree]
+    def _rows(self, number: int, first_degree: int, last_degree: int) -> tuple[int, int]:
+        """Range of the sorted rows of a level whose degree is first_degree..last_degree."""
+        ends = self.plan.ends[number]
+        return (ends[first_degree - 1] if first_degree else 0), ends[last_degree]

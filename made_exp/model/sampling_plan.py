@@ -4,14 +4,13 @@ After sorting, what a unit sees is a prefix of the level below, so no mask is le
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from made_exp.masks.mask_set import MaskSet
-from made_exp.model.levels import Degrees, Edge
+from made_exp.model.component import Component
+from made_exp.model.levels import Edge, Level
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.groups import VariableGroups
 
@@ -31,21 +30,19 @@ class SortedProduct:
 
 @dataclass(frozen=True, eq=False)
 class SortedLevel:
-    """One layer of the network, its rows sorted by degree.
+    """One level of the network, its rows sorted by degree.
 
     Attributes:
-        ends: (D + 1) integers, `ends[t]` rows have degree <= t.
         order: (rows,) int64, the network's unit in each row.
         products: What is added up to the nodes.
         bias: (rows, 1), with conditioning weights included.
         skip: Number of the level whose nodes are added, or None.
     """
 
-    ends: list[int]
     order: Tensor
     products: list[SortedProduct]
     bias: Tensor
-    skip: int | None = None
+    skip: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +55,7 @@ class SamplingPlan:
         network: Where the weights come from; it gives the activation and context projections.
         groups: Conditionals and encodings of the variables.
         ordering: D integers, the variable drawn at each step.
-        feature_ends: As `SortedLevel.ends`, of the features.
+        ends: For each level 0..L+1 D + 1 integers: `ends[level][t]` rows have degree <= t.
         levels: Levels 1..L+1.
         panel: Number of steps between two products over all earlier units.
     """
@@ -66,69 +63,45 @@ class SamplingPlan:
     network: MaskedNetwork
     groups: VariableGroups
     ordering: list[int]
-    feature_ends: list[int]
+    ends: list[list[int]]
     levels: list[SortedLevel]
     panel: int
 
-    def ends(self, level: int) -> list[int]:
-        """`ends[t]` rows of `level` have degree <= t."""
-        return self.levels[level - 1].ends if level else self.feature_ends
-
 
 @torch.no_grad()
-def build_plan(
-    network: MaskedNetwork, groups: VariableGroups, masks: MaskSet, panel: int | None = None
-) -> SamplingPlan:
-    """Sort the weights of `network` by the degrees of `masks`.
+def build_plan(component: Component, panel: int | None = None) -> SamplingPlan:
+    """Sort the weights of a component's network by the degrees of its masks.
 
     Args:
-        network: The network; its weights are copied.
-        groups: Conditionals and encodings of the variables.
-        masks: The ordering and the degrees to sample with.
+        component: What is to be drawn from, with one ordering; the weights are copied.
         panel: Steps between two products over all earlier units; default about sqrt(D).
     """
+    network, masks = component.network, component.masks
     degrees = network.layer_degrees(masks)
-    sorting = _Sorting(
-        degrees,
-        [torch.argsort(level, stable=True) for level in degrees],
-        degrees if network.schedule.is_resampled else None,
-        masks.num_dims,
-    )
-    levels = [_sorted_level(network, number, sorting) for number in range(1, len(degrees))]
-    panel = panel or max(8, round(math.sqrt(masks.num_dims)))
-    ordering = masks.ordering.tolist()
-    return SamplingPlan(network, groups, ordering, sorting.ends(0), levels, panel)
+    at_call = degrees if network.schedule.is_resampled else None
+    orders = [torch.argsort(level, stable=True) for level in degrees]
+    steps = torch.arange(masks.num_dims + 1, device=degrees[0].device)
 
-
-@dataclass(frozen=True, eq=False)
-class _Sorting:
-    """Degrees of all levels and the orders that sort them; degrees that calls are given, if any."""
-
-    degrees: Sequence[Tensor]
-    orders: list[Tensor]
-    at_call: Degrees
-    num_dims: int
-
-    def ends(self, level: int) -> list[int]:
-        steps = torch.arange(self.num_dims + 1, device=self.degrees[level].device)
-        ordered = self.degrees[level][self.orders[level]]
-        return torch.searchsorted(ordered, steps, right=True).tolist()
-
-    def product(self, edge: Edge) -> SortedProduct:
-        weight = edge.layer.masked_weight(*edge.degrees(self.at_call))
-        rows, columns = self.orders[edge.above], self.orders[edge.below]
+    def sorted_product(edge: Edge) -> SortedProduct:
+        weight = edge.layer.masked_weight(*edge.degrees(at_call))
+        rows, columns = orders[edge.above], orders[edge.below]
         return SortedProduct(edge.below, weight[rows][:, columns].contiguous())
 
+    def sorted_level(number: int, level: Level) -> SortedLevel:
+        order, bias = orders[number], network.bias(number)
+        for extra in level.offsets(at_call, None):
+            bias = bias + extra[0]
+        products = [sorted_product(edge) for edge in level.edges]
+        return SortedLevel(order, products, bias[order][:, None], level.skip)
 
-def _sorted_level(network: MaskedNetwork, number: int, sorting: _Sorting) -> SortedLevel:
-    level, order = network.levels[number - 1], sorting.orders[number]
-    bias = network.bias(number)
-    for extra in level.offsets(sorting.at_call, None):
-        bias = bias + extra[0]
-    return SortedLevel(
-        sorting.ends(number),
-        order,
-        [sorting.product(edge) for edge in level.edges],
-        bias[order][:, None],
-        level.skip,
+    return SamplingPlan(
+        network,
+        component.groups,
+        masks.ordering.tolist(),
+        [
+            torch.searchsorted(level[order], steps, right=True).tolist()
+            for level, order in zip(degrees, orders, strict=True)
+        ],
+        [sorted_level(number, level) for number, level in enumerate(network.levels, start=1)],
+        panel or max(8, round(math.sqrt(masks.num_dims))),
     )

@@ -87,9 +87,7 @@ def measure(
     """Records of all candidates at one size, the candidates taking turns."""
     model = _model(binary_variables(dims), hidden, device)
     uniforms = torch.rand(batch, dims, device=device)
-    sampler = IncrementalSampler(
-        build_plan(model.members[0], model.groups, model.component(0).masks)
-    )
+    sampler = IncrementalSampler(build_plan(model.component(0)))
     bare = _bare_network(model)
     candidates: dict[str, Draw] = {
         PASSES: lambda: _full_passes(bare, model, uniforms),
@@ -127,8 +125,7 @@ def growth(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     cases += [(784, (width,), "growth with width") for width in WIDTHS]
     for dims, hidden, kind in cases:
         model = _model(binary_variables(dims), hidden, device)
-        masks = model.component(0).masks
-        sampler = IncrementalSampler(build_plan(model.members[0], model.groups, masks))
+        sampler = IncrementalSampler(build_plan(model.component(0)))
         bare, uniforms = _bare_network(model), torch.rand(100, dims, device=device)
         timings = _alternate(
             {
@@ -183,7 +180,7 @@ def large_request(device: torch.device) -> dict[str, Any]:
     model.sample(count, generator=generator, batch_size=batch)
     torch.cuda.synchronize(device)
     seconds = time.perf_counter() - start
-    plan = build_plan(model.members[0], model.groups, model.component(0).masks)
+    plan = build_plan(model.component(0))
     panels = -(-dims // plan.panel)
     units = dims + sum(hidden)
     weights = dims * hidden[0] + hidden[0] * hidden[1] + hidden[1] * dims
@@ -231,9 +228,7 @@ def _full_passes(network: nn.Module, model: MADE, uniforms: Tensor) -> Tensor:
 def _gaussian(dims: int, hidden: tuple[int, ...], batch: int, device: torch.device) -> Draw:
     """Ours with one Gaussian for each variable, what the peers' affine flows amount to."""
     model = _model(tuple(Variable(f"x{d}", Kind.REAL) for d in range(dims)), hidden, device)
-    sampler = IncrementalSampler(
-        build_plan(model.members[0], model.groups, model.component(0).masks)
-    )
+    sampler = IncrementalSampler(build_plan(model.component(0)))
     uniforms = torch.rand(batch, sum(model.groups.uniform_widths), device=device)
     return lambda: sampler.draw(Request(uniforms))
 
