@@ -9,7 +9,7 @@ import pytest
 import torch
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-HEAVY = ("hydra", "omegaconf", "tensorboard", "rich", "pooch", "matplotlib")
+HEAVY = ("hydra", "omegaconf", "tensorboard", "rich", "requests", "matplotlib")
 WITHOUT_HEAVY = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys({HEAVY!r}))

@@ -16,7 +16,6 @@ from builders import load_dataset
 from made_exp.datasets import mnist, shapes, uci
 from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
 from made_exp.datasets.download import Checksum, cached
-from made_exp.datasets.mnist import read_amat
 from made_exp.datasets.registry import DATASETS
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -248,8 +247,8 @@ def tiny_mnist(tmp_path, monkeypatch):
     for name, array in files.items():
         md5[name] = hashlib.md5(idx(array)).hexdigest()
         (tmp_path / "mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
-    source = mnist._Source("mnist", ("http://127.0.0.1:9/",), md5, mnist.MNIST.class_names)
-    monkeypatch.setattr(mnist, "MNIST", source)
+    source = replace(mnist.SOURCES["mnist"], mirrors=("http://127.0.0.1:9/",), md5=md5)
+    monkeypatch.setitem(mnist.SOURCES, "mnist", source)
     monkeypatch.setattr(mnist, "NUM_VALID", 10)
     return tmp_path, {name: array.reshape(len(array), -1) for name, array in files.items()}
 
@@ -322,18 +321,8 @@ def test_mnist_refuses_unknown_options(tiny_mnist, option, message):
         load_dataset("mnist", seed=0, data_dir=tiny_mnist[0], **option)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\0\0\x08\x01", b"\0\0\x08\x03" + bytes(12) + b"x", b"\0\0\x09\x03" + bytes(12)],
-)
-def test_idx_reader_refuses_what_is_not_idx(tmp_path, content):
-    (tmp_path / "file").write_bytes(content)
-    with pytest.raises(ValueError, match="file"):
-        mnist.read_idx(tmp_path / "file", num_axes=3)
-
-
 def test_published_checksums_are_complete():
-    digests = [*mnist.MNIST.md5.values(), *mnist.FASHION_MNIST.md5.values()]
+    digests = [digest for source in mnist.SOURCES.values() for digest in source.md5.values()]
     assert all(len(digest) == 32 for digest in digests)
     assert max(Counter(digests).values()) == 1
 
@@ -341,14 +330,21 @@ def test_published_checksums_are_complete():
 # --- binarized MNIST, UCI ---
 
 
-def test_amat_is_read_and_anything_else_refused(tmp_path):
-    file = tmp_path / "x.amat"
-    file.write_text("0 1 1\n1 0 0\n")
-    assert read_amat(file, 3).tolist() == [[0, 1, 1], [1, 0, 0]]
-    for text in ("", "0 1 1\n1 0\n", "0 1 1\n1 2 0\n", "0 1 1\n1 x 0\n"):
-        file.write_text(text)
-        with pytest.raises(ValueError, match=r"x.amat must hold lines of 3 digits"):
-            read_amat(file, 3)
+def test_amat_is_read_and_anything_else_refused(tmp_path, monkeypatch):
+    file = tmp_path / "binarized_mnist" / "binarized_mnist_valid.amat"
+    file.parent.mkdir()
+    x = torch.randint(2, (3, 784), dtype=torch.uint8)
+    text = "".join(" ".join(map(str, row)) + "\n" for row in x.tolist()).encode()
+    monkeypatch.setattr(mnist, "BINARIZED_URL", "http://127.0.0.1:9/")
+    digests = dict.fromkeys(SPLITS, hashlib.sha256(text).hexdigest())
+    monkeypatch.setattr(mnist, "BINARIZED_SHA256", digests)
+    for split in SPLITS:
+        file.with_name(f"binarized_mnist_{split}.amat").write_bytes(text)
+    assert torch.equal(load_dataset("binarized_mnist", seed=0, data_dir=tmp_path).valid, x)
+    for wrong in (b"", text[:-2], text[:-2] + b"2\n", text[:-2] + b"x\n"):
+        file.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"valid.amat is damaged"):
+            load_dataset("binarized_mnist", seed=0, data_dir=tmp_path)
 
 
 def test_uci_table_is_read_from_its_published_form(tmp_path, monkeypatch):

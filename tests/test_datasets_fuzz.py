@@ -1,7 +1,6 @@
 """Readers given any bytes either read them or say what is wrong; nothing else escapes."""
 
 import contextlib
-import gzip
 import io
 
 import numpy as np
@@ -13,7 +12,6 @@ from PIL import Image
 
 from made_exp.datasets import npz
 from made_exp.datasets.densities_2d import read_picture
-from made_exp.datasets.mnist import read_amat, read_idx
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -41,11 +39,7 @@ def picture_bytes(kind):
 
 
 CSV = b"a,b,c\n" + b"".join(b"%d,%d.5,x%d\n" % (i, i * i, i % 3) for i in range(20))
-IDX = b"\0\0\x08\x03" + b"\0\0\0\x02" * 3 + bytes(8)
 READERS = {
-    "idx": (lambda path: read_idx(path, 3), IDX),
-    "idx.gz": (lambda path: read_idx(path, 3), gzip.compress(IDX)),
-    "amat": (lambda path: read_amat(path, 3), b"0 1 0\n1 1 1\n"),
     "npz": (load_npz, npz_bytes()),
     "csv": (load_csv, CSV),
     "png": (lambda path: read_picture(path, 4), picture_bytes("PNG")),

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import stat
-import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -66,15 +65,7 @@ def _digest(path: Path, algorithm: str, decompressed: bool = False) -> str:
         return hashlib.file_digest(content, kind).hexdigest()
 
 
-def fetch(
-    urls: Sequence[str],
-    path: Path,
-    checksum: Checksum | None,
-    *,
-    read_seconds: float = READ_SECONDS,
-    lock_seconds: float = LOCK_SECONDS,
-    progress: bool | None = None,
-) -> Path:
+def fetch(urls: Sequence[str], path: Path, checksum: Checksum | None) -> Path:
     """Return `path`, downloaded from the first of `urls` that delivers it unless it is there.
 
     A file that is there and right is used without writing anything. Several processes may ask at
@@ -83,82 +74,60 @@ def fetch(
     Args:
         urls: Mirrors, in order of preference.
         path: Where the file belongs.
-        checksum: What it must be. None when nothing is published: then the SHA-256 is recorded
-            beside the file when it is first seen, and a later change is refused.
-        read_seconds: How long a server may stay silent.
-        lock_seconds: How long to wait for another process that downloads the same file.
-        progress: Whether to draw a progress bar; None means on a terminal.
+        checksum: What it must be. None when nothing is published: then the SHA-256 of the file
+            that is first seen is recorded beside it, and holds from then on.
 
     Raises:
         DownloadError: With the reason for every mirror and the place to put the file by hand.
     """
-    problem = _problem_with(path, checksum)
-    if problem is None:
-        return path
-    draw = sys.stderr.isatty() if progress is None else progress
+    record = path.with_name(f"{path.name}.sha256")
+    try:
+        if checksum is None and record.is_file():
+            checksum = Checksum("sha256", (record.read_text().split() or ["nothing"])[0])
+        problem = _problem_with(path, checksum)
+    except OSError as error:
+        raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
+    if problem is not None:
+        _download_once(urls, path, checksum, problem)
+    if checksum is None:
+        try:
+            atomic_write_text(record, f"{_digest(path, 'sha256')}  {path.name}\n")
+        except OSError as error:
+            logger.warning("cannot record the checksum of %s: %s", path, error)
+    return path
+
+
+def _problem_with(path: Path, checksum: Checksum | None) -> str | None:
+    """Why `path` cannot be used as it is, or None when it can."""
+    if not path.is_file():
+        return "missing"
+    wrong = checksum and digest_problem(path, checksum)
+    return wrong and f"damaged ({wrong})"
+
+
+def _download_once(
+    urls: Sequence[str], path: Path, checksum: Checksum | None, problem: str
+) -> None:
+    """Fill `path`, unless another process does so while this one waits for the lock."""
     try:
         if not is_writable(path.parent):
             raise PermissionError("its folder is read-only")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=lock_seconds):
-            problem = _problem_with(path, checksum)  # another process may have been faster
-            if problem is not None:
-                _download(urls, path, checksum, problem, read_seconds, draw)
+        with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
+            if _problem_with(path, checksum) is not None:
+                _download(urls, path, checksum, problem)
     except filelock.Timeout:
         raise DownloadError(
-            f"waited {lock_seconds:g} s for another process that downloads {path}"
+            f"waited {LOCK_SECONDS:g} s for another process that downloads {path}"
         ) from None
     except OSError as error:
         raise DownloadError(
             f"{path} is {problem}, and cannot be written: {error.strerror or error}; "
             "set MADE_DATA_DIR to a folder that can be written"
         ) from error
-    return path
 
 
-def _problem_with(path: Path, checksum: Checksum | None) -> str | None:
-    """Why `path` cannot be used as it is, or None when it can.
-
-    Raises:
-        DownloadError: If a file without published checksum has changed, or cannot be read.
-    """
-    try:
-        if not path.is_file():
-            return "missing"
-        if checksum is None:
-            _compare_with_record(path)
-            return None
-        wrong = digest_problem(path, checksum)
-        return wrong and f"damaged ({wrong})"
-    except OSError as error:
-        raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _compare_with_record(path: Path) -> None:
-    """Refuse a file that is another than when it was first seen; then its SHA-256 is recorded."""
-    record, found = path.with_name(f"{path.name}.sha256"), _digest(path, "sha256")
-    if not record.is_file():
-        try:
-            atomic_write_text(record, f"{found}  {path.name}\n")
-        except OSError as error:
-            logger.warning("cannot record the checksum of %s: %s", path, error)
-        return
-    known = (record.read_text().split() or ["nothing"])[0]
-    if found != known:
-        raise DownloadError(
-            f"{path} has changed since it was first seen: sha256 is {found}, but {record.name} "
-            f"says {known}; remove both to accept a new file"
-        )
-
-
-def _download(
-    urls: Sequence[str],
-    path: Path,
-    checksum: Checksum | None,
-    problem: str,
-    read_seconds: float,
-    draw: bool,
-) -> None:
+def _download(urls: Sequence[str], path: Path, checksum: Checksum | None, problem: str) -> None:
     """Fill `path` from the first mirror that delivers the right bytes; the lock is held."""
     for stale in path.parent.glob(f".{path.name}.*.tmp"):
         stale.unlink(missing_ok=True)  # of a process that was killed: the lock is ours
@@ -168,16 +137,13 @@ def _download(
     for url in urls:
         try:
             with atomic_path(path) as temporary:
-                _retrieve(url, temporary, path.name, read_seconds, draw)
-                wrong = None if checksum is None else digest_problem(temporary, checksum)
-                if wrong is not None:
+                _retrieve(url, temporary, path.name)
+                wrong = checksum and digest_problem(temporary, checksum)
+                if wrong:
                     raise _MirrorFailed(f"wrong content: {wrong}")
+            return
         except _MirrorFailed as error:
             failures.append(f"{url}: {error}")
-            continue
-        if checksum is None:
-            _compare_with_record(path)
-        return
     wanted = f" ({checksum})" if checksum else ""
     raise DownloadError(
         f"{path} is {problem} and could not be downloaded ({'; '.join(failures)}). "
@@ -189,50 +155,33 @@ class _MirrorFailed(Exception):
     """A server did not deliver, or delivered something else."""
 
 
-class _Meter:
-    """pooch's progress display, which gives up on a server that trickles."""
-
-    def __init__(self, label: str, draw: bool) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.total, self.received, self.started = 0, 0, time.monotonic()
-        self.bar = Progress(console=Console(stderr=True), disable=not draw)
-        self.task = self.bar.add_task(label, total=None)
-        self.bar.start()
-
-    def update(self, num_bytes: int) -> None:
-        self.received += num_bytes
-        seconds = time.monotonic() - self.started
-        if seconds > PATIENCE_SECONDS and self.received < SLOWEST_BYTES_PER_SECOND * seconds:
-            raise _MirrorFailed(f"too slow: {self.received} bytes in {seconds:.0f} s")
-        self.bar.update(self.task, completed=self.received, total=self.total or None)
-
-    def reset(self) -> None:
-        self.received, self.started = 0, time.monotonic()
-
-    def close(self) -> None:
-        self.bar.stop()
-
-
-def _retrieve(url: str, path: Path, label: str, read_seconds: float, draw: bool) -> None:
-    """Write what `url` delivers to `path`.
+def _retrieve(url: str, path: Path, label: str) -> None:
+    """Write what `url` delivers to `path`, with a progress bar on a terminal.
 
     Raises:
         _MirrorFailed: If the server refuses, cuts, stalls or says another length than it sends.
     """
-    import pooch  # a quarter of a second, only where there is something to download
-    import requests
-    import urllib3
+    import requests  # only where there is something to download
+    from rich.console import Console
+    from rich.progress import Progress
 
-    limits = min(CONNECT_SECONDS, read_seconds), read_seconds
-    meter = _Meter(label, draw)
+    console, started = Console(stderr=True), time.monotonic()
     try:
-        pooch.HTTPDownloader(progressbar=meter, chunk_size=4096, timeout=limits)(url, path, None)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        with (
+            requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response,
+            Progress(console=console, disable=not console.is_terminal) as bar,
+            open(path, "wb") as file,
+        ):
+            response.raise_for_status()
+            size = response.headers.get("Content-Length")
+            task = bar.add_task(label, total=int(size) if size else None)
+            for block in response.iter_content(4096):
+                received, seconds = file.tell() + file.write(block), time.monotonic() - started
+                if seconds > PATIENCE_SECONDS and received < SLOWEST_BYTES_PER_SECOND * seconds:
+                    raise _MirrorFailed(f"too slow: {received} bytes in {seconds:.0f} s")
+                bar.update(task, completed=received)
+    except (requests.RequestException, ValueError) as error:
         raise _MirrorFailed(_reason(error)) from error
-    finally:
-        meter.close()
 
 
 def _reason(error: BaseException) -> str:
@@ -278,12 +227,11 @@ def cached(
     places = [data_dir / relative]
     if not is_writable(places[0].parent):
         places.append(platformdirs.user_cache_path("made-exp") / relative)
-    for place in places:
-        if place.is_file():
-            try:
-                return read(place)
-            except (ValueError, OSError, KeyError, EOFError) as error:
-                logger.warning("%s is damaged (%s): made anew", place, error)
+    for place in filter(Path.is_file, places):
+        try:
+            return read(place)
+        except (ValueError, OSError, KeyError, EOFError) as error:
+            logger.warning("%s is damaged (%s): made anew", place, error)
     result = make()
     try:
         places[-1].parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ BINARIZATION_SEED = 0
 class _Source:
     """Where a set of IDX files comes from: mirrors, and the MD5 of each decompressed file."""
 
-    folder: str
     mirrors: tuple[str, ...]
     md5: dict[str, str]
     class_names: tuple[str, ...]
@@ -42,22 +41,22 @@ _FASHION_MD5 = (
     "8181f5470baa50b63fa0f6fddb340f0a",
     "15d484375f8d13e6eb1aabb0c3f46965",
 )
-MNIST = _Source(
-    "mnist",
-    (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+SOURCES = {
+    "mnist": _Source(
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        dict(zip(_FILES, _MNIST_MD5, strict=True)),
+        tuple("0123456789"),
     ),
-    dict(zip(_FILES, _MNIST_MD5, strict=True)),
-    tuple("0123456789"),
-)
-FASHION_MNIST = _Source(
-    "fashion_mnist",
-    ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-    dict(zip(_FILES, _FASHION_MD5, strict=True)),
-    ("T-shirt", "trouser", "pullover", "dress", "coat")
-    + ("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-)
+    "fashion_mnist": _Source(
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        dict(zip(_FILES, _FASHION_MD5, strict=True)),
+        ("T-shirt", "trouser", "pullover", "dress", "coat")
+        + ("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+}
 BINARIZED_URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 BINARIZED_SHA256 = {
     "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
@@ -66,28 +65,11 @@ BINARIZED_SHA256 = {
 }
 
 
-def load_mnist(**options: Any) -> Dataset:
-    """MNIST digits, 28x28, 50000 / 10000 / 10000; options as `load`."""
-    return load(MNIST, **options)
-
-
-def load_fashion_mnist(**options: Any) -> Dataset:
-    """Fashion-MNIST clothes, 28x28, 50000 / 10000 / 10000; options as `load`."""
-    return load(FASHION_MNIST, **options)
-
-
-def load(
-    source: _Source,
-    *,
-    seed: int,
-    data_dir: Path,
-    binarization: str,
-    context: str,
-) -> Dataset:
-    """Read the files of `source`, downloading them when they are not there.
+def load(name: str, *, seed: int, data_dir: Path, binarization: str, context: str) -> Dataset:
+    """MNIST digits or Fashion-MNIST clothes, 28x28, 50000 / 10000 / 10000; downloaded.
 
     Args:
-        source: MNIST or FASHION_MNIST.
+        name: One of SOURCES.
         seed: Not used: every draw here is the same for all runs, so that results compare.
         data_dir: The data folder.
         binarization: "threshold": 1 where grey > 127.5; "fixed": one Bernoulli(grey / 255) draw
@@ -96,17 +78,17 @@ def load(
         context: "labels" to condition on the class, "none" to leave it.
 
     Raises:
-        ValueError: If a file cannot be had or read.
+        ValueError: If a file cannot be had.
     """
     del seed
-    grey = _three_splits(source, "images", 3, data_dir)
+    grey = _three_splits(name, "images-idx3", data_dir)
     x = {split: _binarize(part.flatten(1), split, binarization) for split, part in grey.items()}
     labels: dict[str, Any] = {}
     if context == "labels":
-        y = _three_splits(source, "labels", 1, data_dir)
-        labels = {"labels": y, "num_classes": 10, "class_names": source.class_names}
+        y = _three_splits(name, "labels-idx1", data_dir)
+        labels = {"labels": y, "num_classes": 10, "class_names": SOURCES[name].class_names}
     return Dataset.of_splits(
-        source.folder,
+        name,
         binary_variables(x["train"].shape[1]),
         x,
         image_shape=(28, 28),
@@ -130,18 +112,15 @@ def load_binarized(*, seed: int, data_dir: Path) -> Dataset:
     for split, digest in BINARIZED_SHA256.items():
         name = f"binarized_mnist_{split}.amat"
         path = data_dir / "binarized_mnist" / name
-        x[split] = read_amat(fetch([BINARIZED_URL + name], path, Checksum("sha256", digest)), 784)
+        file = fetch([BINARIZED_URL + name], path, Checksum("sha256", digest))
+        content = np.frombuffer(file.read_bytes(), np.uint8)  # digits between white space
+        x[split] = torch.from_numpy(content[content > ord(" ")] - ord("0")).reshape(-1, 784)
     return Dataset.of_splits("binarized_mnist", binary_variables(784), x, image_shape=(28, 28))
 
 
-def _three_splits(source: _Source, kind: str, num_axes: int, data_dir: Path) -> dict[str, Tensor]:
+def _three_splits(name: str, kind: str, data_dir: Path) -> dict[str, Tensor]:
     """Images (N, 28, 28) or labels (N,) by split; the last of the training files are valid."""
-    whole, test = (
-        torch.from_numpy(
-            read_idx(_file(source, f"{part}-{kind}-idx{num_axes}", data_dir), num_axes)
-        )
-        for part in ("train", "t10k")
-    )
+    whole, test = (_read_idx(name, f"{part}-{kind}", data_dir) for part in ("train", "t10k"))
     return {"train": whole[:-NUM_VALID], "valid": whole[-NUM_VALID:], "test": test}
 
 
@@ -159,61 +138,17 @@ def _binarize(grey: Tensor, split: str, binarization: str) -> Tensor:
     return x
 
 
-def _file(source: _Source, name: str, data_dir: Path) -> Path:
-    """The IDX file, gzipped or not; downloaded if neither is there and right."""
-    checksum = Checksum("md5", source.md5[name], decompressed=True)
-    plain = data_dir / source.folder / f"{name}-ubyte"
-    if plain.is_file() and digest_problem(plain, checksum) is None:
-        return plain
-    urls = [f"{mirror}{name}-ubyte.gz" for mirror in source.mirrors]
-    return fetch(urls, plain.with_name(f"{name}-ubyte.gz"), checksum)
-
-
-def read_idx(path: Path, num_axes: int) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, gzipped or not.
-
-    Args:
-        path: The file.
-        num_axes: How many axes the array must have.
-
-    Returns:
-        uint8 array; it can be written to.
-
-    Raises:
-        ValueError: If the file is not such an array, or longer or shorter than it says.
-    """
-    try:
-        content = path.read_bytes()
-        if content[:2] == GZIP_MAGIC:
-            content = gzip.decompress(content)
-    except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
-        raise ValueError(f"cannot read {path}: {error}") from error
-    start = 4 + 4 * num_axes
-    if len(content) < start or content[:4] != bytes((0, 0, 8, num_axes)):
-        raise ValueError(f"{path} is not an IDX file of bytes with {num_axes} axes")
-    shape = struct.unpack(f">{num_axes}I", content[4:start])
-    size = int(np.prod([int(n) for n in shape], dtype=object))
-    if len(content) - start != size:
-        raise ValueError(
-            f"{path} holds {len(content) - start} bytes of data, but its header says {size}"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-
-
-def read_amat(path: Path, num_dims: int) -> Tensor:
-    """Read a text file of digits 0 and 1 separated by white space, one example a line.
-
-    Returns:
-        (N, num_dims) uint8.
-
-    Raises:
-        ValueError: If there is anything else in it, with the line.
-    """
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    digits = content[content > ord(" ")] - np.uint8(ord("0"))
-    if len(digits) == 0 or len(digits) % num_dims or digits.max() > 1:
-        bad = int(np.argmax(digits > 1)) if len(digits) and digits.max() > 1 else len(digits)
-        raise ValueError(
-            f"{path} must hold lines of {num_dims} digits 0 or 1; line {bad // num_dims + 1} is not"
-        )
-    return torch.from_numpy(digits.reshape(-1, num_dims).copy())
+def _read_idx(name: str, part: str, data_dir: Path) -> Tensor:
+    """The uint8 array of an IDX file, gzipped or not; downloaded if neither is there and right."""
+    source = SOURCES[name]
+    checksum = Checksum("md5", source.md5[part], decompressed=True)
+    file = data_dir / name / f"{part}-ubyte"
+    if not file.is_file() or digest_problem(file, checksum) is not None:
+        urls = [f"{mirror}{part}-ubyte.gz" for mirror in source.mirrors]
+        file = fetch(urls, file.with_name(f"{part}-ubyte.gz"), checksum)
+    content = file.read_bytes()
+    if content[:2] == GZIP_MAGIC:
+        content = gzip.decompress(content)
+    start = 4 + 4 * content[3]  # two zeros, the type, the number of axes, the length of each
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())

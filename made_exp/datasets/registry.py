@@ -45,8 +45,8 @@ class Source:
 
 DATASETS = {
     "shapes": Source("shapes:load", 400, Kind.BINARY, (20, 20)),
-    "mnist": Source("mnist:load_mnist", 784, Kind.BINARY, (28, 28)),
-    "fashion_mnist": Source("mnist:load_fashion_mnist", 784, Kind.BINARY, (28, 28)),
+    "mnist": Source("mnist:load:mnist", 784, Kind.BINARY, (28, 28)),
+    "fashion_mnist": Source("mnist:load:fashion_mnist", 784, Kind.BINARY, (28, 28)),
     "binarized_mnist": Source("mnist:load_binarized", 784, Kind.BINARY, (28, 28)),
     "gaussian_1d": Source("densities_1d:load_gaussian", 1, Kind.ORDINAL),
     "bimodal_1d": Source("densities_1d:load_bimodal", 1, Kind.ORDINAL),
