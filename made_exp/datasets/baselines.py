@@ -32,8 +32,10 @@ def compute(dataset: Dataset) -> dict[str, float]:
     Returns:
         NLL by name of the baseline, each finite.
     """
-    train, test = _values(dataset, "train"), dataset.test
-    missing = bool(_is_missing(train).any() or _is_missing(test).any())
+    train, test = dataset.train, dataset.test
+    if dataset.dynamic_binarization:
+        train = train.float() / 255
+    missing = bool(train.isnan().any() or test.isnan().any())
     result = {"independent": _independent(dataset.variables, train, test)}
     if dataset.is_binary and dataset.num_dims > 1 and not missing:
         result["chow_liu"] = ChowLiuTree(train).nll(test)
@@ -58,34 +60,12 @@ def _read(path: Path) -> dict[str, float]:
     return content
 
 
-def _values(dataset: Dataset, split: str) -> Tensor:
-    x = dataset.split(split)
-    return x.float() / 255 if dataset.dynamic_binarization else x
-
-
-def _is_missing(x: Tensor) -> Tensor:
-    return torch.isnan(x) if x.is_floating_point() else torch.zeros((), dtype=torch.bool)
-
-
 def _independent(variables: tuple[Variable, ...], train: Tensor, test: Tensor) -> float:
-    if all(v.num_values == 2 for v in variables) and not _is_missing(train).any():
-        ones = train.sum(0, dtype=torch.float64)
-        return -_bernoulli_log_prob((ones + 1) / (len(train) + 2), test)
     total = 0.0
-    for d, variable in enumerate(variables):
-        x, y = train[:, d].double(), test[:, d].double()
-        x, y = x[~torch.isnan(x)], y[~torch.isnan(y)]
-        total += float(-_marginal_log_prob(variable, x, y).sum())
+    for variable, x, y in zip(variables, train.T, test.T, strict=True):
+        known = x[~x.isnan()].double(), y[~y.isnan()].double()
+        total -= float(_marginal_log_prob(variable, *known).sum())
     return total / len(test)
-
-
-def _bernoulli_log_prob(p: Tensor, test: Tensor) -> float:
-    """Mean over examples of the log-probability (nats) of 0/1 rows under p (D,)."""
-    if _is_missing(test).any():
-        x = test.double()
-        return float(torch.where(x == 1, p.log(), (1 - p).log())[~torch.isnan(x)].sum() / len(x))
-    frequency = test.mean(0, dtype=torch.float64)
-    return float((frequency * p.log() + (1 - frequency) * (1 - p).log()).sum())
 
 
 def _marginal_log_prob(variable: Variable, train: Tensor, test: Tensor) -> Tensor:
@@ -93,7 +73,10 @@ def _marginal_log_prob(variable: Variable, train: Tensor, test: Tensor) -> Tenso
     if variable.num_values is None:
         mean, variance = train.mean(), train.var(correction=0).clamp_min(1e-12)
         return -0.5 * ((test - mean) ** 2 / variance + torch.log(2 * math.pi * variance))
-    counts = torch.bincount(train.long(), minlength=variable.num_values).double() + 1
+    if variable.num_values == 2:  # probabilities too
+        counts = torch.stack([len(train) - train.sum(), train.sum()]) + 1
+    else:
+        counts = torch.bincount(train.long(), minlength=variable.num_values).double() + 1
     return (counts / counts.sum()).log()[test.long()]
 
 
@@ -115,11 +98,9 @@ class ChowLiuTree:
 
     def __init__(self, train: Tensor) -> None:
         """Fit to 0/1 rows, or probabilities of 1 in [0, 1], of shape (N, D), D >= 2."""
-        both, ones, count = _pair_counts(train)
-        joint = _pair_probs(both, ones, count)
-        information = _mutual_information(joint)
-        self.parents = _maximum_spanning_tree(information)
-        self.information = information
+        joint = _pair_probs(train)
+        self.information = _mutual_information(joint)
+        self.parents = _maximum_spanning_tree(self.information)
         self._conditional = self._tables(joint)
 
     def _tables(self, joint: Tensor) -> Tensor:
@@ -137,48 +118,33 @@ class ChowLiuTree:
         """Log-probability (N,) in nats of 0/1 rows (N, D)."""
         d = torch.arange(x.shape[1])
         parents = torch.where(self.parents < 0, d, self.parents)
-        chunks = [
-            self._conditional[d, rows.long()[:, parents], rows.long()].sum(1)
-            for rows in x.split(_ROWS)
-        ]
-        return torch.cat(chunks)
+        rows = (part.long() for part in x.split(_ROWS))
+        return torch.cat([self._conditional[d, r[:, parents], r].sum(1) for r in rows])
 
     def nll(self, x: Tensor) -> float:
         """Mean NLL of the rows (N, D), in nats."""
         return float(-self.log_prob(x).mean())
 
 
-def _pair_counts(train: Tensor) -> tuple[Tensor, Tensor, int]:
-    """How often both of two variables are 1 (D, D), and each (D,), and the number of rows."""
-    num_dims = train.shape[1]
-    both = torch.zeros(num_dims, num_dims, dtype=torch.float64)
-    for rows in train.split(_ROWS):
-        values = rows.float()
-        both += values.T @ values
-    return both, train.sum(0, dtype=torch.float64), len(train)
-
-
-def _pair_probs(both: Tensor, ones: Tensor, count: int) -> Tensor:
+def _pair_probs(train: Tensor) -> Tensor:
     """Smoothed P(x_i = a, x_j = b), (2, 2, D, D) [a, b, i, j]; P(x_i = a) where i = j."""
+    ones, count = train.sum(0, dtype=torch.float64), len(train)
+    both = torch.zeros(len(ones), len(ones), dtype=torch.float64)
+    for rows in train.split(_ROWS):
+        both += rows.float().T @ rows.float()
+    both.diagonal().copy_(ones)  # of probabilities it would hold the squares
     only_i, only_j = ones[:, None] - both, ones[None, :] - both
     neither = count - both - only_i - only_j
     joint = torch.stack([neither, only_j, only_i, both]).view(2, 2, *both.shape)
-    joint = (joint + PAIR_COUNT) / (count + 4 * PAIR_COUNT)
-    p = (ones + 2 * PAIR_COUNT) / (count + 4 * PAIR_COUNT)
-    zero = torch.zeros_like(p)
-    for (a, b), value in {(0, 0): 1 - p, (0, 1): zero, (1, 0): zero, (1, 1): p}.items():
-        joint[a, b].diagonal().copy_(value)
-    return joint
+    same = torch.eye(len(ones), dtype=torch.float64)
+    joint += PAIR_COUNT * torch.stack([1 + same, 1 - same, 1 - same, 1 + same]).view_as(joint)
+    return joint / (count + 4 * PAIR_COUNT)
 
 
 def _mutual_information(joint: Tensor) -> Tensor:
     """Mutual information (D, D) in nats of each pair; 0 on the diagonal."""
-    result = torch.zeros_like(joint[0, 0])
-    for a in (0, 1):
-        for b in (0, 1):
-            p_i, p_j = joint[a].sum(0), joint[:, b].sum(0)
-            result += torch.xlogy(joint[a, b], joint[a, b] / (p_i * p_j))
-    return result.fill_diagonal_(0.0)
+    independent = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
+    return torch.xlogy(joint, joint / independent).sum((0, 1)).fill_diagonal_(0.0)
 
 
 def _maximum_spanning_tree(weights: Tensor) -> Tensor:

@@ -20,23 +20,13 @@ NOTE = (
 
 
 def load_gaussian(*, seed: int, data_dir: Path) -> Dataset:
-    """1000 draws of N(0.4, 0.1) in 20 bins: 800 / 100 / 200.
-
-    Args:
-        seed: Not used: the draws are the published ones.
-        data_dir: Not used.
-    """
+    """1000 draws of N(0.4, 0.1) in 20 bins: 800 / 100 / 200; the published ones for any seed."""
     del seed, data_dir
     return _dataset("gaussian_1d", _draw_gaussian, _gaussian_cdf, num_bins=20, num_draws=1_000)
 
 
 def load_bimodal(*, seed: int, data_dir: Path) -> Dataset:
-    """10000 draws, half N(0.3, 0.1), half N(0.8, 0.05), in 100 bins: 8000 / 1000 / 2000.
-
-    Args:
-        seed: Not used: the draws are the published ones.
-        data_dir: Not used.
-    """
+    """10000 draws, half N(0.3, 0.1), half N(0.8, 0.05), in 100 bins: 8000 / 1000 / 2000."""
     del seed, data_dir
     return _dataset("bimodal_1d", _draw_bimodal, _bimodal_cdf, num_bins=100, num_draws=10_000)
 

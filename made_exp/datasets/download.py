@@ -101,8 +101,8 @@ def _problem_with(path: Path, checksum: Checksum | None) -> str | None:
     """Why `path` cannot be used as it is, or None when it can."""
     if not path.is_file():
         return "missing"
-    wrong = checksum and digest_problem(path, checksum)
-    return wrong and f"damaged ({wrong})"
+    wrong = None if checksum is None else digest_problem(path, checksum)
+    return f"damaged ({wrong})" if wrong else None
 
 
 def _download_once(
