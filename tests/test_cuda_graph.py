@@ -130,9 +130,6 @@ def test_resuming_with_a_graph_goes_on(tmp_path, device):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(
-    "case", [{"ordering": ENSEMBLE}, {"ordering": AGNOSTIC, "kernel": "staircase"}]
-)
-def test_members_and_units_sorted_in_the_step_take_plain_steps(tmp_path, device, case):
-    trainer = make_case(tmp_path, device=device, **case)
+def test_members_take_plain_steps(tmp_path, device):
+    trainer = make_case(tmp_path, device=device, ordering=ENSEMBLE)
     assert type(trainer.step) is TrainStep

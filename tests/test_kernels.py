@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_exp.kernels import check_backend, choose_backend, masked_linear, packing
-from made_exp.kernels.dense import masked_linear_plain
+from made_exp.kernels.dense import DenseProduct, masked_linear_plain
 from made_exp.kernels.layout import MULTIPLE, first_rows, plan_blocks, visible_counts
+from made_exp.kernels.masked_linear import product_of
 from made_exp.kernels.packing import build_structure, pack, unpack
 from made_exp.kernels.product import masked_product
 from made_exp.kernels.staircase import StaircaseProduct
@@ -194,39 +195,38 @@ def test_autocast_computes_in_bfloat16_and_keeps_float32_gradients(backend, devi
     torch.testing.assert_close(found, gradients(expected, x, weight, bias), rtol=0.05, atol=0.2)
 
 
-def test_resampled_small_batches_do_not_sort():
+def test_only_small_weights_and_resampled_ones_are_dense():
     cpu = torch.device("cpu")
-    assert choose_backend(cpu, 784, 500, batch=100, resampled=True) == "dense"
     assert choose_backend(cpu, 784, 500) == "staircase"
     assert choose_backend(cpu, 784, 32) == "dense"
-    assert choose_backend(cpu, 4000, 4000, batch=5000, resampled=True) == "staircase"
+    x, weight, _, ins, outs = make_layer(
+        2, 784, 500, kind="random", device=cpu, dtype=torch.float32
+    )
+    for backend in BACKENDS:
+        assert type(product_of(backend, x, weight, ins, outs)) is DenseProduct
 
 
 HALF, SINGLE, DOUBLE = torch.bfloat16, torch.float32, torch.float64
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size", "fixed", "resampled"),
+    ("dtype", "size", "chosen"),
     [
-        (SINGLE, (784, 500), "dense", "dense"),
-        (SINGLE, (2000, 2000), "dense", "dense"),
-        (SINGLE, (784, 8000), "staircase", "dense"),
-        (DOUBLE, (8000, 8000), "staircase", "dense"),
-        (HALF, (500, 500), "dense", "dense"),
-        (HALF, (784, 2000), "triton", "triton"),
-        (HALF, (8000, 8000), "triton", "triton"),
+        (SINGLE, (784, 500), "dense"),
+        (SINGLE, (2000, 2000), "dense"),
+        (SINGLE, (784, 8000), "staircase"),
+        (DOUBLE, (8000, 8000), "staircase"),
+        (HALF, (500, 500), "dense"),
+        (HALF, (784, 2000), "triton"),
+        (HALF, (8000, 8000), "triton"),
     ],
 )
-def test_choice_on_a_gpu(monkeypatch, dtype, size, fixed, resampled):
+def test_choice_on_a_gpu(monkeypatch, dtype, size, chosen):
     gpu = torch.device("cuda")
     monkeypatch.setattr("made_exp.kernels.backends.triton_is_installed", lambda: True)
-    assert choose_backend(gpu, *size, dtype=dtype) == fixed
-    assert choose_backend(gpu, *size, dtype=dtype, batch=5000, resampled=True) == resampled
+    assert choose_backend(gpu, *size, dtype=dtype) == chosen
     monkeypatch.setattr("made_exp.kernels.backends.triton_is_installed", lambda: False)
-    assert "triton" not in (
-        choose_backend(gpu, *size, dtype=dtype),
-        choose_backend(gpu, *size, dtype=dtype, resampled=True),
-    )
+    assert choose_backend(gpu, *size, dtype=dtype) != "triton"
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,6 @@ SMALL_WEIGHT_GPU = 5_000_000
 # Tensor cores make the arithmetic of half precision so cheap that reading the weights counts, which
 # a Triton kernel does least of; for smaller ones its launches cost more than they save.
 LARGE_HALF_WEIGHT = 1_000_000
-# Sorting and gathering a resampled weight pays when a batch uses it this often.
-MIN_BATCH_TO_GATHER = 2000
 
 
 def choose_backend(
@@ -26,32 +24,20 @@ def choose_backend(
     out_features: int,
     *,
     dtype: torch.dtype = torch.float32,
-    batch: int | None = None,
-    resampled: bool = False,
 ) -> str:
-    """The backend that `auto` stands for.
+    """The backend that `auto` stands for; where degrees come with each call, staircase is dense.
 
     Args:
         device: Where the layer computes.
         in_features: Number of inputs I.
         out_features: Number of outputs O.
         dtype: In which products are taken.
-        batch: Examples per call, where known.
-        resampled: Whether degrees change from step to step. Units then cannot be kept sorted,
-            and sorting them in the step costs more than it saves, unless the batch is large; on a
-            GPU it would also wait for the host.
     """
-    size = in_features * out_features
-    if device.type == "cuda":
-        half = dtype in (torch.bfloat16, torch.float16)
-        if half and size >= LARGE_HALF_WEIGHT and triton_is_usable(device):
-            return "triton"
-        return "dense" if resampled or size < SMALL_WEIGHT_GPU else "staircase"
-    if not resampled:
-        return "dense" if size < SMALL_WEIGHT else "staircase"
-    large = size >= MIN_BATCH_TO_GATHER**2 // 4
-    gather = batch is not None and batch >= MIN_BATCH_TO_GATHER and large
-    return "staircase" if gather else "dense"
+    size, is_gpu = in_features * out_features, device.type == "cuda"
+    is_large_half = dtype in (torch.bfloat16, torch.float16) and size >= LARGE_HALF_WEIGHT
+    if is_gpu and is_large_half and triton_is_usable(device):
+        return "triton"
+    return "dense" if size < (SMALL_WEIGHT_GPU if is_gpu else SMALL_WEIGHT) else "staircase"
 
 
 def check_backend(backend: str, device: torch.device | None = None) -> None:

@@ -10,7 +10,7 @@ from made_exp.kernels.backends import ACTIVATIONS, check_backend, choose_backend
 from made_exp.kernels.dense import DenseProduct
 from made_exp.kernels.packing import PackedStructure
 from made_exp.kernels.product import MaskedProduct, masked_product
-from made_exp.kernels.staircase import GatheredProduct, StaircaseProduct
+from made_exp.kernels.staircase import StaircaseProduct
 
 
 def masked_linear(
@@ -33,7 +33,7 @@ def masked_linear(
         bias: (O,) or None.
         in_degrees: (I,) int64.
         out_degrees: (O,) int64.
-        backend: auto, dense, staircase (sorts and gathers in each call) or triton.
+        backend: auto, dense, staircase (here as dense) or triton.
         activation: none or relu, applied to the result.
 
     Raises:
@@ -54,19 +54,18 @@ def masked_linear(
 def product_of(
     backend: str, x: Tensor, weight: Tensor, in_degrees: Tensor, out_degrees: Tensor
 ) -> MaskedProduct:
-    """The product of x (B, I) with a dense weight (O, I) for degrees that come with the call."""
+    """The product of x (B, I) with a dense weight (O, I) for degrees that come with the call.
+
+    To sort units in the call costs more than it saves: what is not triton is dense.
+    """
     if backend == "auto":
         num_out, num_in = weight.shape
-        dtype, batch = compute_dtype(x, weight), x.size(0)
-        backend = choose_backend(
-            x.device, num_in, num_out, dtype=dtype, batch=batch, resampled=True
-        )
+        backend = choose_backend(x.device, num_in, num_out, dtype=compute_dtype(x, weight))
     if backend == "triton":
         from made_exp.kernels.triton_linear import TritonProduct, dense_rows
 
         return TritonProduct(dense_rows(in_degrees, out_degrees))
-    product = GatheredProduct if backend == "staircase" else DenseProduct
-    return product(in_degrees, out_degrees)
+    return DenseProduct(in_degrees, out_degrees)
 
 
 def product_of_blocks(

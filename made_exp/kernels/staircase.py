@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from made_exp.kernels.dense import matmul_into
-from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
+from made_exp.kernels.packing import PackedStructure
 from made_exp.kernels.product import MaskedProduct
 
 
@@ -114,39 +114,3 @@ class StaircaseProduct(MaskedProduct):
             return self._blocks
         converted = [block.to(dtype) for block, _ in self._blocks]
         return [(block, block.t()) for block in converted]
-
-
-@final
-class GatheredProduct(MaskedProduct):
-    """The product with a dense weight, whose rows and columns are sorted in each call.
-
-    Args:
-        in_degrees: (I,) int64, in any order.
-        out_degrees: (O,) int64, in any order.
-    """
-
-    def __init__(self, in_degrees: Tensor, out_degrees: Tensor) -> None:
-        self.blocks = StaircaseProduct(build_structure(in_degrees, out_degrees))
-        self.in_order, self.out_order = self.blocks.in_order, self.blocks.out_order
-
-    @override
-    def forward(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
-    ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
-        stored = pack(weight, self.blocks.structure)
-        y, seen = self.blocks.forward(x, stored, bias, relu)
-        return y, (stored, seen)
-
-    @override
-    def backward(
-        self,
-        grad: Tensor,
-        weight: Tensor,
-        kept: tuple[Tensor, list[Tensor]],
-        needs_x: bool,
-        needs_weight: bool,
-        out: Tensor | None,
-    ) -> tuple[Tensor | None, Tensor | None]:
-        stored, seen = kept
-        grad_x, found = self.blocks.backward(grad, stored, seen, needs_x, needs_weight, None)
-        return grad_x, None if found is None else unpack(found, self.blocks.structure)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.kernels.backends import check_backend, choose_backend, compute_dtype
-from made_exp.kernels.dense import MAX_KEPT_MASK, DenseProduct, make_mask
+from made_exp.kernels.dense import MAX_KEPT_MASK, DenseProduct, make_mask, per_example_linear
 from made_exp.kernels.masked_linear import check_degrees, product_of, product_of_blocks
 from made_exp.kernels.packing import PackedStructure, build_structure, pack, unpack
-from made_exp.kernels.per_example import per_example_linear
 from made_exp.kernels.product import MaskedProduct, Pullback, masked_product, product_vjp
 from made_exp.masks.mask_set import visibility
 

@@ -101,15 +101,14 @@ def _trained_members(
 
 def wants_graph(model: MADE, optimizer: str, batches: Batches, world: World) -> bool:
     """Whether a CUDA graph can replay the steps: one GPU, one member, and no wait for the host."""
-    is_resampled = model.max_orderings != 1
-    # To sort units in the step, or to give each example its own ordering, the host is asked.
-    waits = batches.has_missing or model.members[0].backend == "staircase"
+    # To give each example its own ordering, the host is asked.
+    waits = model.max_orderings != 1 and batches.has_missing
     return (
         model.device.type == "cuda"
         and world.size == 1
         and optimizer in ("adam", "adamw", "sgd")
         and len(model.members) == 1
-        and not (is_resampled and waits)
+        and not waits
     )
 
 
