@@ -14,7 +14,7 @@ from made_exp.experiments.given import Given, given_examples
 from made_exp.experiments.pictures import picture_of
 from made_exp.files import atomic_path
 from made_exp.model.made import MADE
-from made_exp.reporting import figures
+from made_exp.reporting.figures import completion_grid, save_png
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.commands import SampleSettings
 
@@ -67,7 +67,7 @@ def _draw_samples(
     ).cpu()
     match target.suffix.lower():
         case ".png":
-            picture_of(model, run.dataset, samples, target, context=context)
+            save_png(target, picture_of(model, run.dataset, samples, context=context))
         case ".csv":
             write_rows(target, run.schema, samples)
         case _:
@@ -104,15 +104,15 @@ def _picture_completions(given: Given, drawn: Tensor, data: dict[str, Any], targ
     if not data["image_shape"]:
         raise ConfigError("path: completions of a table have no picture; use .npz or .csv")
     largest = max(entry["num_values"] or 2 for entry in data["variables"]) - 1
-    figures.completion_grid(
+    picture = completion_grid(
         torch.nan_to_num(given.x.double()).numpy(),
         given.known.numpy(),
         drawn.reshape(len(given.x), -1, drawn.shape[1]).numpy(),
         tuple(data["image_shape"]),
         title=f"{data['name']}, completions",
         max_value=largest,
-        path=target,
     )
+    save_png(target, picture)
 
 
 def _as_given(samples: Tensor, model: MADE) -> np.ndarray:

@@ -1,7 +1,6 @@
 """What a model has learned, as the picture that fits its data: grids, tables, columns."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +24,6 @@ def is_worth_watching(dataset: Dataset) -> bool:
 def draw_picture(
     model: MADE,
     dataset: Dataset,
-    path: Path,
     *,
     num_samples: int,
     seed: int,
@@ -37,7 +35,6 @@ def draw_picture(
     Args:
         model: In evaluation mode after the call, as before it.
         dataset: What the model was trained on.
-        path: Where the PNG goes.
         num_samples: Samples to draw (> 0); of a table at least 2000, for means and correlations.
         seed: Of the samples; the same seed shows the same draw of a changing model.
         title: One line above the picture.
@@ -59,9 +56,7 @@ def draw_picture(
     model.eval()
     try:
         samples = model.sample(num_samples, generator=generator, context=context).cpu()
-        return picture_of(
-            model, dataset, samples, path, context=context, title=title, ordering=ordering
-        )
+        return picture_of(model, dataset, samples, context=context, title=title, ordering=ordering)
     finally:
         model.train(was_training)
 
@@ -71,7 +66,6 @@ def picture_of(
     model: MADE,
     dataset: Dataset,
     samples: Tensor,
-    path: Path,
     *,
     context: Tensor | None = None,
     title: str = "",
@@ -80,17 +74,17 @@ def picture_of(
     """Draw samples (n, D) of `model`, with their class labels (n,) if it has any; see above."""
     real = _examples(dataset, context)
     if dataset.image_shape is not None and dataset.is_discrete:
-        return _image_picture(dataset, samples, real, context, title=title, path=path)
+        return _image_picture(dataset, samples, real, context, title)
     table = _table(model, dataset)
     if table is None:
         # Rows of a table may be sorted, so that the first ones are like no others.
         some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:_TABLE_ROWS]
-        return figures.vector_grid(samples.numpy(), real[some].numpy(), title=title, path=path)
+        return figures.vector_grid(samples.numpy(), real[some].numpy(), title=title)
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.num_dims == 1:
-        return figures.density_1d(table, real[:, 0].numpy(), true=true, title=title, path=path)
+        return figures.density_1d(table, real[:, 0].numpy(), true=true, title=title)
     return figures.density_2d(
-        table, true=true, samples=samples.numpy(), ordering=ordering, title=title, path=path
+        table, true=true, samples=samples.numpy(), ordering=ordering, title=title
     )
 
 
@@ -106,9 +100,7 @@ def _image_picture(
     samples: Tensor,
     real: Tensor,
     context: Tensor | None,
-    *,
     title: str,
-    path: Path,
 ) -> np.ndarray:
     """Images by class where each class was sampled, else beside real examples."""
     assert dataset.image_shape is not None
@@ -123,11 +115,10 @@ def _image_picture(
             real=real[: len(samples)].numpy(),
             title=title,
             max_value=largest,
-            path=path,
         )
     names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
     rows = torch.stack([samples[context == c][:each] for c in range(dataset.num_classes)])
-    return figures.class_grid(rows.numpy(), shape, names, title=title, max_value=largest, path=path)
+    return figures.class_grid(rows.numpy(), shape, names, title=title, max_value=largest)
 
 
 def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from made_exp.errors import TrainingError
 from made_exp.experiments.pictures import draw_picture, is_worth_watching
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
-from made_exp.reporting.figures import animation
+from made_exp.reporting.figures import animation, save_png
 from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import Tracker
 from made_exp.runs.folder import RunDirectory
@@ -107,12 +107,12 @@ class RunObserver(Observer):
             image = draw_picture(
                 self.model,
                 self.dataset,
-                path,
                 num_samples=self.settings.trainer.num_samples,
                 seed=derive_seed(self.settings.seed, _SAMPLE_STREAM),
                 title=f"{self.dataset.name}, {title}",
                 ordering=self.settings.ordering.name,
             )
+            save_png(path, image)
         except Exception as error:  # matplotlib, Pillow, disk
             _log.warning("no picture %s: %s: %s", path, type(error).__name__, error)
             return

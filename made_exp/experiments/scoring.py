@@ -38,7 +38,7 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         nll, stderr = curve
         title = f"{finished.dataset.name}, {split}: NLL of the mixture over orderings"
         picture, counts = path.with_suffix(".png"), list(range(1, len(nll) + 1))
-        figures.nll_by_num_orderings(counts, nll, stderr, title=title, path=picture)
+        figures.save_png(picture, figures.nll_by_num_orderings(counts, nll, stderr, title=title))
         outcome |= {
             "nll_by_num_orderings": nll,
             "nll_stderr_by_num_orderings": stderr,

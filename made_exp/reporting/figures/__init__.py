@@ -1,6 +1,6 @@
-"""Pictures: arrays in, pictures out, and a PNG on disk when a path is given.
+"""Pictures: arrays in, pictures out.
 
-Every function returns the picture as an array (height, width, 3) uint8.
+Every figure is returned as an array (height, width, 3) uint8; `save_png` makes a file of it.
 """
 
 from made_exp.reporting.figures.canvas import animation, save_png

@@ -23,18 +23,25 @@ INK, MUTED, GRID, BAR = "#1f2430", "#5b6472", "#e3e6ea", "#c9d1dc"
 def new_figure(width: int, height: int, title: str = "") -> Figure:
     """A white figure of `width` x `height` pixels with a title, drawn without any global state."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     if title:
         add_text(figure, MARGIN, 22, title, size=12, fontweight="bold")
     return figure
 
 
-def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes whose place is given in pixels from the figure's upper left corner."""
-    full_width, full_height = figure.get_size_inches() * DPI
-    bottom = full_height - top - height
-    place = (left / full_width, bottom / full_height, width / full_width, height / full_height)
-    return figure.add_axes(place)
+def new_plots(
+    width: int, height: int, title: str = "", count: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A new figure, and `count` axes side by side that leave room for each other's labels."""
+    figure = new_figure(width, height, title)
+    top = 1 - (36 if title else 4) / height
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, top), w_pad=0.1, h_pad=0.1, wspace=0.06)
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def add_picture(figure: Figure, picture: np.ndarray, left: int, top: int, scale: int) -> None:
+    """A picture (h, w, 3) in [0, 1], its pixels sharp squares of `scale` pixels of the screen."""
+    bottom = figure.get_figheight() * DPI - top - len(picture) * scale
+    figure.figimage(picture.repeat(scale, axis=0).repeat(scale, axis=1), left, round(bottom))
 
 
 def add_text(
@@ -57,32 +64,25 @@ def plain(text: str) -> str:
 
 
 def style(axes: Axes, title: str = "", x_label: str = "", y_label: str = "") -> None:
-    """Give `axes` a title, labels, a light grid behind the data and two spines."""
+    """Give `axes` a title, labels, a light grid behind the data, two spines, and a legend."""
     axes.set_title(plain(title), fontsize=10.5, color=INK, loc="left", pad=8)
     axes.set_xlabel(plain(x_label), fontsize=9.5, color=INK)
     axes.set_ylabel(plain(y_label), fontsize=9.5, color=INK)
     axes.tick_params(labelsize=8.5, colors=MUTED, length=3)
-    axes.grid(True, color=GRID, linewidth=0.8)
+    if not axes.images:
+        axes.grid(True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#b4bac4")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#b4bac4")
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize=9, frameon=False, labelcolor=INK)
 
 
-def add_legend(axes: Axes) -> None:
-    """A legend without a frame."""
-    axes.legend(fontsize=9, frameon=False, labelcolor=INK)
-
-
-def render(figure: Figure, path: str | Path | None = None) -> np.ndarray:
-    """Draw `figure`; return it as (height, width, 3) uint8 and save it where a path is given."""
+def render(figure: Figure) -> np.ndarray:
+    """Draw `figure`; return it as (height, width, 3) uint8."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    image = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    if path is not None:
-        save_png(path, image)
-    return image
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:

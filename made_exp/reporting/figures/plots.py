@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, ScalarFormatter
 
 from made_exp.reporting.figures.canvas import (
@@ -16,16 +14,13 @@ from made_exp.reporting.figures.canvas import (
     INK,
     MUTED,
     ORANGE,
-    add_axes,
-    add_legend,
-    new_figure,
+    new_plots,
     plain,
     render,
     style,
 )
 
 _MAP, _DIFFERENCE_MAP = "magma", "RdBu_r"
-_PANEL = 300
 
 
 def density_1d(
@@ -34,7 +29,6 @@ def density_1d(
     *,
     true: np.ndarray | None = None,
     title: str = "",
-    path: str | Path | None = None,
 ) -> np.ndarray:
     """Learned probabilities of one variable over the data's histogram.
 
@@ -43,21 +37,18 @@ def density_1d(
         data: (N,) values of the data.
         true: (V,) probabilities under the density that the data were drawn from.
         title: One line above.
-        path: Where to save a PNG.
     """
     learned = np.asarray(learned, np.float64)
     values = np.arange(len(learned))
-    figure = new_figure(900, 440, title)
-    axes = figure.add_axes((0.085, 0.12, 0.895, 0.775 if title else 0.83))
+    figure, (axes,) = new_plots(900, 440, title)
     counts = np.bincount(np.asarray(data).astype(np.int64).ravel(), minlength=len(learned))
     axes.bar(values, counts / max(counts.sum(), 1), width=1.0, color=BAR, label="training data")
     axes.stairs(learned, np.arange(len(learned) + 1) - 0.5, color=BLUE, lw=2, label="learned")
     if true is not None:
         axes.plot(values, true, color=ORANGE, lw=1.5, ls="--", label="true")
     style(axes, "", "value", "probability")
-    add_legend(axes)
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
-    return render(figure, path)
+    return render(figure)
 
 
 def density_2d(
@@ -67,7 +58,6 @@ def density_2d(
     samples: np.ndarray | None = None,
     ordering: str = "",
     title: str = "",
-    path: str | Path | None = None,
 ) -> np.ndarray:
     """True density, learned density, their difference, and samples, all upright.
 
@@ -80,81 +70,59 @@ def density_2d(
         samples: (n, 2) values drawn from the model.
         ordering: What the model's ordering is called, for the title.
         title: One line above.
-        path: Where to save a PNG.
     """
     learned = np.asarray(learned, np.float64)
     num_panels = 1 + 2 * (true is not None) + (samples is not None)
     line = ", ".join(filter(None, [title, ordering and f"ordering: {ordering}"]))
-    figure = new_figure(num_panels * (_PANEL + 118) + 8, _PANEL + 122, line)
+    figure, panels = new_plots(num_panels * 418 + 8, 422, line, num_panels)
     top = float(np.max(learned if true is None else true))
     shades: dict[str, Any] = {"cmap": _MAP, "vmin": 0, "vmax": top}
-    panel = _Panels(figure)
+    place = iter(panels)
     if true is not None:
-        panel.density("True", np.asarray(true, np.float64), "probability", **shades)
-    panel.density("Learned", learned, "probability", **shades)
+        _density(next(place), "True", np.asarray(true, np.float64), "probability", **shades)
+    _density(next(place), "Learned", learned, "probability", **shades)
     if true is not None:
         difference = learned - np.asarray(true, np.float64)
         limit = float(np.quantile(np.abs(difference), 0.999)) or 1e-12
         shades = {"cmap": _DIFFERENCE_MAP, "vmin": -limit, "vmax": limit}
-        panel.density("Learned - true", difference, "difference of probability", **shades)
+        _density(next(place), "Learned - true", difference, "difference of probability", **shades)
     if samples is not None:
-        panel.samples(np.asarray(samples), learned.shape)
-    return render(figure, path)
+        _samples(next(place), np.asarray(samples), learned.shape)
+    for axes in panels:
+        axes.set(xlim=(-0.5, learned.shape[1] - 0.5), ylim=(learned.shape[0] - 0.5, -0.5))
+    return render(figure)
 
 
-class _Panels:
-    """Square panels from left to right, each with room for a colour bar."""
+def _density(axes: Axes, title: str, table: np.ndarray, unit: str, **shades: Any) -> None:
+    """A table as colours, with its colour bar."""
+    image = axes.imshow(table, interpolation="nearest", aspect="auto", **shades)
+    style(axes, title, "variable 1 (column)", "variable 0 (row)")
+    ticks = ScalarFormatter()
+    ticks.set_powerlimits((-2, 3))
+    bar = axes.figure.colorbar(image, ax=axes, format=ticks, fraction=0.04, aspect=27)
+    bar.set_label(plain(unit), fontsize=8.5, color=MUTED)
+    bar.ax.tick_params(labelsize=8, colors=MUTED, length=2)
+    bar.ax.yaxis.get_offset_text().set(fontsize=8, color=MUTED)
+    bar.outline.set_visible(False)
 
-    def __init__(self, figure: Figure) -> None:
-        self.figure, self.left = figure, 58
 
-    def _next(self, title: str, shape: tuple[int, ...]) -> Axes:
-        axes = add_axes(self.figure, self.left, 66, _PANEL, _PANEL)
-        style(axes, title, "variable 1 (column)", "variable 0 (row)" if self.left == 58 else "")
+def _samples(axes: Axes, samples: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Samples (n, 2): counted in blocks of up to 4 x 4 values, or as dots where few."""
+    count = f"{len(samples):,} samples".replace(",", " ")
+    size = block_size(len(samples), shape)
+    if size > 4:
+        axes.set_facecolor("#f7f8fa")
+        spread = np.random.default_rng(0).uniform(-0.4, 0.4, size=samples.shape)
+        rows, columns = (samples + spread).T
+        axes.plot(columns, rows, ".", color=INK, ms=3, alpha=0.6, mew=0)
+        style(axes, count, "variable 1 (column)", "variable 0 (row)")
         axes.grid(False)
-        axes.set_xlim(-0.5, shape[1] - 0.5)
-        axes.set_ylim(shape[0] - 0.5, -0.5)
-        self.left += _PANEL + 118
-        return axes
-
-    def density(
-        self,
-        title: str,
-        table: np.ndarray,
-        unit: str,
-        shape: tuple[int, ...] | None = None,
-        **shades: Any,
-    ) -> None:
-        """One table as colours with its colour bar; the axes span `shape`, or the table's."""
-        axes = self._next(title, shape or table.shape)
-        limits = axes.get_xlim(), axes.get_ylim()
-        image = axes.imshow(table, interpolation="nearest", aspect="auto", **shades)
-        axes.set(xlim=limits[0], ylim=limits[1])
-        place = add_axes(self.figure, self.left - 118 + 8, 66, 11, _PANEL)
-        ticks = ScalarFormatter()
-        ticks.set_powerlimits((-2, 3))
-        bar = self.figure.colorbar(image, cax=place, format=ticks)
-        bar.set_label(plain(unit), fontsize=8.5, color=MUTED)
-        bar.ax.tick_params(labelsize=8, colors=MUTED, length=2)
-        bar.ax.yaxis.get_offset_text().set(fontsize=8, color=MUTED)
-        bar.outline.set_visible(False)
-
-    def samples(self, samples: np.ndarray, shape: tuple[int, ...]) -> None:
-        """Samples (n, 2): counted in blocks of up to 4 x 4 values, or as dots where few."""
-        count = f"{len(samples):,} samples".replace(",", " ")
-        size = block_size(len(samples), shape)
-        if size > 4:
-            axes = self._next(count, shape)
-            axes.set_facecolor("#f7f8fa")
-            spread = np.random.default_rng(0).uniform(-0.4, 0.4, size=samples.shape)
-            rows, columns = (samples + spread).T
-            axes.plot(columns, rows, ".", color=INK, ms=3, alpha=0.6, mew=0)
-            return
-        bins = [np.arange(0, num + size, size) - 0.5 for num in shape]
-        counts, _, _ = np.histogram2d(samples[:, 0], samples[:, 1], bins=bins)
-        edges = (-0.5, bins[1][-1], bins[0][-1], -0.5)
-        unit = "count" if size == 1 else f"count in a block of {size} x {size}"
-        self.density(count, counts, unit, shape, cmap=_MAP, extent=edges)
+        return
+    bins = [np.arange(0, num + size, size) - 0.5 for num in shape]
+    counts, _, _ = np.histogram2d(samples[:, 0], samples[:, 1], bins=bins)
+    edges = (-0.5, bins[1][-1], bins[0][-1], -0.5)
+    unit = "count" if size == 1 else f"count in a block of {size} x {size}"
+    _density(axes, count, counts, unit, cmap=_MAP, extent=edges)
 
 
 def block_size(num_samples: int, shape: tuple[int, ...]) -> int:
@@ -168,7 +136,6 @@ def nll_by_num_orderings(
     nll_stderr: Sequence[float],
     *,
     title: str = "NLL of the mixture over orderings",
-    path: str | Path | None = None,
 ) -> np.ndarray:
     """NLL of an ensemble as a function of the number of its orderings.
 
@@ -177,11 +144,8 @@ def nll_by_num_orderings(
         nll: (M,) nats per example.
         nll_stderr: (M,) standard errors over the examples.
         title: One line above.
-        path: Where to save a PNG.
     """
-    figure = new_figure(820, 460, title)
-    axes = figure.add_axes((0.1, 0.13, 0.86, 0.76))
-    style(axes, "", "number of orderings", "NLL (nats per example)")
+    figure, (axes,) = new_plots(820, 460, title)
     x, y = np.asarray(num_orderings, np.float64), np.asarray(nll, np.float64)
     error = np.asarray(nll_stderr, np.float64)
     axes.fill_between(x, y - error, y + error, color=BLUE, alpha=0.15, lw=0, label="+- 1 s.e.")
@@ -200,5 +164,5 @@ def nll_by_num_orderings(
         fontsize=9.5,
         color=BLUE,
     )
-    add_legend(axes)
-    return render(figure, path)
+    style(axes, "", "number of orderings", "NLL (nats per example)")
+    return render(figure)

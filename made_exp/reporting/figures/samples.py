@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
 
 from made_exp.reporting.figures.canvas import (
     BLUE,
     MARGIN,
     MUTED,
-    add_axes,
+    add_picture,
     add_text,
     new_figure,
+    new_plots,
     render,
     style,
 )
@@ -35,7 +33,6 @@ def image_grid(
     real: np.ndarray,
     title: str = "",
     max_value: float = 1.0,
-    path: str | Path | None = None,
 ) -> np.ndarray:
     """Samples in a square grid, beside as many real examples.
 
@@ -43,9 +40,8 @@ def image_grid(
         samples: (n, D) values in [0, max_value], row by row.
         image_shape: (height, width) with height * width = D.
         real: (m, D) examples of the data; the first n are shown.
-        title: One line above both.
+        title: One line above.
         max_value: The value drawn as white.
-        path: Where to save a PNG.
     """
     images = as_images(samples, image_shape, max_value)
     examples = as_images(np.asarray(real)[: len(images)], image_shape, max_value)
@@ -58,9 +54,9 @@ def image_grid(
     names = f"{len(images)} samples", f"{len(examples)} real examples"
     for name, picture in zip(names, (left_picture, right_picture), strict=True):
         add_text(figure, left, top - 14, name, color=MUTED)
-        _show(figure, picture, left, top, scale)
+        add_picture(figure, picture, left, top, scale)
         left += width * scale + MARGIN
-    return render(figure, path)
+    return render(figure)
 
 
 def completion_grid(
@@ -71,7 +67,6 @@ def completion_grid(
     *,
     title: str = "",
     max_value: float = 1.0,
-    path: str | Path | None = None,
 ) -> np.ndarray:
     """Completions: what was given, what was drawn for the rest, and the original.
 
@@ -82,9 +77,8 @@ def completion_grid(
         observed: (B, D) booleans, true where a variable was given.
         drawn: (B, D), or (B, M, D) for M completions of each example.
         image_shape: (height, width) with height * width = D.
-        title: One line above the grid.
+        title: One line above.
         max_value: The value drawn as white.
-        path: Where to save a PNG.
     """
     drawn = np.asarray(drawn)
     drawn = drawn[:, None] if drawn.ndim == 2 else drawn
@@ -96,7 +90,7 @@ def completion_grid(
         rows.append(np.where(known, completed, completed * _DRAWN_INK))
     rows.append(images)
     names = ["drawn"] if len(rows) == 3 else [f"drawn {m}" for m in range(1, len(rows) - 1)]
-    return _banded(rows, ["given", *names, "original"], _COMPLETIONS_A_ROW, title, path)
+    return _banded(rows, ["given", *names, "original"], _COMPLETIONS_A_ROW, title)
 
 
 def class_grid(
@@ -106,7 +100,6 @@ def class_grid(
     *,
     title: str = "",
     max_value: float = 1.0,
-    path: str | Path | None = None,
 ) -> np.ndarray:
     """Samples of each class, one class a row.
 
@@ -114,13 +107,12 @@ def class_grid(
         samples: (C, n, D) values in [0, max_value].
         image_shape: (height, width) with height * width = D.
         class_names: The C names of the classes.
-        title: One line above the grid.
+        title: One line above.
         max_value: The value drawn as white.
-        path: Where to save a PNG.
     """
     samples = np.asarray(samples)
     rows = [as_images(row, image_shape, max_value) for row in samples]
-    return _banded(rows, list(class_names), samples.shape[1], title, path)
+    return _banded(rows, list(class_names), samples.shape[1], title)
 
 
 def as_images(x: np.ndarray, image_shape: tuple[int, int], max_value: float = 1.0) -> np.ndarray:
@@ -157,19 +149,11 @@ def _scale(width: int) -> int:
     return max(1, round(560 / width))
 
 
-def _show(figure: Figure, picture: np.ndarray, left: int, top: int, scale: int) -> None:
-    height, width, _ = picture.shape
-    axes = add_axes(figure, left, top, width * scale, height * scale)
-    axes.imshow(picture, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-
-
 def _banded(
     rows: list[np.ndarray],
     names: list[str],
     num_columns: int,
     title: str,
-    path: str | Path | None,
 ) -> np.ndarray:
     """Rows of pictures with a name on the left; long rows are broken into bands."""
     count = len(rows[0])
@@ -184,12 +168,12 @@ def _banded(
     height = top + len(bands) * (band_height + MARGIN)
     figure = new_figure(max(label + band_width + MARGIN, 320), height, title)
     for band in bands:
-        _show(figure, band, label, top, scale)
+        add_picture(figure, band, label, top, scale)
         for index, name in enumerate(names):
             middle = top + (index + 0.5) * band_height / len(names)
             add_text(figure, label - 10, middle, name, color=MUTED, ha="right")
         top += band_height + MARGIN
-    return render(figure, path)
+    return render(figure)
 
 
 def vector_grid(
@@ -197,7 +181,6 @@ def vector_grid(
     real: np.ndarray,
     *,
     title: str = "",
-    path: str | Path | None = None,
 ) -> np.ndarray:
     """Sampled rows and real rows as shades of grey, and how their means and pairs agree.
 
@@ -209,28 +192,20 @@ def vector_grid(
         samples: (n, D).
         real: (m, D) examples of the data; NaN is missing.
         title: One line above.
-        path: Where to save a PNG.
     """
     samples, real = np.asarray(samples, np.float64), np.asarray(real, np.float64)
     low, high = np.nanmin(real, axis=0), np.nanmax(real, axis=0)
     span = np.where(high > low, high - low, 1.0)
     samples, real = (samples - low) / span, (real - low) / span
-    figure = new_figure(1180, 460, title)
-    grid = GridSpec(1, 4, figure, left=0.05, right=0.985, bottom=0.13, top=0.83, wspace=0.3)
+    figure, axes = new_plots(1180, 460, title, 4)
     rows = min(_MAX_ROWS, len(samples), len(real))
-    _rows(figure.add_subplot(grid[0]), samples[:rows], f"{rows} sampled rows")
-    _rows(figure.add_subplot(grid[1]), real[:rows], f"{rows} real rows")
+    for place, x, name in ((axes[0], samples, "sampled"), (axes[1], real, "real")):
+        place.imshow(np.clip(x[:rows], 0, 1), cmap="gray_r", aspect="auto", interpolation="nearest")
+        style(place, f"{rows} {name} rows", "variable", "row")
     means = np.nanmean(real, axis=0), np.nanmean(samples, axis=0)
-    _agreement(figure.add_subplot(grid[2]), *means, "Mean of each variable")
-    pairs = _correlations(real, samples)
-    _agreement(figure.add_subplot(grid[3]), *pairs, "Correlation of each pair")
-    return render(figure, path)
-
-
-def _rows(axes: Axes, x: np.ndarray, title: str) -> None:
-    axes.imshow(np.clip(x, 0, 1), cmap="gray_r", aspect="auto", interpolation="nearest")
-    style(axes, title, "variable", "row")
-    axes.grid(False)
+    _agreement(axes[2], *means, "Mean of each variable")
+    _agreement(axes[3], *_correlations(real, samples), "Correlation of each pair")
+    return render(figure)
 
 
 def _agreement(axes: Axes, real: np.ndarray, sampled: np.ndarray, title: str) -> None:
