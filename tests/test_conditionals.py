@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from made_exp.variables.conditionals import conditional_for
-from made_exp.variables.conditionals.base import DiscreteConditional
+from made_exp.variables.conditionals.base import DiscreteConditional, conditional_for
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.conditionals.categorical import Categorical
 from made_exp.variables.conditionals.gaussian_mixture import GaussianMixture

@@ -180,7 +180,7 @@ def test_a_weighted_mixture_is_one_density_everywhere(device, dtype):
     schedules = make_schedules("ensemble", NUM_DIMS, [6], num_orderings=2, natural=1.0)
     model = build_made(binary_variables(NUM_DIMS), schedules, fits_weights=True).to(device, dtype)
     weights = torch.tensor([0.9, 0.1], dtype=torch.float64)
-    model.mixture.set(weights.log())
+    model.mixture._log_weights.copy_(weights.log())
     with torch.no_grad():  # two members that are easy to tell apart
         for member, sign in zip(model.members, (1, -1), strict=True):
             member.output_bias.fill_(3.0 * sign)

@@ -1,5 +1,6 @@
 """What a finished training is worth: results.json and the lines that sum it up."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def make_results(
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": baselines.load_or_compute(dataset, data_dir),
         "checks": checks,
-        "connectivity": measure_connectivity(model).as_dict(),
+        "connectivity": asdict(measure_connectivity(model)),
         "best_epoch": state.best_epoch,
         "epochs": state.epochs_begun,
         "steps": state.step,

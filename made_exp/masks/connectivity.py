@@ -6,7 +6,7 @@ layer has.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -44,10 +44,6 @@ class Connectivity:
             f"dead units in each hidden layer: {dead}, "
             f"{self.visible_weights} of {self.num_weights} weights in use"
         )
-
-    def as_dict(self) -> dict[str, int | tuple[int, ...]]:
-        """The numbers, as they stand in results.json."""
-        return asdict(self)
 
     def warnings(self) -> list[str]:
         """One sentence for each hidden layer in which dependencies are lost."""

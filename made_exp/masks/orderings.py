@@ -49,7 +49,7 @@ def raster(shape: ImageShape, number: int) -> Tensor:
         number: Which way, modulo 8. 0 is the natural order; adding 1 turns to the opposite corner,
             2 mirrors left and right, 4 takes columns in place of rows.
     """
-    pixels = _pixels(shape)
+    pixels = torch.arange(shape[0] * shape[1]).reshape(shape)
     if number & 1:
         pixels = pixels.flip(0, 1)
     if number & 2:
@@ -103,7 +103,3 @@ def is_due(index: int, share: float) -> bool:
 def is_image(shape: ImageShape | None, num_dims: int) -> bool:
     """Whether D variables are the pixels of an image of this shape."""
     return shape is not None and math.prod(shape) == num_dims
-
-
-def _pixels(shape: ImageShape) -> Tensor:
-    return torch.arange(shape[0] * shape[1]).reshape(shape)

@@ -89,18 +89,14 @@ class MaskSchedule:
 
 @lru_cache(maxsize=256)
 def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
-    if schedule.resamples_order:
-        ordering = _resampled_ordering(schedule, index)
-    else:
-        ordering = torch.tensor(schedule.ordering, dtype=torch.int64)
-    return MaskSet(index, ordering, _hidden_degrees(schedule, index))
-
-
-def _resampled_ordering(schedule: MaskSchedule, index: int) -> Tensor:
     seed = [schedule.seed, index, ORDER_STREAM]
-    if schedule.image_shape and orderings.is_due(index, schedule.sweeps):
-        return orderings.sweep(schedule.image_shape, seed)
-    return orderings.random(schedule.num_dims, seed)
+    if not schedule.resamples_order:
+        ordering = torch.tensor(schedule.ordering, dtype=torch.int64)
+    elif schedule.image_shape and orderings.is_due(index, schedule.sweeps):
+        ordering = orderings.sweep(schedule.image_shape, seed)
+    else:
+        ordering = orderings.random(schedule.num_dims, seed)
+    return MaskSet(index, ordering, _hidden_degrees(schedule, index))
 
 
 def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:

@@ -52,9 +52,7 @@ def check_masks(model: MADE) -> Check:
 
 def measure_connectivity(model: MADE) -> Connectivity:
     """What is connected in the mask set of the mixture that loses most."""
-    measured = [
-        _connectivity(component) for component in map(model.component, range(model.num_orderings))
-    ]
+    measured = map(_connectivity, map(model.component, range(model.num_orderings)))
     return max(measured, key=lambda one: (one.lost_pairs, sum(one.dead_units)))
 
 

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from typing import Self
 
@@ -10,9 +11,6 @@ import torch
 from torch import Tensor
 
 from made_exp.model.made import MADE
-
-# From examples (B, D) and their labels (B,) to log-probabilities (B,).
-Score = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +52,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, float | int]:
         """The numbers of this evaluation, as they stand in results.json."""
-        names = [field.name for field in fields(self) if field.name != "log_probs"]
-        return {name: getattr(self, name) for name in names}
+        return {name: number for name, number in vars(self).items() if name != "log_probs"}
 
 
 @torch.no_grad()
@@ -82,10 +79,7 @@ def evaluate(
     if not len(x):
         raise ValueError("there is no example to evaluate")
     count = num_orderings or model.num_orderings
-
-    def score(batch: Tensor, labels: Tensor | None) -> Tensor:
-        return model.log_prob(batch, labels, count)
-
+    score = partial(model.log_prob, num_orderings=count)
     log_probs = _batched(model, x, context, batch_size, score)
     return Evaluation.from_log_probs(log_probs, model.num_dims, count)
 
@@ -100,13 +94,11 @@ def log_probs_by_ordering(
     batch_size: int = 1000,
 ) -> Tensor:
     """Joint log-probability of each example under each ordering alone, (M, N) nats."""
-
-    def under(index: int) -> Score:
-        return lambda batch, labels: model.ordering_log_prob(batch, index, labels)
-
-    count = num_orderings or model.num_orderings
-    rows = [_batched(model, x, context, batch_size, under(index)) for index in range(count)]
-    return torch.stack(rows)
+    scores = [
+        partial(model.ordering_log_prob, index=index)
+        for index in range(num_orderings or model.num_orderings)
+    ]
+    return torch.stack([_batched(model, x, context, batch_size, score) for score in scores])
 
 
 def fit_mixture(
@@ -134,11 +126,7 @@ def nll_by_num_orderings(log_probs: Tensor, log_weights: Tensor) -> tuple[Tensor
 
 
 def paired_difference(first: Tensor, second: Tensor) -> tuple[float, float]:
-    """Mean of NLL(first) - NLL(second) over the same examples, with its standard error, in nats.
-
-    Args:
-        first: (N,) log-probabilities.
-        second: (N,) log-probabilities of the same examples.
+    """Mean and standard error of NLL(first) - NLL(second), log-probabilities (N,) in nats.
 
     Raises:
         ValueError: If the numbers of examples differ.
@@ -150,15 +138,19 @@ def paired_difference(first: Tensor, second: Tensor) -> tuple[float, float]:
 
 
 def _batched(
-    model: MADE, x: Tensor, context: Tensor | None, batch_size: int, score: Score
+    model: MADE,
+    x: Tensor,
+    context: Tensor | None,
+    batch_size: int,
+    score: Callable[..., Tensor],
 ) -> Tensor:
-    """Apply `score` to batches in evaluation mode and restore the mode, as (N,)."""
+    """`score` (batch, context) of all batches (N,), in evaluation mode, which is restored."""
     was_training, device = model.training, model.device
     labels = repeat(None) if context is None else context.split(batch_size)
     model.eval()
     try:
         parts = [
-            score(batch.to(device), None if own is None else own.to(device))
+            score(batch.to(device), context=None if own is None else own.to(device))
             for batch, own in zip(x.split(batch_size), labels, strict=False)
         ]
     finally:

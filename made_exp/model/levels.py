@@ -74,34 +74,3 @@ class Level:
         if self.context is not None and context is not None:
             extras.append(self.context(context))
         return extras
-
-
-def connect(
-    chain: Sequence[nn.Module | None],
-    direct: nn.Module | None,
-    conditioning: nn.ModuleList,
-    context: nn.ModuleList,
-    residual: bool,
-) -> tuple[Level, ...]:
-    """Levels 1..L+1.
-
-    Args:
-        chain: The masked layer from each level to the next; without hidden layers [None].
-        direct: The masked layer from the features to the params, or None.
-        conditioning: Companions of the layers of the chain, or none.
-        context: What maps the one-hot class to each level, or none.
-        residual: Whether every second hidden layer is added to the one two below it.
-    """
-    top, found = len(chain), []
-    for n in range(1, top + 1):
-        layers = [(chain[n - 1], n - 1), (direct if n == top else None, 0)]
-        companion = conditioning[n - 1] if len(conditioning) else None
-        found.append(
-            Level(
-                tuple(Edge(m, below, n) for m, below in layers if isinstance(m, MaskedLinear)),
-                Edge(companion, n - 1, n) if isinstance(companion, MaskedLinear) else None,
-                context[n - 1] if len(context) else None,
-                n - 2 if residual and n % 2 and 2 < n < top else None,
-            )
-        )
-    return tuple(found)

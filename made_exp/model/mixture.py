@@ -66,14 +66,9 @@ class MixtureWeights(nn.Module):
         log_weights = self.log_weights(len(log_probs)).to(log_probs)
         return (log_probs + log_weights[:, None]).logsumexp(0)
 
-    @torch.no_grad()
-    def set(self, log_weights: Tensor) -> None:
-        """Weight the members by exp(log_weights) (M,)."""
-        self._log_weights.copy_(log_weights)
-
     def fit(self, log_probs: Tensor) -> None:
         """Set the weights that suit log_probs (M, N) best; see `fit_log_weights`."""
-        self.set(fit_log_weights(log_probs))
+        self._log_weights.copy_(fit_log_weights(log_probs))
 
     def choose(self, uniforms: Tensor) -> Tensor:
         """Members (B,) int64 drawn by their weights, one for each uniform number (B,)."""

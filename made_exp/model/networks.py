@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.layers import CPU, MaskedLinear
-from made_exp.model.levels import Degrees, Edge, connect
+from made_exp.model.levels import Degrees, Edge, Level
 from made_exp.settings.model import NetworkSettings
 
 
@@ -96,13 +96,25 @@ class MaskedNetwork(nn.Module):
         )
         for parameter in (*self.conditioning.parameters(), *self.context.parameters()):
             nn.init.zeros_(parameter)
-        self.levels = connect(
-            [*self.hidden, self.output], self.direct, self.conditioning, self.context, residual
-        )
+        self.levels = tuple(self._level(n, residual) for n in range(1, top + 1))
         # Where nothing comes between a product and its relu, the layer does both.
         has_offsets = bool(companions or num_classes)
         self.is_relu_chain = activation == "relu" and not has_offsets
         self._relu_in_layers = self.is_relu_chain and not residual
+
+    def _level(self, n: int, residual: bool) -> Level:
+        """Level n = 1..L+1; where it is residual every second hidden one skips two back."""
+        top = len(self._widths) - 1
+        layers = (
+            [(self.hidden[n - 1], n - 1)] if n < top else [(self.output, top - 1), (self.direct, 0)]
+        )
+        companion = self.conditioning[n - 1] if len(self.conditioning) else None
+        return Level(
+            tuple(Edge(m, below, n) for m, below in layers if isinstance(m, MaskedLinear)),
+            Edge(companion, n - 1, n) if isinstance(companion, MaskedLinear) else None,
+            self.context[n - 1] if len(self.context) else None,
+            n - 2 if residual and n % 2 and 2 < n < top else None,
+        )
 
     @property
     def edges(self) -> list[Edge]:

@@ -13,8 +13,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from made_exp.variables.conditionals import conditional_for
-from made_exp.variables.conditionals.base import Conditional, Pullback, vjp
+from made_exp.variables.conditionals.base import Conditional, Pullback, conditional_for, vjp
 from made_exp.variables.encodings import Encoding, encoding_for
 from made_exp.variables.variable import Variable
 

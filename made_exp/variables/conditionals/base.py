@@ -1,14 +1,18 @@
-"""What a conditional is: a one-dimensional distribution as a function of K raw numbers."""
+"""What a conditional is: a one-dimensional distribution as a function of K raw numbers.
+
+Each is in a file of its name and a line of `CONDITIONALS`.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from importlib import import_module
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from made_exp.variables.variable import Variable
+from made_exp.variables.variable import ALLOWED_CONDITIONALS, CONDITIONALS, Variable
 
 # From the gradient of log-probabilities to that of the params.
 Pullback = Callable[[Tensor], Tensor]
@@ -101,6 +105,32 @@ class DiscreteConditional(Conditional):
     def mean(self, params: Tensor) -> Tensor:
         values = torch.arange(self.num_values, device=params.device, dtype=params.dtype)
         return self.probs(params) @ values
+
+
+def conditional_for(
+    name: str, variable: Variable, num_components: int, smooth_logits: bool = False
+) -> Conditional:
+    """The conditional called `name` for one variable.
+
+    Args:
+        name: One of `CONDITIONALS`, or auto: the default of the kind of the variable.
+        variable: What it is to model.
+        num_components: Components of a mixture, at least 1.
+        smooth_logits: Whether a categorical conditional of ordered values has smooth logits.
+
+    Raises:
+        ValueError: If the conditional is unknown or cannot model the variable.
+    """
+    allowed = ALLOWED_CONDITIONALS[variable.kind]
+    if name not in ("auto", *allowed):
+        raise ValueError(
+            f"conditional of {variable.kind} variable '{variable.name}' must be "
+            f"{' or '.join(('auto', *allowed))}, got '{name}'"
+        )
+    name = allowed[0] if name == "auto" else name
+    module = import_module(f"{__package__}.{name}")
+    kind: type[Conditional] = getattr(module, CONDITIONALS[name].class_name)
+    return kind.for_variable(variable, num_components, smooth_logits)
 
 
 def vjp(
