@@ -20,7 +20,7 @@ from made_exp.cli.help import train_help
 from made_exp.cli.resolvers import conf_dir, conf_hash, options_in, run_id, slug
 from made_exp.cli.store import register
 from made_exp.cli.validate import settings_from
-from made_exp.settings.experiment import OPTIONS, from_dict, option_fields, to_dict
+from made_exp.settings.experiment import OPTIONS, from_dict, option_fields
 from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
 
 CHOICES = [(group, option) for group, options in OPTIONS.items() for option in options]
@@ -108,7 +108,7 @@ def test_groups_have_at_least_the_promised_options(group, options):
 def test_every_experiment_composes(experiment):
     extra = ["dataset.path=table.npz"] if experiment == "density" else []
     settings = settings_of(f"experiment={experiment}", *extra)
-    assert from_dict(to_dict(settings)) == settings
+    assert from_dict(dataclasses.asdict(settings)) == settings
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -214,7 +214,7 @@ def test_saved_settings_hold_plain_values_only():
         for child in children if isinstance(value, dict | list) else []:
             check(child)
 
-    check(to_dict(settings_of()))
+    check(dataclasses.asdict(settings_of()))
 
 
 @pytest.mark.parametrize(
@@ -234,14 +234,14 @@ def test_fingerprint_ignores_only_what_does_not_decide_the_outcome(override, sam
 
 
 def test_changed_keys_names_what_forbids_to_continue():
-    saved = to_dict(settings_of())
+    saved = dataclasses.asdict(settings_of())
     changed = settings_of("optimizer.lr=0.5", "trainer.epochs=7", "trainer.device=cpu")
     assert changed_keys(saved, changed) == ["optimizer.lr: 0.001 -> 0.5"]
     assert changed_keys(saved, settings_of()) == []
 
 
 def test_another_kernel_may_continue_a_run_but_is_told():
-    saved = to_dict(settings_of())
+    saved = dataclasses.asdict(settings_of())
     changed = settings_of("trainer.kernel=dense", "trainer.eval_batch_size=7")
     assert changed_keys(saved, changed) == []
     told = ["trainer.eval_batch_size: 1000 -> 7", "trainer.kernel: auto -> dense"]
@@ -383,4 +383,6 @@ def test_showing_flags_work_anywhere(arguments, capsys, folder):
 def test_shown_config_reads_back(capsys):
     assert main(["--cfg=job", "seed=3"]) == 0
     shown = OmegaConf.create(capsys.readouterr().out)
-    assert to_dict(from_dict(OmegaConf.to_container(shown))) == to_dict(settings_of("seed=3"))
+    assert dataclasses.asdict(from_dict(OmegaConf.to_container(shown))) == dataclasses.asdict(
+        settings_of("seed=3")
+    )

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import string
+from dataclasses import asdict
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +17,7 @@ from made_exp.cli.resolvers import slug
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError
 from made_exp.eval import main as made_eval
-from made_exp.settings.experiment import OPTIONS, Settings, from_dict, option_fields, to_dict
+from made_exp.settings.experiment import OPTIONS, Settings, from_dict, option_fields
 
 KEYS = sorted(
     {f"{group}.{name}" for group, options in OPTIONS.items() for o in options
@@ -89,7 +90,7 @@ def test_values_in_range_arrive_unchanged(lr, sizes, seed, dropout):
     found = settings_from(compose_config(command, command.overrides))
     assert (found.optimizer.lr, found.model.hidden_sizes) == (lr, sizes)
     assert (found.seed, found.model.dropout) == (seed, dropout)
-    assert from_dict(to_dict(found)) == found
+    assert from_dict(asdict(found)) == found
 
 
 @given(st.lists(st.text(max_size=100), max_size=5))

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import types
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from made_exp.cli import job, provenance, sweeps
 from made_exp.cli.app import main
 from made_exp.errors import ConfigError, TrainingError
 from made_exp.runs.folder import RunDirectory, RunState
-from made_exp.settings.experiment import to_dict
 from made_exp.settings.fingerprint import fingerprint
 
 
@@ -27,7 +27,7 @@ class FakeExperiment:
     def run(self, settings, run_dir, overrides):
         self.calls.append((settings, Path(run_dir), list(overrides)))
         run = RunDirectory(run_dir)
-        run.start(to_dict(settings), fingerprint(settings))
+        run.start(asdict(settings), fingerprint(settings))
         error = self.fail(settings)
         if error:
             raise error

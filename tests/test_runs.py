@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
 from made_exp.errors import RunError
 from made_exp.runs.folder import RunDirectory, RunState, finished_sibling
-from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.experiment import Settings
 from made_exp.settings.training import AdamSettings
 
 
@@ -57,7 +58,7 @@ def test_a_folder_with_a_run_is_refused_unless_resumed(run):
     new, same = Settings(), Settings(resume=True)
     other = Settings(resume=True, optimizer=AdamSettings(lr=2.0))
     run.check(new)
-    run.start(to_dict(Settings(optimizer=AdamSettings(lr=1.0))), "abc")
+    run.start(asdict(Settings(optimizer=AdamSettings(lr=1.0))), "abc")
     with pytest.raises(RunError, match=r"already holds a run.*resume=true"):
         run.check(new)
     same.optimizer = AdamSettings(lr=1.0)

@@ -6,6 +6,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from omegaconf import OmegaConf
 
 from made_exp.files import atomic_write_bytes, atomic_write_json, atomic_write_text
 from made_exp.machine import code_state
-from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.experiment import Settings
 
 _LONGEST_DIFF = 1_000_000
 
@@ -32,7 +33,7 @@ def save_provenance(
         overrides: What was typed.
         launch: What tells this start of the command from every other.
     """
-    text = OmegaConf.to_yaml(OmegaConf.create(to_dict(settings)))
+    text = OmegaConf.to_yaml(OmegaConf.create(asdict(settings)))
     atomic_write_text(run_dir / "config.resolved.yaml", text)
     command = {
         "command": command_for(overrides),

@@ -31,7 +31,7 @@ from made_exp.runtime import (
     num_threads,
     resolve_device,
 )
-from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import fingerprint, rounding_keys
 from made_exp.training import distributed
 from made_exp.training.assembly import make_trainer
@@ -76,7 +76,7 @@ def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) 
             experiment = _Experiment.build(settings, folder, device, world)
             resumes = world.from_main(settings.resume and exists(folder.last))
             if world.is_main:
-                folder.start(to_dict(settings), key)
+                folder.start(asdict(settings), key)
                 stack.enter_context(folder.telling_how_it_ends(key))
         return experiment.run(resumes, overrides)
 
@@ -92,7 +92,7 @@ def _finished(folder: RunDirectory, settings: Settings) -> float | None:
         _log.info("finished already, skipped: %s", folder.path)
         return objective
     folder.check(settings)
-    for change in rounding_keys(folder.saved_config() or to_dict(settings), settings):
+    for change in rounding_keys(folder.saved_config() or asdict(settings), settings):
         _log.warning(
             "%s: from here on as an uninterrupted run up to rounding, not to the bit", change
         )
@@ -158,7 +158,7 @@ class _Experiment:
 
     def _trainer(self) -> Trainer:
         x, context = self._split("valid")
-        count = self.settings.ordering.num_selecting or self.model.num_orderings
+        count = self.settings.ordering.valid_orderings or self.model.num_orderings
         count = min(count, self.model.num_orderings)
         batch_size = self.settings.trainer.eval_batch_size
 
@@ -173,7 +173,7 @@ class _Experiment:
             self.settings,
             self.folder,
             fit_and_validate,
-            description={"config": to_dict(self.settings), "data": self.data},
+            description={"config": asdict(self.settings), "data": self.data},
             world=self.world,
         )
 

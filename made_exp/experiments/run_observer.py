@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import Tracker
 from made_exp.runs.folder import RunDirectory
 from made_exp.runtime import derive_seed
-from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import flatten
 from made_exp.training.observer import Observer
 from made_exp.training.state import TrainState
@@ -56,7 +57,7 @@ class RunObserver(Observer):
 
     def begins(self, overrides: Sequence[str]) -> None:
         """Describe a run that starts: its settings, and what was typed."""
-        config = to_dict(self.settings)
+        config = asdict(self.settings)
         self.tracker.text("config", json.dumps(config, indent=2))
         self.tracker.text("command", " ".join(["made-train", *overrides]))
         flat = flatten(config)

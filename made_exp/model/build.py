@@ -17,14 +17,13 @@ from made_exp.model.layers import CPU
 from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
 from made_exp.runtime import derive_seed
-from made_exp.settings.base import OrderingSettings
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import NetworkSettings
 from made_exp.settings.ordering import (
     AgnosticSettings,
     CustomOrderSettings,
     EnsembleSettings,
-    FixedOrderSettings,
+    OrderingSettings,
     RandomOrderSettings,
 )
 from made_exp.variables.groups import VariableGroups
@@ -61,7 +60,7 @@ def build_model(
                 f"model={settings.model.name} is a distribution of one variable, the data have "
                 f"{len(variables)}: use model=made"
             )
-        ordering = FixedOrderSettings("natural")
+        ordering = OrderingSettings("natural")
     schedules = make_schedules(
         ordering,
         network,
@@ -74,7 +73,7 @@ def build_model(
         schedules,
         network,
         num_classes=data["num_classes"],
-        num_orderings=ordering.num_scored,
+        num_orderings=ordering.eval_orderings,
         fits_weights=isinstance(ordering, EnsembleSettings) and ordering.fit_weights,
         kernel=kernel,
         device=device,

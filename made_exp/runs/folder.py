@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from made_exp.errors import RunError
 from made_exp.files import atomic_write_json
-from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import changed_keys
 
 _log = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ class RunDirectory:
                 f"directory already holds a run: {self.path}. Give resume=true to continue it, "
                 "or another directory"
             )
-        changed = changed_keys(self.saved_config() or to_dict(settings), settings)
+        changed = changed_keys(self.saved_config() or asdict(settings), settings)
         if changed:
             raise RunError(
                 f"cannot resume {self.path}: the config differs from that of the run in "

@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from made_exp.errors import did_you_mean
 
@@ -87,45 +87,6 @@ class OptionSettings(CheckedSettings):
                 found[option.name] = option
             found |= option.options()
         return found
-
-
-@dataclass
-class DatasetSettings(OptionSettings):
-    """Any option of the group `dataset`."""
-
-
-@dataclass
-class OptimizerSettings(OptionSettings):
-    """Any option of the group `optimizer`; what is not `lr` or `weight_decay` goes to torch.
-
-    Attributes:
-        torch_class: Its name in torch.optim.
-    """
-
-    torch_class: ClassVar[str]
-
-    lr: float = setting(1e-3, "learning rate", above=0)
-    weight_decay: float = setting(0.0, "of all but the biases", at_least=0)
-
-
-@dataclass
-class SchedulerSettings(OptionSettings):
-    """Any option of the group `scheduler`."""
-
-
-@dataclass
-class OrderingSettings(OptionSettings):
-    """Any option of the group `ordering`."""
-
-    @property
-    def num_scored(self) -> int | None:
-        """Orderings of the mixture that is scored; None for all that there are."""
-        return None
-
-    @property
-    def num_selecting(self) -> int | None:
-        """Orderings of the mixture that selects the best model; None for all that are scored."""
-        return 1
 
 
 def check_device(device: str) -> None:

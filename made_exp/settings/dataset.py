@@ -1,17 +1,17 @@
-"""Options of the group `dataset` that have settings of their own."""
+"""Options of the group `dataset`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from made_exp.settings.base import MISSING, DatasetSettings, setting
+from made_exp.settings.base import MISSING, OptionSettings, setting
 from made_exp.variables.variable import Kind
 
 _PLACE = "relative to the current folder or to MADE_DATA_DIR"
 
 
 @dataclass
-class PlainSettings(DatasetSettings):
-    """A dataset without settings."""
+class DatasetSettings(OptionSettings):
+    """A dataset without settings of its own; the base of those with."""
 
 
 @dataclass

@@ -1,32 +1,23 @@
 """All settings of an experiment, typed, and the table of options of every group."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from made_exp.datasets.registry import DATASETS
 from made_exp.masks.fixed_orders import ORDERS, SCANS
-from made_exp.settings.base import (
-    MISSING,
-    CheckedSettings,
-    DatasetSettings,
-    OptimizerSettings,
-    OptionSettings,
-    OrderingSettings,
-    SchedulerSettings,
-    setting,
-)
-from made_exp.settings.dataset import PlainSettings
+from made_exp.settings.base import MISSING, CheckedSettings, OptionSettings, setting
+from made_exp.settings.dataset import DatasetSettings
 from made_exp.settings.model import ModelSettings
-from made_exp.settings.ordering import FixedOrderSettings
-from made_exp.settings.training import TrainerSettings
+from made_exp.settings.ordering import OrderingSettings
+from made_exp.settings.training import OptimizerSettings, SchedulerSettings, TrainerSettings
 
 OPTIONS: dict[str, dict[str, type[OptionSettings]]] = {
     "model": {**ModelSettings.options()},
-    "dataset": {**dict.fromkeys(DATASETS, PlainSettings), **DatasetSettings.options()},
+    "dataset": {**dict.fromkeys(DATASETS, DatasetSettings), **DatasetSettings.options()},
     "optimizer": {**OptimizerSettings.options()},
     "scheduler": {**SchedulerSettings.options()},
     "ordering": {
-        **dict.fromkeys([*ORDERS, *SCANS], FixedOrderSettings),
+        **dict.fromkeys([*ORDERS, *SCANS], OrderingSettings),
         **OrderingSettings.options(),
     },
     "trainer": {"default": TrainerSettings, "debug": TrainerSettings},
@@ -60,13 +51,8 @@ def option_fields(group: str, option: str) -> list[str]:
     return [entry.name for entry in fields(OPTIONS[group][option]) if entry.name != "name"]
 
 
-def to_dict(settings: Settings) -> dict[str, Any]:
-    """`settings` as nested dictionaries of plain values (strings, numbers, lists, None)."""
-    return asdict(settings)
-
-
 def from_dict(content: dict[str, Any]) -> Settings:
-    """The inverse of `to_dict`: settings of the right class, range-checked.
+    """The inverse of `dataclasses.asdict`: settings of the right class, range-checked.
 
     Raises:
         ValueError: An option, key or value does not fit.

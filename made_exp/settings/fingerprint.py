@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
-from made_exp.settings.experiment import Settings, to_dict
+from made_exp.settings.experiment import Settings
 
 DISPLAY = {
     "resume",
@@ -53,7 +54,7 @@ def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def fingerprint(settings: Settings) -> str:
     """SHA-1 over all settings that decide the outcome; equal for runs that would be equal."""
-    flat = {key: value for key, value in _flat(settings).items() if key not in DISPLAY}
+    flat = {key: value for key, value in flatten(asdict(settings)).items() if key not in DISPLAY}
     return hashlib.sha1(json.dumps(flat, sort_keys=True).encode()).hexdigest()
 
 
@@ -71,12 +72,8 @@ def rounding_keys(saved: dict[str, Any], settings: Settings) -> list[str]:
 
 
 def _differences(saved: dict[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
-    old, new = flatten(saved), _flat(settings)
+    old, new = flatten(saved), flatten(asdict(settings))
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key, "absent"), new.get(key, "absent")
         if before != after:
             yield key, f"{key}: {before} -> {after}"
-
-
-def _flat(settings: Settings) -> dict[str, Any]:
-    return flatten(to_dict(settings))

@@ -3,12 +3,22 @@
 from dataclasses import dataclass
 from typing import Any
 
-from made_exp.settings.base import MISSING, OrderingSettings, setting
+from made_exp.settings.base import MISSING, OptionSettings, setting
 
 
 @dataclass
-class FixedOrderSettings(OrderingSettings):
-    """An order without settings."""
+class OrderingSettings(OptionSettings):
+    """An order without settings of its own; the base of those with."""
+
+    @property
+    def eval_orderings(self) -> int | None:
+        """Orderings of the mixture that is scored; None for all that there are."""
+        return None
+
+    @property
+    def valid_orderings(self) -> int | None:
+        """Orderings of the mixture that selects the best model; None for all that are scored."""
+        return 1
 
 
 @dataclass
@@ -53,16 +63,6 @@ class AgnosticSettings(OrderingSettings):
     )
     valid_orderings: int = setting(1, "orderings scored for model selection", at_least=1)
 
-    @property
-    def num_scored(self) -> int | None:
-        """See `OrderingSettings.num_scored`."""
-        return self.eval_orderings
-
-    @property
-    def num_selecting(self) -> int | None:
-        """See `OrderingSettings.num_selecting`."""
-        return self.valid_orderings
-
 
 @dataclass
 class EnsembleSettings(OrderingSettings):
@@ -87,13 +87,8 @@ class EnsembleSettings(OrderingSettings):
     )
 
     @property
-    def num_scored(self) -> int | None:
-        """See `OrderingSettings.num_scored`."""
-        return self.eval_orderings
-
-    @property
-    def num_selecting(self) -> int | None:
-        """See `OrderingSettings.num_selecting`."""
+    def valid_orderings(self) -> int | None:
+        """See `OrderingSettings.valid_orderings`."""
         return None
 
 

@@ -3,15 +3,23 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from made_exp.settings.base import (
-    OptimizerSettings,
-    OptionSettings,
-    SchedulerSettings,
-    check_device,
-    setting,
-)
+from made_exp.settings.base import OptionSettings, check_device, setting
 
 _EVALUATIONS = 100
+
+
+@dataclass
+class OptimizerSettings(OptionSettings):
+    """Any option of the group `optimizer`; what is not `lr` or `weight_decay` goes to torch.
+
+    Attributes:
+        torch_class: Its name in torch.optim.
+    """
+
+    torch_class: ClassVar[str]
+
+    lr: float = setting(1e-3, "learning rate", above=0)
+    weight_decay: float = setting(0.0, "of all but the biases", at_least=0)
 
 
 @dataclass
@@ -76,6 +84,11 @@ class AdadeltaSettings(OptimizerSettings):
     lr: float = setting(1.0, "learning rate", above=0)
     rho: float = setting(0.95, "decay of the means of squares", at_least=0, below=1)
     eps: float = setting(1e-6, "added to the means of squares", above=0)
+
+
+@dataclass
+class SchedulerSettings(OptionSettings):
+    """Any option of the group `scheduler`."""
 
 
 @dataclass

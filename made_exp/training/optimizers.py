@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from made_exp.settings.base import OptimizerSettings
+from made_exp.settings.training import OptimizerSettings
 
 
 class CpuAdam(torch.optim.Adam):

@@ -5,8 +5,12 @@ from abc import ABC, abstractmethod
 
 from typing_extensions import override
 
-from made_exp.settings.base import SchedulerSettings
-from made_exp.settings.training import ConstantSettings, CosineSettings, PlateauSettings
+from made_exp.settings.training import (
+    ConstantSettings,
+    CosineSettings,
+    PlateauSettings,
+    SchedulerSettings,
+)
 
 
 class Scheduler(ABC):

@@ -17,7 +17,7 @@ from made_exp.kernels.backends import triton_is_usable
 from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.settings.model import MadeSettings
-from made_exp.settings.ordering import AgnosticSettings, FixedOrderSettings
+from made_exp.settings.ordering import AgnosticSettings, OrderingSettings
 from made_exp.settings.training import AdamSettings, TrainerSettings
 from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
@@ -167,7 +167,7 @@ def our_model(task: Task, *, kernel: str = "auto", resampled: bool = False) -> M
     network = MadeSettings(
         hidden_sizes=list(task.hidden_sizes), dropout=0.0, direct_connections=False
     )
-    orders = AgnosticSettings() if resampled else FixedOrderSettings("natural")
+    orders = AgnosticSettings() if resampled else OrderingSettings("natural")
     schedules = make_schedules(orders, network, task.num_dims)
     generator = torch.Generator().manual_seed(0)
     model = build_made(

@@ -20,7 +20,7 @@ from made_exp.model.made import MADE
 from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
 from made_exp.settings.model import MadeSettings
-from made_exp.settings.ordering import FixedOrderSettings
+from made_exp.settings.ordering import OrderingSettings
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 SIZES = ["500", "500x500", "2000x2000", "8000"]
@@ -194,7 +194,7 @@ def _model(variables: tuple[Variable, ...], hidden: tuple[int, ...], device: tor
     settings = MadeSettings(
         hidden_sizes=list(hidden), dropout=0.0, direct_connections=False, num_components=1
     )
-    schedules = make_schedules(FixedOrderSettings("natural"), settings, len(variables))
+    schedules = make_schedules(OrderingSettings("natural"), settings, len(variables))
     generator = torch.Generator().manual_seed(0)
     return build_made(variables, schedules, settings, generator=generator).eval().to(device)
 
