@@ -15,7 +15,7 @@ from builders import load_dataset
 
 from made_exp.datasets import mnist, shapes, uci
 from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
-from made_exp.datasets.download import Checksum, cached
+from made_exp.datasets.download import cached
 from made_exp.datasets.registry import DATASETS
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -353,8 +353,8 @@ def test_uci_table_is_read_from_its_published_form(tmp_path, monkeypatch):
     (tmp_path / "uci").mkdir()
     file = tmp_path / "uci" / "dna.npz"
     np.savez(file, **arrays, inputsize=np.int32(4))
-    checksum = Checksum("sha256", hashlib.sha256(file.read_bytes()).hexdigest())
-    monkeypatch.setitem(uci.CHECKSUMS, "dna", checksum)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(uci.DIGESTS, "dna", digest)
     monkeypatch.setitem(DATASETS, "dna", replace(DATASETS["dna"], num_dims=4))
     dataset = load_dataset("dna", seed=0, data_dir=tmp_path)
     assert dataset.is_binary

@@ -78,11 +78,10 @@ def test_session_start_holds_the_settings(tmp_path):
     assert "trainer.max_steps" not in start.hparams
 
 
-@pytest.mark.parametrize("status", ["failed", "interrupted"])
-def test_only_a_completed_run_ends_its_session(tmp_path, status):
+def test_only_a_completed_run_ends_its_session(tmp_path):
     tracker = Tracker(tmp_path)
     tracker.hparams({"seed": 0})
-    tracker.close(status)
+    tracker.close(is_finished=False)
     assert END not in read_events(tmp_path).summary_metadata
 
 
@@ -104,7 +103,7 @@ def test_resuming_leaves_one_clean_curve(tmp_path):
     for step in range(1, 8):
         first.scalars(step, {"train/nll": -step})
         first.metrics({"step": step, "nll": -step})
-    first.close("interrupted")
+    first.close(is_finished=False)
     with tracking(tmp_path, purge_step=5) as second:
         for step in range(5, 10):
             second.scalars(step, {"train/nll": step})

@@ -135,12 +135,10 @@ def _resized_grey(image: Image.Image, size: int) -> Image.Image:
     if image.mode[0] in "IF":  # 16 and 32 bits, float
         return image.convert("F").resize((size, size), bicubic)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        black = rgba.copy()
-        black.paste((0, 0, 0, 255), (0, 0, *rgba.size))
-        black.alpha_composite(rgba)
-        image = black.convert("RGB")
-    elif image.mode not in ("L", "RGB"):
+        black = Image.new("RGBA", image.size, "black")
+        black.alpha_composite(image.convert("RGBA"))
+        image = black
+    if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     return image.resize((size, size), bicubic).convert("L")
 

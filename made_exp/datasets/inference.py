@@ -18,13 +18,7 @@ _LEADING_ZERO = re.compile(r"[+-]?0\d+")  # a code such as 007, not a number
 
 
 def kind_of_whole(num_values: int, span: float, most_categories: int) -> Kind:
-    """Kind of a column of whole numbers.
-
-    Args:
-        num_values: How many values the variable would have as binary or categorical.
-        span: The largest number less the smallest.
-        most_categories: Up to how many values they are categorical.
-    """
+    """Kind of a column of whole numbers: by its number of values, or its largest less smallest."""
     if num_values == 2:
         return Kind.BINARY
     if num_values <= most_categories:
@@ -94,10 +88,8 @@ def _category_column(cells: Cells, distinct: list[str], kind: Kind) -> Column:
             f"{len(cells.texts)} rows; {kind} columns can have {limit}. Drop the column if it "
             "names the rows, or set its kind to integer or real"
         )
-    if all(NUMBER.fullmatch(t) for t in distinct):
-        distinct = sorted(distinct, key=float)
-    else:
-        distinct = sorted(distinct)
+    are_numbers = all(NUMBER.fullmatch(t) for t in distinct)
+    distinct = sorted(distinct, key=float if are_numbers else None)
     return Column(Variable(cells.name, kind, len(distinct), categories=tuple(distinct)))
 
 

@@ -37,7 +37,8 @@ def load(*, seed: int, data_dir: Path, path: str, context: str) -> Dataset:
         if split in arrays
     }
     if "train" not in tables:
-        raise ValueError(f"{file} has no array 'train'; it has {_names(arrays)}")
+        known = ", ".join(arrays) or "nothing that is known (train, valid, test)"
+        raise ValueError(f"{file} has no array 'train'; it has {known}")
     variables = infer_variables(tables, str(file))
     labels = _labels(arrays, tables, file) if context == "labels" else {}
     tables, labels = _with_all_splits(tables, labels, seed)
@@ -74,10 +75,6 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # what a damaged file makes of its reader
         raise ValueError(f"cannot read {file} as .npz: {one_line(error)}") from error
     return arrays
-
-
-def _names(arrays: dict[str, np.ndarray]) -> str:
-    return ", ".join(arrays) or "nothing that is known (train, valid, test)"
 
 
 def _labels(

@@ -16,24 +16,16 @@ _REPOSITORY = (
 _RELEASE = "https://github.com/mgermain/MADE/releases/download/ICML2015/"
 
 
-def _sha256(digest: str) -> Checksum:
-    return Checksum("sha256", digest)
-
-
-def _blob(digest: str) -> Checksum:
-    return Checksum("git-blob", digest)
-
-
-# What each file must be; None where no checksum is published.
-CHECKSUMS = {
-    "adult": _sha256("7ad832613f0972219961ce0060540d7c3ff324e0ec69b5ce2ad0babda9eddd10"),
-    "connect4": _blob("4685318ab6aabc98eec09b93ad4fa5debc24ec93"),
-    "dna": _sha256("df2d2e7ce1469edfead15e41024e108d64f1b4633cfecfc40ef7107cc22c895c"),
-    "mushrooms": _sha256("4130f1defa3033911fe746a3ab1bb22b0c812bb29e68391a0fbc2d65bab6ae74"),
-    "nips": _sha256("dbf3b659a49670957c0851971bd51ff952a657f010581d12f6c1e2dca8907b20"),
-    "ocr_letters": _blob("b472383a2ddeddbc87b4e3019a3bd47736bddb37"),
+# SHA-256 of each file, or the shorter id of its git blob; None where neither is published.
+DIGESTS = {
+    "adult": "7ad832613f0972219961ce0060540d7c3ff324e0ec69b5ce2ad0babda9eddd10",
+    "connect4": "4685318ab6aabc98eec09b93ad4fa5debc24ec93",
+    "dna": "df2d2e7ce1469edfead15e41024e108d64f1b4633cfecfc40ef7107cc22c895c",
+    "mushrooms": "4130f1defa3033911fe746a3ab1bb22b0c812bb29e68391a0fbc2d65bab6ae74",
+    "nips": "dbf3b659a49670957c0851971bd51ff952a657f010581d12f6c1e2dca8907b20",
+    "ocr_letters": "b472383a2ddeddbc87b4e3019a3bd47736bddb37",
     "rcv1": None,
-    "web": _blob("a565424fc5782cb99d79788618cd6c332440a8a1"),
+    "web": "a565424fc5782cb99d79788618cd6c332440a8a1",
 }
 
 
@@ -41,7 +33,7 @@ def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
     """Read `uci/NAME.npz`, downloading it when it is not there.
 
     Args:
-        name: One of CHECKSUMS.
+        name: One of DIGESTS.
         seed: Not used: the splits are the published ones.
         data_dir: The data folder.
 
@@ -49,8 +41,11 @@ def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
         ValueError: If the file cannot be had, or is not the binary table it should be.
     """
     del seed
-    checksum, known = CHECKSUMS[name], DATASETS[name]
-    base = _RELEASE if checksum is None else _REPOSITORY
+    digest, known = DIGESTS[name], DATASETS[name]
+    base, checksum = _RELEASE, None
+    if digest is not None:
+        base = _REPOSITORY
+        checksum = Checksum("sha256" if len(digest) == 64 else "git-blob", digest)
     file = fetch([f"{base}{name}.npz"], data_dir / "uci" / f"{name}.npz", checksum)
     arrays = read_arrays(file)
     missing = [split for split in SPLITS if split not in arrays]

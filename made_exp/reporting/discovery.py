@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,17 @@ def find_runs(path: str | Path) -> list[RunRecord]:
     if not root.is_dir():
         raise ConfigError(f"path must be an existing folder, got '{path}'")
     runs: list[RunRecord] = []
-    sweeps: dict[Path, dict[str, dict[str, Any]]] = {}
+    entries_of = cache(_sweep_entries)
     for folder in _folders(root):
-        entries = sweeps[folder] = _sweep_entries(folder)
+        place = folder.absolute()
         runs += [
             _lost(folder / name, root, entry)
-            for name, entry in entries.items()
+            for name, entry in entries_of(place).items()
             if entry.get("status") == "failed" and not (folder / name).exists()
         ]
         if any((folder / mark).exists() for mark in _MARKS):
-            siblings = (
-                sweeps[folder.parent] if folder != root else _sweep_entries(root.absolute().parent)
-            )
-            runs.append(read_run(folder, _name(folder, root), siblings.get(folder.absolute().name)))
+            entry = entries_of(place.parent).get(place.name)
+            runs.append(read_run(folder, _name(folder, root), entry))
     if not runs:
         raise ConfigError(
             f"no runs below '{path}': no folder there holds a status.json, "

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
@@ -98,9 +98,10 @@ def make_tables(
     known = {key for run in runs for key in run.settings}
     for name in grouped_over:
         _check(name, known, "group_by")
-    tables = []
-    for dataset, members in split_by_dataset(runs).items():
-        tables.append(_table(dataset, _sorted_runs(members), grouped_over))
+    tables = [
+        _table(dataset, members, grouped_over)
+        for dataset, members in split_by_dataset(runs).items()
+    ]
     columns = {name for table in tables for c in table.columns for name in (c.key, c.title)}
     key = _check(sort.removeprefix("-"), columns | known, "sort")
     return [_sorted(table, key, sort.startswith("-")) for table in tables]
@@ -111,10 +112,6 @@ def _check(name: str, allowed: set[str], argument: str) -> str:
     if not allowed & {name, plain}:
         raise ConfigError(f"{argument}={name}: no run has it{did_you_mean(name, sorted(allowed))}")
     return name if name in allowed else plain
-
-
-def _sorted_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    return sorted(runs, key=lambda run: (sort_key(run.test_nll), sort_key(run.valid_nll), run.name))
 
 
 def short_titles(keys: Sequence[str]) -> dict[str, str]:
@@ -131,6 +128,7 @@ def short_titles(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _table(dataset: str, runs: list[RunRecord], grouped_over: Sequence[str]) -> Table:
+    runs.sort(key=lambda run: (sort_key(run.test_nll), sort_key(run.valid_nll), run.name))
     keys = [
         key for key in differing_settings([run.settings for run in runs]) if key not in grouped_over
     ]
@@ -148,9 +146,8 @@ def _table(dataset: str, runs: list[RunRecord], grouped_over: Sequence[str]) -> 
 
 
 def _cells(run: RunRecord, keys: Sequence[str]) -> dict[str, Any]:
-    cells = {key: run.settings.get(key) for key in keys}
-    cells |= {"run": run.name}
-    return cells | {column.key: getattr(run, column.key) for column in _NUMBERS}
+    settings = {key: run.settings.get(key) for key in keys}
+    return settings | {"run": run.name} | {c.key: getattr(run, c.key) for c in _NUMBERS}
 
 
 def _mean_cells(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, Any]:
@@ -175,10 +172,9 @@ def _sorted(table: Table, key: str, descending: bool) -> Table:
     def value(row: Row) -> Any:
         return row.cells[key] if key in row.cells else row.runs[0].settings.get(key)
 
-    known = [row for row in table.rows if value(row) is not None]
-    unknown = [row for row in table.rows if value(row) is None]
-    known.sort(key=lambda row: sort_key(value(row)), reverse=descending)
-    return Table(table.dataset, table.columns, (*known, *unknown), table.runs)
+    rows = sorted(table.rows, key=lambda row: sort_key(value(row)), reverse=descending)
+    rows.sort(key=lambda row: value(row) is None)
+    return replace(table, rows=tuple(rows))
 
 
 def split_by_dataset(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:

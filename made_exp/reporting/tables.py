@@ -38,16 +38,12 @@ def printable(text: str) -> str:
 
 def to_csv(tables: Sequence[Table]) -> str:
     """All tables as one, numbers in full, with a column for the dataset."""
-    columns: dict[str, None] = {"dataset": None}
-    for table in tables:
-        columns |= dict.fromkeys(column.key for column in table.columns)
+    keys = dict.fromkeys(["dataset", *(c.key for table in tables for c in table.columns)])
+    rows = [{"dataset": table.dataset, **row.cells} for table in tables for row in table.rows]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
-    writer.writerow({key: _csv_cell(key) for key in columns})
-    for table in tables:
-        for row in table.rows:
-            cells = {"dataset": table.dataset, **row.cells}
-            writer.writerow({key: _csv_cell(cells.get(key)) for key in columns})
+    writer = csv.writer(buffer, lineterminator="\n")
+    for cells in ({key: key for key in keys}, *rows):
+        writer.writerow([_csv_cell(cells.get(key)) for key in keys])
     return buffer.getvalue()
 
 

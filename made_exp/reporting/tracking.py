@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,9 +42,7 @@ class Tracker:
         self, run_dir: str | Path, *, tensorboard: bool = True, purge_step: int | None = None
     ) -> None:
         self._path = RunDirectory(run_dir).metrics
-        self._last_step = -1
-        if purge_step is not None:
-            self._last_step = truncate_metrics(self._path, purge_step)
+        self._last_step = -1 if purge_step is None else truncate_metrics(self._path, purge_step)
         self._writer: SummaryWriter | None = None
         if tensorboard:
             self._guarded(lambda: self._open(str(run_dir), purge_step))
@@ -121,28 +118,18 @@ class Tracker:
             return
         finite = json.loads(json.dumps(dict(line)), parse_constant=lambda _: None)
         content = json.dumps(finite, allow_nan=False) + "\n"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            written = os.write(descriptor, content.encode())
-        finally:
-            os.close(descriptor)
-        if written < len(content):
-            raise OSError(f"{self._path}: the disk is full, a line was cut")
+        with open(self._path, "ab", buffering=0) as file:  # in one write, or not at all
+            if file.write(content.encode()) != len(content):
+                raise OSError(f"{self._path}: the disk is full, a line was cut")
         self._last_step = line["step"]
 
     def flush(self) -> None:
         """Bring what was written so far to disk; call it before a checkpoint is saved."""
         self._write(lambda writer: writer.flush())
 
-    def close(self, status: str = "completed") -> None:
-        """End the session.
-
-        Args:
-            status: "completed" marks the run as finished in the HPARAMS dashboard. With any other
-                status no end is written, because TensorBoard keeps the first that it reads and
-                the run may be resumed.
-        """
-        if status == "completed":
+    def close(self, is_finished: bool = True) -> None:
+        """End the session; only of a run that is finished, for TensorBoard keeps the first end."""
+        if is_finished:
             self._write(_write_session)
         self._write(lambda writer: writer.close())
         self._writer = None
@@ -166,7 +153,7 @@ def tracking(
     try:
         yield tracker
     except BaseException:
-        tracker.close("failed")
+        tracker.close(is_finished=False)
         raise
     tracker.close()
 
@@ -195,11 +182,7 @@ def keep_event_order(run_dir: Path, now: int) -> None:
 
     TensorBoard reads a run's files in the order of their names, which start with the second of
     their making: that is the wrong order for a run resumed within a second, or after the clock
-    was set back.
-
-    Args:
-        run_dir: The run's folder.
-        now: The time in seconds since 1970.
+    was set back. `now` is in seconds since 1970.
     """
     stems = ((path, path.name.split(".")) for path in sorted(run_dir.glob("events.out.tfevents.*")))
     earlier = [(path, parts) for path, parts in stems if parts[3].isdigit()]
@@ -224,9 +207,8 @@ def hparam_values(
         if is_number(value):
             if math.isfinite(value):
                 converted[name] = value
-        elif value is None:
-            if name in text_keys:
-                converted[name] = "none"
-        elif value != {}:
+        elif value is None and name in text_keys:
+            converted[name] = "none"
+        elif value not in (None, {}):
             converted[name] = cell_text(value)
     return converted

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from made_exp.reporting.figures.canvas import (
     BAR,
@@ -152,9 +152,8 @@ def nll_by_num_orderings(
     axes.plot(x, y, color=BLUE, lw=2, marker="o", ms=5, label="log-mean-exp over orderings")
     axes.set_xscale("log", base=2)
     ticks = [value for value in x if len(x) <= 8 or value == 2 ** int(np.log2(value))]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
+    axes.minorticks_off()
     axes.annotate(
         f"{y[-1]:.2f} +- {error[-1]:.2f}",
         (x[-1], y[-1]),
