@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """`load_run`, imported when it is first used, so that the package itself imports no torch."""
     if name == "load_run":
-        from made_exp.runs.loading import load_run
+        from made_exp.experiments.finished import load_run
 
         return load_run
     raise AttributeError(f"module 'made_exp' has no attribute '{name}'")

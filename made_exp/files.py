@@ -10,20 +10,20 @@ from typing import Any
 
 
 @contextmanager
-def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success flush it to disk and rename it to `path`.
 
-    Without `flush` the content may be lost in a power failure, but not by the end of a process.
-
-    When the body raises, the temporary file is removed and what was at `path` is left untouched.
+    What was at `path` is kept as `previous`, where that is given. When the body raises, the
+    temporary file is removed and what was at `path` is left untouched.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        if flush:
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

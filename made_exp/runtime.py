@@ -7,15 +7,18 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from filelock import FileLock, Timeout
 
 _log = logging.getLogger(__name__)
 _SLOTS_VARIABLE = "MADE_SLOTS_PER_GPU"
+_Value = TypeVar("_Value")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -53,42 +56,37 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def matmul_precision(precision: str) -> Iterator[None]:
-    """Matrix products of float32 in TF32 where `precision` is tf32, in full otherwise."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+def _switched(switch: Callable[[_Value], object], to: _Value, back: _Value) -> Iterator[None]:
+    switch(to)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        switch(back)
 
 
-@contextlib.contextmanager
-def num_threads(count: int | None) -> Iterator[None]:
+def matmul_precision(precision: str) -> AbstractContextManager[None]:
+    """Matrix products of float32 in TF32 where `precision` is tf32, in full otherwise."""
+    before, wanted = (
+        torch.get_float32_matmul_precision(),
+        "high" if precision == "tf32" else "highest",
+    )
+    return _switched(torch.set_float32_matmul_precision, wanted, before)
+
+
+def num_threads(count: int | None) -> AbstractContextManager[None]:
     """Compute with `count` CPU threads (None: as it is), then put the number back."""
     before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return _switched(torch.set_num_threads, before if count is None else count, before)
 
 
-@contextlib.contextmanager
-def flushed_denormals() -> Iterator[None]:
+def flushed_denormals() -> AbstractContextManager[None]:
     """Take numbers too small for full precision (below 1e-38 in float32) as zero on the CPU.
 
     The moments that Adam keeps of a weight without gradient decay to such numbers, and with them
     its arithmetic takes several times longer. Threads of torch start with the setting of the
     thread that starts them and keep it: enter before the first computation.
     """
-    before = sys.float_info.min / 2 == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
+    return _switched(torch.set_flush_denormal, True, sys.float_info.min / 2 == 0.0)
 
 
 @contextlib.contextmanager
@@ -159,14 +157,6 @@ def _mixed(value: int) -> int:
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
     return value ^ (value >> 31)
-
-
-@contextlib.contextmanager
-def untouched_generators(device: torch.device) -> Iterator[None]:
-    """Put torch's global generators back as they were, whatever the body draws."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
 
 
 def versions() -> dict[str, str]:

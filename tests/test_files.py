@@ -17,12 +17,13 @@ def test_content_arrives_and_nothing_else(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("flush", [True, False])
-def test_a_failure_leaves_what_was_there(tmp_path, flush):
+@pytest.mark.parametrize("previous", [None, "b"])
+def test_a_failure_leaves_what_was_there(tmp_path, previous):
     (tmp_path / "a").write_text("before")
 
     def fail():
-        with atomic_path(tmp_path / "a", flush=flush) as temporary:
+        kept = previous and tmp_path / previous
+        with atomic_path(tmp_path / "a", previous=kept) as temporary:
             temporary.write_text("half of")
             raise ValueError("the other half")
 

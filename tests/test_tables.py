@@ -13,7 +13,7 @@ from made_exp.datasets.csv import encode_rows
 from made_exp.datasets.schema import TableSchema
 from made_exp.errors import ConfigError
 from made_exp.experiments.experiment import run
-from made_exp.runs.loading import load_with_description
+from made_exp.experiments.finished import FinishedRun
 
 HEADER = ["cultivar", "alcohol", "proline", "flavanoids", "hue", "strong"]
 CULTIVARS = ("barolo", "grignolino", "barbera")
@@ -93,8 +93,8 @@ def test_a_mixed_table_with_empty_cells_is_learned(folder):
 
 
 def test_the_schema_travels_with_the_checkpoint(folder):
-    model, content = load_with_description(folder / "run")
-    schema = TableSchema.from_dict(content["data"]["table"])
+    finished = FinishedRun(folder / "run", "cpu")
+    model, schema = finished.model, TableSchema.from_dict(finished.data["table"])
     assert [str(v.kind) for v in schema.variables] == [
         "categorical", "real", "integer", "real", "categorical", "binary",
     ]  # fmt: skip
@@ -148,8 +148,8 @@ def test_cells_are_drawn_from_their_conditional(folder):
     """One unknown cell: the shares of its values among the draws are their probabilities."""
     from scipy.stats import chisquare
 
-    model, content = load_with_description(folder / "run")
-    schema = TableSchema.from_dict(content["data"]["table"])
+    finished = FinishedRun(folder / "run", "cpu")
+    model, schema = finished.model, TableSchema.from_dict(finished.data["table"])
     x = encode_rows(write(folder / "row.csv", [["", "12.60", "700", "1.9", "ruby", "no"]]), schema)
     observed = ~torch.isnan(x[0])
     values = x.repeat(3, 1)
@@ -165,8 +165,8 @@ def test_cells_are_drawn_from_their_conditional(folder):
 
 def test_rows_and_one_row_of_missing_cells_have_the_marginal_probability(folder):
     """p(what is known) is the sum over the values of the unknown cell."""
-    model, content = load_with_description(folder / "run")
-    schema = TableSchema.from_dict(content["data"]["table"])
+    finished = FinishedRun(folder / "run", "cpu")
+    model, schema = finished.model, TableSchema.from_dict(finished.data["table"])
     x = encode_rows(write(folder / "one.csv", [["", "13.00", "700", "1.9", "ruby", "no"]]), schema)
     values = x.repeat(3, 1)
     values[:, 0] = torch.arange(3)

@@ -10,7 +10,7 @@ from training_cases import AGNOSTIC, Listener, make_case
 
 from made_exp.errors import CheckpointError, DivergedError
 from made_exp.model.evaluation import evaluate
-from made_exp.runs.checkpoints import load_checkpoint
+from made_exp.runs.checkpoints import load_checkpoint, previous_generation
 from made_exp.training.signals import Interrupted, stop_signals
 from made_exp.training.state import EpochLosses
 
@@ -302,7 +302,8 @@ class CheckpointReader(Listener):
 
     def saved(self, record):
         found = load_checkpoint(self.run.last)["state"]["evaluated_step"]
-        before = [p for p in (self.run.last_previous, self.run.best_previous) if p.exists()]
+        paths = [previous_generation(path) for path in (self.run.last, self.run.best)]
+        before = [path for path in paths if path.exists()]
         self.seen.append((record["step"], found, [os.stat(path).st_ino for path in before]))
 
 

@@ -4,13 +4,17 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset, binarized, fingerprint
 from made_exp.datasets.registry import DATA_SEED, load_data
 from made_exp.datasets.schema import TableSchema
-from made_exp.errors import ConfigError, as_config_errors
-from made_exp.runs.loading import load_with_description
+from made_exp.errors import CheckpointError, ConfigError, as_config_errors
+from made_exp.model.build import build_model
+from made_exp.model.made import MADE
+from made_exp.runs.checkpoints import exists, load_checkpoint
+from made_exp.runs.folder import RunDirectory
 from made_exp.runtime import resolve_device
 from made_exp.settings.experiment import from_dict
 
@@ -19,7 +23,7 @@ class FinishedRun:
     """The best model of a run, and what belongs to it.
 
     Args:
-        path: Folder of the run.
+        path: Folder of the run, or one of its checkpoints.
         device: auto, cpu, cuda or cuda:N.
 
     Attributes:
@@ -36,8 +40,17 @@ class FinishedRun:
         self.path = Path(path)
         with as_config_errors():
             target = resolve_device(device)
-        self.model, content = load_with_description(path, target)
-        self.data, self.settings = content["data"], from_dict(content["config"])
+        file = self.path if self.path.suffix == ".pt" else RunDirectory(path).best
+        if not exists(file):
+            raise CheckpointError(f"{path} holds no trained model: {file} does not exist")
+        content = load_checkpoint(file)
+        try:
+            self.data, self.settings = content["data"], from_dict(content["config"])
+            model = build_model(self.settings, self.data, device=target)
+            model.load_state_dict(content["model"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(f"{file} does not describe a model: {error}") from error
+        self.model = model.to(target).eval()
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -88,3 +101,8 @@ class FinishedRun:
         if str(label).isdigit() and int(label) < num_classes:
             return int(label)
         raise ConfigError(f"label '{label}' is not one of {', '.join(names)}")
+
+
+def load_run(path: str | Path, device: str | torch.device = "cpu") -> MADE:
+    """The best model of a run, in evaluation mode; arguments and errors of `FinishedRun`."""
+    return FinishedRun(path, str(device)).model

@@ -42,13 +42,9 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         CheckpointError: If it cannot be written; what was there before is intact.
     """
     try:
-        with atomic_path(path, flush=False) as temporary:
-            with open(temporary, "wb") as file:
-                torch.save({"kind": _KIND, "schema": SCHEMA, **content}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.exists():
-                os.replace(path, previous_generation(path))
+        kept = previous_generation(path)
+        with atomic_path(path, previous=kept) as temporary, open(temporary, "wb") as file:
+            torch.save({"kind": _KIND, "schema": SCHEMA, **content}, file)
         _flush_names(path.parent)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from made_exp.errors import DivergedError
 from made_exp.model.evaluation import Evaluation
-from made_exp.runtime import matmul_precision, untouched_generators
+from made_exp.runtime import matmul_precision
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
 from made_exp.training.distributed import World
@@ -79,8 +79,9 @@ class Trainer:
             Interrupted: If a signal asked to stop; everything is saved.
         """
         self._clock = time.monotonic()
-        device, precision = self.batches.device, self.settings.precision
-        with untouched_generators(device), matmul_precision(precision), stop_signals() as signals:
+        device, precision = self.batches.device, matmul_precision(self.settings.precision)
+        generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
+        with generators, precision, stop_signals() as signals:
             try:
                 self.keeper.record(self.observer)
                 self._loop(signals)
