@@ -271,5 +271,5 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
         next(trainer.learner.model.parameters()).fill_(float("nan"))
     trainer.state.step += 1
     with pytest.raises(DivergedError, match="not finite"):
-        trainer.keeper.save()
+        trainer.keeper.save(trainer.observer)
     assert load_checkpoint(trainer.keeper.run.last)["state"] == before

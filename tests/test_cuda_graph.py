@@ -9,14 +9,20 @@ from training_cases import AGNOSTIC, ENSEMBLE, make_case
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.training.assembly import wants_graph
 from made_exp.training.cuda_graph import GraphedStep, StaticMasks
-from made_exp.training.distributed import World
 from made_exp.training.step import TrainStep
 
 
 def test_a_cpu_has_no_graph(tmp_path):
     trainer = make_case(tmp_path)
     assert not isinstance(trainer.step, GraphedStep)
-    assert not wants_graph(trainer.learner.model, "adam", trainer.batches, World())
+    assert not wants_graph(trainer.learner.model, trainer.batches, "adam")
+
+
+def take(trainer, kind):
+    """Let `trainer` take steps of this kind."""
+    learner = trainer.learner
+    optimizers = [member.optimizer for member in learner.members]
+    trainer.step = kind(learner.model, optimizers, trainer.batches, trainer.settings)
 
 
 def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
@@ -27,9 +33,7 @@ def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(GraphedStep, "_record", no_graph)
     monkeypatch.setattr(GraphedStep, "_on_side_stream", TrainStep.__call__)
     plain, graphed = make_case(tmp_path / "a"), make_case(tmp_path / "b")
-    graphed.step = GraphedStep(
-        graphed.learner.model, [graphed.learner.members[0].optimizer], graphed.batches
-    )
+    take(graphed, GraphedStep)
     plain.train()
     graphed.train()
     assert graphed.observer.lines == plain.observer.lines
@@ -59,13 +63,7 @@ def test_a_recording_reads_what_each_step_puts_in_its_place(tmp_path, monkeypatc
     monkeypatch.setattr(GraphedStep, "_capture", recording)
     monkeypatch.setattr(GraphedStep, "_on_side_stream", TrainStep.__call__)
     plain, graphed = (make_case(tmp_path / kind, **CASES[name]) for kind in ("plain", "graphed"))
-    optimizers = [graphed.learner.members[0].optimizer]
-    graphed.step = GraphedStep(
-        graphed.learner.model,
-        optimizers,
-        graphed.batches,
-        graphed.settings,
-    )
+    take(graphed, GraphedStep)
     plain.train()
     graphed.train()
     assert graphed.step._graph is not None
@@ -96,9 +94,10 @@ def test_replayed_steps_are_plain_steps(tmp_path, device, optimizer, name):
             device=device,
             optimizer=optimizer,
             dtype=torch.float32,
-            cuda_graph=graph,
             **CASES[name],
         )
+        if not graph:
+            take(trainer, TrainStep)
         trainer.train()
         trainers.append(trainer)
     assert trainers[1].step._graph is not None
@@ -113,7 +112,7 @@ def test_dropout_of_replayed_steps_differs_from_step_to_step(tmp_path, device):
         tmp_path, device=device, dtype=torch.float32, lr=1e-12, network={"dropout": 0.5}
     )
     trainer.train()
-    values = trainer.losses.values.cpu()
+    values = trainer.learner.losses.cpu()
     assert len(set(values.tolist())) == len(values)
 
 

@@ -66,7 +66,7 @@ def examples(model, device, count=9):
 def make_step(kind, model, x):
     batches = Batches(x, len(x), seed=0, device=x.device)
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in model.members]
-    return kind(model, optimizers, batches)
+    return kind(model, optimizers, batches, TrainerSettings())
 
 
 def gradients(kind, model, x, component):
@@ -129,9 +129,7 @@ def test_steps_leave_other_members_alone(device, kind):
 def test_gradients_stay_where_they_are(device):
     model = make_model(device, hidden_sizes=(12, 7), backend="staircase")
     x = examples(model, device)
-    step = DirectStep(
-        model, [torch.optim.SGD(model.parameters())], Batches(x, 9, seed=0, device=device)
-    )
+    step = make_step(DirectStep, model, x)
     places = []
     for _ in range(3):
         step.differentiate(x, model.component(0), None)
@@ -183,16 +181,17 @@ def test_other_networks_are_left_to_autograd(options):
     model = tiny_made(**options)
     x = torch.zeros(4, model.num_dims)
     batches = Batches(x, 2, seed=0, device=x.device)
-    assert step_kind(model, batches, TrainerSettings(), World()) is TrainStep
+    assert step_kind(model, batches, TrainerSettings()) is TrainStep
 
 
 def test_missing_values_several_processes_and_bf16_are_left_to_autograd():
     model, x = tiny_made(), torch.zeros(4, 8)
     batches = Batches(x, 2, seed=0, device=x.device)
     settings = TrainerSettings()
-    assert step_kind(model, batches, settings, World()) is DirectStep
-    assert step_kind(model, batches, settings, World(0, 2)) is TrainStep
-    assert step_kind(model, batches, TrainerSettings(precision="bf16"), World()) is TrainStep
+    assert step_kind(model, batches, settings) is DirectStep
+    shared = Batches(x, 2, seed=0, device=x.device, world=World(0, 2))
+    assert step_kind(model, shared, settings) is TrainStep
+    assert step_kind(model, batches, TrainerSettings(precision="bf16")) is TrainStep
     x[0, 0] = torch.nan
     batches = Batches(x, 2, seed=0, device=x.device)
-    assert step_kind(model, batches, settings, World()) is TrainStep
+    assert step_kind(model, batches, settings) is TrainStep

@@ -11,7 +11,7 @@ from training_cases import make_case
 
 from made_exp import load_run
 from made_exp.train import main
-from made_exp.training.distributed import World
+from made_exp.training.distributed import ALONE, World
 
 
 def arguments(folder, run, *overrides):
@@ -91,9 +91,8 @@ def test_what_processes_cannot_share_is_refused(tmp_path):
 
 
 def test_one_process_agrees_with_itself():
-    world = World()
-    assert world.is_main
-    assert world.any(True)
-    assert not world.any(False)
-    assert world.from_main({"a": [1, None]}) == {"a": [1, None]}
-    assert float(world.mean(torch.tensor(2.0))) == 2.0
+    assert ALONE.is_main
+    assert ALONE.any(True)
+    assert not ALONE.any(False)
+    assert ALONE.from_main({"a": [1, None]}) == {"a": [1, None]}
+    assert float(ALONE.mean(torch.tensor(2.0))) == 2.0

@@ -78,6 +78,13 @@ def test_tensorboard_has_the_tags_of_the_contract(finished):
     assert [event.step for event in events.Scalars("valid/nll")] == [0, 3, 6, 9]
 
 
+def test_pictures_are_drawn_at_every_second_evaluation(tmp_path):
+    trainer = {"epochs": 5, "eval_every": 2, "samples_every": 2}
+    run(make_settings(tmp_path, trainer=trainer), tmp_path / "run")
+    drawn = sorted(path.name for path in (tmp_path / "run/samples").iterdir())
+    assert drawn == ["epoch_0000.png", "epoch_0004.png", "final.png"]
+
+
 def test_load_run_gives_the_likelihood_of_the_results(finished):
     folder, _ = finished
     model = load_run(folder)
@@ -189,7 +196,7 @@ class PulledPlug(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("where", ["evaluated", "draw_samples", "saved", "tested"])
+@pytest.mark.parametrize("where", ["evaluated", "picture", "saved", "tested"])
 def test_a_run_that_was_cut_anywhere_ends_with_the_same_numbers(tmp_path, monkeypatch, where):
     model = {"name": "made", "hidden_sizes": [9], "dropout": 0.2}
     settings = make_settings(tmp_path, model=model, trainer={"samples_every": 1})

@@ -11,7 +11,8 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.assembly import make_trainer
-from made_exp.training.observer import Observer
+from made_exp.training.distributed import ALONE
+from made_exp.training.state import Observer
 from made_exp.variables.variable import binary_variables
 
 NUM_DIMS = 6
@@ -47,7 +48,7 @@ class Listener(Observer):
     """Keeps what the loop tells; pulls the plug after step `crash_at`."""
 
     def __init__(self, crash_at=None):
-        self.crash_at, self.lines, self.steps, self.pictures = crash_at, [], [], []
+        self.crash_at, self.lines, self.steps = crash_at, [], []
 
     def stepped(self, step, epoch, recent_nll):
         self.steps.append(step)
@@ -57,15 +58,6 @@ class Listener(Observer):
     def evaluated(self, state, train_nll, valid, lr, is_best):
         self.lines.append((state.step, state.epochs_begun, train_nll, valid.nll, lr, is_best))
         return {}
-
-    def draw_samples(self, epoch):
-        self.pictures.append(epoch)
-
-    def flush(self):
-        pass
-
-    def saved(self, record):
-        pass
 
 
 class Crash(Exception):
@@ -116,9 +108,8 @@ def make_case(
     listener=None,
     seed=0,
     kernel="auto",
-    world=None,
+    world=ALONE,
     lr=None,
-    cuda_graph=True,
 ):
     """A trainer of a small model, not yet started, and the listener that observes it."""
     dataset = make_dataset(binarize=binarize, num_classes=num_classes)
@@ -147,7 +138,7 @@ def make_case(
             model, dataset.valid.to(device), context=dataset.valid_context, num_orderings=1
         )
 
-    made = make_trainer(model, dataset, settings, run, validate, world=world, cuda_graph=cuda_graph)
+    made = make_trainer(model, dataset, settings, run, validate, {}, world)
     made.observer = listener or Listener()
     return made
 

@@ -173,8 +173,8 @@ class _Experiment:
             self.settings,
             self.folder,
             fit_and_validate,
-            description={"config": asdict(self.settings), "data": self.data},
-            world=self.world,
+            {"config": asdict(self.settings), "data": self.data},
+            self.world,
         )
 
     def _finish(self, trainer: Trainer, observer: RunObserver) -> float:

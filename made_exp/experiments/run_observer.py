@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import override
 
@@ -22,8 +21,7 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.runtime import derive_seed
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import flatten
-from made_exp.training.observer import Observer
-from made_exp.training.state import TrainState
+from made_exp.training.state import Observer, Record, TrainState
 
 _log = logging.getLogger(__name__)
 LOG2 = math.log(2)
@@ -53,7 +51,6 @@ class RunObserver(Observer):
     ) -> None:
         self.run, self.tracker, self.progress = run, tracker, progress
         self.model, self.dataset, self.settings = model, dataset, settings
-        self._state = TrainState()
 
     def begins(self, overrides: Sequence[str]) -> None:
         """Describe a run that starts: its settings, and what was typed."""
@@ -71,8 +68,7 @@ class RunObserver(Observer):
     @override
     def evaluated(
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
-    ) -> dict[str, Any]:
-        self._state = state
+    ) -> Record:
         self.progress.evaluated(state.step, state.epochs_begun, train_nll, valid.nll, is_best)
         train_bits = train_nll / (self.dataset.num_dims * LOG2)
         self.tracker.scalars(
@@ -85,8 +81,11 @@ class RunObserver(Observer):
                 "optimizer/lr": lr,
             },
         )
+        every, epoch = self.settings.trainer.samples_every, state.epochs_begun
+        if every and (state.evaluations - 1) % every == 0 and is_worth_watching(self.dataset):
+            self.picture(self.run.epoch_samples(epoch), f"epoch {epoch}", state.step)
         return {
-            "epoch": state.epochs_begun,
+            "epoch": epoch,
             "step": state.step,
             "train_nll": train_nll,
             "valid_nll": valid.nll,
@@ -96,11 +95,6 @@ class RunObserver(Observer):
             "lr": lr,
             "seconds": round(state.seconds, 3),
         }
-
-    @override
-    def draw_samples(self, epoch: int) -> None:
-        if is_worth_watching(self.dataset):
-            self.picture(self.run.epoch_samples(epoch), f"epoch {epoch}", self._state.step)
 
     def picture(self, path: Path, title: str, step: int) -> None:
         """Draw the model into `path` and TensorBoard; a picture that fails ends no training."""
@@ -132,7 +126,7 @@ class RunObserver(Observer):
         self.tracker.flush()
 
     @override
-    def saved(self, record: dict[str, Any]) -> None:
+    def saved(self, record: Record) -> None:
         try:
             if record:
                 self.tracker.metrics(record)

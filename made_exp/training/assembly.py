@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
 from made_exp.datasets.base import Dataset
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
@@ -19,7 +21,6 @@ from made_exp.training.loop import Trainer
 from made_exp.training.optimizers import make_optimizer
 from made_exp.training.regularisation import L1Penalty, WeightAverage, member_pulls
 from made_exp.training.schedulers import make_scheduler
-from made_exp.training.state import EpochLosses
 from made_exp.training.step import DirectStep, TrainStep
 
 
@@ -29,10 +30,8 @@ def make_trainer(
     settings: Settings,
     run: RunDirectory,
     fit_and_validate: Callable[[], Evaluation],
-    *,
-    description: Mapping[str, Any] | None = None,
-    world: World | None = None,
-    cuda_graph: bool = True,
+    description: Mapping[str, Any],
+    world: World,
 ) -> Trainer:
     """Assemble a trainer.
 
@@ -44,12 +43,10 @@ def make_trainer(
         fit_and_validate: Fits the mixture and scores the validation split, see `Trainer`.
         description: Plain values that every checkpoint carries.
         world: The processes that share this training.
-        cuda_graph: Whether a GPU replays the step from a recorded graph where it can.
 
     Raises:
         ValueError: If a setting does not fit the data.
     """
-    world = world or World()
     if world.size > 1 and len(model.members) > 1:
         raise ValueError("ordering=ensemble trains one member a step: run it in a single process")
     batches = Batches(
@@ -59,26 +56,18 @@ def make_trainer(
         device=model.device,
         context=dataset.train_context,
         binarize=dataset.dynamic_binarization,
-        rank=world.rank,
-        world_size=world.size,
-    )
-    lr, total_steps = settings.optimizer.lr, settings.trainer.total_steps(len(batches))
-    graph = cuda_graph and wants_graph(model, settings.optimizer.name, batches, world)
-    scheduler = make_scheduler(settings.scheduler, lr=lr, total_steps=total_steps)
-    losses = EpochLosses(len(batches), batches.device)
-    members = _trained_members(model, settings, len(batches), capturable=graph)
-    learner = Learner(model, members, scheduler, losses)
-    kind = step_kind(model, batches, settings.trainer, world, graph=graph)
-    return Trainer(
-        learner,
-        batches,
-        kind(model, [one.optimizer for one in members], batches, settings.trainer, world),
-        fit_and_validate,
-        settings.trainer,
-        lr=lr,
-        keeper=CheckpointKeeper(learner, run, description, writes=world.is_main),
         world=world,
     )
+    graph = wants_graph(model, batches, settings.optimizer.name)
+    members = _trained_members(model, settings, len(batches), capturable=graph)
+    total_steps = settings.trainer.total_steps(len(batches))
+    scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps)
+    losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
+    learner = Learner(model, members, scheduler, losses)
+    kind = GraphedStep if graph else step_kind(model, batches, settings.trainer)
+    step = kind(model, [one.optimizer for one in members], batches, settings.trainer)
+    keeper = CheckpointKeeper(learner, run, description, writes=world.is_main)
+    return Trainer(learner, batches, step, fit_and_validate, settings, keeper)
 
 
 def _trained_members(
@@ -99,31 +88,27 @@ def _trained_members(
     )
 
 
-def wants_graph(model: MADE, optimizer: str, batches: Batches, world: World) -> bool:
+def wants_graph(model: MADE, batches: Batches, optimizer: str) -> bool:
     """Whether a CUDA graph can replay the steps: one GPU, one member, and no wait for the host."""
     # To give each example its own ordering, the host is asked.
     waits = model.max_orderings != 1 and batches.has_missing
     return (
         model.device.type == "cuda"
-        and world.size == 1
+        and batches.world.size == 1
         and optimizer in ("adam", "adamw", "sgd")
         and len(model.members) == 1
         and not waits
     )
 
 
-def step_kind(
-    model: MADE, batches: Batches, settings: TrainerSettings, world: World, *, graph: bool = False
-) -> type[TrainStep]:
-    """The fastest form for these: without autograd on the CPU, with `graph` from a CUDA graph.
+def step_kind(model: MADE, batches: Batches, settings: TrainerSettings) -> type[TrainStep]:
+    """The fastest form without a CUDA graph: on the CPU without autograd, where that is possible.
 
     `DirectStep` serves one process and a plain network, where no value is missing.
     """
-    if graph:
-        return GraphedStep
     is_direct = (
         model.device.type == "cpu"
-        and world.size == 1
+        and batches.world.size == 1
         and settings.precision != "bf16"
         and all(is_plain(member) for member in model.members)
         and not batches.has_missing

@@ -6,6 +6,7 @@ from torch import Tensor
 from made_exp.datasets.base import binarize
 from made_exp.masks.observed import observed_in
 from made_exp.runtime import derive_seed
+from made_exp.training.distributed import ALONE, World
 
 _ORDER_STREAM, _BINARIZATION_STREAM = 1, 2
 
@@ -25,8 +26,7 @@ class Batches:
         context: (N,) class labels or None.
         binarize: Whether `data` are grey levels 0..255 that are drawn as 0 or 1 at every step
             (Salakhutdinov and Murray 2008).
-        rank: Number of this process among those that share a batch.
-        world_size: Number of those processes; it divides the batch size.
+        world: The processes that share a batch; their number divides its size.
     """
 
     def __init__(
@@ -38,23 +38,22 @@ class Batches:
         device: torch.device,
         context: Tensor | None = None,
         binarize: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        world: World = ALONE,
     ) -> None:
         if len(data) == 0:
             raise ValueError("there are no training examples")
         self.batch_size = min(batch_size, len(data))
-        if self.batch_size % world_size:
+        if self.batch_size % world.size:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be shared by {world_size} processes: "
+                f"batch_size {self.batch_size} cannot be shared by {world.size} processes: "
                 "give a multiple of their number"
             )
         self.data = data.to(device)
         self.has_missing = observed_in(data) is not None
         self.context = None if context is None else context.to(device)
-        self.seed, self.device, self.binarize = seed, device, binarize
-        share = self.batch_size // world_size
-        self._share = slice(rank * share, (rank + 1) * share)
+        self.seed, self.device, self.world = seed, device, world
+        share = self.batch_size // world.size
+        self._share = slice(world.rank * share, (world.rank + 1) * share)
         self._generator = torch.Generator(device) if binarize else None
 
     def __len__(self) -> int:

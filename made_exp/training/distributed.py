@@ -62,6 +62,9 @@ class World:
         self.any(False)
 
 
+ALONE = World()
+
+
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
     """The world of this process; one process alone where torchrun did not start it.

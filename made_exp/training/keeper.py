@@ -12,7 +12,7 @@ from made_exp.errors import CheckpointError, DivergedError
 from made_exp.runs.checkpoints import exists, load_checkpoint, restore_previous, save_checkpoint
 from made_exp.runs.folder import RunDirectory
 from made_exp.training.learner import Learner, saved_layout
-from made_exp.training.observer import Observer, Record, SilentObserver
+from made_exp.training.state import Observer, Record
 
 # What checkpoints may take of the time of training; after each there is none until it has.
 SHARE_OF_TIME = 0.01
@@ -35,12 +35,12 @@ class CheckpointKeeper:
         self,
         learner: Learner,
         run: RunDirectory,
-        description: Mapping[str, Any] | None = None,
+        description: Mapping[str, Any],
         *,
         writes: bool = True,
     ) -> None:
         self.learner, self.run, self.writes = learner, run, writes
-        self.description = dict(description or {})
+        self.description = dict(description)
         self.saved_at = time.monotonic()
         self._saved: tuple[int, int] | None = None
         self._records: list[Record] = []
@@ -63,7 +63,7 @@ class CheckpointKeeper:
             self._best = {"model": self._copy(), "state": asdict(self.learner.state)}
             self.learner.state.checkpoint_seconds += time.monotonic() - started
 
-    def save(self, observer: Observer | None = None) -> None:
+    def save(self, observer: Observer) -> None:
         """Write last.pt, and before it best.pt if there was a better evaluation; then record.
 
         Args:
@@ -73,7 +73,7 @@ class CheckpointKeeper:
             CheckpointError: If it cannot be written.
             DivergedError: If a weight is not finite; the last checkpoint is left as it is.
         """
-        state, observer = self.learner.state, observer or SilentObserver()
+        state = self.learner.state
         if not self.writes or self._saved == (state.step, state.evaluations):
             self.saved_at = time.monotonic()
             return
@@ -110,7 +110,7 @@ class CheckpointKeeper:
         for member, saved in zip(learner.members, content["members"], strict=True):
             member.load_state(saved)
         learner.scheduler.load_state_dict(content["scheduler"])
-        learner.losses.values.copy_(content["losses"])
+        learner.losses.copy_(content["losses"])
         for name, value in content["state"].items():
             setattr(learner.state, name, value)
         self._records = content["records"]
@@ -152,7 +152,7 @@ class CheckpointKeeper:
             "model": saved_layout(learner.model, weights),
             "members": [member.state() for member in learner.members],
             "scheduler": copy.deepcopy(learner.scheduler.state_dict()),
-            "losses": learner.losses.values.cpu(),
+            "losses": learner.losses.cpu(),
             "state": asdict(learner.state),
             "records": self._records,
             **self.description,

@@ -19,7 +19,7 @@ from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
 from made_exp.training.regularisation import L1Penalty, WeightAverage
 from made_exp.training.schedulers import Scheduler
-from made_exp.training.state import EpochLosses, TrainState
+from made_exp.training.state import TrainState
 
 SavedState = dict[str, dict[str, Tensor]]
 
@@ -77,14 +77,14 @@ class Learner:
         model: The model, on its device.
         members: Its members, in their order.
         scheduler: Factor of the learning rate at each step.
-        losses: Losses of the present epoch.
+        losses: (batches,) float64, of the present epoch; kept on the device, not to wait for it.
         state: Progress.
     """
 
     model: MADE
     members: tuple[TrainedMember, ...]
     scheduler: Scheduler
-    losses: EpochLosses
+    losses: Tensor
     state: TrainState = field(default_factory=TrainState)
 
     def member_at(self, step: int) -> TrainedMember:
@@ -99,6 +99,12 @@ class Learner:
                 if member.average is not None:
                     stack.enter_context(member.average.applied())
             yield
+
+    def first_bad_loss(self, start: int) -> tuple[int, float] | None:
+        """Position and value of the first loss from `start` on that is not finite, if any is."""
+        values = self.losses[start : self.state.position].cpu()
+        bad = torch.nonzero(~torch.isfinite(values)).flatten()
+        return (start + int(bad[0]), float(values[bad[0]])) if len(bad) else None
 
     def first_bad_parameter(self) -> str | None:
         """Name of a parameter that is not finite, or None."""

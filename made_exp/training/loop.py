@@ -16,15 +16,13 @@ from torch import Tensor
 from made_exp.errors import DivergedError
 from made_exp.model.evaluation import Evaluation
 from made_exp.runtime import matmul_precision
-from made_exp.settings.training import TrainerSettings
+from made_exp.settings.experiment import Settings
 from made_exp.training.batches import Batches
-from made_exp.training.distributed import World
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner
-from made_exp.training.observer import Observer, SilentObserver
 from made_exp.training.optimizers import set_learning_rate
 from made_exp.training.signals import StopSignals, stop_signals
-from made_exp.training.state import TrainState
+from made_exp.training.state import Observer, TrainState
 from made_exp.training.step import TrainStep
 
 _log = logging.getLogger(__name__)
@@ -37,15 +35,15 @@ class Trainer:
 
     Args:
         learner: What is trained.
-        batches: The training data, on the device of the model.
+        batches: The training data, on the device of the model, and who shares them.
         step: Does one optimizer step.
         fit_and_validate: Scores the validation split, to which it first fits the weights of the
             model's mixture, if they are fitted; nothing else changes.
-        settings: How long and in what steps.
-        lr: Base learning rate.
+        settings: How long and in what steps, and the base learning rate.
         keeper: Saves and restores the learner.
+
+    Attributes:
         observer: Hears of steps and evaluations.
-        world: The processes that share this training.
     """
 
     def __init__(
@@ -54,20 +52,15 @@ class Trainer:
         batches: Batches,
         step: TrainStep,
         fit_and_validate: Callable[[], Evaluation],
-        settings: TrainerSettings,
-        *,
-        lr: float,
+        settings: Settings,
         keeper: CheckpointKeeper,
-        observer: Observer | None = None,
-        world: World | None = None,
     ) -> None:
         self.learner, self.batches, self.step = learner, batches, step
         self.fit_and_validate = fit_and_validate
-        self.settings, self.lr, self.keeper = settings, lr, keeper
-        self.observer, self.world = observer or SilentObserver(), world or World()
-        self.state, self.losses = learner.state, learner.losses
-        self._epochs = settings.total_epochs(len(batches))
-        self._eval_every = settings.epochs_between(len(batches))
+        self.settings, self.lr, self.keeper = settings.trainer, settings.optimizer.lr, keeper
+        self.observer, self.world, self.state = Observer(), batches.world, learner.state
+        self._epochs = self.settings.total_epochs(len(batches))
+        self._eval_every = self.settings.epochs_between(len(batches))
         self._is_consistent = True
         self._clock = time.monotonic()
 
@@ -76,7 +69,7 @@ class Trainer:
 
         Raises:
             DivergedError: If a loss is not finite.
-            Interrupted: If a signal asked to stop; everything is saved.
+            SystemExit: If a signal asked to stop; everything is saved.
         """
         self._clock = time.monotonic()
         device, precision = self.batches.device, matmul_precision(self.settings.precision)
@@ -90,7 +83,7 @@ class Trainer:
                 self.keeper.record(self.observer)  # a resumed run drops what its last.pt lacks
                 raise
             except (SystemExit, KeyboardInterrupt):
-                if self._is_consistent and not self.losses.first_bad(0, self.state.position):
+                if self._is_consistent and not self.learner.first_bad_loss(0):
                     self._save()
                 raise
         return self.state
@@ -138,7 +131,7 @@ class Trainer:
 
     def _one_step(self, index: Tensor) -> None:
         self._is_consistent = False
-        self.losses.put(self.state.position, self.train_member(index, self.state.step))
+        self.learner.losses[self.state.position] = self.train_member(index, self.state.step)
         self.state.position += 1
         self.state.step += 1
         self._is_consistent = True
@@ -160,9 +153,6 @@ class Trainer:
                     self.state, train_nll, valid, self._learning_rate(self.state.step), is_best
                 )
                 self.keeper.note_evaluation(record, is_best=is_best)
-                every = self.settings.samples_every
-                if every and (self.state.evaluations - 1) % every == 0:
-                    self.observer.draw_samples(self.state.epochs_begun)
         self._is_consistent = True
         if self.keeper.is_due:
             self._save()
@@ -210,7 +200,7 @@ class Trainer:
     def _train_nll(self) -> float:
         """Mean loss (nats) of the epoch just trained; before the first, of its first batch."""
         if self.state.step:
-            loss = self.losses.mean(0, self.state.position or len(self.batches))
+            loss = self.learner.losses[: self.state.position or len(self.batches)].mean()
         else:
             x, context = self.batches.gather(self.batches.order(0)[0], self.batches.thresholds(0))
             self.learner.model.eval()
@@ -220,10 +210,10 @@ class Trainer:
 
     def _recent_nll(self) -> float:
         last = self.state.position
-        return float(self.losses.mean(max(0, last - _RECENT), last))
+        return float(self.learner.losses[max(0, last - _RECENT) : last].mean())
 
     def _check_losses(self, first: int) -> None:
-        bad = self.losses.first_bad(first, self.state.position)
+        bad = self.learner.first_bad_loss(first)
         if self.settings.check_numbers and self.world.any(bad is not None):
             position, loss = bad or (first, math.nan)
             step = self.state.step - self.state.position + position

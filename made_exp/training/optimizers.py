@@ -114,14 +114,8 @@ def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
 def _parameter_groups(
     parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
 ) -> list[dict[str, Any]]:
-    if not weight_decay:
-        return [{"params": [p for _, p in parameters], "weight_decay": 0.0}]
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
+    by_decay: dict[float, list[nn.Parameter]] = {}
     for name, parameter in parameters:
-        (kept if name.endswith("bias") else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+        decay = 0.0 if name.endswith("bias") else weight_decay
+        by_decay.setdefault(decay, []).append(parameter)
+    return [{"params": some, "weight_decay": decay} for decay, some in by_decay.items()]

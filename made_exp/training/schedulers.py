@@ -31,31 +31,22 @@ class Scheduler(ABC):
         """Take up a state that `state_dict` gave."""
 
 
-class Constant(Scheduler):
-    """The base rate, after a linear rise over `warmup_steps`."""
-
-    def __init__(self, settings: ConstantSettings) -> None:
-        self.settings = settings
-
-    @override
-    def factor(self, step: int) -> float:
-        return min(1.0, (step + 1) / (self.settings.warmup_steps + 1))
-
-
 class Cosine(Scheduler):
-    """Half a cosine from the base rate down to a fraction of it at the last step.
+    """A linear rise to the base rate, then half a cosine down to a fraction of it at the last step.
 
     Args:
-        settings: The fraction, and the steps of the linear rise before.
+        warmup_steps: Steps of the rise.
+        final_fraction: In 0..1; with 1 the rate stays.
         total_steps: Steps of the whole training.
     """
 
-    def __init__(self, settings: CosineSettings, total_steps: int) -> None:
-        self.settings, self.total_steps = settings, total_steps
+    def __init__(self, warmup_steps: int, final_fraction: float, total_steps: int) -> None:
+        self.warmup_steps, self.final_fraction = warmup_steps, final_fraction
+        self.total_steps = total_steps
 
     @override
     def factor(self, step: int) -> float:
-        warmup, final = self.settings.warmup_steps, self.settings.final_fraction
+        warmup, final = self.warmup_steps, self.final_fraction
         if step < warmup:
             return (step + 1) / (warmup + 1)
         progress = (step - warmup) / max(self.total_steps - warmup, 1)
@@ -97,13 +88,13 @@ class Plateau(Scheduler):
         self.current, self.best, self.bad = state["current"], state["best"], int(state["bad"])
 
 
-def make_scheduler(settings: SchedulerSettings, *, lr: float, total_steps: int) -> Scheduler:
+def make_scheduler(settings: SchedulerSettings, lr: float, total_steps: int) -> Scheduler:
     """Build a scheduler for a base rate `lr` and a training of `total_steps`."""
     match settings:
         case ConstantSettings():
-            return Constant(settings)
+            return Cosine(settings.warmup_steps, 1.0, total_steps)
         case CosineSettings():
-            return Cosine(settings, total_steps)
+            return Cosine(settings.warmup_steps, settings.final_fraction, total_steps)
         case PlateauSettings():
             return Plateau(settings, lr)
     raise AssertionError(f"scheduler={settings.name} is not built")

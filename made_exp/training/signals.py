@@ -16,36 +16,30 @@ _DEFAULT = (signal.SIG_DFL, signal.default_int_handler)
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
-class Interrupted(SystemExit):
-    """A signal ended the run after its state was saved; the exit code is 128 + the signal."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(128 + signum)
-        self.signum = signum
-
-
 class StopSignals:
     """The signal that was received while `stop_signals` noted them, if any was."""
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._previous: dict[int, _Handler] = {}
+        self.previous: dict[int, _Handler] = {}
         self._frame: FrameType | None = None
 
     def finish(self) -> None:
         """End the run for the signal received; call it when everything is saved.
 
         Raises:
-            Interrupted: For SIGTERM and SIGINT; another signal's own handler raises what it likes.
+            SystemExit: 128 + the signal for SIGTERM and SIGINT; another signal's own handler
+                raises what it likes.
         """
         if self.received is None:
             return
-        handler = self._previous.get(self.received)
+        handler = self.previous.get(self.received)
         if self.received in _FORWARDED and callable(handler):
             handler(self.received, self._frame)
-        raise Interrupted(self.received)
+        raise SystemExit(128 + self.received)
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
+    def note(self, signum: int, frame: FrameType | None) -> None:
+        """Handle a signal: take note of it, or obey it if it is not the first."""
         name = signal.Signals(signum).name
         if self.received is not None and signum in _STOPPING:
             signal.signal(signum, signal.SIG_DFL)
@@ -53,18 +47,6 @@ class StopSignals:
             return
         self.received, self._frame = signum, frame
         _log.warning("%s received: finishing the step and saving; again to stop at once", name)
-
-    def _install(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for signum in (*_STOPPING, *_FORWARDED):
-            handler = signal.getsignal(signum)
-            if handler in _DEFAULT if signum in _STOPPING else callable(handler):
-                self._previous[signum] = signal.signal(signum, self._note)
-
-    def _restore(self) -> None:
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
 
 
 @contextmanager
@@ -75,8 +57,13 @@ def stop_signals() -> Iterator[StopSignals]:
     state was saved, instead of in the middle of a step. Outside the main thread nothing is caught.
     """
     signals = StopSignals()
-    signals._install()
+    is_main = threading.current_thread() is threading.main_thread()
+    for signum in (*_STOPPING, *_FORWARDED) if is_main else ():
+        handler = signal.getsignal(signum)
+        if handler in _DEFAULT if signum in _STOPPING else callable(handler):
+            signals.previous[signum] = signal.signal(signum, signals.note)
     try:
         yield signals
     finally:
-        signals._restore()
+        for number, previous in signals.previous.items():
+            signal.signal(number, previous)

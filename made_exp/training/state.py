@@ -1,10 +1,13 @@
-"""How far a training has come, and the losses on the way."""
+"""How far a training has come, and whom the loop tells of it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from made_exp.model.evaluation import Evaluation
+
+Record = dict[str, float]
+"""What is recorded of an evaluation, by name."""
 
 
 @dataclass
@@ -53,27 +56,26 @@ class TrainState:
         return is_best
 
 
-class EpochLosses:
-    """The loss of every batch of the present epoch, read without waiting for the device.
+class Observer:
+    """Hears of every step and evaluation; this one keeps it to itself."""
 
-    Args:
-        num_batches: Batches an epoch.
-        device: Where the losses are computed.
-    """
+    def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
+        """Optimizer step `step` is done, `epoch` passes over the data so far.
 
-    def __init__(self, num_batches: int, device: torch.device) -> None:
-        self.values = torch.zeros(num_batches, dtype=torch.float64, device=device)
+        It is called after each step, so it must be quick; `recent_nll` waits for the device.
+        """
 
-    def put(self, position: int, loss: Tensor) -> None:
-        """Note the loss () of the batch at `position`."""
-        self.values[position] = loss
+    def evaluated(
+        self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
+    ) -> Record:
+        """The model was evaluated; `train_nll` is the mean loss (nats) of the last epoch.
 
-    def mean(self, start: int, stop: int) -> Tensor:
-        """Mean () of the losses at start..stop-1, in nats."""
-        return self.values[start:stop].mean()
+        Returns what `saved` is to be given when a checkpoint holds this evaluation.
+        """
+        return {}
 
-    def first_bad(self, start: int, stop: int) -> tuple[int, float] | None:
-        """Position and value of the first loss in start..stop-1 that is not finite."""
-        values = self.values[start:stop].cpu()
-        bad = torch.nonzero(~torch.isfinite(values)).flatten()
-        return (start + int(bad[0]), float(values[bad[0]])) if len(bad) else None
+    def flush(self) -> None:
+        """Bring to disk what was told so far; a checkpoint follows."""
+
+    def saved(self, record: Record) -> None:
+        """A checkpoint is in place that knows the evaluation of `record`; may come repeatedly."""

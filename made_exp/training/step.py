@@ -15,7 +15,6 @@ from made_exp.model.network_vjp import network_vjp
 from made_exp.runtime import derive_seed
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
-from made_exp.training.distributed import World
 from made_exp.variables.groups import Conditionals
 
 _DROPOUT_STREAM = 3
@@ -52,9 +51,8 @@ class TrainStep:
     Args:
         model: The model, on its device.
         optimizers: Of each member's parameters.
-        batches: Where examples come from.
-        settings: Precision and clipping of the gradient; default those of `trainer=default`.
-        world: The processes that share a batch; with several gradients are averaged.
+        batches: Where examples come from; several processes that share them average gradients.
+        settings: Precision and clipping of the gradient.
     """
 
     def __init__(
@@ -62,16 +60,14 @@ class TrainStep:
         model: MADE,
         optimizers: Sequence[Optimizer],
         batches: Batches,
-        settings: TrainerSettings | None = None,
-        world: World | None = None,
+        settings: TrainerSettings,
     ) -> None:
-        settings, world = settings or TrainerSettings(), world or World()
         self.model, self.optimizers, self.batches = model, optimizers, batches
-        self.grad_clip, self.rank = settings.grad_clip, world.rank
+        self.grad_clip = settings.grad_clip
         self.parameters = [list(member.parameters()) for member in model.members]
         self.loss: nn.Module = NegativeLogLikelihood(model, batches.has_missing)
         self._own_loss = self.loss
-        if world.size > 1:
+        if batches.world.size > 1:
             self.loss = DistributedDataParallel(self.loss)
         self._bf16 = settings.precision == "bf16"
         self._draws = model.members[0].dropout > 0
@@ -109,7 +105,7 @@ class TrainStep:
         """Make what dropout draws a function of (seed, step), so that it needs no saved state."""
         if not self._draws:
             return
-        seed = derive_seed(self.batches.seed, _DROPOUT_STREAM, step, self.rank)
+        seed = derive_seed(self.batches.seed, _DROPOUT_STREAM, step, self.batches.world.rank)
         if self.batches.device.type == "cuda":
             torch.cuda.default_generators[self.batches.device.index or 0].manual_seed(seed)
         else:

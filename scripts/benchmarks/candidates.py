@@ -21,7 +21,7 @@ from made_exp.settings.ordering import AgnosticSettings, OrderingSettings
 from made_exp.settings.training import AdamSettings, TrainerSettings
 from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
-from made_exp.training.distributed import World
+from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.optimizers import make_optimizer
 from made_exp.variables.variable import Kind, Variable
 
@@ -191,7 +191,7 @@ def _ours(kernel: str = "auto", resampled: bool = False, graph: bool = False) ->
         optimizer = make_optimizer(adam, model.members[0], capturable=graph)
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
         settings = TrainerSettings(precision=task.precision)
-        kind = step_kind(model, batches, settings, World(), graph=graph)
+        kind = GraphedStep if graph else step_kind(model, batches, settings)
         step = kind(model, [optimizer], batches, settings)
         indices, count = task.batches(), 0
 
