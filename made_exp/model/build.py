@@ -145,13 +145,13 @@ def build_made(
         variables: What each of the D variables holds.
         schedules: Orderings and degrees of each member, of as many variables.
         network: Everything else of the networks.
-        num_classes: Classes of the context; 0 for none.
-        num_orderings: Orderings of the mixture at evaluation; default all of the schedule.
-        fits_weights: Whether the weights of these orderings can be fitted; else they are equal.
-        kernel: Backend of the masked layers.
-        device: Where the model will be used, and
-        dtype: in which products will be taken: what kernel auto depends on.
-        generator: Where initial weights are drawn from.
+        num_classes: See `MaskedNetwork`.
+        num_orderings: See `MADE`.
+        fits_weights: See `MADE`.
+        kernel: See `MaskedLinear`, also for what follows.
+        device: Where the model will be used.
+        dtype: In which products will be taken.
+        generator: Source of the initial weights.
 
     Raises:
         ValueError: If the conditional or the encoding does not fit a variable.

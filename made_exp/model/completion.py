@@ -50,8 +50,7 @@ class Completion:
             batch_size: Most examples of a component in which each has its own ordering.
 
         Yields:
-            Components with the observed variables first, each with the indices of its examples;
-            together they are all examples.
+            Components with the observed variables first, each with the indices (B_m,) of its own.
         """
         for components, rows in self._alike(observed, batch_size):
             labels = None if context is None else context.to(rows.device)[rows]
@@ -63,13 +62,7 @@ class Completion:
                 yield components[index].rows(own), rows[own]
 
     def log_prob(self, x: Tensor, observed: Tensor, context: Tensor | None) -> Tensor:
-        """Log-probability (B,) of the unobserved part of x given its observed part, in nats.
-
-        Args:
-            x: (B, D).
-            observed: (B, D) bool.
-            context: (B,) class labels, or None.
-        """
+        """See `MADE.completion_log_prob`."""
         out = self.log_weights.new_empty(len(x))
         for components, rows in self._alike(observed, _ROWS):
             labels = None if context is None else context.to(rows.device)[rows]

@@ -64,14 +64,9 @@ def evaluate(
     num_orderings: int | None = None,
     batch_size: int = 1000,
 ) -> Evaluation:
-    """Negative log-likelihood of x under the model, which is left as it was.
+    """Negative log-likelihood of x (N, D) under the model, which is left as it was.
 
-    Args:
-        model: The model; evaluated in evaluation mode.
-        x: (N, D).
-        context: (N,) class labels, or None.
-        num_orderings: Orderings in the mixture; default the model's.
-        batch_size: Examples evaluated together.
+    See `MADE.log_prob`; batch_size examples are evaluated together, in evaluation mode.
 
     Raises:
         ValueError: If there is no example.
@@ -111,14 +106,9 @@ def fit_mixture(
 
 
 def nll_by_num_orderings(log_probs: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """NLL of the mixture of the first m orderings, for m = 1..M.
+    """NLL of the mixture of the first m orderings, for m = 1..M: means and standard errors (M,).
 
-    Args:
-        log_probs: (M, N), as from `log_probs_by_ordering`.
-        log_weights: (M,) of the orderings in the mixture.
-
-    Returns:
-        Means and standard errors over examples, both (M,) in nats.
+    Given are log_probs (M, N), as from `log_probs_by_ordering`, and log_weights (M,), all in nats.
     """
     log_weights = log_weights.to(log_probs)[:, None]
     mixtures = (log_probs + log_weights).logcumsumexp(0) - log_weights.logcumsumexp(0)

@@ -199,19 +199,10 @@ class MADE(nn.Module):
         batch_size: int = SAMPLING_BATCH,
         progress: ProgressCallback | None = None,
     ) -> Tensor:
-        """Draw the unobserved variables given the observed ones, exactly.
+        """Draw the unobserved variables of x (B, D) given the observed ones, exactly.
 
-        Args:
-            x: (B, D); values at unobserved places are ignored and may be NaN.
-            observed: (B, D) or (D,) bool.
-            generator: Source of randomness; default torch's own.
-            context: (B,) class labels, or None.
-            temperature: Divides the logits of discrete conditionals.
-            batch_size: Examples drawn together.
-            progress: Called with the number of examples done after each batch.
-
-        Returns:
-            (B, D), equal to x where observed.
+        Observed is (B, D) or (D,) bool; other values of x are ignored and may be NaN. The options
+        are those of `sample`; the answer is (B, D), equal to x where observed.
 
         Raises:
             ValueError: If a shape does not fit, or the model has one fixed ordering and the

@@ -39,14 +39,9 @@ class Samplers(threading.local):
         batch_size: int,
         progress: ProgressCallback | None = None,
     ) -> None:
-        """Draw what is asked for.
+        """Draw what is asked for, into out (B, D); see `MADE.sample`.
 
-        Args:
-            choice: Components, each with the rows (R,) that it is to draw; all rows together.
-            request: The examples.
-            out: (B, D), where they are written.
-            batch_size: Examples drawn together.
-            progress: Called with the number of examples done after each batch.
+        All components together draw all rows, each those (R,) that come with it in the choice.
         """
         for component, rows in choice:
             draw = self.drawer(component)

@@ -53,9 +53,6 @@ class IncrementalSampler:
 
     On a GPU the loop over the variables is captured in a CUDA graph, so that a batch costs no
     launches and no synchronisation.
-
-    Args:
-        plan: The sorted network.
     """
 
     def __init__(self, plan: SamplingPlan) -> None:

@@ -17,12 +17,7 @@ from made_exp.variables.groups import VariableGroups
 
 @dataclass(frozen=True, eq=False)
 class SortedProduct:
-    """One matrix product into a level.
-
-    Attributes:
-        below: Number of the level that is read.
-        weight: (rows, rows of the level below), both sorted by degree.
-    """
+    """One matrix product into a level: `weight` (rows, rows of level `below`), sorted by degree."""
 
     below: int
     weight: Tensor

@@ -19,11 +19,7 @@ _MINUS_ONE = torch.tensor(-1.0)
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(-x)) for x > 0, to full precision at both ends (Maechler 2012).
-
-    Args:
-        x: (...), > 0.
-    """
+    """log(1 - exp(-x)) for x (...) > 0, to full precision at both ends (Maechler 2012)."""
     # Each branch is fed numbers at which it is finite, so that its unused gradient is not NaN.
     small = x < math.log(2)
     near_zero = torch.log(-torch.expm1(-torch.where(small, x, 1.0)))
@@ -37,11 +33,9 @@ def outside(x: Tensor, num_values: int) -> Tensor:
 
 
 def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
-    """Log p(x) of a Bernoulli variable with p(1) = sigmoid(logits).
+    """Log p(x) of a Bernoulli variable with p(1) = sigmoid(logits), all (...).
 
-    Args:
-        logits: (...) any finite number.
-        x: (...) 0 or 1, any dtype; not checked, since this is what training spends its time on.
+    That x is 0 or 1 (any dtype) is not checked: this is what training spends its time on.
     """
     # log sigmoid(+-logits) has no cancellation, unlike x * logits - softplus(logits).
     x = x.to(logits.dtype)
@@ -63,11 +57,9 @@ def bernoulli_log_prob_vjp(logits: Tensor, x: Tensor) -> tuple[Tensor, Callable[
 
 
 def categorical_log_prob(logits: Tensor, x: Tensor) -> Tensor:
-    """Log p(x) of a categorical variable with p = softmax(logits).
+    """Log p(x) of a categorical variable with p = softmax(logits), logits (..., V).
 
-    Args:
-        logits: (..., V).
-        x: (...) value 0..V-1, any dtype; anything else has probability 0, log -inf.
+    Values x (...) are 0..V-1, of any dtype; anything else has probability 0, log -inf.
     """
     # As floating numbers: the comparison of a uint8 tensor with 256 would wrap around.
     num_values, x = logits.shape[-1], x.to(logits.dtype)
@@ -149,12 +141,7 @@ def discretized_logistic_quantile(
 
 
 def normal_log_prob(z: Tensor, log_scales: Tensor) -> Tensor:
-    """Log density at z * scale of a normal variable with mean 0 and standard deviation scale.
-
-    Args:
-        z: (...) distance from the mean in standard deviations.
-        log_scales: (...).
-    """
+    """Log density of a normal variable z (...) standard deviations exp(log_scales) off its mean."""
     return -0.5 * (z * z) - log_scales - 0.5 * math.log(2 * math.pi)
 
 
@@ -165,35 +152,19 @@ def normal_quantile(uniforms: Tensor) -> Tensor:
 
 
 def mixture_log_prob(logits: Tensor, component_log_probs: Tensor) -> Tensor:
-    """Log of sum_c softmax(logits)_c p_c.
-
-    Args:
-        logits: (..., C).
-        component_log_probs: (..., C), log p_c.
-
-    Returns:
-        (...).
-    """
+    """Log of sum_c softmax(logits)_c p_c (...), from logits and log p_c, both (..., C)."""
     return torch.logsumexp(F.log_softmax(logits, -1) + component_log_probs, -1)
 
 
 def chosen_component(logits: Tensor, uniforms: Tensor, *values: Tensor) -> list[Tensor]:
-    """The values (...) of the component that the first uniform number draws.
+    """Those (...) of values (..., C) that belong to the component drawn from logits (..., C).
 
-    Args:
-        logits: (..., C).
-        uniforms: (..., U) in [0, 1].
-        *values: (..., C) each.
+    Of the uniforms (..., U) in [0, 1] it takes the first.
     """
     index = categorical_quantile(torch.softmax(logits, -1), uniforms[..., 0])[..., None]
     return [value.gather(-1, index).squeeze(-1) for value in values]
 
 
 def floored_log_scale(raw: Tensor, floor: float) -> Tensor:
-    """Give log(floor + exp(raw)): any number becomes a log scale that never falls below log(floor).
-
-    Args:
-        raw: (...) any finite number.
-        floor: Smallest scale, > 0.
-    """
+    """log(floor + exp(raw)): any number raw (...) as the log of a scale above floor > 0."""
     return torch.log(floor + torch.exp(raw.clamp(max=MAX_LOG_SCALE)))

@@ -52,12 +52,7 @@ class Encoding(nn.Module, ABC):
 
 @final
 class Identity(Encoding):
-    """The value itself, as (x - shift) / scale: for binary and real variables.
-
-    Args:
-        shift: Subtracted from x.
-        scale: Divides x, > 0.
-    """
+    """The value itself, as (x - shift) / scale with scale > 0: for binary and real variables."""
 
     num_features = 1
 
@@ -74,11 +69,7 @@ class Identity(Encoding):
 
 @final
 class OneHot(Encoding):
-    """One feature for each value, 1 for the observed one.
-
-    Args:
-        num_values: Number of values V, at least 2.
-    """
+    """One feature for each of `num_values` values, 1 for the observed one."""
 
     def __init__(self, num_values: int) -> None:
         super().__init__()
@@ -135,7 +126,7 @@ def encoding_for(name: str, variable: Variable) -> Encoding:
     Args:
         name: one_hot, smooth, or auto: by the kind of the variable. Real values are standardised,
             whatever the name.
-        variable: Its kind, number of values, shift and scale matter.
+        variable: What it is to encode.
 
     Raises:
         ValueError: If the encoding is unknown or does not suit the variable.
@@ -172,17 +163,9 @@ def cosine_basis(
 
     phi_k(v) = (f / (f + k))^2 cos(pi k (v + 1/2) / V) for k = 1..num_functions, which are
     orthogonal over v = 0..V-1 (the type II discrete cosine transform without its constant); V-1
-    of them span every table of V logits. The falling amplitude makes gradient training learn
-    coarse shapes first.
-
-    Args:
-        num_values: Number of values V, at least 2.
-        num_functions: How many functions, 1..V-1.
-        dtype: Floating type of the answer.
-        device: Where it lives.
-
-    Returns:
-        (num_functions, V), shared by all callers: not to be written to.
+    of them span every table of V = num_values >= 2 logits. The falling amplitude makes gradient
+    training learn coarse shapes first. The answer (num_functions, V) is shared by all callers: not
+    to be written to.
     """
     assert 1 <= num_functions < num_values
     # A tensor made in inference mode could never be used in training, and this one is kept.

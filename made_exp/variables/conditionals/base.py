@@ -160,14 +160,7 @@ def spread_locations(x: Tensor, num_components: int) -> Tensor:
     """Starting means of a mixture: halfway between quantiles of the data and an even spread.
 
     Quantiles alone would coincide where many values are equal, and components that start equal
-    stay equal.
-
-    Args:
-        x: (N,) values without NaN, N >= 1, not all of them equal.
-        num_components: C.
-
-    Returns:
-        (C,) rising.
+    stay equal. The values x (N,) are not NaN and not all equal; the means are (C,), rising.
     """
     levels = (torch.arange(num_components, device=x.device, dtype=x.dtype) + 0.5) / num_components
     # torch.quantile takes at most 2^24 numbers.

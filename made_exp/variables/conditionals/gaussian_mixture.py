@@ -34,13 +34,8 @@ class GaussianMixture(Conditional):
     """Mixture of normal densities (Bishop 1994, section 3) of the standardised variable.
 
     The K = 3C raw numbers are C logits, C means and C log standard deviations of (x - shift) /
-    scale; the density is that of x itself. A draw uses two uniform numbers: the component, then
-    the inverse of its cumulative function.
-
-    Attributes:
-        num_components: Number of components C, at least 1.
-        shift: Subtracted from x.
-        scale: Divides x, > 0.
+    scale, with C = num_components >= 1 and scale > 0; the density is that of x itself. A draw uses
+    two uniform numbers: the component, then the inverse of its cumulative function.
     """
 
     num_components: int

@@ -34,14 +34,10 @@ MIN_SCALE = 0.05
 class DiscretizedLogisticMixture(DiscreteConditional):
     """Mixture of logistic densities integrated over bins of width one (Salimans et al. 2017, 2.1).
 
-    The K = 3C raw numbers are C logits, C means in half ranges from the middle of the values
-    (-1..1 spans them) and C log scales in half ranges; zeros are one wide bump in the middle.
-    The first and the last bin take the tails. A draw uses two uniform numbers: the component,
-    then the inverse of its cumulative function.
-
-    Attributes:
-        num_values: Number of bins V, at least 2.
-        num_components: Number of components C, at least 1.
+    The K = 3C raw numbers (C = num_components >= 1) are C logits, C means in half ranges from the
+    middle of the values (-1..1 spans them) and C log scales in half ranges; zeros are one wide
+    bump in the middle. The first and the last of the num_values >= 2 bins take the tails. A draw
+    uses two uniform numbers: the component, then the inverse of its cumulative function.
     """
 
     num_values: int
