@@ -203,10 +203,10 @@ def test_metrics_that_cannot_be_written_are_an_error(tmp_path):
 
 
 def test_hparam_types_are_stable():
-    values = {"lr": 1e-3, "seed": 0, "flag": True, "sizes": [1, 2], "none": None, "text": None}
+    values = {"lr": 1e-3, "seed": 0, "flag": True, "sizes": [1, 2], "none": None, "path": None}
     values |= {"bad": float("inf"), "name": "made", "notes": {}}
     expected = {"lr": 1e-3, "seed": 0, "flag": "true", "sizes": "[1, 2]"}
-    assert hparam_values(values, text_keys=["text"]) == expected | {"text": "none", "name": "made"}
+    assert hparam_values(values) == expected | {"path": "none", "name": "made"}
 
 
 @pytest.mark.slow

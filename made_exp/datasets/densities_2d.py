@@ -99,14 +99,7 @@ def _dataset(name: str, grey: np.ndarray, num_examples: int, note: str) -> Datas
 
 
 def read_picture(file: Path, size: int) -> np.ndarray:
-    """Read a picture as grey levels, resized.
-
-    Args:
-        file: Any format Pillow reads.
-        size: Height and width wanted.
-
-    Returns:
-        (size, size) float32, all >= 0, not all equal; transparent is black.
+    """A picture as grey levels (size, size) float32, >= 0, not all equal; transparent is black.
 
     Raises:
         ValueError: If it cannot be read, is empty or all of one colour.

@@ -120,15 +120,11 @@ def _decimals(distinct: list[str]) -> int:
 
 
 def infer_variables(splits: dict[str, np.ndarray], source: str) -> tuple[Variable, ...]:
-    """Decide what each column of an array holds, from its values in all splits.
+    """Decide what each column holds, from the checked tables (N, D) of all splits by name.
 
     Columns of 0 and 1 are binary. Where every number in the table is a whole number >= 0, other
     columns are codes 0..K-1: categorical if there are few, else integer. In a table of other
     numbers they are real, standardised by the mean and deviation of the training split.
-
-    Args:
-        splits: Checked tables (N, D) by split name, "train" among them.
-        source: How messages call the file.
 
     Raises:
         ValueError: If the splits differ in width, an integer is negative or too large, or a real

@@ -103,14 +103,8 @@ def find_file(
 ) -> Path:
     """The file at `path`, relative to the current folder or else to `data_dir`.
 
-    Args:
-        path: As the user typed it.
-        data_dir: The data folder.
-        setting: Where it was typed, for messages.
-        what: What it should be, for messages.
-
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none: no `what` at the path that was typed as `setting`.
     """
     given = Path(path).expanduser()
     try:

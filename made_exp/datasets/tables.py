@@ -8,14 +8,7 @@ from made_exp.variables.variable import Variable
 
 
 def check_table(array: np.ndarray, what: str) -> np.ndarray:
-    """Check that `array` is a table of finite numbers.
-
-    Args:
-        array: What was read, any shape and dtype.
-        what: How messages call it, e.g. "'train' of data.npz".
-
-    Returns:
-        The table (N, D), N >= 1, D >= 1; booleans become uint8.
+    """The table (N, D) that `array` is, N and D >= 1; booleans become uint8.
 
     Raises:
         ValueError: With the first bad row and column.

@@ -57,9 +57,7 @@ class RunObserver(Observer):
         config = asdict(self.settings)
         self.tracker.text("config", json.dumps(config, indent=2))
         self.tracker.text("command", " ".join(["made-train", *overrides]))
-        flat = flatten(config)
-        text_keys = [key for key in flat if key.endswith(("name", "device", "path"))]
-        self.tracker.hparams(flat, text_keys=text_keys)
+        self.tracker.hparams(flatten(config))
 
     @override
     def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:

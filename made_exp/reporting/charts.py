@@ -78,12 +78,8 @@ def thinned(curve: Sequence[CurvePoint]) -> list[CurvePoint]:
 def curves_chart(runs: Sequence[RunRecord], settings: Sequence[Setting]) -> figure:
     """Valid NLL by epoch, best run first in `HUES`, and training NLL, which is hidden at first.
 
-    Args:
-        runs: Runs with a curve, best first; one of them has an NLL in it.
-        settings: What tells the runs apart.
-
-    Returns:
-        The chart; its tags are the lowest and the highest NLL that bring all points in sight.
+    One of the runs has an NLL. The tags of the chart are the lowest and the highest NLL that bring
+    all points in sight.
     """
     points = [point for run in runs for point in run.curve]
     every = [nll for p in points for nll in (p.train_nll, p.valid_nll) if nll is not None]

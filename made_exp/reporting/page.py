@@ -47,13 +47,7 @@ class _Section(NamedTuple):
 
 
 def make_page(tables: Sequence[Table], title: str, run_tables: Sequence[Table] = ()) -> str:
-    """The page as text.
-
-    Args:
-        tables: One table a dataset, as it is to be shown.
-        title: The page's title.
-        run_tables: Where `tables` average over runs, the tables with one row a run.
-    """
+    """The page as text; `run_tables` have one row a run where `tables` average over runs."""
     details = {table.dataset: table for table in run_tables}
     sections = [
         _Section(t, details.get(t.dataset), _charts(f"chart{index}", t), _pictures(t))

@@ -65,13 +65,7 @@ class RunRecord:
 
 
 def read_run(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> RunRecord:
-    """Read the run in folder `path`.
-
-    Args:
-        path: The run's folder.
-        name: What it is called in the report.
-        entry: What the results file of its sweep says of it.
-    """
+    """The run in folder `path`, of which the results file of its sweep may say `entry`."""
     run, problems, entry = RunDirectory(path), list[str](), entry or {}
     results, status = read_object(run.results, problems), read_object(run.status, problems)
     settings, is_complete = _settings(run, entry, problems)

@@ -11,11 +11,7 @@ _NOT_SHOWN = DISPLAY - {"trainer.device"} | {"experiment"}
 
 
 def settings_of(overrides: Any) -> dict[str, Any]:
-    """Settings by dotted name from overrides such as `optimizer=sgd` and `optimizer.lr=0.1`.
-
-    Args:
-        overrides: A list, as it was read from a file; of anything else there are no settings.
-    """
+    """Settings by dotted name from a list such as `["optimizer=sgd"]`; none from anything else."""
     settings: dict[str, Any] = {}
     for override in overrides if isinstance(overrides, list) else ():
         key, equals, value = str(override).partition("=")

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 15
+_TEXT_NAMES = ("name", "device", "path")
 _LAYOUT = {"MADE": {"NLL, train and valid (nats)": ["Multiline", ["train/nll", "valid/nll"]]}}
 
 
@@ -92,18 +93,14 @@ class Tracker:
         block = "\n".join("    " + line for line in text.splitlines())
         self._write(lambda writer: writer.add_text(tag, block, step))
 
-    def hparams(self, values: Mapping[str, Any], text_keys: Collection[str] = ()) -> None:
-        """Write the run's settings for the HPARAMS dashboard.
+    def hparams(self, values: Mapping[str, Any]) -> None:
+        """Write the run's settings, by dotted name, for the HPARAMS dashboard.
 
         Only the start of a session is written, and its end by `close`: no description of the
         experiment, because TensorBoard would take the columns of that one run for all runs of a
         sweep, and no sub-run.
-
-        Args:
-            values: Settings by dotted name, e.g. `{"optimizer.lr": 1e-3}`.
-            text_keys: Settings that are text where they are given; None is written as "none".
         """
-        self._write(lambda writer: _write_session(writer, hparam_values(values, text_keys)))
+        self._write(lambda writer: _write_session(writer, hparam_values(values)))
         self.flush()
 
     def metrics(self, line: Mapping[str, Any]) -> None:
@@ -193,21 +190,19 @@ def keep_event_order(run_dir: Path, now: int) -> None:
         path.rename(run_dir / ".".join(parts))
 
 
-def hparam_values(
-    values: Mapping[str, Any], text_keys: Collection[str] = ()
-) -> dict[str, float | str]:
+def hparam_values(values: Mapping[str, Any]) -> dict[str, float | str]:
     """Settings as the HPARAMS dashboard needs them: each name always a number or always text.
 
-    A None is left out, or "none" in `text_keys`: a column that mixes text and numbers cannot be
-    sorted. Truth values are the text true or false; lists and dictionaries are JSON text; an empty
-    dictionary is left out.
+    A None is left out, or "none" where the others are text by the name's end: a column that mixes
+    text and numbers cannot be sorted. Truth values are the text true or false; lists and
+    dictionaries are JSON text; an empty dictionary is left out.
     """
     converted: dict[str, float | str] = {}
     for name, value in values.items():
         if is_number(value):
             if math.isfinite(value):
                 converted[name] = value
-        elif value is None and name in text_keys:
+        elif value is None and name.endswith(_TEXT_NAMES):
             converted[name] = "none"
         elif value not in (None, {}):
             converted[name] = cell_text(value)

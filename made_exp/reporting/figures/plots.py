@@ -137,14 +137,7 @@ def nll_by_num_orderings(
     *,
     title: str = "NLL of the mixture over orderings",
 ) -> np.ndarray:
-    """NLL of an ensemble as a function of the number of its orderings.
-
-    Args:
-        num_orderings: (M,) sizes of the mixture, increasing.
-        nll: (M,) nats per example.
-        nll_stderr: (M,) standard errors over the examples.
-        title: One line above.
-    """
+    """NLL (M,) and standard errors (M,) in nats per example, by number of orderings (M,)."""
     figure, (axes,) = new_plots(820, 460, title)
     x, y = np.asarray(num_orderings, np.float64), np.asarray(nll, np.float64)
     error = np.asarray(nll_stderr, np.float64)

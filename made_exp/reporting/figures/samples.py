@@ -101,15 +101,7 @@ def class_grid(
     title: str = "",
     max_value: float = 1.0,
 ) -> np.ndarray:
-    """Samples of each class, one class a row.
-
-    Args:
-        samples: (C, n, D) values in [0, max_value].
-        image_shape: (height, width) with height * width = D.
-        class_names: The C names of the classes.
-        title: One line above.
-        max_value: The value drawn as white.
-    """
+    """Samples (C, n, D) of C classes by name, one class a row; arguments as `image_grid`."""
     samples = np.asarray(samples)
     rows = [as_images(row, image_shape, max_value) for row in samples]
     return _banded(rows, list(class_names), samples.shape[1], title)
