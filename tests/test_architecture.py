@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "made_exp"
 MAX_LINES = 300
 MAX_ROOMS = 20
-# From the ground up; rooms of one floor may look at each other, but never in a circle.
+# From the ground up; rooms look down only, never at each other on one floor.
 FLOORS = [
-    {"errors", "files", "machine", "runtime"},
-    {"variables", "masks", "kernels"},
-    {"datasets", "settings", "model"},
-    {"runs"},
+    {"errors", "files", "runtime", "machine", "variables", "masks", "kernels"},
+    {"datasets"},
+    {"settings"},
+    {"model", "runs"},
     {"training", "reporting"},
     {"experiments"},
     {"cli"},
@@ -109,7 +109,8 @@ def test_imports_point_down_the_ladder(path):
     room = parts_of(path)[0]
     assert room in FLOOR, f"{room} has no floor: add it to FLOORS"
     for imported in own_imports(path):
-        assert FLOOR[imported[0]] <= FLOOR[room], f"{room} imports {imported[0]}, which is above it"
+        if imported[0] != room:
+            assert FLOOR[imported[0]] < FLOOR[room], f"{room} imports {imported[0]}, not below it"
 
 
 def test_modules_import_each_other_in_no_circle():
@@ -123,16 +124,6 @@ def test_modules_import_each_other_in_no_circle():
     assert found is None, " -> ".join(".".join(parts) for parts in found)
 
 
-def test_rooms_import_each_other_in_no_circle():
-    arrows = {}
-    for parts, path in MODULES.items():
-        if path != FRONT_DOOR:
-            rooms = {one[0] for one in own_imports(path)} - {parts[0]}
-            arrows.setdefault(parts[0], set()).update(rooms)
-    found = circle_in(arrows)
-    assert found is None, " -> ".join(found)
-
-
 def test_a_circle_is_found():
     assert circle_in({"a": {"b"}, "b": {"c"}, "c": set()}) is None
     assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
@@ -142,7 +133,7 @@ def test_the_house_is_small():
     rooms = {
         path.name
         for path in PACKAGE.iterdir()
-        if not path.name.startswith("__") and (path.suffix == ".py" or path.is_dir())
+        if path.name != "__pycache__" and (path.suffix == ".py" or path.is_dir())
     }
     assert len(rooms) <= MAX_ROOMS, sorted(rooms)
     assert len(FLOORS) <= 8
@@ -152,7 +143,7 @@ def test_the_house_is_small():
     ("packages", "allowed"),
     [
         (("hydra",), {"cli"}),
-        (("omegaconf",), {"cli", "settings"}),
+        (("omegaconf",), {"cli"}),
         (("triton",), {"kernels"}),
         (("bokeh", "matplotlib", "tensorboard", "torch.utils.tensorboard"), {"reporting"}),
     ],
