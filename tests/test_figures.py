@@ -178,7 +178,7 @@ def test_difference_of_2d_densities_is_signed(drawn):
 
 def test_2d_density_alone(drawn):
     learned = np.arange(12).reshape(3, 4) / 66
-    assert is_picture(figures.density_2d(learned, ordering="natural"))
+    assert is_picture(figures.density_2d(learned, title="ordering: natural"))
     figure = drawn()
     (shown,) = [a for a in pictures_in(figure) if a.shape == learned.shape]
     assert np.array_equal(shown, learned)

@@ -152,17 +152,13 @@ def _maximum_spanning_tree(weights: Tensor) -> Tensor:
 
     Prim's algorithm on the dense matrix (D, D): D steps of O(D).
     """
-    num_nodes = len(weights)
-    parents = torch.full((num_nodes,), -1)
-    best, nearest = weights[0].clone(), torch.zeros(num_nodes, dtype=torch.long)
-    best[0] = -math.inf
-    inside = torch.zeros(num_nodes, dtype=torch.bool)
-    inside[0] = True
-    for _ in range(num_nodes - 1):
-        node = int(best.argmax())
-        parents[node], inside[node] = nearest[node], True
-        closer = (weights[node] > best) & ~inside
-        best = torch.where(closer, weights[node], best)
-        nearest[closer] = node
-        best[node] = -math.inf
+    best, parents = weights[0], torch.zeros(len(weights), dtype=torch.long)
+    outside = torch.arange(len(weights)) > 0
+    for _ in range(len(weights) - 1):
+        node = int(best.where(outside, -math.inf).argmax())
+        outside[node] = False
+        closer = outside & (weights[node] > best)
+        best = weights[node].where(closer, best)
+        parents[closer] = node
+    parents[0] = -1
     return parents

@@ -214,15 +214,10 @@ def cached(
 ) -> T:
     """Read what an earlier call left at `relative`, or make it and leave it there.
 
+    The path is below `data_dir`; where that is read-only the user's cache folder stands in.
     Several processes may make it at once; as `make` is deterministic and `write` atomic, it does
-    not matter which of them is last.
-
-    Args:
-        data_dir: The data folder; where it is read-only the user's cache folder stands in.
-        relative: File name below it.
-        make: Computes the result.
-        read: Reads it back; ValueError, OSError, KeyError or EOFError mean a damaged file.
-        write: Writes it atomically.
+    not matter which of them is last. ValueError, OSError, KeyError or EOFError of `read` mean a
+    damaged file.
     """
     places = [data_dir / relative]
     if not is_writable(places[0].parent):

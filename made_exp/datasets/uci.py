@@ -30,12 +30,7 @@ DIGESTS = {
 
 
 def load(name: str, *, seed: int, data_dir: Path) -> Dataset:
-    """Read `uci/NAME.npz`, downloading it when it is not there.
-
-    Args:
-        name: One of DIGESTS.
-        seed: Not used: the splits are the published ones.
-        data_dir: The data folder.
+    """Read `uci/NAME.npz`, downloading it when it is not there; the published splits for any seed.
 
     Raises:
         ValueError: If the file cannot be had, or is not the binary table it should be.

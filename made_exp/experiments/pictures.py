@@ -28,7 +28,6 @@ def draw_picture(
     num_samples: int,
     seed: int,
     title: str = "",
-    ordering: str = "",
 ) -> np.ndarray:
     """Sample the model and draw the samples, or for one or two variables the learned density.
 
@@ -38,7 +37,6 @@ def draw_picture(
         num_samples: Samples to draw (> 0); of a table at least 2000, for means and correlations.
         seed: Of the samples; the same seed shows the same draw of a changing model.
         title: One line above the picture.
-        ordering: What the model's ordering is called.
 
     Returns:
         (H, W, 3) uint8.
@@ -56,7 +54,7 @@ def draw_picture(
     model.eval()
     try:
         samples = model.sample(num_samples, generator=generator, context=context).cpu()
-        return picture_of(model, dataset, samples, context=context, title=title, ordering=ordering)
+        return picture_of(model, dataset, samples, context=context, title=title)
     finally:
         model.train(was_training)
 
@@ -69,7 +67,6 @@ def picture_of(
     *,
     context: Tensor | None = None,
     title: str = "",
-    ordering: str = "",
 ) -> np.ndarray:
     """Draw samples (n, D) of `model`, with their class labels (n,) if it has any; see above."""
     real = _examples(dataset, context)
@@ -83,9 +80,7 @@ def picture_of(
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.num_dims == 1:
         return figures.density_1d(table, real[:, 0].numpy(), true=true, title=title)
-    return figures.density_2d(
-        table, true=true, samples=samples.numpy(), ordering=ordering, title=title
-    )
+    return figures.density_2d(table, true=true, samples=samples.numpy(), title=title)
 
 
 def _examples(dataset: Dataset, context: Tensor | None) -> Tensor:

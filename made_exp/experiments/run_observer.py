@@ -29,16 +29,7 @@ _SAMPLE_STREAM = 5
 
 
 class RunObserver(Observer):
-    """Writes what the loop tells into the run folder, and shows it.
-
-    Args:
-        run: The run's folder.
-        tracker: Writes metrics.jsonl and TensorBoard events.
-        progress: Shows that the run goes on.
-        model: What is trained.
-        dataset: On what.
-        settings: Of the experiment.
-    """
+    """Writes what the loop tells into the run folder, and shows it."""
 
     def __init__(
         self,
@@ -96,6 +87,8 @@ class RunObserver(Observer):
 
     def picture(self, path: Path, title: str, step: int) -> None:
         """Draw the model into `path` and TensorBoard; a picture that fails ends no training."""
+        if self.dataset.num_dims == 2:
+            title += f", ordering: {self.settings.ordering.name}"
         try:
             image = draw_picture(
                 self.model,
@@ -103,7 +96,6 @@ class RunObserver(Observer):
                 num_samples=self.settings.trainer.num_samples,
                 seed=derive_seed(self.settings.seed, _SAMPLE_STREAM),
                 title=f"{self.dataset.name}, {title}",
-                ordering=self.settings.ordering.name,
             )
             save_png(path, image)
         except Exception as error:  # matplotlib, Pillow, disk

@@ -33,13 +33,12 @@ def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
         return {}
     try:
         content = _parsed(path.read_bytes())
+        if isinstance(content, dict):
+            return content
+        problems.append(f"{path.name} cannot be read: it holds no object")
     except _UNREADABLE as error:
         problems.append(f"{path.name} cannot be read: {one_line(error)}")
-        return {}
-    if not isinstance(content, dict):
-        problems.append(f"{path.name} cannot be read: it holds no object")
-        return {}
-    return content
+    return {}
 
 
 def read_objects(path: Path) -> list[dict[str, Any]]:

@@ -106,11 +106,7 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def animation(frames: Sequence[str | Path], path: str | Path) -> None:
-    """Write a GIF that repeats, and rests on the last frame.
-
-    Args:
-        frames: Paths of PNG files, in order; wide ones are shrunk.
-        path: Where to write, atomically.
+    """Write a GIF of PNG files that repeats, and rests on the last frame; wide ones are shrunk.
 
     Raises:
         ValueError: If there are no frames.

@@ -56,7 +56,6 @@ def density_2d(
     *,
     true: np.ndarray | None = None,
     samples: np.ndarray | None = None,
-    ordering: str = "",
     title: str = "",
 ) -> np.ndarray:
     """True density, learned density, their difference, and samples, all upright.
@@ -68,13 +67,11 @@ def density_2d(
         learned: (V0, V1) probabilities.
         true: (V0, V1) probabilities that the data were drawn from.
         samples: (n, 2) values drawn from the model.
-        ordering: What the model's ordering is called, for the title.
         title: One line above.
     """
     learned = np.asarray(learned, np.float64)
     num_panels = 1 + 2 * (true is not None) + (samples is not None)
-    line = ", ".join(filter(None, [title, ordering and f"ordering: {ordering}"]))
-    figure, panels = new_plots(num_panels * 418 + 8, 422, line, num_panels)
+    figure, panels = new_plots(num_panels * 418 + 8, 422, title, num_panels)
     top = float(np.max(learned if true is None else true))
     shades: dict[str, Any] = {"cmap": _MAP, "vmin": 0, "vmax": top}
     place = iter(panels)
