@@ -16,9 +16,8 @@ from omegaconf import OmegaConf, ValidationError
 from made_exp.cli.app import main
 from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides
-from made_exp.cli.help import train_help
-from made_exp.cli.resolvers import conf_dir, conf_hash, options_in, run_id, slug
-from made_exp.cli.store import register
+from made_exp.cli.help import options_in, train_help
+from made_exp.cli.resolvers import conf_dir, conf_hash, run_id, slug
 from made_exp.cli.validate import settings_from
 from made_exp.settings.experiment import OPTIONS, from_dict, option_fields
 from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
@@ -88,7 +87,6 @@ def test_every_option_composes_with_the_defaults_of_its_schema(group, option):
 
 
 def test_every_option_has_a_schema_in_the_store_of_hydra():
-    register()
     store = ConfigStore.instance()
     for group, option in CHOICES:
         assert f"{option}.yaml" in store.list(f"schema/{group}")

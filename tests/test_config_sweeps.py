@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from made_exp.cli import job, provenance, sweeps
+from made_exp.cli import job, sweeps
 from made_exp.cli.app import main
+from made_exp.cli.command_line import command_for
 from made_exp.errors import ConfigError, TrainingError
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.settings.fingerprint import fingerprint
@@ -78,9 +79,9 @@ def test_a_start_is_known_by_its_launch_and_repeated_by_its_command(experiment):
     overrides = ["seed=4", "notes.why=a b", "resume=false"]
     assert main(overrides) == 0
     run = only_folder("runs/*")
-    assert re.fullmatch("[0-9a-f]{16}", provenance.launch_of(run))
-    assert provenance.launch_of(run / "checkpoints") is None
-    assert provenance.command_for(overrides) == "made-train seed=4 'notes.why=a b'"
+    assert re.fullmatch("[0-9a-f]{16}", job.launch_of(run))
+    assert job.launch_of(run / "checkpoints") is None
+    assert command_for(overrides) == "made-train seed=4 'notes.why=a b'"
 
 
 def test_one_failing_job_stops_no_other(experiment, capsys):

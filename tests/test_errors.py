@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from made_exp.cli import plugins
+from made_exp.cli import command_line
 from made_exp.cli.app import main
 from made_exp.cli.messages import answer
 
@@ -192,7 +192,7 @@ def test_missing_extra_is_answered_with_the_pip_line(arguments, extra, capsys, m
         raise ModuleNotFoundError("No module named 'hydra_plugins'")
 
     for found in (find_spec, lambda name: None):  # no plugin at all; others only
-        monkeypatch.setattr(plugins.importlib.util, "find_spec", found)
+        monkeypatch.setattr(command_line.importlib.util, "find_spec", found)
         assert_pip_line_is_told(arguments, extra, capsys)
 
 

@@ -149,7 +149,9 @@ def test_bounds_hide_nothing_that_is_visible(ins, outs):
 )
 def test_blocks_cover_the_staircase_and_tile_the_rows(steps, num_in, block_cost):
     visible = torch.tensor(steps).cumsum(0).clamp(max=num_in).tolist()
-    layout = plan_blocks(visible, num_in, block_cost=block_cost)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("made_exp.kernels.layout.BLOCK_COST", block_cost)
+        layout = plan_blocks(visible, num_in)
     assert layout.row_starts[0] == 0
     assert layout.row_starts[-1] == len(visible)
     assert all(a < b for a, b in zip(layout.row_starts, layout.row_starts[1:], strict=False))

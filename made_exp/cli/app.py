@@ -70,11 +70,11 @@ def _as_hydra_wants_it(argv: list[str]) -> Iterator[None]:
 def _report() -> bool:
     """Print the best job of a search that has ended, and the failed jobs; whether there are any."""
     failures = ""
-    for sweep in sweeps.started:
-        if best := sweeps.best_command(sweep.folder):
+    for folder, offset in sweeps.started.items():
+        if best := sweeps.best_command(folder):
             print(best)
-        entries = sweeps.read(sweep.folder, sweep.offset)
-        entries += sweeps.unanswered(sweep.folder, entries)
-        if failures := sweeps.failure_table(sweep.folder, entries):
+        entries = sweeps.read(folder, offset)
+        entries += sweeps.unanswered(folder, entries)
+        if failures := sweeps.failure_table(folder, entries):
             print(failures, file=sys.stderr)
     return bool(failures)

@@ -1,7 +1,10 @@
-"""The command line of made-train: flags anywhere among the overrides, mistakes explained."""
+"""The command line of made-train: flags anywhere, plugins by their names, mistakes explained."""
 
 import argparse
+import importlib.util
 import re
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, Self
 
@@ -9,7 +12,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from made_exp.cli.plugins import as_preset
 from made_exp.errors import ConfigError, did_you_mean
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -18,6 +20,17 @@ _FREE = re.compile(r"(notes|dataset\.kinds)[.=]")
 _QUOTED_KEY = re.compile(r"""(?<=[{,])\s*(["'])(?P<name>.*?)\1\s*(?=:)""")
 _UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~]")
 """What Hydra's grammar has no way to write in a key."""
+# Group -> option -> the module that brings it, and the extra that brings the module. Options are
+# typed by these names and chosen as presets of ours, made_OPTION.
+_PLUGINS = {
+    "hydra/launcher": {
+        "joblib": ("hydra_joblib_launcher", "joblib"),
+        "submitit_local": ("hydra_submitit_launcher", "slurm"),
+        "submitit_slurm": ("hydra_submitit_launcher", "slurm"),
+        "ray": ("hydra_ray_launcher", "ray"),
+    },
+    "hydra/sweeper": {"optuna": ("hydra_optuna_sweeper", "optuna")},
+}
 
 
 @dataclass(frozen=True)
@@ -95,16 +108,13 @@ def parse_command_line(argv: list[str]) -> CommandLine:
         flag = rest[0].split("=")[0]
         raise ConfigError(f"unknown flag '{rest[0]}'{did_you_mean(flag, known)}")
     shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
-    if args.shell_completion:
-        return CommandLine(
-            argv, args.overrides, [], False, False, False, args.config_name, None, None
-        )
-    overrides = [as_preset(_free(override)) for override in args.overrides]
-    parsed = [_parse(override) for override in overrides]
+    # What a shell wants completed is Hydra's affair, half a word at its end included.
+    typed = [] if args.shell_completion else args.overrides
+    overrides = [_as_preset(_free(override)) for override in typed]
     return CommandLine(
-        argv=_flags(args) + overrides,
+        argv=argv if args.shell_completion else _flags(args) + overrides,
         overrides=overrides,
-        parsed=parsed,
+        parsed=[_parse(override) for override in overrides],
         multirun=args.multirun,
         help=args.help,
         runs=not shows,
@@ -112,6 +122,39 @@ def parse_command_line(argv: list[str]) -> CommandLine:
         config_path=args.config_path,
         config_dir=args.config_dir,
     )
+
+
+def command_for(overrides: Sequence[str]) -> str:
+    """A line to paste that runs the same job again."""
+    kept = [text for text in overrides if not text.startswith("resume=")]
+    return shlex.join(["made-train", *kept])
+
+
+def refuse_missing_plugin(group: str, preset: str) -> None:
+    """Raise ConfigError if `preset` of `group` needs an extra that is not installed."""
+    plugins, option = _PLUGINS[group], preset.removeprefix("made_")
+    if option not in plugins or _is_installed(plugins[option][0]):
+        return
+    have = ["basic", *(name for name, (module, _) in plugins.items() if _is_installed(module))]
+    raise ConfigError(
+        f"{group}={option} is not installed (have: {', '.join(have)});"
+        f" pip install 'made-exp[{plugins[option][1]}]'"
+    )
+
+
+def extra_hint(group: str, option: str) -> str:
+    """The pip line for the extra that brings `option` of `group`, or ''."""
+    if group == "hydra/sweeper/sampler":
+        group, option = "hydra/sweeper", "optuna"
+    _, extra = _PLUGINS.get(group, {}).get(option, ("", ""))
+    return f". It comes with an extra: pip install 'made-exp[{extra}]'" if extra else ""
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"hydra_plugins.{module}") is not None
+    except ModuleNotFoundError:  # There are no plugins at all.
+        return False
 
 
 def _flags(args: argparse.Namespace) -> list[str]:
@@ -131,6 +174,12 @@ def _free(override: str) -> str:
 
 def _escaped(quoted: re.Match[str]) -> str:
     return re.sub(r"[\\()\[\]{}:=, \t]", r"\\\g<0>", quoted["name"])
+
+
+def _as_preset(override: str) -> str:
+    """`override`, with the preset in place of the plugin's own option."""
+    group, _, option = override.partition("=")
+    return f"{group}=made_{option}" if option in _PLUGINS.get(group, ()) else override
 
 
 def _parse(text: str) -> Override:

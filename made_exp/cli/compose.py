@@ -12,7 +12,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import made_exp.cli.store  # noqa: F401
 from made_exp.cli.command_line import CommandLine
 from made_exp.cli.messages import explain
 from made_exp.cli.resolvers import conf_dir

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from made_exp.cli.resolvers import conf_dir, description_of, options_in
+from made_exp.cli.resolvers import conf_dir
 from made_exp.settings.base import described
 from made_exp.settings.experiment import OPTIONS
 
@@ -41,6 +41,19 @@ def train_help(config_dir: str | None = None) -> str:
     groups = [_group(group, folders, chosen.get(group)) for group in _GROUPS]
     blocks = [_HEADER, *groups, _FOOTER]
     return "\n\n".join(blocks)
+
+
+def options_in(folder: Path, group: str) -> list[str]:
+    """Names of the options of `group` that `folder` holds, sorted."""
+    return sorted(path.stem for path in (folder / group).glob("*.yaml"))
+
+
+def description_of(path: Path) -> str:
+    """The first comment line of a YAML file that is not a directive, without its mark."""
+    for line in path.read_text().splitlines():
+        if line.startswith("# ") and not line.startswith("# @package"):
+            return line[2:].strip()
+    return ""
 
 
 def _defaults(config: Path) -> dict[str, str]:

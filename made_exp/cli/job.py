@@ -3,28 +3,36 @@
 import contextlib
 import gc
 import importlib
+import json
 import logging
 import os
+import platform
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from made_exp.cli import provenance, sweeps
+from made_exp.cli import sweeps
+from made_exp.cli.command_line import command_for
 from made_exp.cli.resolvers import conf_hash
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError, JobFailure, RunError, is_users_mistake, one_line
-from made_exp.machine import is_main_process, threads_per_job
+from made_exp.files import atomic_write_bytes, atomic_write_json, atomic_write_text
+from made_exp.machine import code_state, is_main_process, threads_per_job
 from made_exp.runs.folder import RunDirectory, finished_sibling
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import fingerprint
 
 log = logging.getLogger("made_exp.job")
+_LONGEST_DIFF = 1_000_000
+_PROVENANCE = ("config.resolved.yaml", "command.json", "git.json", "diff.patch")
+"""What a run needs to be understood later: resolved settings, command, code."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +102,14 @@ def _answer(cfg: DictConfig, job: Job) -> tuple[float | None, str]:
     settings = settings_from(cfg)
     if settings.trainer.num_threads is None:
         settings.trainer.num_threads = threads_per_job()
-    if job.in_sweep and provenance.launch_of(job.run_dir) == job.launch:
+    if job.in_sweep and launch_of(job.run_dir) == job.launch:
         settings.resume = True  # A queue has started the job again after preempting it.
     if settings.resume:
         objective = _finished(job, settings)
         if objective is not None:
             return objective, "skipped"
     if is_main_process():
-        provenance.save_provenance(job.run_dir, settings, job.overrides, job.launch)
+        _save_provenance(job, settings)
     import_experiment()
     from made_exp.experiments.experiment import run
 
@@ -139,6 +147,37 @@ def _finished(job: Job, settings: Settings) -> float | None:
     return objective
 
 
+def _save_provenance(job: Job, settings: Settings) -> None:
+    """Write the settings, the command and the state of the code into the folder of the job."""
+    text = OmegaConf.to_yaml(OmegaConf.create(asdict(settings)))
+    atomic_write_text(job.run_dir / "config.resolved.yaml", text)
+    command = {
+        "command": command_for(job.overrides),
+        "argv": sys.argv,
+        "folder": os.getcwd(),
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "pid": os.getpid(),
+        "seed": settings.seed,
+        "launch": job.launch,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    atomic_write_json(job.run_dir / "command.json", command)
+    commit, diff = code_state()
+    state = {"commit": commit, "dirty": bool(diff) if commit else None}
+    atomic_write_json(job.run_dir / "git.json", state)
+    if diff:
+        atomic_write_bytes(job.run_dir / "diff.patch", diff[:_LONGEST_DIFF])
+
+
+def launch_of(run_dir: Path) -> str | None:
+    """The launch that last ran in `run_dir`; None where there was none."""
+    try:
+        return json.loads((run_dir / "command.json").read_text())["launch"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _record(
     job: Job, status: str, objective: float | None, start: float, error: Exception | None = None
 ) -> None:
@@ -161,7 +200,7 @@ def _record(
 def _remove_traces(run_dir: Path) -> None:
     """Remove what was written before the mistake was found, and the folder if that was all."""
     run = RunDirectory(run_dir)
-    files = {run.config.name, run.status.name, ".hydra", ".lock", "train.log", *provenance.FILES}
+    files = {run.config.name, run.status.name, ".hydra", ".lock", "train.log", *_PROVENANCE}
     with contextlib.suppress(OSError, RunError), run.locked():
         for folder in (run.checkpoints, run.samples):
             if folder.exists():

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from made_exp.cli.plugins import extra_hint
+from made_exp.cli.command_line import extra_hint
 from made_exp.errors import JobFailure, TrainingError, did_you_mean, is_users_mistake, one_line
 from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Environment variable: 1 shows the traceback of every error."""
 _TYPES = {"Float": "a float", "Integer": "an integer", "Path": "a path"}
-_OTHER_ROOT_KEYS = ("experiment", "search", "hydra")
 
 
 def answered(command: Callable[[], int]) -> int:
@@ -47,7 +46,7 @@ def answer(error: BaseException) -> int:
     """Say on stderr what `error` is about; the exit code.
 
     One line for a mistake of the user and for a run that diverged, a traceback for everything
-    else, and for everything where the user has set HYDRAFULL_ERROR=1.
+    else, and for everything where the user has set HYDRA_FULL_ERROR=1.
     """
     mistake = is_users_mistake(error) or _is_about_config(error)
     stopped = isinstance(error, TrainingError) or _is_about_database(error)
@@ -119,7 +118,7 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
         return f"{key}: a name is wanted; write {key}=VALUE"
     if re.match(r"Cannot (merge DictConfig|assign .* to Dict)", first):
         return f"{key} is a dictionary; write {key}='{{NAME: VALUE}}'"
-    if "is not Optional" in first or "not Optional" in first:
+    if "not Optional" in first:
         return f"{key} must not be null"
     return f"{key}: {first}" if key else first
 
@@ -129,7 +128,11 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     group, _, field = path.rpartition(".")
     if schema is Settings:
         root = path.split(".")[0]
-        names = [entry.name for entry in dataclasses.fields(Settings)] + list(_OTHER_ROOT_KEYS)
+        names = [entry.name for entry in dataclasses.fields(Settings)] + [
+            "experiment",
+            "search",
+            "hydra",
+        ]
         elsewhere = [f"{name}.{root}" for name in OPTIONS if root in _fields_of(name)]
         hint = f". Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(root, names)
         return f"unknown key '{root}'{hint}"

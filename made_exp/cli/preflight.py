@@ -7,23 +7,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from made_exp.cli.command_line import CommandLine
-from made_exp.cli.compose import (
-    compose_config,
-    fixed_overrides,
-    sweep_overrides,
-    worth_checking,
-)
-from made_exp.cli.plugins import refuse_missing_plugin
+from made_exp.cli.command_line import CommandLine, refuse_missing_plugin
+from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides, worth_checking
 from made_exp.cli.resolvers import conf_dir, slug
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError, as_config_errors
-from made_exp.machine import (
-    JOBS_AT_ONCE,
-    is_distributed,
-    is_main_process,
-    num_cpus,
-)
+from made_exp.machine import JOBS_AT_ONCE, is_distributed, is_main_process, num_cpus
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
 

@@ -1,4 +1,4 @@
-"""Where the YAML files are, and the names they give to folders; registered when imported."""
+"""What Hydra composes from: YAML files, options, names of folders; registered when imported."""
 
 import hashlib
 import os
@@ -7,7 +7,10 @@ import secrets
 from datetime import datetime
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from made_exp.settings.experiment import OPTIONS, Settings
 
 _LONGEST_SLUG = 60
 _NO_NAME = ("resume", "notes")
@@ -34,19 +37,6 @@ def conf_hash() -> str:
         digest.update(f"{path.relative_to(folder)}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def options_in(folder: Path, group: str) -> list[str]:
-    """Names of the options of `group` that `folder` holds, sorted."""
-    return sorted(path.stem for path in (folder / group).glob("*.yaml"))
-
-
-def description_of(path: Path) -> str:
-    """The first comment line of a YAML file that is not a directive, without its mark."""
-    for line in path.read_text().splitlines():
-        if line.startswith("# ") and not line.startswith("# @package"):
-            return line[2:].strip()
-    return ""
 
 
 def run_id() -> str:
@@ -85,20 +75,28 @@ def _is_unnamed(override: str) -> bool:
     return key in _NO_NAME or key.startswith(("hydra.", "hydra/", "notes."))
 
 
-def _job_slug(*, _root_: DictConfig) -> str:
-    return slug(list(_root_.hydra.overrides.task))
-
-
-def register() -> None:
-    """Make the resolvers known to OmegaConf."""
+def _register_resolvers() -> None:
     # Cached values travel with the pickled config: all workers of a sweep see one folder.
-    OmegaConf.register_new_resolver("run_id", run_id, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("conf_hash", conf_hash, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver(
-        "launch_id", lambda: secrets.token_hex(8), use_cache=True, replace=True
-    )
+    once = {"run_id": run_id, "conf_hash": conf_hash, "launch_id": lambda: secrets.token_hex(8)}
+    for name, resolver in once.items():
+        OmegaConf.register_new_resolver(name, resolver, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("pad", lambda number: f"{int(number):03d}", replace=True)
-    OmegaConf.register_new_resolver("job_slug", _job_slug, replace=True)
+    OmegaConf.register_new_resolver(
+        "job_slug", lambda *, _root_: slug(list(_root_.hydra.overrides.task)), replace=True
+    )
 
 
-register()
+def _register_options() -> None:
+    # Below schema/, from where its YAML file takes it; without a file it is an option all the same.
+    store, folder = ConfigStore.instance(), conf_dir()
+    store.store(group="schema", name="settings", node=Settings)
+    for group, options in OPTIONS.items():
+        for option, schema in options.items():
+            node = schema if schema.name == option else schema(name=option)
+            store.store(group=f"schema/{group}", name=option, node=node)
+            if not (folder / group / f"{option}.yaml").exists():
+                store.store(group=group, name=option, node=node)
+
+
+_register_resolvers()
+_register_options()

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-import made_exp.cli.store  # noqa: F401  (workers import this module first)
-from made_exp.cli.provenance import command_for
+import made_exp.cli.resolvers  # noqa: F401  (workers import this module first)
+from made_exp.cli.command_line import command_for
 
 RESULTS_FILE = "results.jsonl"
 
 
-@dataclass
-class StartedSweep:
-    """The sweep of this process.
-
-    Attributes:
-        folder: Its folder, absolute.
-        offset: Bytes of its results file that were there before.
-    """
-
-    folder: Path
-    offset: int
-
-
-started: list[StartedSweep] = []
-"""The sweep that this process started, if any; read by the wrapper when Hydra returns."""
+started: dict[Path, int] = {}
+"""The folder of the sweep that this process started, if any: bytes of results it held before."""
 
 
 class SweepStart(Callback):
@@ -44,7 +30,7 @@ class SweepStart(Callback):
             str(config.hydra.job.env_set[name])  # Resolved here once, cached for all jobs.
         folder = Path(str(config.hydra.sweep.dir)).absolute()
         results = folder / RESULTS_FILE
-        started[:] = [StartedSweep(folder, results.stat().st_size if results.exists() else 0)]
+        started[folder] = results.stat().st_size if results.exists() else 0
         storage = str(config.hydra.sweeper.get("storage", None) or "")
         if storage.startswith("sqlite:///") and storage != "sqlite:///:memory:":
             database = Path(storage.removeprefix("sqlite:///").split("?")[0])

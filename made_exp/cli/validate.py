@@ -70,9 +70,8 @@ def _refuse_added_keys(cfg: DictConfig) -> None:
 def _refuse_missing(cfg: DictConfig) -> None:
     missing = set()
     for field in dataclasses.fields(Settings):
-        if field.name not in cfg or OmegaConf.is_missing(
-            cfg, field.name
-        ):  # taken out by '~', or ???
+        # Taken out by '~', or ???.
+        if field.name not in cfg or OmegaConf.is_missing(cfg, field.name):
             missing.add(field.name)
         elif isinstance(node := cfg[field.name], DictConfig):
             missing |= OmegaConf.missing_keys(node)
@@ -95,9 +94,7 @@ def _check_names(cfg: DictConfig) -> None:
 def _value(cfg: DictConfig, name: str) -> Any:
     try:
         node = cfg[name]
-        if OmegaConf.is_config(node):
-            return OmegaConf.to_object(node)
-        return node
+        return OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
     except ValueError as error:
@@ -125,12 +122,10 @@ def _read_order(path: Path) -> list[int]:
 def _check_order(settings: Settings) -> None:
     dataset, ordering = settings.dataset.name, settings.ordering
     known = DATASETS[dataset]
-    if isinstance(ordering, CustomOrderSettings) and known.num_dims not in (
-        None,
-        len(ordering.order),
-    ):
+    size = known.num_dims
+    if isinstance(ordering, CustomOrderSettings) and size not in (None, len(ordering.order)):
         raise ConfigError(
-            f"ordering.order must hold each of 0..{known.num_dims - 1} once for dataset={dataset},"
+            f"ordering.order must hold each of 0..{size - 1} once for dataset={dataset},"
             f" got {len(ordering.order)} numbers"
         )
     shares = [f"ordering.{name}" for name in ("sweeps", "rasters") if getattr(ordering, name, 0)]

@@ -108,20 +108,17 @@ def first_rows(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
     return torch.searchsorted(highest_so_far.contiguous(), in_degrees.contiguous())
 
 
-def plan_blocks(
-    visible: Sequence[int], num_in: int, *, block_cost: int = BLOCK_COST
-) -> BlockLayout:
-    """Cut the rows into blocks with the least stored weights plus `block_cost` per block.
+def plan_blocks(visible: Sequence[int], num_in: int) -> BlockLayout:
+    """Cut the rows into blocks with the least stored weights plus a cost for each block.
 
     Args:
         visible: (O,) number of sorted inputs each sorted output sees, never falling.
         num_in: Number of inputs I.
-        block_cost: What one more block costs, in weights.
     """
     # Beyond eight blocks little is left to save, and each product becomes small.
-    block_cost = max(block_cost, len(visible) * num_in // (2 * MAX_BLOCKS**2))
+    block_cost = max(BLOCK_COST, len(visible) * num_in // (2 * MAX_BLOCKS**2))
     cuts = _candidate_cuts(visible)
-    widths = [_round_up(visible[cut - 1], num_in) for cut in cuts[1:]]
+    widths = [min(num_in, -(-visible[cut - 1] // MULTIPLE) * MULTIPLE) for cut in cuts[1:]]
     best, origin = [0], [0]
     for end in range(1, len(cuts)):
         costs = [
@@ -149,7 +146,3 @@ def _candidate_cuts(visible: Sequence[int]) -> list[int]:
     rows = sorted({r - r % MULTIPLE for r in rises} - {0})
     stride = max(1, -(-len(rows) // MAX_CUTS))
     return [0, *rows[stride - 1 :: stride], len(visible)]
-
-
-def _round_up(width: int, num_in: int) -> int:
-    return min(num_in, -(-width // MULTIPLE) * MULTIPLE)
