@@ -75,28 +75,18 @@ class DenseProduct(MaskedProduct):
 
     @override
     def backward(
-        self,
-        grad: Tensor,
-        weight: Tensor,
-        kept: _Kept,
-        needs_x: bool,
-        needs_weight: bool,
-        out: Tensor | None,
-    ) -> tuple[Tensor | None, Tensor | None]:
+        self, grad: Tensor, weight: Tensor, kept: _Kept, needs_x: bool, out: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
         x, mask, masked = kept
-        grad_weight = None
-        if needs_weight:
-            grad_weight = torch.empty_like(weight) if out is None else out
+        grad_weight = torch.empty_like(weight) if out is None else out
         if mask is not None and masked is not None:
-            if grad_weight is not None:
-                matmul_into(grad_weight, grad.t(), x)
-                grad_weight.mul_(mask)
+            matmul_into(grad_weight, grad.t(), x)
+            grad_weight.mul_(mask)
             return grad.mm(masked) if needs_x else None, grad_weight
         grad_x = torch.zeros_like(x) if needs_x else None
         for rows, piece in self._pieces(weight):
-            if grad_weight is not None:
-                matmul_into(grad_weight[rows], grad[:, rows].t(), x)
-                grad_weight[rows].mul_(piece)
+            matmul_into(grad_weight[rows], grad[:, rows].t(), x)
+            grad_weight[rows].mul_(piece)
             if grad_x is not None:
                 grad_x.addmm_(grad[:, rows], piece.mul_(weight[rows]).to(x.dtype))
         return grad_x, grad_weight

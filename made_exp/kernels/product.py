@@ -17,7 +17,7 @@ from made_exp.kernels.backends import compute_dtype
 
 # From the gradient (B, O) of the result to those of x (B, I), the weight and the bias: that of x
 # where the second argument says so, that of the weight in the memory of the third, if given.
-Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
+Gradients = tuple[Tensor | None, Tensor, Tensor | None]
 Pullback = Callable[[Tensor, bool, Tensor | None], Gradients]
 
 
@@ -45,15 +45,9 @@ class MaskedProduct(ABC):
 
     @abstractmethod
     def backward(
-        self,
-        grad: Tensor,
-        weight: Tensor,
-        kept: Any,
-        needs_x: bool,
-        needs_weight: bool,
-        out: Tensor | None,
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Gradients of x and weight from grad (B, O) before the relu; None where not needed.
+        self, grad: Tensor, weight: Tensor, kept: Any, needs_x: bool, out: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
+        """Gradients of x, None if not needed, and weight from grad (B, O) before the relu.
 
         That of the weight has its dtype, and may be written into `out` where that is given.
         """
@@ -82,16 +76,17 @@ def product_backward(
     y: Tensor | None,
     kept: Any,
     dtype: torch.dtype,
-    needs: tuple[bool, bool, bool],
+    needs_x: bool,
+    needs_bias: bool,
     out: Tensor | None = None,
 ) -> Gradients:
     """Gradients of x, in `dtype`, weight and bias; y is given where it went through a relu."""
     grad = cast(grad, dtype)
     if y is not None:
         grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
-    grad_bias = grad.sum(0, dtype=weight.dtype) if needs[2] else None
+    grad_bias = grad.sum(0, dtype=weight.dtype) if needs_bias else None
     grad = _take(grad, product.out_order, 0)
-    grad_x, grad_weight = product.backward(grad, weight, kept, needs[0], needs[1], out)
+    grad_x, grad_weight = product.backward(grad, weight, kept, needs_x, out)
     if grad_x is not None:
         grad_x = _take(grad_x, product.in_order, 1)
     return grad_x, grad_weight, grad_bias
@@ -124,8 +119,8 @@ def product_vjp(
     seen = y if relu else None
 
     def pullback(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
-        needs = needs_x, True, bias is not None
-        return product_backward(product, grad, weight, seen, kept, dtype, needs, out)
+        needs_bias = bias is not None
+        return product_backward(product, grad, weight, seen, kept, dtype, needs_x, needs_bias, out)
 
     return y, pullback
 
@@ -152,9 +147,9 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         weight, y = ctx.saved_tensors
-        needs = ctx.needs_input_grad[:3]
+        needs_x, _, needs_bias = ctx.needs_input_grad[:3]
         grad_x, *others = product_backward(
-            ctx.product, grads[0], weight, y, ctx.kept, ctx.dtype, needs
+            ctx.product, grads[0], weight, y, ctx.kept, ctx.dtype, needs_x, needs_bias
         )
         grad_x = None if grad_x is None else grad_x.to(ctx.x_dtype)
         return grad_x, *others, None, None, None

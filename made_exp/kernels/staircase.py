@@ -52,16 +52,10 @@ class StaircaseProduct(MaskedProduct):
 
     @override
     def backward(
-        self,
-        grad: Tensor,
-        weight: Tensor,
-        kept: list[Tensor],
-        needs_x: bool,
-        needs_weight: bool,
-        out: Tensor | None,
-    ) -> tuple[Tensor | None, Tensor | None]:
+        self, grad: Tensor, weight: Tensor, kept: list[Tensor], needs_x: bool, out: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
         grad_x = self._grad_input(grad, weight) if needs_x else None
-        return grad_x, self._grad_weight(grad, kept, weight, out) if needs_weight else None
+        return grad_x, self._grad_weight(grad, kept, weight, out)
 
     def _grad_input(self, grad: Tensor, weight: Tensor) -> Tensor:
         layout = self.layout

@@ -92,20 +92,12 @@ class TritonProduct(MaskedProduct):
 
     @override
     def backward(
-        self,
-        grad: Tensor,
-        weight: Tensor,
-        kept: Tensor,
-        needs_x: bool,
-        needs_weight: bool,
-        out: Tensor | None,
-    ) -> tuple[Tensor | None, Tensor | None]:
-        grad, grad_x, grad_weight = grad.contiguous(), None, None
+        self, grad: Tensor, weight: Tensor, kept: Tensor, needs_x: bool, out: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
+        grad, grad_x = grad.contiguous(), None
         if needs_x:
             grad_x = self._product(grad, weight, None, relu=False, backward=True)
-        if needs_weight:
-            grad_weight = self._grad_weight(grad, kept, weight)
-        return grad_x, grad_weight
+        return grad_x, self._grad_weight(grad, kept, weight)
 
     def _product(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool, backward: bool
