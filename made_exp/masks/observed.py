@@ -53,7 +53,7 @@ def with_observed_first(schedule: MaskSchedule, masks: MaskSet, observed: Tensor
     Args:
         schedule: The mask sets that the same weights serve.
         masks: One of them.
-        observed: (D,) bool; or (B, D), where every example has its own.
+        observed: (D,) bool; or (B, D), where every example gets an ordering of its own.
 
     Raises:
         ValueError: If there is one fixed ordering and the observed variables are not the first

@@ -82,14 +82,7 @@ class Component:
         return one_hot(context.long(), num_classes).to(network.output_bias)
 
     def observed_first(self, observed: Tensor | None) -> Self:
-        """The component whose ordering has the observed variables first.
-
-        Args:
-            observed: (D,) bool, or (B, D) for an ordering of each example; None for all.
-
-        Raises:
-            ValueError: If the member has one fixed ordering with others first.
-        """
+        """The component whose masks are `with_observed_first`; as it is where None says all are."""
         if observed is None:
             return self
         masks = with_observed_first(self.network.schedule, self.masks, observed)
