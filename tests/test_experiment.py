@@ -163,7 +163,7 @@ def test_a_second_run_in_a_folder_is_refused_and_harms_nothing(tmp_path):
 def test_a_finished_run_is_skipped(tmp_path, monkeypatch):
     objective = run(make_settings(tmp_path), tmp_path / "run")
     monkeypatch.setattr(
-        "made_exp.experiments.experiment.load_data", None
+        "made_exp.experiments.experiment.load_dataset", None
     )  # it is not even looked for
     assert run(make_settings(tmp_path, resume=True), tmp_path / "run") == objective
 

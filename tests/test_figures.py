@@ -116,14 +116,14 @@ def test_completion_shows_given_drawn_and_original(tmp_path, draws):
     image = figures.completion_grid(original, observed, np.ones((4, draws, 9)), (3, 3))
     for color in ((255, 255, 255), (153, 173, 204), (255, 184, 77)):
         assert has_color(image, color), color
-    nothing_drawn = figures.completion_grid(original, observed | True, original, (3, 3))
+    nothing_drawn = figures.completion_grid(original, observed | True, original[:, None], (3, 3))
     assert not has_color(nothing_drawn, (255, 184, 77))
     assert not has_color(nothing_drawn, (153, 173, 204))
 
 
 def test_completions_of_many_examples_are_broken_into_bands(binary):
-    one = figures.completion_grid(binary[:8], binary[:8] > 0, binary[:8], (4, 5))
-    three = figures.completion_grid(binary[:23], binary[:23] > 0, binary[:23], (4, 5))
+    one = figures.completion_grid(binary[:8], binary[:8] > 0, binary[:8, None], (4, 5))
+    three = figures.completion_grid(binary[:23], binary[:23] > 0, binary[:23, None], (4, 5))
     assert three.shape[1] == one.shape[1]
     assert three.shape[0] > 2.5 * one.shape[0]
 

@@ -41,7 +41,11 @@ def load(*, seed: int, data_dir: Path, path: str, context: str) -> Dataset:
         raise ValueError(f"{file} has no array 'train'; it has {known}")
     variables = infer_variables(tables, str(file))
     labels = _labels(arrays, tables, file) if context == "labels" else {}
-    tables, labels = _with_all_splits(tables, labels, seed)
+    missing = [split for split in SPLITS if split not in tables]
+    if missing:
+        rows = split_rows(len(tables["train"]), dict.fromkeys(missing, DEFAULT_FRACTION), seed)
+        labels |= {s: labels["train"][torch.from_numpy(r)] for s, r in rows.items() if labels}
+        tables |= {s: tables["train"][r] for s, r in rows.items()}
     return Dataset.of_splits(
         file.stem,
         variables,
@@ -92,21 +96,6 @@ def _labels(
             )
         labels[split] = torch.from_numpy(y.astype(np.int64))
     return labels
-
-
-def _with_all_splits(
-    tables: dict[str, np.ndarray], labels: dict[str, Tensor], seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
-    """Cut the splits that are not in the file out of train."""
-    missing = [split for split in ("valid", "test") if split not in tables]
-    if not missing:
-        return tables, labels
-    rows = split_rows(len(tables["train"]), dict.fromkeys(missing, DEFAULT_FRACTION), seed)
-    cut = {split: tables["train"][r] for split, r in rows.items()}
-    cut_labels = {
-        split: labels["train"][torch.from_numpy(r)] for split, r in rows.items() if labels
-    }
-    return {**tables, **cut}, {**labels, **cut_labels}
 
 
 def _image_shape(

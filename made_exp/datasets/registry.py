@@ -67,14 +67,16 @@ DATASETS = {
 """Option of the group `dataset` -> where it comes from."""
 
 
-def load_dataset(name: str, *, seed: int, data_dir: Path, **options: Any) -> "Dataset":
+def load_dataset(
+    name: str, *, seed: int = DATA_SEED, data_dir: Path | None = None, **options: Any
+) -> "Dataset":
     """Load a dataset by name.
 
     Args:
         name: One of `DATASETS`.
         seed: For what the product itself draws or splits; the same for runs to be compared.
-        data_dir: Where files are looked for and downloaded to; it may be read-only when
-            everything needed is there.
+        data_dir: Where files are looked for and downloaded to, `default_data_dir` where None; it
+            may be read-only when everything needed is there.
         options: The dataset's own settings.
 
     Raises:
@@ -84,12 +86,7 @@ def load_dataset(name: str, *, seed: int, data_dir: Path, **options: Any) -> "Da
         raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got '{name}'")
     module, function, *arguments = DATASETS[name].loader.split(":")
     loader: Callable[..., Dataset] = getattr(import_module(f"made_exp.datasets.{module}"), function)
-    return loader(*arguments, seed=seed, data_dir=Path(data_dir), **options)
-
-
-def load_data(name: str, **options: Any) -> "Dataset":
-    """The dataset of an experiment, from its option and settings; see `load_dataset`."""
-    return load_dataset(name, seed=DATA_SEED, data_dir=default_data_dir(), **options)
+    return loader(*arguments, seed=seed, data_dir=data_dir or default_data_dir(), **options)
 
 
 def default_data_dir() -> Path:

@@ -1,6 +1,5 @@
 """Shapes: 20x20 binary images of filled circles, squares, triangles and stars."""
 
-import io
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import cached
 from made_exp.datasets.npz import read_arrays
-from made_exp.files import atomic_write_bytes
+from made_exp.files import atomic_path
 from made_exp.variables.variable import binary_variables
 
 IMAGE_SIZE = 20
@@ -130,9 +129,8 @@ def _make(seed: int) -> dict[str, np.ndarray]:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    atomic_write_bytes(path, buffer.getvalue())
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from made_exp.datasets.base import Dataset, describe_data
-from made_exp.datasets.registry import default_data_dir, load_data
+from made_exp.datasets.registry import default_data_dir, load_dataset
 from made_exp.errors import as_config_errors
 from made_exp.experiments.outcome import make_results, proven, summary, write_results
 from made_exp.experiments.preparation import prepare
@@ -115,7 +115,7 @@ class _Experiment:
         cls, settings: Settings, folder: RunDirectory, device: torch.device, world: World
     ) -> Self:
         """Load the data and build the model on `device`."""
-        dataset = load_data(**asdict(settings.dataset))
+        dataset = load_dataset(**asdict(settings.dataset))
         data = describe_data(dataset)
         trainer = settings.trainer
         model = build_model(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset, binarized, fingerprint
-from made_exp.datasets.registry import DATA_SEED, load_data
+from made_exp.datasets.registry import DATA_SEED, load_dataset
 from made_exp.datasets.schema import TableSchema
 from made_exp.errors import CheckpointError, ConfigError, as_config_errors
 from made_exp.model.build import build_model
@@ -60,7 +60,7 @@ class FinishedRun:
             ConfigError: If they cannot be had, or have changed.
         """
         with as_config_errors():
-            dataset = load_data(**asdict(self.settings.dataset))
+            dataset = load_dataset(**asdict(self.settings.dataset))
         if fingerprint(dataset) != self.data["fingerprint"]:
             raise ConfigError(
                 f"{self.path}: the data have changed since it was trained ({dataset.name})"

@@ -120,13 +120,9 @@ def _state(
 
 
 def _is_alive(run: RunDirectory) -> bool:
-    newest = 0.0
-    for path in (run.path, run.metrics, run.last, run.status, run.path / "train.log"):
-        try:
-            newest = max(newest, path.stat().st_mtime)
-        except OSError:
-            continue
-    return time.time() - newest < _STALE_SECONDS
+    paths = (run.path, run.metrics, run.last, run.status, run.path / "train.log")
+    times = (path.stat().st_mtime for path in paths if path.exists())
+    return time.time() - max(times, default=0.0) < _STALE_SECONDS
 
 
 def _settings(

@@ -75,13 +75,11 @@ def completion_grid(
     Args:
         original: (B, D) real examples, values in [0, max_value].
         observed: (B, D) booleans, true where a variable was given.
-        drawn: (B, D), or (B, M, D) for M completions of each example.
+        drawn: (B, M, D) M completions of each example.
         image_shape: (height, width) with height * width = D.
         title: One line above.
         max_value: The value drawn as white.
     """
-    drawn = np.asarray(drawn)
-    drawn = drawn[:, None] if drawn.ndim == 2 else drawn
     images = as_images(original, image_shape, max_value)
     known = np.asarray(observed, bool).reshape(images.shape[:3])[..., None]
     rows = [np.where(known, images, _UNKNOWN)]
