@@ -1,6 +1,7 @@
 """The machine under a run: device, threads, seeds, precision, and versions of everything."""
 
 import contextlib
+import itertools
 import logging
 import os
 import platform
@@ -111,25 +112,20 @@ def gpu_slot(device: torch.device, *, automatic: bool) -> Iterator[torch.device]
         lock.release()
 
 
-def _acquire_slot(
-    num_gpus: int, slots_per_gpu: int, poll_seconds: float = 1.0
-) -> tuple[FileLock, int]:
+def _acquire_slot(num_gpus: int, slots_per_gpu: int) -> tuple[FileLock, int]:
     folder = Path(tempfile.gettempdir()) / f"made-exp-gpu-slots-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     has_waited = False
     while True:
-        for slot in range(slots_per_gpu):
-            for index in range(num_gpus):
-                lock = FileLock(folder / f"{_visible_name(index)}_{slot}.lock")
-                try:
-                    lock.acquire(timeout=0)
-                except Timeout:
-                    continue
+        for slot, index in itertools.product(range(slots_per_gpu), range(num_gpus)):
+            lock = FileLock(folder / f"{_visible_name(index)}_{slot}.lock")
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0)
                 return lock, index
         if not has_waited:
             _log.info("all %d slots of the GPUs are taken: waiting", num_gpus * slots_per_gpu)
             has_waited = True
-        time.sleep(poll_seconds)
+        time.sleep(1)
 
 
 def _visible_name(index: int) -> str:

@@ -24,6 +24,7 @@ FLOORS = [
     {"train", "eval", "sample", "report"},
 ]
 RUN_BY = {
+    "experiments.outcome": "test_experiment",
     "model.completion": "test_completion",
     "model.component": "test_members",
     "model.levels": "test_layers",

@@ -5,7 +5,7 @@ import torch
 from builders import MIXED, all_binary, make_schedules, tiny_made
 
 from made_exp.datasets.base import Dataset
-from made_exp.experiments.preparation import check_missing
+from made_exp.experiments.proofs import check_missing
 from made_exp.kernels.dense import per_example_linear
 from made_exp.masks.observed import observed_in
 from made_exp.training.batches import Batches

@@ -62,7 +62,7 @@ def test_what_the_masks_connect_is_said_at_the_start(tmp_path, caplog):
 @pytest.mark.parametrize("check", ["check_normalisation", "check_samples"])
 def test_a_failed_check_fails_the_run(tmp_path, monkeypatch, check):
     failed = Check("numbers", False, "they are wrong")
-    monkeypatch.setattr(f"made_exp.experiments.outcome.{check}", lambda *arguments: failed)
+    monkeypatch.setattr(f"made_exp.experiments.proofs.{check}", lambda *arguments: failed)
     with pytest.raises(TrainingError, match=r"does not prove .* \(numbers: they are wrong\)"):
         run(make_settings(tmp_path), tmp_path / "run")
     status = RunDirectory(tmp_path / "run").read_status()

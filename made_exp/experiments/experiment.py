@@ -1,23 +1,22 @@
 """An experiment from its settings to its results: data, model, training, one look at test."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
 
 import torch
 
-from made_exp.datasets.base import Dataset, describe_data
-from made_exp.datasets.registry import default_data_dir, load_dataset
+from made_exp.datasets.base import describe_data
+from made_exp.datasets.registry import load_dataset
 from made_exp.errors import as_config_errors
-from made_exp.experiments.outcome import make_results, proven, summary, write_results
-from made_exp.experiments.preparation import prepare
+from made_exp.experiments.outcome import make_results, summary, write_results
+from made_exp.experiments.proofs import prepare, proven
 from made_exp.experiments.run_observer import RunObserver
 from made_exp.model.build import build_model
 from made_exp.model.evaluation import Evaluation, evaluate, fit_mixture
-from made_exp.model.made import MADE
 from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import tracking
 from made_exp.runs.checkpoints import exists
@@ -73,7 +72,7 @@ def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) 
                 return finished
             automatic = settings.trainer.device == "auto" and world.size == 1
             device = stack.enter_context(gpu_slot(world.device, automatic=automatic))
-            experiment = _Experiment.build(settings, folder, device, world)
+            experiment = _Experiment(settings, folder, device, world)
             resumes = world.from_main(settings.resume and exists(folder.last))
             if world.is_main:
                 folder.start(asdict(settings), key)
@@ -99,35 +98,33 @@ def _finished(folder: RunDirectory, settings: Settings) -> float | None:
     return None
 
 
-@dataclass
 class _Experiment:
-    """The objects of one experiment."""
+    """The objects of one experiment: its data, and its model on `device`."""
 
-    settings: Settings
-    folder: RunDirectory
-    dataset: Dataset
-    data: dict[str, Any]
-    model: MADE
-    world: World
-
-    @classmethod
-    def build(
-        cls, settings: Settings, folder: RunDirectory, device: torch.device, world: World
-    ) -> Self:
-        """Load the data and build the model on `device`."""
-        dataset = load_dataset(**asdict(settings.dataset))
-        data = describe_data(dataset)
-        trainer = settings.trainer
+    def __init__(
+        self, settings: Settings, folder: RunDirectory, device: torch.device, world: World
+    ) -> None:
+        self.settings, self.folder, self.world = settings, folder, world
+        self.dataset = load_dataset(**asdict(settings.dataset))
+        self.data, trainer = describe_data(self.dataset), settings.trainer
         model = build_model(
-            settings, data, trainer.kernel, device=device, precision=trainer.precision
+            settings, self.data, trainer.kernel, device=device, precision=trainer.precision
         )
-        prepare(model, dataset)
-        return cls(settings, folder, dataset, data, model.to(device), world)
+        prepare(model, self.dataset)
+        self.model = model.to(device)
 
     def run(self, resumes: bool, overrides: Sequence[str]) -> float:
         """Train, evaluate, write results.json; returns the validation NLL."""
         with as_config_errors():
-            trainer = self._trainer()
+            trainer = make_trainer(
+                self.model,
+                self.dataset,
+                self.settings,
+                self.folder,
+                self._fit_and_validate,
+                {"config": asdict(self.settings), "data": self.data},
+                self.world,
+            )
             state = trainer.state
             if resumes:
                 trainer.keeper.restore()
@@ -156,53 +153,28 @@ class _Experiment:
             trainer.keeper.restore_best()
             return self.world.from_main(self._finish(trainer, observer))
 
-    def _trainer(self) -> Trainer:
-        x, context = self._split("valid")
+    def _fit_and_validate(self) -> Evaluation:
+        if self.model.mixture.fits:
+            return self._evaluate("valid", fit_mixture)
         count = self.settings.ordering.valid_orderings or self.model.num_orderings
         count = min(count, self.model.num_orderings)
-        batch_size = self.settings.trainer.eval_batch_size
-
-        def fit_and_validate() -> Evaluation:
-            if self.model.mixture.fits:
-                return fit_mixture(self.model, x, context=context, batch_size=batch_size)
-            return self._evaluate(x, context, count)
-
-        return make_trainer(
-            self.model,
-            self.dataset,
-            self.settings,
-            self.folder,
-            fit_and_validate,
-            {"config": asdict(self.settings), "data": self.data},
-            self.world,
-        )
+        return self._evaluate("valid", partial(evaluate, num_orderings=count))
 
     def _finish(self, trainer: Trainer, observer: RunObserver) -> float:
         """The one look at test, the last picture, checks; results.json comes last."""
         step, settings = trainer.state.step, self.settings
         with matmul_precision(settings.trainer.precision):
-            valid = self._evaluate(*self._split("valid"))
-            test = self._evaluate(*self._split("test"))
+            valid, test = self._evaluate("valid"), self._evaluate("test")
             observer.picture(self.folder.final_samples, "best model", step)
             seed = derive_seed(settings.seed, _CHECK_STREAM)
             checks = proven(self.model, self.dataset, seed)
         observer.tested(test, step)
-        results = make_results(
-            trainer, self.dataset, default_data_dir(), test=test, valid=valid, checks=checks
-        )
+        results = make_results(trainer, self.dataset, test=test, valid=valid, checks=checks)
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))
         return valid.nll
 
-    def _split(self, split: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _evaluate(self, split: str, score: Callable[..., Evaluation] = evaluate) -> Evaluation:
         x, context = self.dataset.split(split), self.dataset.context(split)
-        device = self.model.device
-        return x.to(device), None if context is None else context.to(device)
-
-    def _evaluate(
-        self, x: torch.Tensor, context: torch.Tensor | None, num_orderings: int | None = None
-    ) -> Evaluation:
         batch_size = self.settings.trainer.eval_batch_size
-        return evaluate(
-            self.model, x, context=context, num_orderings=num_orderings, batch_size=batch_size
-        )
+        return score(self.model, x, context=context, batch_size=batch_size)

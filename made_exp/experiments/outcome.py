@@ -1,58 +1,24 @@
 """What a finished training is worth: results.json and the lines that sum it up."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from made_exp.datasets import baselines
 from made_exp.datasets.base import Dataset, reference_nll
+from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
 from made_exp.files import atomic_write_json
 from made_exp.machine import git_commit
-from made_exp.model.checks import (
-    NUM_SAMPLES,
-    check_masks,
-    check_normalisation,
-    check_samples,
-    measure_connectivity,
-)
+from made_exp.model.checks import measure_connectivity
 from made_exp.model.evaluation import Evaluation
-from made_exp.model.made import MADE
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.runtime import versions
 from made_exp.training.loop import Trainer
 
 
-def proven(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, Any]]:
-    """Let the model prove its own numbers: outcome of each check by name.
-
-    Raises:
-        TrainingError: If one fails: such numbers are no results.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    context = None
-    if dataset.num_classes:
-        context = torch.arange(NUM_SAMPLES) % dataset.num_classes
-    model.eval()
-    done = [
-        check_masks(model),
-        check_normalisation(model),
-        check_samples(model, generator, context),
-    ]
-    failed = [f"{check.name}: {check.detail}" for check in done if not check.passed]
-    if failed:
-        raise TrainingError(
-            f"the model does not prove its own numbers, so there are no results ({failed[0]})"
-        )
-    return {check.name: {"passed": check.passed, "detail": check.detail} for check in done}
-
-
 def make_results(
     trainer: Trainer,
     dataset: Dataset,
-    data_dir: Path,
     *,
     test: Evaluation,
     valid: Evaluation,
@@ -67,7 +33,7 @@ def make_results(
         "test": test.as_dict(),
         "valid": valid.as_dict(),
         **({} if reference is None else {"reference": {"nll": reference}}),
-        "baselines": baselines.load_or_compute(dataset, data_dir),
+        "baselines": baselines.load_or_compute(dataset, default_data_dir()),
         "checks": checks,
         "connectivity": asdict(measure_connectivity(model)),
         "best_epoch": state.best_epoch,

@@ -32,7 +32,7 @@ def draw_picture(
     """Sample the model and draw the samples, or for one or two variables the learned density.
 
     Args:
-        model: In evaluation mode after the call, as before it.
+        model: The call leaves it in evaluation mode.
         dataset: What the model was trained on.
         num_samples: Samples to draw (> 0); of a table at least 2000, for means and correlations.
         seed: Of the samples; the same seed shows the same draw of a changing model.
@@ -50,13 +50,9 @@ def draw_picture(
         num_samples = len(context)
     elif not is_worth_watching(dataset):
         num_samples = max(num_samples, _TABLE_ROWS)
-    was_training = model.training
     model.eval()
-    try:
-        samples = model.sample(num_samples, generator=generator, context=context).cpu()
-        return picture_of(model, dataset, samples, context=context, title=title)
-    finally:
-        model.train(was_training)
+    samples = model.sample(num_samples, generator=generator, context=context).cpu()
+    return picture_of(model, dataset, samples, context=context, title=title)
 
 
 @torch.no_grad()

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
@@ -58,16 +57,11 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
 def _refuse_other_data(first: FinishedRun, second: FinishedRun, split: str) -> None:
     (x, _), (y, _) = first.examples(split), second.examples(split)
     has_same_variables = first.dataset.variables == second.dataset.variables
-    if not has_same_variables or not _equal(x, y):
+    if not has_same_variables or not np.array_equal(x.numpy(), y.numpy(), equal_nan=True):
         raise ConfigError(
             f"{first.path} and {second.path} cannot be compared: their {split} examples differ "
             f"({first.dataset.name}, {second.dataset.name})"
         )
-
-
-def _equal(x: Tensor, y: Tensor) -> bool:
-    """Whether two tables are the same, missing values included."""
-    return x.shape == y.shape and bool(((x == y) | (torch.isnan(x) & torch.isnan(y))).all())
 
 
 def _score(

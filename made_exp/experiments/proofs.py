@@ -1,17 +1,23 @@
-"""Between building a model and training it: what the data need, where it starts, its masks."""
+"""What a model must prove: before training that it fits its data, after it that it counts right."""
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from made_exp.datasets.base import SPLITS, Dataset, binarized
 from made_exp.datasets.registry import DATA_SEED
 from made_exp.errors import TrainingError
 from made_exp.masks.observed import observed_in, with_observed_first
 from made_exp.masks.schedule import MaskSchedule
-from made_exp.model.checks import check_masks, measure_connectivity
+from made_exp.model.checks import (
+    NUM_SAMPLES,
+    check_masks,
+    check_normalisation,
+    check_samples,
+    measure_connectivity,
+)
 from made_exp.model.made import MADE
 
 _log = logging.getLogger(__name__)
@@ -35,7 +41,10 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     check = check_masks(model)
     if not check.passed:
         raise TrainingError(f"the masks of this model are wrong: {check.detail}")
-    model.initialise_bias(_bias_examples(dataset))
+    x = dataset.train
+    if dataset.dynamic_binarization:  # as the model will see them
+        x = binarized(x[:_BIAS_EXAMPLES], DATA_SEED)
+    model.initialise_bias(x)
 
 
 def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
@@ -57,8 +66,25 @@ def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
             ) from None
 
 
-def _bias_examples(dataset: Dataset) -> Tensor:
-    """Training examples whose marginals are those of what the model will see."""
-    if not dataset.dynamic_binarization:
-        return dataset.train
-    return binarized(dataset.train[:_BIAS_EXAMPLES], DATA_SEED)
+def proven(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, Any]]:
+    """Let the model prove its own numbers: outcome of each check by name.
+
+    Raises:
+        TrainingError: If one fails: such numbers are no results.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    context = None
+    if dataset.num_classes:
+        context = torch.arange(NUM_SAMPLES) % dataset.num_classes
+    model.eval()
+    done = [
+        check_masks(model),
+        check_normalisation(model),
+        check_samples(model, generator, context),
+    ]
+    failed = [f"{check.name}: {check.detail}" for check in done if not check.passed]
+    if failed:
+        raise TrainingError(
+            f"the model does not prove its own numbers, so there are no results ({failed[0]})"
+        )
+    return {check.name: {"passed": check.passed, "detail": check.detail} for check in done}
