@@ -1,11 +1,11 @@
 """What is said when something is wrong: one line of our own words with the nearest right word."""
 
-import dataclasses
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
@@ -126,26 +126,20 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
 def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     schema = error.object_type
     group, _, field = path.rpartition(".")
-    if schema is Settings:
-        root = path.split(".")[0]
-        names = [entry.name for entry in dataclasses.fields(Settings)] + [
-            "experiment",
-            "search",
-            "hydra",
-        ]
-        elsewhere = [f"{name}.{root}" for name in OPTIONS if root in _fields_of(name)]
-        hint = f". Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(root, names)
-        return f"unknown key '{root}'{hint}"
     if group in OPTIONS:
         return _not_of_option(group, field, error)
-    known = []
-    if schema is not None and dataclasses.is_dataclass(schema):
-        known = [entry.name for entry in dataclasses.fields(schema)]
-    return f"unknown key '{path}'{did_you_mean(field, known)}"
-
-
-def _fields_of(group: str) -> set[str]:
-    return {name for option in OPTIONS[group] for name in option_fields(group, option)}
+    known = [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
+    elsewhere: list[str] = []
+    if schema is Settings:
+        path = field = path.split(".")[0]
+        known += ["experiment", "search", "hydra"]
+        elsewhere = [
+            f"{name}.{path}"
+            for name, options in OPTIONS.items()
+            if any(path in option_fields(name, option) for option in options)
+        ]
+    hint = f". Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(field, known)
+    return f"unknown key '{path}'{hint}"
 
 
 def _not_of_option(group: str, field: str, error: OmegaConfBaseException) -> str:

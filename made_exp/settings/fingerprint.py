@@ -27,16 +27,8 @@ DISPLAY = {
 _ROUNDING = {"trainer.device", "trainer.kernel", "trainer.eval_batch_size"}
 """Settings that change numbers by rounding only."""
 
-MAY_CHANGE = (
-    DISPLAY
-    | _ROUNDING
-    | {
-        "trainer.epochs",
-        "trainer.max_steps",
-        "trainer.max_minutes",
-        "trainer.patience",
-    }
-)
+_LENGTH = {"trainer.epochs", "trainer.max_steps", "trainer.max_minutes", "trainer.patience"}
+MAY_CHANGE = DISPLAY | _ROUNDING | _LENGTH
 """Settings that may differ between a run and its continuation."""
 
 
