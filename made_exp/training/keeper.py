@@ -14,8 +14,9 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.training.learner import Learner, saved_layout
 from made_exp.training.state import Observer, Record
 
-# What checkpoints may take of the time of training; after each there is none until it has.
-SHARE_OF_TIME = 0.01
+# Of the time of training, what checkpoints take; and what they may take lest an evaluation wait
+# for its record longer than so many seconds.
+SHARE_OF_TIME, LARGEST_SHARE, LONG_WAIT = 0.01, 0.03, 5.0
 
 
 class CheckpointKeeper:
@@ -41,7 +42,7 @@ class CheckpointKeeper:
     ) -> None:
         self.learner, self.run, self.writes = learner, run, writes
         self.description = dict(description)
-        self.saved_at = time.monotonic()
+        self.saved_at, self._took = time.monotonic(), 0.0
         self._saved: tuple[int, int] | None = None
         self._records: list[Record] = []
         self._best: dict[str, Any] | None = None
@@ -51,9 +52,10 @@ class CheckpointKeeper:
 
     @property
     def is_due(self) -> bool:
-        """Whether there is none yet, or they have taken no more of training than they may."""
-        state = self.learner.state
-        return self._saved is None or state.checkpoint_seconds <= SHARE_OF_TIME * state.seconds
+        """Whether training has gone on long enough since the last checkpoint for what that took."""
+        age = time.monotonic() - self.saved_at
+        is_late = age >= LONG_WAIT and age * LARGEST_SHARE >= self._took
+        return age * SHARE_OF_TIME >= self._took or is_late
 
     def note_evaluation(self, record: Record, *, is_best: bool) -> None:
         """Keep an evaluation for the next `save`, with the model's weights if it is the best."""
@@ -86,7 +88,8 @@ class CheckpointKeeper:
             self._best = None
         save_checkpoint(self.run.last, self._content())
         self._saved, self.saved_at = (state.step, state.evaluations), time.monotonic()
-        state.checkpoint_seconds += self.saved_at - started
+        self._took = self.saved_at - started
+        state.checkpoint_seconds += self._took
         self.record(observer)
 
     def record(self, observer: Observer) -> None:
