@@ -1,5 +1,6 @@
 """docs/adding.md, followed to the letter in a copy of the package; each of its steps is needed."""
 
+import json
 import os
 import re
 import shlex
@@ -17,10 +18,11 @@ TINY = [
     "trainer.device=cpu",
     "trainer.tensorboard=false",
 ]
+RE = re.MULTILINE | re.DOTALL
 BLOCK = re.compile(
     r"^(?P<where>New file|First line of `\w+` in|End of) `(?P<path>\S+)`:\n\n"
     r"```python\n(?P<code>.*?)^```",
-    re.MULTILINE | re.DOTALL,
+    RE,
 )
 
 
@@ -96,6 +98,19 @@ def test_what_is_added_trains_and_is_in_the_help(copy, section):
     name = arguments[0].split("=")[1]
     told = train(copy, ["--help"]).stdout
     assert re.search(rf"\b{name}\b", told)
+
+
+def test_an_option_can_have_a_file_of_its_own(copy):
+    text = (ROOT / "docs/adding.md").read_text()
+    path, content = re.search(r"New file `(\S+\.yaml)`:\n\n```yaml\n(.*?)^```", text, RE).groups()
+    for step in SECTIONS["An optimizer"][0]:
+        step.follow(copy)
+    (copy / path).write_text(content)
+    done = train(copy, ["optimizer=rmsprop", "dataset=smiley"])
+    assert done.returncode == 0, done.stderr
+    saved = json.loads((copy / "run/config.json").read_text())
+    assert saved["optimizer"]["alpha"] == 0.9
+    assert content.splitlines()[0].removeprefix("# ") in train(copy, ["--help"]).stdout
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,12 @@ TABLE = [
     ),
     (["++optimizer.lrr=1"], "not a setting (added with '+'): optimizer.lrr. Did you mean 'lr'?"),
     (["+foo=1"], "not a setting (added with '+'): foo"),
+    (
+        ["dataset.kinds={age: real}"],
+        "'kinds' is not a setting of dataset=shapes (context). It exists in: csv",
+    ),
+    (["model.hidden_sizes={}"], "model.hidden_sizes is a list; write model.hidden_sizes=[VALUE]"),
+    (["hydra.run.dir="], "hydra.run.dir: a folder is wanted, got nothing"),
     (["epochs=5"], "unknown key 'epochs'. Did you mean 'trainer.epochs'?"),
     (["optimizer.lr=abc"], "optimizer.lr: 'abc' is not a float"),
     (["trainer.epochs=1.5"], "trainer.epochs: '1.5' is not an integer"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from made_exp.cli.resolvers import conf_dir
+from made_exp.masks.fixed_orders import ORDERS, SCANS
 from made_exp.settings.base import described
 from made_exp.settings.experiment import OPTIONS
 
@@ -74,7 +75,9 @@ def _group(group: str, folders: list[Path], chosen: str | None) -> str:
 
 def _option(group: str, option: str, folder: Path, mark: str) -> list[str]:
     file = folder / group / f"{option}.yaml"
-    text = description_of(file) if file.exists() else str(OPTIONS[group][option].__doc__)
+    orders = {**ORDERS, **SCANS} if group == "ordering" else {}
+    described_by = orders.get(option, OPTIONS.get(group, {}).get(option))
+    text = description_of(file) if file.exists() else str(described_by.__doc__)
     short = textwrap.shorten(text.splitlines()[0], 78, placeholder=" ...")
     lines = [f" {mark} {option:<16} {short}"]
     if group in OPTIONS and option in OPTIONS[group] and option != "debug":

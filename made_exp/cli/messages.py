@@ -116,6 +116,8 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
         return f"{key}: {value} is not a list; write {key}=[{value}]"
     if re.search(r"Key .* is incompatible with \(str\)", first):
         return f"{key}: a name is wanted; write {key}=VALUE"
+    if re.match(r"Cannot merge DictConfig with ListConfig", first):
+        return f"{key} is a list; write {key}=[VALUE]"
     if re.match(r"Cannot (merge DictConfig|assign .* to Dict)", first):
         return f"{key} is a dictionary; write {key}='{{NAME: VALUE}}'"
     if "not Optional" in first:
@@ -127,7 +129,7 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     schema = error.object_type
     group, _, field = path.rpartition(".")
     if group in OPTIONS:
-        return _not_of_option(group, field, error)
+        return not_of_option(group, field, _option_of(group, error))
     known = [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
     elsewhere: list[str] = []
     if schema is Settings:
@@ -142,8 +144,8 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     return f"unknown key '{path}'{hint}"
 
 
-def _not_of_option(group: str, field: str, error: OmegaConfBaseException) -> str:
-    option = _option_of(group, error)
+def not_of_option(group: str, field: str, option: str | None) -> str:
+    """What to say of a setting that `option` of `group` does not have."""
     known = option_fields(group, option) if option else []
     others = [name for name in OPTIONS[group] if field in option_fields(group, name)]
     where = f". It exists in: {', '.join(others)}" if others else did_you_mean(field, known)

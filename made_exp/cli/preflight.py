@@ -86,6 +86,8 @@ def _check_run(command: CommandLine) -> None:
     if OmegaConf.select(cfg, "hydra.sweeper.params") and command.value_of("search") is None:
         _say("warning: hydra.sweeper.params of the experiment are used only with -m")
     given = command.value_of("hydra.run.dir")
+    if given is not None and not given.strip("'\" "):
+        raise ConfigError("hydra.run.dir: a folder is wanted, got nothing")
     if settings.resume and given is None and not os.environ.get("MADE_RUN_ID"):
         raise ConfigError("resume=true needs hydra.run.dir=DIR (with -m: hydra.sweep.dir=DIR)")
     if is_main_process() and (given or os.environ.get("MADE_RUN_ID")):

@@ -14,12 +14,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from made_exp.cli.messages import explain
+from made_exp.cli.messages import explain, not_of_option
 from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.masks.fixed_orders import SCANS
 from made_exp.settings.dataset import FileSettings
-from made_exp.settings.experiment import OPTIONS, Settings
+from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 from made_exp.settings.model import NetworkSettings
 from made_exp.settings.ordering import CustomOrderSettings, check_permutation
 from made_exp.settings.training import TrainerSettings
@@ -63,6 +63,9 @@ def _refuse_added_keys(cfg: DictConfig) -> None:
             extras |= {f"{group}.{key}".lstrip("."): known for key in added}
     if extras:
         path, known = next(iter(extras.items()))
+        group, _, key = path.rpartition(".")
+        if any(key in option_fields(group, option) for option in OPTIONS.get(group, ())):
+            raise ConfigError(not_of_option(group, key, cfg[group].name))
         hint = did_you_mean(path.split(".")[-1], known)
         raise ConfigError(f"not a setting (added with '+'): {', '.join(extras)}{hint}")
 
@@ -162,8 +165,11 @@ def _check_machine(trainer: TrainerSettings) -> None:
     if trainer.kernel == "triton":
         if importlib.util.find_spec("triton") is None:
             raise ConfigError("trainer.kernel=triton, but triton is not installed; take auto")
-        if trainer.device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
-            raise ConfigError("trainer.kernel=triton needs a CUDA device, got trainer.device=cpu")
+        on_cpu = trainer.device == "cpu" or (trainer.device == "auto" and _surely_without_cuda())
+        if on_cpu and os.environ.get("TRITON_INTERPRET") != "1":
+            raise ConfigError(
+                f"trainer.kernel=triton needs a CUDA device, got trainer.device={trainer.device}"
+            )
     if trainer.device.startswith("cuda") and _surely_without_cuda():
         raise ConfigError(f"trainer.device={trainer.device} but no CUDA device is visible")
 
