@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import tomllib
@@ -222,7 +223,12 @@ class Shell:
 
     def scripts_recipe_tables(self, arguments):
         assert arguments == []
-        compile((ROOT / "scripts/recipe_tables").read_text(), "recipe_tables", "exec")
+        script = runpy.run_path(str(ROOT / "scripts/recipe_tables"), run_name="imported")
+        tables = [script["sklearn_table"](script["load_wine"]().data)]
+        if (REAL / "mnist").exists():
+            tables.append(script["mnist_table"](REAL))
+        for table in tables:
+            assert set(np.unique(table["train"])) == {0, 1}
 
     def scripts_benchmark(self, arguments):
         parser = argparse.ArgumentParser(exit_on_error=False)
