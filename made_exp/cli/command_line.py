@@ -126,7 +126,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
 
 def command_for(overrides: Sequence[str]) -> str:
     """A line to paste that runs the same job again."""
-    kept = [text.removeprefix("++") for text in overrides if not text.startswith("resume=")]
+    kept = [text for text in overrides if not text.startswith("resume=")]
     return shlex.join(["made-train", *kept])
 
 
