@@ -1,0 +1,1 @@
+"""Tables of the user's, in files or in memory: read, understood, and written back."""

@@ -1,0 +1,157 @@
+"""A table as it was given: texts or typed values by column, and where each row stands."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+import numpy as np
+import polars as pl
+
+
+@final
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a table stand, for messages.
+
+    Attributes:
+        sources: The files, or what else the rows came from, in the order of their rows.
+        starts: Number of the first row of each source.
+        find_line: (source, row in it) -> line of the file, from 1, of rows that were lines of
+            text; rows of other sources are counted from 0.
+        rows: (N,) which rows of the sources these are; None: all of them.
+    """
+
+    sources: tuple[str, ...]
+    starts: tuple[int, ...] = (0,)
+    find_line: Callable[[int, int], int] | None = None
+    rows: np.ndarray | None = None
+
+    @property
+    def source(self) -> str:
+        """The first file, and how many more there are."""
+        more = len(self.sources) - 1
+        return f"{self.sources[0]} and {more} more" if more else self.sources[0]
+
+    def place(self, row: int) -> str:
+        """'FILE, line 7' or 'FILE, row 5' of a row of the table."""
+        row = int(self.rows[row]) if self.rows is not None else int(row)
+        number = int(np.searchsorted(self.starts, row, side="right")) - 1
+        within = row - self.starts[number]
+        if self.find_line is None:
+            return f"{self.sources[number]}, row {within}"
+        return f"{self.sources[number]}, line {self.find_line(number, within)}"
+
+    def take(self, rows: np.ndarray) -> "Origin":
+        """Where these rows of the table stand."""
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RawColumn:
+    """One column as it was given.
+
+    Attributes:
+        name: The column's name, unique in its table.
+        values: (N,) String of texts exactly as they were written, spaces included; or Int64,
+            Float64, Boolean, Date, Time, Datetime or String of a typed source. Null where there
+            is nothing: an empty cell, a null or a NaN.
+        origin: Where its rows stand.
+        stored: The type it had where it came from, for writing it back; String for text.
+    """
+
+    name: str
+    values: pl.Series
+    origin: Origin
+    stored: pl.DataType
+
+    def place(self, row: int) -> str:
+        """'FILE, line 7, column 'age'' of a row."""
+        return f"{self.origin.place(row)}, column '{self.name}'"
+
+    def error(self, row: int, message: str) -> ValueError:
+        """What is wrong with the cell in this row."""
+        value = self.values[row]
+        return ValueError(f"{self.place(row)}: '{'' if value is None else value}' {message}")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """A table as it was given, at least one column wide.
+
+    Attributes:
+        columns: In the order in which they were given, of equal length and one origin.
+        delimiter: What separated the fields of a line; None where no text was read.
+    """
+
+    columns: tuple[RawColumn, ...]
+    delimiter: str | None = None
+
+    @classmethod
+    def of_frame(cls, frame: pl.DataFrame, origin: Origin, delimiter: str | None = None) -> Self:
+        """The columns of a frame, in the few types that `RawColumn` knows.
+
+        Raises:
+            ValueError: For columns of lists, structs and the like.
+        """
+        columns = tuple(
+            RawColumn(values.name, _plain_type(values, origin.source), origin, values.dtype)
+            for values in frame.get_columns()
+        )
+        return cls(columns, delimiter)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.columns[0].values)
+
+    @property
+    def origin(self) -> Origin:
+        """Where its rows stand."""
+        return self.columns[0].origin
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The header."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> RawColumn:
+        """The column of this name, which the table must have."""
+        return self.columns[self.names.index(name)]
+
+    def select(self, names: Sequence[str]) -> "RawTable":
+        """The columns of these names, in this order."""
+        return replace(self, columns=tuple(self.column(name) for name in names))
+
+    def take(self, rows: np.ndarray) -> "RawTable":
+        """These rows of it, by number, in this order."""
+        origin = self.origin.take(rows)
+        return replace(
+            self,
+            columns=tuple(replace(c, values=c.values[rows], origin=origin) for c in self.columns),
+        )
+
+
+def _plain_type(values: pl.Series, source: str) -> pl.Series:
+    dtype = values.dtype
+    if dtype.is_integer():
+        whole = values.cast(pl.Int64, strict=False)
+        if whole.null_count() > values.null_count():
+            largest = values.filter(whole.is_null())[0]
+            raise ValueError(
+                f"{source}: column '{values.name}' holds {largest}; "
+                "whole numbers must be below 2**63"
+            )
+        return whole
+    if dtype.is_float() or dtype.is_decimal():
+        return values.cast(pl.Float64).fill_nan(None)
+    if dtype in (pl.Categorical, pl.Enum):
+        return values.cast(pl.String)
+    if dtype in (pl.String, pl.Boolean, pl.Date, pl.Time, pl.Datetime):
+        return values
+    if dtype == pl.Null:
+        return values.cast(pl.String)
+    raise ValueError(
+        f"{source}: column '{values.name}' holds {dtype}; numbers, texts, booleans, dates and "
+        f"times can be modelled. Leave it out: 'dataset.drop=[{values.name}]'"
+    )

@@ -1,0 +1,67 @@
+"""A table as it was given: its types, its rows, and where each stands."""
+
+import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from made_exp.datasets.table.raw import Origin, RawTable
+
+
+def lines_of(source, row):
+    return 10 * (source + 1) + row
+
+
+def test_a_row_is_named_by_its_file_and_line_after_any_selection():
+    origin = Origin(("a.csv", "b.csv"), (0, 3), lines_of)
+    assert [origin.place(r) for r in (0, 2, 3)] == [
+        "a.csv, line 10",
+        "a.csv, line 12",
+        "b.csv, line 20",
+    ]
+    twice = origin.take(np.array([4, 1, 3])).take(np.array([2, 0]))
+    assert [twice.place(r) for r in (0, 1)] == ["b.csv, line 20", "b.csv, line 21"]
+    assert Origin(("t.parquet",)).place(7) == "t.parquet, row 7"
+    assert origin.source == "a.csv and 1 more"
+
+
+def test_columns_keep_their_values_in_few_types_and_remember_the_stored_one():
+    frame = pl.DataFrame(
+        {
+            "i": pl.Series([1, None, 3], dtype=pl.UInt8),
+            "f": pl.Series([0.5, float("nan"), None], dtype=pl.Float32),
+            "c": pl.Series(["a", "b", None], dtype=pl.Categorical),
+            "d": [datetime.date(2024, 2, 29)] * 3,
+            "n": [None] * 3,
+        }
+    )
+    table = RawTable.of_frame(frame, Origin(("t",)))
+    assert [c.values.dtype for c in table.columns] == [
+        pl.Int64,
+        pl.Float64,
+        pl.String,
+        pl.Date,
+        pl.String,
+    ]
+    assert table.column("f").values.to_list() == [0.5, None, None]
+    assert table.column("i").stored == pl.UInt8
+    assert table.select(["d", "i"]).names == ("d", "i")
+    assert table.take(np.array([2, 0])).column("i").values.to_list() == [3, 1]
+    assert str(table.take(np.array([2])).column("i").error(0, "is odd")) == (
+        "t, row 2, column 'i': '3' is odd"
+    )
+
+
+def test_wide_integers_are_kept_exactly_or_refused():
+    exact = 2**63 - 1
+    frame = pl.DataFrame({"i": pl.Series([exact], dtype=pl.UInt64)})
+    assert RawTable.of_frame(frame, Origin(("t",))).columns[0].values[0] == exact
+    frame = pl.DataFrame({"i": pl.Series([exact + 1], dtype=pl.UInt64)})
+    with pytest.raises(ValueError, match=r"column 'i' holds 9223372036854775808"):
+        RawTable.of_frame(frame, Origin(("t",)))
+
+
+def test_columns_that_hold_no_single_values_are_refused():
+    with pytest.raises(ValueError, match=r"column 'l' holds List"):
+        RawTable.of_frame(pl.DataFrame({"l": [[1, 2]]}), Origin(("t",)))
