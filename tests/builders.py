@@ -8,12 +8,13 @@ from made_exp.datasets import registry
 from made_exp.model import build
 from made_exp.settings.experiment import OPTIONS, option_fields
 from made_exp.settings.model import MadeSettings, ResMadeSettings
+from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 MIXED = (
     Variable("switch", Kind.BINARY, 2),
     Variable("colour", Kind.CATEGORICAL, 3),
-    Variable("weight", Kind.REAL, None, shift=2.0, scale=3.0),
+    Variable("weight", Kind.REAL, transform=Transform(shift=2.0, scale=3.0)),
     Variable("count", Kind.INTEGER, 9),
     Variable("level", Kind.ORDINAL, 4),
     Variable("flag", Kind.BINARY, 2),

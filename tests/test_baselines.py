@@ -9,6 +9,7 @@ import torch
 from made_exp.datasets import baselines
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.baselines import ChowLiuTree
+from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
@@ -124,7 +125,9 @@ def test_histogram_sums_to_one():
 
 def test_real_variables_are_gaussian(generator):
     x = 5 + 2 * torch.randn(20_000, 2, generator=generator)
-    variables = tuple(Variable(f"x{d}", Kind.REAL, shift=5.0, scale=2.0) for d in range(2))
+    variables = tuple(
+        Variable(f"x{d}", Kind.REAL, transform=Transform(shift=5.0, scale=2.0)) for d in range(2)
+    )
     scores = baselines.compute(binary(x, variables=variables))
     entropy = 2 * (0.5 * math.log(2 * math.pi * math.e) + math.log(2))
     assert scores == {"independent": pytest.approx(entropy, abs=0.05)}

@@ -76,8 +76,8 @@ def test_real_columns_are_standardised_by_the_known_training_values(tmp_path):
     rows = [[f"{value:.3f}" if i % 5 else "?"] for i, value in enumerate(RANDOM.randn(50))]
     dataset = read(write(tmp_path, rows, header=["v"]))
     known = dataset.train[~torch.isnan(dataset.train)].double()
-    assert dataset.variables[0].shift == pytest.approx(float(known.mean()))
-    assert dataset.variables[0].scale == pytest.approx(float(known.std(correction=0)))
+    assert dataset.variables[0].transform.shift == pytest.approx(float(known.mean()))
+    assert dataset.variables[0].transform.scale == pytest.approx(float(known.std(correction=0)))
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def test_real_columns_are_standardised_by_train(tmp_path):
     train = np.array([[0.5, 1.0, 1], [2.5, 0.0, 3], [4.5, 1.0, 8]])
     dataset = load(tmp_path, train=train, valid=train + 100, test=train)
     assert [v.kind for v in dataset.variables] == [Kind.REAL, Kind.REAL, Kind.REAL]
-    assert dataset.variables[0].shift == pytest.approx(2.5)
-    assert dataset.variables[0].scale == pytest.approx(np.std([0.5, 2.5, 4.5]))
+    assert dataset.variables[0].transform.shift == pytest.approx(2.5)
+    assert dataset.variables[0].transform.scale == pytest.approx(np.std([0.5, 2.5, 4.5]))
     assert dataset.train.dtype == torch.float32
 
 

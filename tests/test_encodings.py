@@ -7,12 +7,13 @@ from made_exp.variables.encodings import (
     Smooth,
     encoding_for,
 )
+from made_exp.variables.transform import Transform
 from made_exp.variables.variable import ALLOWED_ENCODINGS, Kind, Variable
 
 
 def variable_of(kind, num_values=6):
     num_values = {Kind.BINARY: 2, Kind.REAL: None}.get(kind, num_values)
-    return Variable("age", kind, num_values, 1.5, 2.0)
+    return Variable("age", kind, num_values, transform=Transform(shift=1.5, scale=2.0))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 from builders import all_binary, tiny_made
 
 from made_exp.masks.mask_set import visibility
+from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 ORDERINGS = ["natural", "reversed", "random", "agnostic"]
@@ -76,7 +77,7 @@ def test_product_of_weights_in_use_is_strictly_triangular(device, dtype):
 def test_mixed_variables_sum_and_integrate_to_one(ordering, device, dtype):
     variables = (
         Variable("switch", Kind.BINARY, 2),
-        Variable("weight", Kind.REAL, None, shift=2.0, scale=3.0),
+        Variable("weight", Kind.REAL, transform=Transform(shift=2.0, scale=3.0)),
         Variable("count", Kind.INTEGER, 3),
     )
     model = tiny_made(variables, (14, 14), ordering=ordering, direct_connections=True)

@@ -29,7 +29,8 @@ def agnostic(variables=None, num_orderings=3, **options):
 def mixed_rows(count, generator, dtype):
     x = torch.stack(
         [
-            torch.randn(count, generator=generator, dtype=dtype) * variable.scale + variable.shift
+            torch.randn(count, generator=generator, dtype=dtype) * variable.transform.scale
+            + variable.transform.shift
             if variable.num_values is None
             else torch.randint(variable.num_values, (count,), generator=generator).to(dtype)
             for variable in MIXED

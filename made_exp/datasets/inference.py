@@ -7,6 +7,7 @@ import numpy as np
 
 from made_exp.datasets.schema import NUMBER, WHOLE, Cells, Column, plain, read_numbers
 from made_exp.datasets.tables import refuse_cells
+from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable
 
 MAX_CATEGORIES = 1000  # of texts
@@ -108,8 +109,8 @@ def standardised(column: Column, train: np.ndarray, source: str) -> Column:
     known = known.astype(np.float32).astype(np.float64)
     if not known.std() > 0:
         raise ValueError(f"column '{name}' of {source} is constant in the training split; drop it")
-    variable = replace(column.variable, shift=float(known.mean()), scale=float(known.std()))
-    return replace(column, variable=variable)
+    transform = Transform(shift=float(known.mean()), scale=float(known.std()))
+    return replace(column, variable=replace(column.variable, transform=transform))
 
 
 def _decimals(distinct: list[str]) -> int:
@@ -163,4 +164,4 @@ def _infer_variable(
     shift, scale = float(train.mean(dtype=np.float64)), float(train.std(dtype=np.float64))
     if not scale > 0:
         raise ValueError(f"column {d} of 'train' of {source} is constant ({shift:g}); drop it")
-    return Variable(f"x{d}", Kind.REAL, shift=shift, scale=scale)
+    return Variable(f"x{d}", Kind.REAL, transform=Transform(shift=shift, scale=scale))

@@ -118,7 +118,10 @@ def check_samples(model: MADE, generator: torch.Generator, context: Tensor | Non
     """
     samples = model.sample(NUM_SAMPLES, generator=generator, context=context, component=0)
     means = model.component(0).conditionals(samples, context).mean().double()
-    scales = [v.scale if v.num_values is None else v.num_values - 1 for v in model.groups.variables]
+    scales = [
+        v.transform.scale if v.num_values is None else v.num_values - 1
+        for v in model.groups.variables
+    ]
     units = torch.tensor(scales, device=means.device)
     residuals = (samples.double() - means) / units
     directions = torch.randn(model.num_dims, 4, generator=generator, dtype=torch.float64)

@@ -133,7 +133,7 @@ def encoding_for(name: str, variable: Variable) -> Encoding:
     """
     num_values, allowed = variable.num_values, ALLOWED_ENCODINGS[variable.kind]
     if num_values is None:
-        return Identity(variable.shift, variable.scale)
+        return Identity(variable.transform.shift, variable.transform.scale)
     if name not in ("auto", *allowed):
         raise ValueError(
             f"encoding of {variable.kind} variable '{variable.name}' must be auto or "

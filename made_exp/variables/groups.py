@@ -71,7 +71,7 @@ class VariableGroups(nn.Module):
         ]
         alike: dict[object, list[int]] = {}
         for index, variable in enumerate(self.variables):
-            key = (conditionals[index], variable.kind, variable.num_values, variable.shift)
+            key = (conditionals[index], variable.kind, variable.num_values, variable.transform)
             alike.setdefault(key, []).append(index)
         self._groups = [
             _Group(conditionals[d], encoding_for(encoding, self.variables[d]), (d, *others))
@@ -79,7 +79,7 @@ class VariableGroups(nn.Module):
         ]
         self.encodings = nn.ModuleList(group.encoding for group in self._groups)
         self._group_of = {d: group for group in self._groups for d in group.variables}
-        shifts = torch.tensor([variable.shift for variable in self.variables])
+        shifts = torch.tensor([variable.transform.shift for variable in self.variables])
         self.register_buffer("_shifts", shifts, persistent=False)
         self._set_layout()
 

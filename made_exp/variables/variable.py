@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
+from made_exp.variables.transform import STRAIGHT, Transform
+
 
 class Kind(StrEnum):
     """The kind of values a variable takes; it decides the default conditional and encoding."""
@@ -70,45 +72,90 @@ class Variable:
             values are any finite number.
         num_values: Number of values of a discrete variable, which are 0..num_values-1; None for
             real variables.
-        shift: For real variables, what is subtracted before modelling (the training mean).
-        scale: For real variables, what is divided by (the training standard deviation, > 0).
         categories: What the values 0..num_values-1 are called in the user's file.
+        transform: Of a real or integer variable, how it is modelled.
+        atoms: Values of a real or integer variable with a probability of their own, rising.
+        resolution: Width of the cell in which an atom of a real variable is a uniform density,
+            in units of x: what the last digit of the column is worth. 1 for integers.
+        knots: Where the piecewise linear features of a number bend, in z, rising.
+        may_be_missing: Whether NaN is one more value, which is generated and scored.
+        pooled: The last len(pooled) values of a categorical variable are modelled together and
+            have these shares of their pool, which sum to one.
+        reserve: Probability that the pool keeps whatever the network says, in [0, 1).
     """
 
     name: str
     kind: Kind
     num_values: int | None = None
-    shift: float = 0.0
-    scale: float = 1.0
     categories: tuple[str, ...] | None = None
+    transform: Transform = STRAIGHT
+    atoms: tuple[float, ...] = ()
+    resolution: float = 1.0
+    knots: tuple[float, ...] = ()
+    may_be_missing: bool = False
+    pooled: tuple[float, ...] = ()
+    reserve: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind is Kind.REAL:
+        if self.is_real:
             if self.num_values is not None:
                 raise ValueError(f"num_values of real variable '{self.name}' must be None")
-            if not (math.isfinite(self.shift) and 0 < self.scale < math.inf):
-                raise ValueError(
-                    f"shift of '{self.name}' must be finite and scale finite and > 0, got "
-                    f"{self.shift}, {self.scale}"
-                )
         elif self.num_values is None or self.num_values < 2:
             raise ValueError(
                 f"num_values of '{self.name}' must be at least 2, got {self.num_values}"
             )
         if self.kind is Kind.BINARY and self.num_values != 2:
             raise ValueError(f"num_values of binary '{self.name}' must be 2, got {self.num_values}")
+        self._check_number()
+        self._check_pool()
+
+    def _check_number(self) -> None:
+        if not self.is_number and (self.atoms or self.knots):
+            raise ValueError(f"atoms and knots are of numbers, '{self.name}' is {self.kind}")
+        for what, numbers in (("atoms", self.atoms), ("knots", self.knots)):
+            if not all(map(math.isfinite, numbers)) or list(numbers) != sorted(set(numbers)):
+                raise ValueError(f"{what} of '{self.name}' must be finite and rise, got {numbers}")
+        if not 0 < self.resolution < math.inf:
+            raise ValueError(
+                f"resolution of '{self.name}' must be finite and > 0, got {self.resolution}"
+            )
+
+    def _check_pool(self) -> None:
+        if not 0 <= self.reserve < 1:
+            raise ValueError(f"reserve of '{self.name}' must be in [0, 1), got {self.reserve}")
+        if not self.pooled:
+            return
+        if self.kind is not Kind.CATEGORICAL or len(self.pooled) >= (self.num_values or 0):
+            raise ValueError(
+                f"pooled of '{self.name}' must be shares of the last values of a categorical "
+                f"variable, fewer than it has, got {len(self.pooled)} of a {self.kind} one"
+            )
+        if min(self.pooled) <= 0 or not math.isclose(sum(self.pooled), 1, rel_tol=1e-6):
+            raise ValueError(f"pooled of '{self.name}' must be > 0 and sum to 1")
+
+    @property
+    def is_real(self) -> bool:
+        """Whether its values have a density."""
+        return self.kind is Kind.REAL
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is modelled by a mixture of smooth components and atoms."""
+        return self.kind in (Kind.REAL, Kind.INTEGER)
 
     def to_dict(self) -> dict[str, Any]:
         """Only plain values, as JSON and checkpoints hold them."""
-        categories = None if self.categories is None else list(self.categories)
-        return {**asdict(self), "kind": self.kind.value, "categories": categories}
+        content = {**asdict(self), "kind": self.kind.value}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in content.items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        categories = content["categories"]
-        kind, names = Kind(content["kind"]), None if categories is None else tuple(categories)
-        return cls(**{**content, "kind": kind, "categories": names})
+        own: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in content.items()
+        }
+        own |= {"kind": Kind(own["kind"]), "transform": Transform(**own["transform"])}
+        return cls(**own)
 
 
 def binary_variables(num_dims: int) -> tuple[Variable, ...]:

@@ -46,7 +46,7 @@ class GaussianMixture(Conditional):
     @classmethod
     @override
     def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
-        return cls(num_components, variable.shift, variable.scale)
+        return cls(num_components, variable.transform.shift, variable.transform.scale)
 
     @property
     @override
