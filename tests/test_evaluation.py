@@ -2,9 +2,16 @@ import math
 
 import pytest
 import torch
-from builders import all_binary, tiny_made
+from builders import MIXED, all_binary, tiny_made
 
-from made_exp.model.checks import check_masks, check_normalisation, check_samples
+from made_exp.model.checks import (
+    MAX_EVIDENCE,
+    NUM_SAMPLES,
+    check_masks,
+    check_normalisation,
+    check_samples,
+    evidence_against,
+)
 from made_exp.model.evaluation import (
     Evaluation,
     evaluate,
@@ -13,6 +20,7 @@ from made_exp.model.evaluation import (
     paired_difference,
 )
 from made_exp.variables.groups import Conditionals
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
 def test_nll_and_its_units(device, dtype):
@@ -109,13 +117,67 @@ def test_the_normalisation_check_finds_averaged_logits(device, dtype, monkeypatc
     assert not check_normalisation(model).passed
 
 
-def test_the_sample_check_finds_a_sampler_with_fresh_noise(device, dtype, generator, monkeypatch):
-    model = tiny_made(hidden_sizes=(30,)).to(device, dtype)
-    sample = model.sample
+def redrawn(samples, others, variable):
+    return samples.index_copy(1, torch.tensor([variable]), others[:, [variable]])
 
-    def independent(num_samples, **options):
-        columns = [sample(num_samples, **options)[:, d] for d in range(8)]
-        return torch.stack(columns, 1)
 
-    monkeypatch.setattr(model, "sample", independent)
-    assert not check_samples(model, generator).passed
+@pytest.mark.parametrize("variables", [None, MIXED])
+@pytest.mark.parametrize(
+    "mistake", ["fresh noise", "wrong ordering", "first redrawn", "last redrawn", "temperature"]
+)
+def test_the_sample_check_finds_mistakes_of_samplers(variables, mistake, generator):
+    schedule = {"num_orderings": 2}
+    model = tiny_made(variables, (30,), ordering="agnostic", seed=3, schedule_options=schedule)
+    component = model.component(0)
+    ordering = component.masks.ordering.tolist()
+
+    def sample(component=0, **options):
+        return model.sample(NUM_SAMPLES, generator=generator, component=component, **options)
+
+    sound, others = sample(), sample()
+    assert evidence_against(component, sound, generator) < math.log(MAX_EVIDENCE)
+    wrong = {
+        "fresh noise": lambda: torch.stack([sample()[:, d] for d in ordering], 1)[
+            :, torch.tensor(ordering).argsort()
+        ],
+        "wrong ordering": lambda: sample(component=1),
+        "first redrawn": lambda: redrawn(sound, others, ordering[0]),
+        "last redrawn": lambda: redrawn(sound, others, ordering[-1]),
+        "temperature": lambda: sample(temperature=2.0),
+    }[mistake]()
+    assert evidence_against(component, wrong, generator) > math.log(MAX_EVIDENCE)
+
+
+@pytest.mark.parametrize("probability", [3e-4, 0.02, 0.5])
+def test_sound_samples_are_refused_as_rarely_as_is_said(probability, generator):
+    """P(evidence >= r) <= 1 / r, for rare events too; so 1e6 is one run in a million at most."""
+    model = tiny_made(binary_variables(2), (), direct_connections=True)
+    state = {name: value * 0 for name, value in model.state_dict().items()}
+    state["networks.0.output_bias"] += math.log(probability / (1 - probability))
+    model.load_state_dict(state)
+    component, runs = model.component(0), 400
+    evidence = torch.tensor(
+        [
+            evidence_against(component, model.sample(250, generator=generator), generator)
+            for _ in range(runs)
+        ]
+    )
+    for ratio in (5, 20, 100):
+        expected = runs / ratio
+        found = int((evidence >= math.log(ratio)).sum())
+        assert found <= expected + 5 * expected**0.5
+    assert evidence.max() < math.log(MAX_EVIDENCE) / 2
+
+
+def test_a_sample_of_probability_zero_is_no_sample(generator, monkeypatch):
+    model = tiny_made()
+    monkeypatch.setattr(model, "log_prob", lambda x, context: torch.full((len(x),), -torch.inf))
+    check = check_samples(model, generator)
+    assert not check.passed
+    assert "a sample has probability zero" in check.detail
+
+
+def test_samples_of_wide_whole_numbers_are_checked_in_little_memory(generator):
+    """Nothing lists the values: of all of them 1000 samples would take 8 GB."""
+    wide = [Variable(f"x{d}", Kind.INTEGER, 2**20) for d in range(2)]
+    assert check_samples(tiny_made(wide), generator).passed

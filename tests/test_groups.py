@@ -40,14 +40,13 @@ def test_features_stand_variable_by_variable(case):
     assert torch.equal(groups.features(x), torch.cat(alone, 1))
 
 
-def test_log_probs_and_means_are_those_of_each_variable(case):
+def test_log_probs_are_those_of_each_variable(case):
     groups, x, params = case
     conditionals, dims = Conditionals(groups, params), range(groups.num_dims)
     parts = [(groups.conditional(d), own_params(groups, params, d)) for d in dims]
     log_probs = torch.stack([c.log_prob(own, x[:, d]) for d, (c, own) in enumerate(parts)], 1)
     torch.testing.assert_close(conditionals.log_prob(x), log_probs)
     torch.testing.assert_close(conditionals.log_prob_vjp(x)[0], log_probs)
-    torch.testing.assert_close(conditionals.mean(), torch.stack([c.mean(o) for c, o in parts], 1))
 
 
 def test_what_is_not_observed_counts_nothing(case):

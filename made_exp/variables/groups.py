@@ -187,11 +187,6 @@ class Conditionals:
             return self.groups.only.log_probs_vjp(self.params, x)
         return vjp(self._log_prob, self.params, x)
 
-    def mean(self) -> Tensor:
-        """Mean of each variable, (B, D)."""
-        pairs = self.groups.split_params(self.params)
-        return self.groups.joined([conditional.mean(own) for conditional, own in pairs])
-
     def sample(
         self, variable: int, rows: Tensor, uniforms: Tensor, temperature: float = 1.0
     ) -> Tensor:

@@ -10,7 +10,6 @@ from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from made_exp.variables.variable import ALLOWED_CONDITIONALS, CONDITIONALS, Variable
 
@@ -76,10 +75,6 @@ class Conditional(ABC):
         """
 
     @abstractmethod
-    def mean(self, params: Tensor) -> Tensor:
-        """Expected value (...) of the data as given, for params (..., K)."""
-
-    @abstractmethod
     def initial_params(self, x: Tensor) -> Tensor:
         """Raw numbers that start the conditional at the marginal distribution of the data.
 
@@ -100,11 +95,6 @@ class DiscreteConditional(Conditional):
         """Probabilities (..., num_values) of all values, for params (..., K)."""
         values = torch.arange(self.num_values, device=params.device)
         return self.log_prob(params[..., None, :], values).exp()
-
-    @override
-    def mean(self, params: Tensor) -> Tensor:
-        values = torch.arange(self.num_values, device=params.device, dtype=params.dtype)
-        return self.probs(params) @ values
 
 
 def conditional_for(

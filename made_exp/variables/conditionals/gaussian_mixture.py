@@ -67,11 +67,6 @@ class GaussianMixture(Conditional):
         return self.shift + self.scale * (mean + deviation * normal_quantile(uniforms[..., 1]))
 
     @override
-    def mean(self, params: Tensor) -> Tensor:
-        logits, means, _ = self._components(params)
-        return self.shift + self.scale * (torch.softmax(logits, -1) * means).sum(-1)
-
-    @override
     def initial_params(self, x: Tensor) -> Tensor:
         z = self._standardise(observed_values(x))
         if len(z) == 0 or bool((z == z[0]).all()):
