@@ -3,6 +3,7 @@
 import pytest
 
 from made_exp.settings.training import (
+    AnnealSettings,
     ConstantSettings,
     CosineSettings,
     PlateauSettings,
@@ -34,12 +35,40 @@ def test_plateau_cuts_after_its_patience():
     made = make_scheduler(PlateauSettings(patience=1, min_lr=0.03), lr=0.1, total_steps=1)
     factors = []
     for nll in (3, 2, 2, 2, 1, 2, 2, 2, 2):
-        made.observe(nll)
+        made.observe(nll, 1)
         factors.append(made.factor(0))
     assert factors == pytest.approx([1, 1, 1, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3])
     again = make_scheduler(PlateauSettings(), lr=0.1, total_steps=1)
     again.load_state_dict(made.state_dict())
     assert again.factor(0) == pytest.approx(0.3)
+
+
+def test_anneal_goes_back_to_the_best_and_falls_over_a_share_of_its_steps():
+    made = make_scheduler(AnnealSettings(patience=2, fraction=0.5), lr=1, total_steps=10_000)
+    went_back = [
+        made.observe(nll, step) for nll, step in ((3, 0), (2, 400), (2.1, 500), (2.2, 600))
+    ]
+    assert went_back == [False, False, False, True]
+    assert made.factor(600) == 1
+    assert made.factor(700) == pytest.approx(0.5)  # half of the 200 steps: 0.5 x 400
+    assert made.factor(800) == pytest.approx(0)
+    assert not made.is_over(799)
+    assert made.is_over(800)
+    assert not made.observe(1.0, 650)  # annealing begins once
+    again = make_scheduler(AnnealSettings(patience=2, fraction=0.5), lr=1, total_steps=10_000)
+    again.load_state_dict(made.state_dict())
+    assert [again.factor(s) for s in range(600, 900)] == [made.factor(s) for s in range(600, 900)]
+
+
+def test_schedules_end_with_the_last_step_and_with_the_budget_of_time():
+    anneal = make_scheduler(AnnealSettings(fraction=0.25), lr=1, total_steps=100)
+    assert [anneal.factor(s) for s in (0, 80, 90, 100)] == pytest.approx([1, 1, 0.5, 0])
+    assert [anneal.factor(1, e) for e in (0, 0.8, 0.9, 1)] == pytest.approx([1, 1, 0.5, 0])
+    assert anneal.is_over(1, 1.0)
+    assert anneal.is_over(100)
+    cosine = make_scheduler(CosineSettings(), lr=1, total_steps=100)
+    assert cosine.factor(1, 0.5) == pytest.approx(0.5)
+    assert cosine.factor(75, 0.5) == cosine.factor(75)
 
 
 def test_values_out_of_range_are_refused():

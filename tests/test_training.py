@@ -205,9 +205,9 @@ class SignalSender(Listener):
         super().__init__()
         self.signum, self.at = signum, at
 
-    def stepped(self, step, epoch, recent_nll):
-        super().stepped(step, epoch, recent_nll)
-        if step == self.at:
+    def stepped(self, state, epoch, recent_nll):
+        super().stepped(state, epoch, recent_nll)
+        if state.step == self.at:
             os.kill(os.getpid(), self.signum)
 
 
@@ -252,8 +252,8 @@ def test_a_requeueing_handler_is_called_after_the_state_was_saved(tmp_path):
 
 def test_system_exit_between_steps_saves_too(tmp_path):
     class Leaver(Listener):
-        def stepped(self, step, epoch, recent_nll):
-            if step == 7:
+        def stepped(self, state, epoch, recent_nll):
+            if state.step == 7:
                 raise SystemExit(3)
 
     trainer = make_case(tmp_path, listener=Leaver())
@@ -278,7 +278,7 @@ def test_recent_nll_is_what_the_display_shows(tmp_path):
     shown = []
 
     class Looker(Listener):
-        def stepped(self, step, epoch, recent_nll):
+        def stepped(self, state, epoch, recent_nll):
             shown.append((epoch, recent_nll()))
 
     trainer = make_case(tmp_path, listener=Looker(), trainer={"epochs": 1})

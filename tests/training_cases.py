@@ -41,6 +41,7 @@ SCHEDULERS = {
     "constant": {"name": "constant", "warmup_steps": 5},
     "cosine": {"name": "cosine", "warmup_steps": 2, "final_fraction": 0.1},
     "plateau": {"name": "plateau", "factor": 0.5, "patience": 0, "min_lr": 1e-4},
+    "anneal": {"name": "anneal", "warmup_steps": 2, "patience": 1, "fraction": 0.5},
 }
 
 
@@ -50,9 +51,9 @@ class Listener(Observer):
     def __init__(self, crash_at=None):
         self.crash_at, self.lines, self.steps = crash_at, [], []
 
-    def stepped(self, step, epoch, recent_nll):
-        self.steps.append(step)
-        if step == self.crash_at:
+    def stepped(self, state, epoch, recent_nll):
+        self.steps.append(state.step)
+        if state.step == self.crash_at:
             raise Crash
 
     def evaluated(self, state, train_nll, valid, lr, is_best):

@@ -51,8 +51,8 @@ class RunObserver(Observer):
         self.tracker.hparams(flatten(config))
 
     @override
-    def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
-        self.progress.update(step, epoch, recent_nll)
+    def stepped(self, state: TrainState, epoch: float, recent_nll: Callable[[], float]) -> None:
+        self.progress.update(state.step, epoch, recent_nll, state.elapsed)
 
     @override
     def evaluated(

@@ -62,11 +62,13 @@ class Progress(contextlib.ExitStack):
         self.task = self.bar.tasks[0]
         self._last = self._started = clock()
         self._best: float | None = None
-        self._valid = ""
+        self._valid, self._elapsed = "", 0.0
         if self.live:
             self.enter_context(self.bar)
 
-    def update(self, step: int, epoch: float, train_nll: Callable[[], float]) -> None:
+    def update(
+        self, step: int, epoch: float, train_nll: Callable[[], float], elapsed: float = 0.0
+    ) -> None:
         """Say that `step` is done; cheap enough to be called after every step.
 
         Args:
@@ -74,7 +76,9 @@ class Progress(contextlib.ExitStack):
             epoch: Number of passes over the data so far.
             train_nll: Returns the recent training NLL in nats; called only when it is shown, so
                 that an accelerator is rarely waited for.
+            elapsed: Share of a budget of time that is gone, in 0..1; 0 without one.
         """
+        self._elapsed = elapsed
         if self.clock() - self._last < _REFRESH_SECONDS:
             return
         self.bar.update(self.task.id, completed=step)
@@ -91,8 +95,9 @@ class Progress(contextlib.ExitStack):
         self._best = valid_nll if best or self._best is None else self._best
         self._valid = f"  valid {valid_nll:.3f} (best {self._best:.3f})"
         width = len(str(self.total_steps))
+        total = "" if self._elapsed else f"/{self.total_steps}"  # time ends it, not steps
         line = (
-            f"epoch {epoch:6.1f}  step {step:>{width}}/{self.total_steps}  "
+            f"epoch {epoch:6.1f}  step {step:>{width}}{total}  "
             f"train {train_nll:.4f}  valid {valid_nll:.4f}{'*' if best else ' '} nats"
         )
         if best or not self.live:
@@ -114,7 +119,8 @@ class Progress(contextlib.ExitStack):
             return []
         seconds = max(self.clock() - self._started, 1e-9)
         speed = self.batch_size * (self.task.speed or done / seconds)
-        left = duration(seconds / done * max(self.total_steps - self.task.completed, 0))
+        share = max(done / max(self.total_steps - self.first_step, 1), self._elapsed)
+        left = duration(seconds / share * max(1 - share, 0))
         return [f"{speed:,.0f} examples/s".replace(",", " "), f"{left} left"]
 
 

@@ -114,6 +114,17 @@ class CosineSettings(WarmupSettings):
 
 
 @dataclass
+class AnnealSettings(WarmupSettings):
+    """The learning rate for as long as valid gains by it, then a cosine to zero from its best."""
+
+    name: str = "anneal"
+    patience: int = setting(6, "evaluations without progress before annealing", at_least=1)
+    fraction: float = setting(
+        0.3, "steps of annealing, of those that the best took; ends a budget too", above=0
+    )
+
+
+@dataclass
 class PlateauSettings(SchedulerSettings):
     """Smaller steps when the validation NLL stops falling."""
 
@@ -138,7 +149,7 @@ class TrainerSettings(OptionSettings):
         20, "evaluations without progress before stopping; null = never", at_least=1
     )
     eval_every: int | None = setting(
-        1, "epochs between evaluations on valid; null = about 100 in all", at_least=1
+        1, "epochs between evaluations on valid; null = as many as are of use", at_least=1
     )
     eval_batch_size: int = setting(1000, "examples at a time in evaluations", at_least=1)
     device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
@@ -160,7 +171,9 @@ class TrainerSettings(OptionSettings):
     sparsity_spread: float = setting(
         1.0, "an ensemble's members have sparsity / spread to sparsity * spread", at_least=1
     )
-    max_minutes: float | None = setting(None, "stop after so many minutes", above=0)
+    max_minutes: float | None = setting(
+        None, "budget of time, in which a falling schedule comes to its end", above=0
+    )
     checkpoint_every_seconds: float = setting(
         300.0, "longest time between two checkpoints", at_least=0
     )
@@ -189,9 +202,12 @@ class TrainerSettings(OptionSettings):
         steps = self.total_epochs(num_batches) * num_batches
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
-    def epochs_between(self, num_batches: int) -> int:
-        """Epochs between evaluations; without `eval_every`, for about a hundred in all."""
-        if self.eval_every is not None:
+    def epochs_between(self, num_batches: int, *, adapts: bool = False) -> int | None:
+        """Epochs between evaluations; without `eval_every`, for about a hundred in all.
+
+        None where the schedule `adapts` to the table, so that the length is not known.
+        """
+        if self.eval_every is not None or adapts:
             return self.eval_every
         return max(1, self.total_steps(num_batches) // (num_batches * _EVALUATIONS))
 

@@ -122,7 +122,14 @@ class CheckpointKeeper:
 
     def restore_best(self) -> None:
         """Give the model the weights of the best evaluation."""
-        self.learner.model.load_state_dict(load_checkpoint(self.run.best)["model"])
+        self.learner.model.load_state_dict(self.best_weights())
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """The state_dict of the model at the best evaluation."""
+        if self._best is not None:
+            return saved_layout(self.learner.model, self._best["model"])
+        weights: dict[str, Tensor] = load_checkpoint(self.run.best)["model"]
+        return weights
 
     def _clear_up(self) -> None:
         """Undo what a process that was killed while it saved had begun."""

@@ -100,6 +100,13 @@ class Learner:
                     stack.enter_context(member.average.applied())
             yield
 
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on from a state_dict of the model, which is also what is averaged from here on."""
+        self.model.load_state_dict(weights)
+        for member in self.members:
+            if member.average is not None:
+                member.average.restart()
+
     def first_bad_loss(self, start: int) -> tuple[int, float] | None:
         """Position and value of the first loss from `start` on that is not finite, if any is."""
         values = self.losses[start : self.state.position].cpu()

@@ -17,6 +17,7 @@ from made_exp.errors import DivergedError
 from made_exp.model.evaluation import Evaluation
 from made_exp.runtime import matmul_precision
 from made_exp.settings.experiment import Settings
+from made_exp.settings.training import AnnealSettings
 from made_exp.training.batches import Batches
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner
@@ -28,6 +29,9 @@ from made_exp.training.step import TrainStep
 _log = logging.getLogger(__name__)
 _STEPS_BETWEEN_AGREEMENTS = 20
 _RECENT = 20
+# Where the length is not known beforehand: the next evaluation comes when the steps have grown by
+# this share, the first after so many, and evaluations take at most this share of a budget of time.
+_GROWTH, _FIRST_EVALUATION, _EVALUATION_SHARE = 0.08, 25, 0.1
 
 
 class Trainer:
@@ -60,9 +64,11 @@ class Trainer:
         self.settings, self.lr, self.keeper = settings.trainer, settings.optimizer.lr, keeper
         self.observer, self.world, self.state = Observer(), batches.world, learner.state
         self._epochs = self.settings.total_epochs(len(batches))
-        self._eval_every = self.settings.epochs_between(len(batches))
+        adapts = isinstance(settings.scheduler, AnnealSettings)
+        self._eval_every = self.settings.epochs_between(len(batches), adapts=adapts)
         self._is_consistent = True
         self._clock = time.monotonic()
+        self._evaluation_seconds, self._evaluated_at = 0.0, 0.0
 
     def train(self) -> TrainState:
         """Train to the end, from the start or from what the keeper restored.
@@ -97,11 +103,22 @@ class Trainer:
                 self._stop(signals)
             if self.state.position == len(self.batches):
                 self.state.epoch, self.state.position = self.state.epoch + 1, 0
-            is_due = self.state.position == 0 and self.state.epoch % self._eval_every == 0
-            if is_due or self._is_over():
+            if self._is_due() or self._is_over():
                 self._evaluate()
         if self.world.any(signals.received is not None):
             self._stop(signals)
+
+    def _is_due(self) -> bool:
+        """Whether training stands where valid is to be scored: at the end of some epochs."""
+        if self.state.position:
+            return False
+        if self._eval_every is not None:
+            return self.state.epoch % self._eval_every == 0
+        before = self.state.evaluated_step
+        if self.state.step - before < max(_FIRST_EVALUATION, _GROWTH * before):
+            return False
+        affordable = _EVALUATION_SHARE * (self.state.seconds - self._evaluated_at)
+        return self.settings.max_minutes is None or self._evaluation_seconds <= affordable
 
     def _train_epoch(self, signals: StopSignals) -> None:
         """Steps until the epoch ends, training ends, or a signal comes."""
@@ -111,7 +128,7 @@ class Trainer:
         while state.position < len(self.batches) and not self._limit_reached():
             self._one_step(order[state.position])
             progress = state.epoch + state.position / len(self.batches)
-            self.observer.stepped(state.step, progress, self._recent_nll)
+            self.observer.stepped(state, progress, self._recent_nll)
             if self._agree(signals.received is not None):
                 break
             age = time.monotonic() - self.keeper.saved_at
@@ -138,21 +155,26 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Score the validation split; note the best; tell, draw and save."""
-        self._is_consistent = False
+        self._is_consistent, started = False, time.monotonic()
         train_nll = self._train_nll()
         with self.learner.evaluated_weights():
             valid = self.fit_and_validate() if self.world.is_main else None
             nll = self.world.from_main(None if valid is None else valid.nll)
             if not math.isfinite(nll):
                 raise self._diverged(f"the validation NLL is {nll}", self.state.step)
-            self.learner.scheduler.observe(nll)
+            goes_back = self.learner.scheduler.observe(nll, self.state.step, self.state.elapsed)
             is_best = self.state.note_evaluation(nll)
             self._tick()
+            self._evaluation_seconds = time.monotonic() - started
+            self._evaluated_at = self.state.seconds
             if valid is not None:
                 record = self.observer.evaluated(
                     self.state, train_nll, valid, self._learning_rate(self.state.step), is_best
                 )
                 self.keeper.note_evaluation(record, is_best=is_best)
+        if goes_back:
+            weights = self.keeper.best_weights() if self.world.is_main else None
+            self.learner.start_from(self.world.from_main(weights))
         self._is_consistent = True
         if self.keeper.is_due:
             self._save()
@@ -164,13 +186,24 @@ class Trainer:
         return is_complete or has_lost_patience or self._limit_reached()
 
     def _limit_reached(self) -> bool:
-        max_steps, max_minutes = self.settings.max_steps, self.settings.max_minutes
-        if max_steps is not None and self.state.step >= max_steps:
-            return True
-        if max_minutes is None:
-            return False
+        max_steps, step = self.settings.max_steps, self.state.step
+        self._note_elapsed()
+        is_over = (
+            self.learner.scheduler.is_over(step, self.state.elapsed) or self.state.elapsed >= 1
+        )
+        return is_over or (max_steps is not None and step >= max_steps)
+
+    def _note_elapsed(self) -> None:
+        """Find the share of the budget of time that is gone; all processes hold the same."""
+        if self.settings.max_minutes is None:
+            return
+        if self.world.size > 1 and self.state.step % _STEPS_BETWEEN_AGREEMENTS:
+            return
         self._tick()
-        return self._agree(self.state.seconds >= 60 * max_minutes)
+        # The last evaluation belongs to the budget.
+        seconds = self.state.seconds + self._evaluation_seconds
+        elapsed = min(seconds / (60 * self.settings.max_minutes), 1.0)
+        self.state.elapsed = float(self.world.from_main(elapsed))
 
     def _agree(self, flag: bool) -> bool:
         """`flag` of any process; several processes ask each other only now and then."""
@@ -195,7 +228,7 @@ class Trainer:
         self.keeper.save(self.observer)
 
     def _learning_rate(self, step: int) -> float:
-        return self.lr * self.learner.scheduler.factor(step)
+        return self.lr * self.learner.scheduler.factor(step, self.state.elapsed)
 
     def _train_nll(self) -> float:
         """Mean loss (nats) of the epoch just trained; before the first, of its first batch."""

@@ -1,4 +1,8 @@
-"""Learning-rate schedules: a factor of the base rate as a function of the step."""
+"""Learning-rate schedules: a factor of the base rate as a function of the step.
+
+Where a training has a budget of time, schedules also follow the share of it that has passed, so
+that the rate reaches its end when the time does.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,22 +10,38 @@ from abc import ABC, abstractmethod
 from typing_extensions import override
 
 from made_exp.settings.training import (
+    AnnealSettings,
     ConstantSettings,
     CosineSettings,
     PlateauSettings,
     SchedulerSettings,
 )
 
+LEAST_ANNEALING = 100
+"""Steps over which `Anneal` falls at least, where the best moment came at once."""
+
 
 class Scheduler(ABC):
     """What the base learning rate is multiplied by at each step."""
 
     @abstractmethod
-    def factor(self, step: int) -> float:
-        """Factor (>= 0) of optimizer step `step` (0, 1, ...)."""
+    def factor(self, step: int, elapsed: float = 0.0) -> float:
+        """Factor (>= 0) of optimizer step `step` (0, 1, ...), with `elapsed` of the time gone.
 
-    def observe(self, valid_nll: float) -> None:  # noqa: B027
-        """Take note of an evaluation (nats)."""
+        `elapsed` is in 0..1; 0 where there is no budget of time.
+        """
+
+    def observe(self, valid_nll: float, step: int, elapsed: float = 0.0) -> bool:
+        """Take note of an evaluation (nats) after `step` steps.
+
+        Returns:
+            Whether training is to go on from the weights of the best evaluation.
+        """
+        return False
+
+    def is_over(self, step: int, elapsed: float = 0.0) -> bool:
+        """Whether the schedule has come to its end, after `step` steps."""
+        return False
 
     def state_dict(self) -> dict[str, float]:
         """What cannot be computed from the step, as plain numbers."""
@@ -45,13 +65,72 @@ class Cosine(Scheduler):
         self.total_steps = total_steps
 
     @override
-    def factor(self, step: int) -> float:
+    def factor(self, step: int, elapsed: float = 0.0) -> float:
         warmup, final = self.warmup_steps, self.final_fraction
         if step < warmup:
-            return (step + 1) / (warmup + 1)
-        progress = (step - warmup) / max(self.total_steps - warmup, 1)
-        wave = (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-        return final + (1 - final) * wave
+            return _rise(step, warmup)
+        progress = max((step - warmup) / max(self.total_steps - warmup, 1), elapsed)
+        return final + (1 - final) * _wave(progress)
+
+
+class Anneal(Scheduler):
+    """The base rate for as long as the table needs it, then half a cosine down to zero.
+
+    The rate stays until the validation NLL has not fallen for `patience` evaluations; training
+    then goes back to the best one and anneals over `fraction` of the steps that it took. Where
+    there is a budget of time, or a last step, annealing begins early enough to end with it.
+
+    Args:
+        settings: Patience, fraction and steps of linear rise.
+        total_steps: Steps of the whole training at most.
+    """
+
+    def __init__(self, settings: AnnealSettings, total_steps: int) -> None:
+        self.settings, self.total_steps = settings, total_steps
+        self._latest = 1 / (1 + settings.fraction)  # share of a budget before annealing
+        self.best, self.best_step, self.bad = math.inf, 0, 0
+        self.start, self.start_elapsed, self.length = -1, 0.0, 0
+
+    @override
+    def factor(self, step: int, elapsed: float = 0.0) -> float:
+        if step < self.settings.warmup_steps:
+            return _rise(step, self.settings.warmup_steps)
+        return _wave(self._progress(step, elapsed))
+
+    @override
+    def observe(self, valid_nll: float, step: int, elapsed: float = 0.0) -> bool:
+        if self.start >= 0:
+            return False
+        self.bad = 0 if valid_nll < self.best else self.bad + 1
+        if valid_nll < self.best:
+            self.best, self.best_step = valid_nll, step
+        if self.bad < self.settings.patience:
+            return False
+        self.start, self.start_elapsed = step, elapsed
+        self.length = max(round(self.settings.fraction * self.best_step), LEAST_ANNEALING)
+        return True
+
+    @override
+    def is_over(self, step: int, elapsed: float = 0.0) -> bool:
+        return self._progress(step, elapsed) >= 1
+
+    @override
+    def state_dict(self) -> dict[str, float]:
+        names = ("best", "best_step", "bad", "start", "start_elapsed", "length")
+        return {name: getattr(self, name) for name in names}
+
+    @override
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _progress(self, step: int, elapsed: float) -> float:
+        """Share of the annealing that is done, 0 before it begins."""
+        share = max(elapsed, step / self.total_steps)
+        if self.start < 0:
+            return max(share - self._latest, 0.0) / (1 - self._latest)
+        begun = max(self.start_elapsed, self.start / self.total_steps)
+        return max((step - self.start) / self.length, (share - begun) / max(1 - begun, 1e-9))
 
 
 class Plateau(Scheduler):
@@ -67,17 +146,18 @@ class Plateau(Scheduler):
         self.current, self.best, self.bad = 1.0, math.inf, 0
 
     @override
-    def factor(self, step: int) -> float:
+    def factor(self, step: int, elapsed: float = 0.0) -> float:
         return self.current
 
     @override
-    def observe(self, valid_nll: float) -> None:
+    def observe(self, valid_nll: float, step: int, elapsed: float = 0.0) -> bool:
         if valid_nll < self.best:
             self.best, self.bad = valid_nll, 0
-            return
+            return False
         self.bad += 1
         if self.bad > self.settings.patience:
             self.current, self.bad = max(self.current * self.settings.factor, self.min_factor), 0
+        return False
 
     @override
     def state_dict(self) -> dict[str, float]:
@@ -97,4 +177,15 @@ def make_scheduler(settings: SchedulerSettings, lr: float, total_steps: int) -> 
             return Cosine(settings.warmup_steps, settings.final_fraction, total_steps)
         case PlateauSettings():
             return Plateau(settings, lr)
+        case AnnealSettings():
+            return Anneal(settings, total_steps)
     raise AssertionError(f"scheduler={settings.name} is not built")
+
+
+def _rise(step: int, warmup_steps: int) -> float:
+    return (step + 1) / (warmup_steps + 1)
+
+
+def _wave(progress: float) -> float:
+    """Half a cosine, from 1 at progress 0 to 0 from progress 1 on."""
+    return (1 + math.cos(math.pi * min(progress, 1.0))) / 2

@@ -26,6 +26,7 @@ class TrainState:
         seconds: Time spent in training, evaluations included, interruptions not.
         step_seconds: Time spent in optimizer steps alone.
         checkpoint_seconds: Time that checkpoints took of it.
+        elapsed: Share of the budget of time that is gone, in 0..1; 0 without one.
     """
 
     epoch: int = 0
@@ -39,6 +40,7 @@ class TrainState:
     seconds: float = 0.0
     step_seconds: float = 0.0
     checkpoint_seconds: float = 0.0
+    elapsed: float = 0.0
 
     @property
     def epochs_begun(self) -> int:
@@ -59,8 +61,8 @@ class TrainState:
 class Observer:
     """Hears of every step and evaluation; this one keeps it to itself."""
 
-    def stepped(self, step: int, epoch: float, recent_nll: Callable[[], float]) -> None:
-        """Optimizer step `step` is done, `epoch` passes over the data so far.
+    def stepped(self, state: TrainState, epoch: float, recent_nll: Callable[[], float]) -> None:
+        """Optimizer step `state.step` is done, `epoch` passes over the data so far.
 
         It is called after each step, so it must be quick; `recent_nll` waits for the device.
         """
