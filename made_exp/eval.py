@@ -1,9 +1,9 @@
 """Score a finished run: `made-eval --help`."""
 
-import json
 import sys
 
 from made_exp.cli.key_value import Command
+from made_exp.files import json_text
 from made_exp.settings.commands import EvalSettings
 
 
@@ -11,7 +11,7 @@ def evaluate(settings: EvalSettings) -> str:
     """Score the run; the outcome as JSON."""
     from made_exp.experiments.scoring import evaluate_run  # torch is imported only here
 
-    return json.dumps(evaluate_run(settings), indent=2)
+    return json_text(evaluate_run(settings), indent=2)
 
 
 main = Command(

@@ -41,5 +41,11 @@ def atomic_write_text(path: str | Path, content: str) -> None:
 
 
 def atomic_write_json(path: str | Path, content: Any) -> None:
-    """Write `content` to `path` atomically, as indented JSON (NaN and infinity are refused)."""
-    atomic_write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    """Write `content` to `path` atomically, as indented `json_text`."""
+    atomic_write_text(path, json_text(content, indent=2) + "\n")
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """`content` as JSON, in which numbers that are not finite have no word: they become null."""
+    finite = json.loads(json.dumps(content), parse_constant=lambda _: None)
+    return json.dumps(finite, indent=indent, allow_nan=False)

@@ -13,6 +13,7 @@ from made_exp.datasets.base import describe_data
 from made_exp.datasets.registry import load_dataset
 from made_exp.errors import as_config_errors
 from made_exp.experiments.outcome import make_results, summary, write_results
+from made_exp.experiments.outliers import Outlier, outlier_in, refuse_impossible
 from made_exp.experiments.proofs import prepare, proven
 from made_exp.experiments.run_observer import RunObserver
 from made_exp.model.build import build_model
@@ -154,25 +155,40 @@ class _Experiment:
             return self.world.from_main(self._finish(trainer, observer))
 
     def _fit_and_validate(self) -> Evaluation:
-        if self.model.mixture.fits:
-            return self._evaluate("valid", fit_mixture)
-        count = self.settings.ordering.valid_orderings or self.model.num_orderings
-        count = min(count, self.model.num_orderings)
-        return self._evaluate("valid", partial(evaluate, num_orderings=count))
+        score: Callable[..., Evaluation] = fit_mixture
+        if not self.model.mixture.fits:
+            count = self.settings.ordering.valid_orderings or self.model.num_orderings
+            score = partial(evaluate, num_orderings=min(count, self.model.num_orderings))
+        valid = self._evaluate("valid", score)
+        refuse_impossible(self.model, self.dataset, "valid", valid)
+        return valid
 
     def _finish(self, trainer: Trainer, observer: RunObserver) -> float:
         """The one look at test, the last picture, checks; results.json comes last."""
         step, settings = trainer.state.step, self.settings
         with matmul_precision(settings.trainer.precision):
             valid, test = self._evaluate("valid"), self._evaluate("test")
+            outliers = self._outliers(valid=valid, test=test)
             observer.picture(self.folder.final_samples, "best model", step)
             seed = derive_seed(settings.seed, _CHECK_STREAM)
             checks = proven(self.model, self.dataset, seed)
         observer.tested(test, step)
-        results = make_results(trainer, self.dataset, test=test, valid=valid, checks=checks)
+        results = make_results(
+            trainer, self.dataset, test=test, valid=valid, outliers=outliers, checks=checks
+        )
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))
         return valid.nll
+
+    def _outliers(self, **evaluations: Evaluation) -> dict[str, Outlier]:
+        """The examples that decide the likelihood of their split, each a warning."""
+        found = {}
+        for split, evaluation in evaluations.items():
+            outlier = outlier_in(self.model, self.dataset, split, evaluation)
+            if outlier is not None:
+                _log.warning("%s", outlier)
+                found[split] = outlier
+        return found
 
     def _evaluate(self, split: str, score: Callable[..., Evaluation] = evaluate) -> Evaluation:
         x, context = self.dataset.split(split), self.dataset.context(split)

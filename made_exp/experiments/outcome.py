@@ -1,5 +1,6 @@
 """What a finished training is worth: results.json and the lines that sum it up."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -7,6 +8,7 @@ from made_exp.datasets import baselines
 from made_exp.datasets.base import Dataset, reference_nll
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
+from made_exp.experiments.outliers import Outlier
 from made_exp.files import atomic_write_json
 from made_exp.machine import git_commit
 from made_exp.model.checks import measure_connectivity
@@ -22,6 +24,7 @@ def make_results(
     *,
     test: Evaluation,
     valid: Evaluation,
+    outliers: dict[str, Outlier],
     checks: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """The content of results.json."""
@@ -32,6 +35,11 @@ def make_results(
         "status": "completed",
         "test": test.as_dict(),
         "valid": valid.as_dict(),
+        **(
+            {"outliers": {split: one.as_dict() for split, one in outliers.items()}}
+            if outliers
+            else {}
+        ),
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": baselines.load_or_compute(dataset, default_data_dir()),
         "checks": checks,
@@ -68,8 +76,10 @@ def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) 
 def summary(results: dict[str, Any], run: RunDirectory) -> str:
     """The end of a run in a few lines: the numbers, and where to look."""
     test = results["test"]
+    error = test["nll_stderr"]
+    spread = "" if math.isnan(error) else f" +- {error:.3f}"
     lines = [
-        f"test NLL {test['nll']:.3f} +- {test['nll_stderr']:.3f} nats "
+        f"test NLL {test['nll']:.3f}{spread} nats "
         f"({test['bits_per_dim']:.4f} bits/dim, {test['num_examples']} examples"
         + (f", {test['num_orderings']} orderings)" if test["num_orderings"] > 1 else ")"),
     ]

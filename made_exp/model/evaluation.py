@@ -18,8 +18,8 @@ class Evaluation:
     """Negative log-likelihood of one split.
 
     Attributes:
-        nll: Mean over examples, nats per example.
-        nll_stderr: Standard error of that mean over examples, nats.
+        nll: Mean over examples, nats per example; infinite where one has probability zero.
+        nll_stderr: Standard error of that mean over examples, nats; NaN where it is not known.
         nll_per_dim: nll / D, nats per variable.
         bits_per_dim: nll / (D ln 2), bits per variable.
         num_examples: Number of examples N.
@@ -42,7 +42,7 @@ class Evaluation:
         count, nll = len(log_probs), -float(log_probs.mean())
         return cls(
             nll=nll,
-            nll_stderr=float(log_probs.std()) / math.sqrt(count) if count > 1 else 0.0,
+            nll_stderr=float(_stderr(log_probs)),
             nll_per_dim=nll / num_dims,
             bits_per_dim=nll / (num_dims * math.log(2)),
             num_examples=count,
@@ -112,7 +112,7 @@ def nll_by_num_orderings(log_probs: Tensor, log_weights: Tensor) -> tuple[Tensor
     """
     log_weights = log_weights.to(log_probs)[:, None]
     mixtures = (log_probs + log_weights).logcumsumexp(0) - log_weights.logcumsumexp(0)
-    return -mixtures.mean(1), mixtures.std(1) / math.sqrt(log_probs.shape[1])
+    return -mixtures.mean(1), _stderr(mixtures)
 
 
 def paired_difference(first: Tensor, second: Tensor) -> tuple[float, float]:
@@ -124,7 +124,15 @@ def paired_difference(first: Tensor, second: Tensor) -> tuple[float, float]:
     if first.shape != second.shape:
         raise ValueError(f"{len(first)} and {len(second)} examples cannot be paired")
     difference = second.double() - first.double()
-    return float(difference.mean()), float(difference.std()) / math.sqrt(len(difference))
+    return float(difference.mean()), float(_stderr(difference))
+
+
+def _stderr(log_probs: Tensor) -> Tensor:
+    """Standard error (...) of the mean of log_probs (..., N); NaN for one example."""
+    count = log_probs.shape[-1]
+    if count < 2:
+        return log_probs.new_full(log_probs.shape[:-1], torch.nan)
+    return log_probs.std(-1) / math.sqrt(count)
 
 
 def _batched(

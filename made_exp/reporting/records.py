@@ -106,7 +106,7 @@ def _state(
     entry: Mapping[str, Any],
 ) -> str:
     if results:
-        if number_in(results, "test", "nll") is None:
+        if number_in(results, "test", "nll") is None and not _is_infinite(results):
             return "damaged"
         return "failed" if results.get("status") == "failed" else "completed"
     state = text_in(status, "state")
@@ -117,6 +117,12 @@ def _state(
     if entry.get("status") == "failed":
         return "failed"
     return "running" if _is_alive(run) else "unfinished"
+
+
+def _is_infinite(results: Mapping[str, Any]) -> bool:
+    """Whether an example of test has probability zero; JSON has no word for the NLL then."""
+    test, outliers = results.get("test"), results.get("outliers")
+    return bool(isinstance(test, dict) and "nll" in test and outliers)
 
 
 def _is_alive(run: RunDirectory) -> bool:

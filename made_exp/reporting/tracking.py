@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from made_exp.files import atomic_write_bytes
+from made_exp.files import atomic_write_bytes, json_text
 from made_exp.reporting.run_settings import cell_text, is_number
 from made_exp.runs.folder import RunDirectory
 
@@ -113,8 +113,7 @@ class Tracker:
         """
         if line["step"] <= self._last_step:
             return
-        finite = json.loads(json.dumps(dict(line)), parse_constant=lambda _: None)
-        content = json.dumps(finite, allow_nan=False) + "\n"
+        content = json_text(dict(line)) + "\n"
         with open(self._path, "ab", buffering=0) as file:  # in one write, or not at all
             if file.write(content.encode()) != len(content):
                 raise OSError(f"{self._path}: the disk is full, a line was cut")
