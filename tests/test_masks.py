@@ -11,7 +11,7 @@ from made_exp.masks.mask_set import visibility
 from made_exp.masks.observed import with_observed_first
 from made_exp.masks.schedule import MaskSchedule
 
-HIDDEN_DEGREES = ("spread", "uniform", "random")
+HIDDEN_DEGREES = ("spread", "uniform", "random", "by_variable")
 
 
 def schedule(num_dims=10, hidden_sizes=(16,), **options):
@@ -41,7 +41,7 @@ def test_product_of_masks_is_strictly_triangular_in_ordering(
         masks = masks_of.mask_set(index)
         in_order = product_of_masks(masks)[masks.ordering][:, masks.ordering]
         assert torch.equal(in_order.tril(-1), in_order)
-        if hidden_degrees == "spread":
+        if hidden_degrees in ("spread", "by_variable"):
             assert (in_order.tril(-1) > 0).sum() == 45  # wide enough: no pair is lost
 
 
@@ -194,3 +194,19 @@ def test_many_wide_mask_sets_are_made_quickly():
 def test_sweeps_without_an_image_are_refused(image_shape):
     with pytest.raises(ValueError, match=r"sweeps=0\.5 needs images"):
         schedule(sweeps=0.5, image_shape=image_shape)
+
+
+def test_units_of_a_variable_follow_it_through_all_orderings():
+    masks_of = schedule(
+        hidden_sizes=(20, 40), hidden_degrees="by_variable", resample="order", num_orderings=3
+    )
+    observed = torch.arange(10) % 3 == 0
+    moved = with_observed_first(masks_of, masks_of.mask_set(1), observed)
+    for masks in (masks_of.mask_set(0), masks_of.mask_set(2), moved):
+        position = masks.input_degrees - 1
+        for degrees, share in zip(masks.hidden_degrees, (2, 4), strict=True):
+            owned = position.repeat_interleave(share)
+            assert torch.equal(degrees, owned.clamp(1, 9))
+    assert moved.ordering[:4].sort().values.tolist() == [0, 3, 6, 9]
+    rows = with_observed_first(masks_of, masks_of.mask_set(1), observed.expand(2, 10))
+    assert torch.equal(rows.hidden_degrees[0], masks_of.mask_set(1).hidden_degrees[0])

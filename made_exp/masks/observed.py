@@ -5,8 +5,6 @@ orderings have such an ordering for every pattern: each of theirs, with the obse
 moved to the front.
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -62,7 +60,7 @@ def with_observed_first(schedule: MaskSchedule, masks: MaskSet, observed: Tensor
     if schedule.resamples_order:
         is_late = ~observed.to(masks.ordering.device)[..., masks.ordering]
         moved = masks.ordering[torch.argsort(is_late.int(), dim=-1, stable=True)]
-        return replace(masks, ordering=moved)
+        return schedule.reordered(masks, moved)
     for pattern in torch.unique(observed.reshape(-1, masks.num_dims), dim=0):
         _check_prefix(masks.ordering, pattern.to(masks.ordering.device))
     return masks

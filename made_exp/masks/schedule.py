@@ -3,7 +3,7 @@
 A mask set is a pure function of (seed, index): evaluating a model never moves its training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -29,7 +29,8 @@ class MaskSchedule:
         hidden_sizes: Units in each hidden layer.
         hidden_degrees: How hidden degrees are chosen. `spread`: equally over 1..D-1; `uniform`:
             drawn uniformly from 1..D-1; `random`: as in the paper, drawn uniformly from the
-            smallest degree of the layer below to D-1.
+            smallest degree of the layer below to D-1; `by_variable`: each unit belongs to one
+            variable and sees all that comes before it, in every ordering.
         tied: Whether all hidden layers share their degrees (residual networks need it).
         resample: What differs between mask sets: none, order, connectivity or both.
         num_orderings: Number of mask sets in the cycle; 0 never repeats.
@@ -86,6 +87,16 @@ class MaskSchedule:
             raise ValueError(f"mask set {index} does not exist: allowed are 0..{limit - 1}")
         return _mask_set(self, index)
 
+    def reordered(self, masks: MaskSet, ordering: Tensor) -> MaskSet:
+        """A mask set with another ordering (D,), or one for each example (B, D).
+
+        Units that belong to a variable follow it, but where examples differ they stay.
+        """
+        degrees = masks.hidden_degrees
+        if self.hidden_degrees == "by_variable" and ordering.ndim == 1:
+            degrees = tuple(d.to(ordering.device) for d in _owned_degrees(self, ordering.cpu()))
+        return replace(masks, ordering=ordering, hidden_degrees=degrees)
+
 
 @lru_cache(maxsize=256)
 def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
@@ -96,7 +107,24 @@ def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
         ordering = orderings.sweep(schedule.image_shape, seed)
     else:
         ordering = orderings.random(schedule.num_dims, seed)
+    if schedule.hidden_degrees == "by_variable":
+        return MaskSet(index, ordering, _owned_degrees(schedule, ordering))
     return MaskSet(index, ordering, _hidden_degrees(schedule, index))
+
+
+def _owned_degrees(schedule: MaskSchedule, ordering: Tensor) -> tuple[Tensor, ...]:
+    """Degrees of every hidden layer whose units belong to the variables in equal shares.
+
+    A unit of variable d, at position p (0..D-1), sees the p variables before it; what belongs to
+    the first variable is of use to the later ones and sees it.
+    """
+    num_dims, positions = schedule.num_dims, orderings.inverse_ordering(ordering)
+    layers = []
+    for size in schedule.hidden_sizes:
+        owners = torch.arange(size) * num_dims // size
+        degrees = positions[owners].clamp(1, max(num_dims - 1, 1))
+        layers.append(degrees if schedule.resamples_order else degrees.sort().values)
+    return tuple(layers)
 
 
 def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:

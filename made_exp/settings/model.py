@@ -44,7 +44,9 @@ class NetworkSettings(ModelSettings):
         False, "tell each unit which inputs it sees; helps when masks are resampled"
     )
     hidden_degrees: str = setting(
-        "spread", "how hidden units get their degrees", choices=("spread", "uniform", "random")
+        "spread",
+        "how hidden units get their degrees; by_variable suits resampled orders",
+        choices=("spread", "uniform", "random", "by_variable"),
     )
     encoding: str = setting(
         "auto",
