@@ -1,0 +1,127 @@
+"""How the numbers of a column enter the model, found in train: transform, atoms, knots."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from made_exp.datasets.table.atoms import find_atoms
+from made_exp.variables.transform import Transform
+
+# A bent transform must gain this many nats a value over the nearly straight one.
+MIN_GAIN = 0.02
+# Bends in units of the spread; the first is nearly straight, and yet every number is finite.
+BENDS = (10.0, 3.0, 1.0, 0.3, 0.1)
+NUM_KNOTS = 16
+# Piecewise linear features of more numeric columns than this would cost more than they give.
+MAX_KNOTTED = 128
+# The choice of a transform looks at this many values.
+_LOOKED_AT = 50_000
+
+
+@final
+@dataclass(frozen=True)
+class NumberFit:
+    """What train says of a column of numbers; the fields are those of `Variable`."""
+
+    transform: Transform
+    atoms: tuple[float, ...]
+    knots: tuple[float, ...]
+
+
+def fit_numbers(
+    values: np.ndarray, *, step: float, zero: float = 0.0, num_knots: int = NUM_KNOTS
+) -> NumberFit:
+    """Transform, atoms and knots of training values.
+
+    Args:
+        values: (N,) float64 of data space, finite; N may be 0.
+        step: What the last digit of the column is worth, > 0.
+        zero: The value of data space that stands for 0 in the column.
+        num_knots: At most so many knots.
+    """
+    atoms = find_atoms(values, step)
+    smooth = values[~np.isin(values, atoms)] if len(atoms) else values
+    if len(smooth) == 0 or smooth.min() == smooth.max():
+        smooth = values
+    transform = choose_transform(smooth, step, zero)
+    return NumberFit(transform, tuple(atoms.tolist()), _knots(smooth, transform, num_knots))
+
+
+def knots_for(num_numeric: int) -> int:
+    """How many knots each of so many numeric columns can have."""
+    if num_numeric > MAX_KNOTTED:
+        return 0
+    return min(NUM_KNOTS, 4 * MAX_KNOTTED // max(num_numeric, 1))
+
+
+def choose_transform(values: np.ndarray, step: float, zero: float = 0.0) -> Transform:
+    """The transform under which values (N,) are most nearly normal.
+
+    The log-likelihood of a normal distribution of z = t(x), counted as a density of x, is
+    mean(log t'(x)) - log(std(t(x))) up to a constant. The nearly straight one is left for a
+    clear gain only.
+    """
+    if len(values) == 0:
+        return Transform(centre=zero, bend=10 * step, scale=1.0)
+    looked_at = values[:: max(len(values) // _LOOKED_AT, 1)]
+    candidates = _candidates(looked_at, step, zero)
+    scores = np.array([_score(looked_at, centre, bend) for centre, bend in candidates])
+    best = int(np.argmax(scores))
+    centre, bend = candidates[0 if scores[best] < scores[0] + MIN_GAIN + 2 / len(values) else best]
+    return standardised(values, centre, bend, step)
+
+
+def standardised(values: np.ndarray, centre: float, bend: float, step: float) -> Transform:
+    """The transform with this centre and bend that gives values (N,) mean 0 and deviation 1."""
+    t = np.arcsinh((values - centre) / bend)
+    scale = float(t.std()) if t.min() < t.max() else step / bend
+    return Transform(centre, bend, float(t.mean()), scale)
+
+
+def bent(x: np.ndarray, transform: Transform) -> np.ndarray:
+    """Z of x under a transform, as `Transform.forward` gives it."""
+    if transform.bend is not None:
+        x = np.arcsinh((x - transform.centre) / transform.bend)
+    return (x - transform.shift) / transform.scale
+
+
+def _candidates(values: np.ndarray, step: float, zero: float) -> list[tuple[float, float]]:
+    """Centres and bends to choose from; the nearly straight one first."""
+    largest = float(np.abs(values).max()) or 1.0
+    mean, deviation = (float(m) * largest for m in _moments(values / largest))
+    low, median, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
+    robust = (high - low) / 1.349
+    spreads = [(mean, deviation or step), (median, robust if robust > 0 else step)]
+    found = [(centre, factor * spread) for centre, spread in spreads for factor in BENDS]
+    above = values - zero
+    if above.min() > 0:
+        found.append((zero, float(above.min()) / 1000))
+    if above.min() >= 0:
+        positive = above[above > 0]
+        found += [(zero, float(np.quantile(positive, q))) for q in (0.05, 0.25) if len(positive)]
+    # What float64 cannot hold, of numbers such as 1e300, is no choice.
+    return [(c, b) for n, (c, b) in enumerate(found) if n == 0 or (b > 0 and largest / b < 1e300)]
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std())
+
+
+def _score(values: np.ndarray, centre: float, bend: float) -> float:
+    t = (values - centre) / bend
+    slopes = -np.log(bend) - np.log(np.hypot(1.0, t))
+    deviation = float(np.arcsinh(t).std())
+    return float(slopes.mean()) - np.log(deviation) if deviation > 0 else -np.inf
+
+
+def _knots(values: np.ndarray, transform: Transform, most: int) -> tuple[float, ...]:
+    """Quantiles of z, distinct, at most `most` and fewer than there are different values."""
+    if most == 0 or len(values) == 0:
+        return ()
+    z = bent(values, transform)
+    count = min(most, len(np.unique(z)) - 2)
+    if count < 1:
+        return ()
+    found = np.quantile(z, (np.arange(count) + 1) / (count + 1))
+    return tuple(np.unique(np.round(found, 4)).tolist())

@@ -1,0 +1,244 @@
+"""Numbers as people write them: plain, with decimal commas, thousands, currencies or percent."""
+
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+import polars as pl
+from typing_extensions import override
+
+from made_exp.datasets.table.formats import Format
+
+# A float64 holds this many significant digits of any number, and tells numbers of 17 apart.
+SAFE_DIGITS, ALL_DIGITS = 15, 17
+# Decimals beyond this are the computer's, not a person's.
+MAX_DECIMALS = 12
+_CURRENCY = r"[$€£¥₹₽₩₺]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|Fr\.|Rs\.?)"
+_SPACE = r"[ \u00a0\u202f\u2009]"
+_EXPONENT = r"(?:[eE][+-]?\d+)?"
+# How whole numbers are grouped and where their decimals begin; the first that all cells obey.
+_NOTATIONS = {
+    ("", "."): rf"(?:\d+\.?\d*|\.\d+){_EXPONENT}",
+    (",", "."): r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+",
+    ("", ","): rf"(?:\d+,?\d*|,\d+){_EXPONENT}",
+    (".", ","): r"[1-9]\d{0,2}(?:\.\d{3})+(?:,\d*)?|\d+(?:,\d*)?|,\d+",
+    ("'", "."): r"[1-9]\d{0,2}(?:['’]\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?",
+    (" ", "."): rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+(?:\.\d*)?|\d+(?:\.\d*)?",
+    (" ", ","): rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+(?:,\d*)?|\d+(?:,\d*)?",
+}
+_GROUPING = {",": ",", ".": r"\.", "'": "['’]", " ": _SPACE}
+_LEADING_ZERO = r"^[+-]?0\d"  # a code such as 007, not a number
+
+
+@final
+@dataclass(frozen=True)
+class NumberFormat(Format):
+    """How the numbers of a column are written.
+
+    Attributes:
+        group: What parts thousands, or "".
+        point: What the decimals begin with.
+        prefix: Before every number, such as a currency; a sign stands before it.
+        suffix: After every number, such as " %".
+        decimals: Most digits after the point; in front of the exponent where there is one.
+        min_decimals: Fewest of them: zeros beyond are left out.
+        style: "fixed", "exponent" (1.2e-03) or "shortest" (an exponent where that is shorter).
+        digits: Significant digits of the shortest style.
+    """
+
+    name: ClassVar[str] = "number"
+    group: str = ""
+    point: str = "."
+    prefix: str = ""
+    suffix: str = ""
+    decimals: int = 0
+    min_decimals: int = 0
+    style: str = "fixed"
+    digits: int = ALL_DIGITS
+
+    @override
+    def parse(self, texts: pl.Series) -> pl.Series:
+        """Float64 of texts; Int64 where all of them are whole and small enough."""
+        bare = self._bare(texts)
+        pattern = _NOTATIONS[self.group, self.point]
+        bare = bare.set(~bare.str.contains(rf"^[+-]?(?:{pattern})$").fill_null(False), None)
+        if self.group:
+            bare = bare.str.replace_all(_GROUPING[self.group], "")
+        if self.point == ",":
+            bare = bare.str.replace(",", ".", literal=True)
+        return as_numbers(bare)
+
+    def _bare(self, texts: pl.Series) -> pl.Series:
+        """Sign and digits of texts: what is before and after taken off, null where that lacks."""
+        texts = texts.str.strip_chars()
+        before, after = self.prefix.strip(), self.suffix.strip()
+        if not before and not after:
+            return texts
+        sign = r"([+-]?)\s*" if before else "([+-]?)"
+        pattern = (
+            rf"^{sign}{re.escape(before)}\s*([+-]?[^+-]*?(?:[eE][+-]?\d+)?)\s*{re.escape(after)}$"
+        )
+        parts = texts.str.extract_groups(pattern)
+        return parts.struct.field("1") + parts.struct.field("2")
+
+    @override
+    def write(self, values: np.ndarray) -> pl.Series:
+        """Texts of numbers (N,), int64 or float64, NaN not among them."""
+        numbers = pl.Series(self._plain(np.asarray(values)), dtype=pl.String)
+        sign = numbers.str.starts_with("-")
+        body = numbers.str.strip_prefix("-")
+        parts = body.str.splitn(".", 2)
+        whole, fraction = parts.struct.field("field_0"), parts.struct.field("field_1")
+        if self.group:
+            whole = _grouped(whole, self.group)
+        if self.point == "," or self.group:
+            body = (whole + (self.point + fraction)).fill_null(whole)
+        signs = pl.select(pl.when(sign).then(pl.lit("-")).otherwise(pl.lit(""))).to_series()
+        return signs + self.prefix + body + self.suffix
+
+    def _plain(self, values: np.ndarray) -> list[str]:
+        if self.style == "exponent":
+            return [f"{v:.{self.decimals}e}" for v in (values + 0.0).tolist()]
+        if self.style == "shortest":
+            return [_shortest(v, self.digits) for v in (values + 0.0).tolist()]
+        if values.dtype.kind == "i":
+            tail = "." + "0" * self.min_decimals if self.min_decimals else ""
+            return [f"{v}{tail}" for v in values.tolist()]
+        rounded = np.round(values, self.decimals) + 0.0  # -0.0 is written as 0
+        texts = [f"{v:.{self.decimals}f}" for v in rounded.tolist()]
+        if self.min_decimals == self.decimals:
+            return texts
+        return [_trimmed(text, self.decimals, self.min_decimals) for text in texts]
+
+    @override
+    def describe(self) -> str:
+        notes = []
+        if self.prefix.strip() or self.suffix.strip():
+            notes.append(f"'{(self.prefix + '#' + self.suffix).strip()}'")
+        if self.group:
+            notes.append(f"thousands '{self.group}'")
+        if self.point == ",":
+            notes.append("decimal comma")
+        return ", ".join(notes)
+
+    @override
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, **asdict(self)}
+
+    @classmethod
+    def of_texts(cls, texts: pl.Series) -> Self | None:
+        """The format of different texts (K,), of which at least nine in ten are such numbers.
+
+        Codes with leading zeros are no numbers. None where the texts are something else.
+        """
+        stripped = texts.str.strip_chars()
+        if len(texts) == 0 or bool(stripped.str.contains(_LEADING_ZERO).any()):
+            return None
+        plain = rf"^[+-]?(?:{_NOTATIONS['', '.']})$"
+        if _share(stripped, plain) > 0.9:
+            best: Self | None = cls(group=".", point=",") if _has_grouping(stripped) else cls()
+        else:
+            best = cls._dressed(stripped)
+        if best is None:
+            return None
+        return best._with_digits(texts)
+
+    @classmethod
+    def _dressed(cls, stripped: pl.Series) -> Self | None:
+        prefix, suffix = _affixes(stripped)
+        bare = cls(prefix=prefix, suffix=suffix)._bare(stripped)
+        if bool(bare.str.contains(_LEADING_ZERO).any()):
+            return None
+        for (group, point), pattern in _NOTATIONS.items():
+            if bare.is_not_null().sum() and _share(bare, rf"^[+-]?(?:{pattern})$") > 0.9:
+                return cls(group=group, point=point, prefix=prefix, suffix=suffix)
+        return None
+
+    def _with_digits(self, texts: pl.Series) -> Self:
+        """The format, with the digits and spaces that these texts have."""
+        known = texts.filter(self.parse(texts).is_not_null())
+        bare = self._bare(known)
+        mantissa = bare.str.extract(r"^([^eE]*)")
+        fraction = mantissa.str.extract(rf"\{self.point}(\d*)$").fill_null("").str.len_chars()
+        most, fewest = int(fraction.max() or 0), int(fraction.min() or 0)  # type: ignore[arg-type]
+        prefix, suffix = _spaced(self, known)
+        result = replace(self, decimals=most, min_decimals=fewest, prefix=prefix, suffix=suffix)
+        exponents = bare.str.contains("[eE]")
+        if bool(exponents.all()):
+            return replace(result, style="exponent", min_decimals=most)
+        digits = mantissa.str.replace_all(r"\D", "").str.strip_chars_start("0").str.len_chars()
+        longest = int(digits.max() or 1)  # type: ignore[arg-type]
+        is_machines = most > MAX_DECIMALS or (most > 0 and longest > SAFE_DIGITS)
+        if is_machines or bool(exponents.any()):
+            return replace(result, style="shortest", digits=min(max(longest, 1), ALL_DIGITS))
+        return result
+
+
+def as_numbers(bare: pl.Series) -> pl.Series:
+    """Int64 of plain numbers as texts where all are whole and fit in it, else Float64."""
+    integers = bare.str.replace(r"\.0*$", "").str.strip_prefix("+").cast(pl.Int64, strict=False)
+    if integers.null_count() == bare.null_count():
+        return integers
+    return bare.str.strip_prefix("+").cast(pl.Float64, strict=False)
+
+
+def _share(texts: pl.Series, pattern: str) -> float:
+    return float(texts.str.contains(pattern).fill_null(False).mean() or 0)  # type: ignore[arg-type]
+
+
+def _affixes(stripped: pl.Series) -> tuple[str, str]:
+    """What stands before and after all numbers, of what may: a currency, a percent, a unit."""
+    before = stripped.str.extract(rf"^[+-]?\s*({_CURRENCY})\s*[+-]?[\d.,]")
+    after = stripped.str.extract(rf"\d[.,]?\s*(%|‰|°[CF]?|{_CURRENCY}|[A-Za-zµ²³/]+)$")
+    return _common(before), _common(after)
+
+
+def _common(found: pl.Series) -> str:
+    """The text that nine in ten of all have, or ""."""
+    counts = found.drop_nulls().value_counts(sort=True, name="count")
+    if len(counts) and counts["count"][0] > 0.9 * len(found):
+        return str(counts[found.name][0])
+    return ""
+
+
+def _spaced(form: NumberFormat, texts: pl.Series) -> tuple[str, str]:
+    """Prefix and suffix with the spaces that all texts have between them and the number."""
+    before, after = form.prefix.strip(), form.suffix.strip()
+    texts = texts.str.strip_chars().str.strip_prefix("-")
+    head = texts.str.extract(r"^([^\d.,+-]*)").drop_nulls()
+    tail = texts.str.extract(r"([^\d.,]*)$").drop_nulls()
+    return (
+        str(head[0]) if before and head.n_unique() == 1 and before in head[0] else before,
+        str(tail[0]) if after and tail.n_unique() == 1 and after in tail[0] else after,
+    )
+
+
+def _has_grouping(texts: pl.Series) -> bool:
+    """Whether plain numbers look like 950 and 12.500, which has no decimals in Europe."""
+    pointed = texts.filter(texts.str.contains(".", literal=True))
+    return (
+        0 < len(pointed) < len(texts)
+        and _share(pointed, r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+$") == 1
+        and _share(texts, r"^[+-]?\d{1,3}(?:\.|$)") == 1
+        and bool(pointed.str.ends_with("0").any())
+    )
+
+
+def _grouped(whole: pl.Series, group: str) -> pl.Series:
+    """Whole numbers as texts of digits, with `group` between thousands."""
+    return pl.Series([f"{int(text):,}".replace(",", group) for text in whole], dtype=pl.String)
+
+
+def _trimmed(text: str, most: int, fewest: int) -> str:
+    """Text of `most` decimals without the zeros at its end beyond `fewest` decimals."""
+    kept = text.rstrip("0")
+    decimals = len(kept) - kept.index(".") - 1
+    if decimals < fewest:
+        return text[: len(text) - most + fewest]
+    return kept.removesuffix(".")
+
+
+def _shortest(value: float, digits: int) -> str:
+    text = repr(value) if digits >= ALL_DIGITS else f"{value:.{digits}g}"
+    return "0" if text in ("-0", "0", "-0.0") else text

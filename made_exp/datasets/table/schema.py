@@ -1,0 +1,160 @@
+"""A table as it is modelled: its columns, and how rows become numbers and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self, final
+
+import numpy as np
+import polars as pl
+
+from made_exp.datasets.table.columns import Column, column_from_dict
+from made_exp.datasets.table.fitting import knots_for
+from made_exp.datasets.table.inference import understand
+from made_exp.datasets.table.making import make_column
+from made_exp.datasets.table.raw import RawTable
+from made_exp.errors import did_you_mean
+from made_exp.variables.variable import Variable
+
+_NUMERIC = ("integer", "real", "decimal", "date")
+
+
+@final
+@dataclass(frozen=True)
+class TableSchema:
+    """All columns of a table, in the order of its header.
+
+    Attributes:
+        columns: Of the table; those that are kept aside have no variable.
+        delimiter: What separates the fields of a line of its text.
+    """
+
+    columns: tuple[Column, ...]
+    delimiter: str = ","
+
+    @classmethod
+    def fit(
+        cls,
+        raw: RawTable,
+        train_rows: np.ndarray,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        missing_values: Sequence[str] | None = None,
+        missing: Literal["ignore", "model"] = "ignore",
+        drop: Sequence[str] = (),
+        columns: Sequence[str] = (),
+    ) -> Self:
+        """Understand a table: how it is written from all rows, what its values are from train.
+
+        Args:
+            raw: All its rows.
+            train_rows: Numbers of the training rows.
+            kinds: What a column holds, by its name, where the user says so.
+            missing_values: Texts that stand for no value, in place of NA and the like.
+            missing: Whether missing cells are left out, or are values.
+            drop: Columns to leave out.
+            columns: Columns to keep, in this order; all where empty.
+
+        Raises:
+            ValueError: If a column is unknown, or a cell does not fit; with its place.
+        """
+        kinds = kinds or {}
+        for names, what in ((drop, "drop"), (columns, "columns"), (tuple(kinds), "kinds")):
+            _check_names(names, raw, what)
+        wanted = [n for n in (columns or raw.names) if n not in set(drop)]
+        if not wanted:
+            raise ValueError(f"{raw.origin.source}: no column is left")
+        readings = {n: understand(raw.column(n), kinds.get(n), missing_values) for n in wanted}
+        num_knots = knots_for(sum(r.kind in _NUMERIC for r in readings.values()))
+        made = [
+            make_column(
+                raw.column(name),
+                reading,
+                train_rows,
+                models_missing=missing == "model",
+                num_knots=num_knots,
+            )
+            for name, reading in readings.items()
+        ]
+        if all(column.variable is None for column in made):
+            why = ", ".join(f"'{n}' ({r.kind})" for n, r in readings.items())
+            raise ValueError(
+                f"{raw.origin.source}: no column is left to be modelled: {why}; "
+                "keep one by 'dataset.kinds={NAME: categorical}'"
+            )
+        return cls(tuple(made), raw.delimiter or ",")
+
+    @cached_property
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns of x, in its order."""
+        return tuple(column for column in self.columns if column.variable is not None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The header."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What the model is built for, D in all."""
+        return tuple(c.variable for c in self.modelled if c.variable is not None)
+
+    def encode(self, raw: RawTable) -> np.ndarray:
+        """The table (N, D) float64 of rows with its columns in any order, NaN where missing.
+
+        Columns that are kept aside need not be there.
+
+        Raises:
+            ValueError: If columns are missing or unknown, or a cell is no value of its column.
+        """
+        missing = [c.name for c in self.modelled if c.name not in raw.names]
+        unknown = [name for name in raw.names if name not in self.names]
+        if missing or unknown:
+            what = f"no column '{missing[0]}'" if missing else f"unknown column '{unknown[0]}'"
+            raise ValueError(
+                f"{raw.origin.source} has {what}; the table has {', '.join(self.names)}"
+            )
+        x = np.empty((len(raw), len(self.modelled)))
+        for d, column in enumerate(self.modelled):
+            x[:, d] = column.encode(raw.column(column.name))
+        return x
+
+    def decode(self, x: np.ndarray) -> pl.DataFrame:
+        """Rows of texts of x (N, D), written as the table is; null where missing.
+
+        Raises:
+            ValueError: If x is not so wide.
+        """
+        if x.ndim != 2 or x.shape[1] != len(self.modelled):
+            raise ValueError(f"x must have shape (N, {len(self.modelled)}), got {x.shape}")
+        place = {column.name: d for d, column in enumerate(self.modelled)}
+        empty = np.full(len(x), np.nan)
+        texts = [
+            column.decode(x[:, place[column.name]] if column.name in place else empty)
+            for column in self.columns
+        ]
+        return pl.DataFrame([t.alias(c.name) for t, c in zip(texts, self.columns, strict=True)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Only plain values, as JSON holds them."""
+        return {"columns": [c.to_dict() for c in self.columns], "delimiter": self.delimiter}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: If `content` does not describe a table.
+        """
+        try:
+            columns = tuple(column_from_dict(c) for c in content["columns"])
+            return cls(columns, str(content["delimiter"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the description of a table: {error}") from error
+
+
+def _check_names(names: Sequence[str], raw: RawTable, what: str) -> None:
+    for name in names:
+        if name not in raw.names:
+            hint = did_you_mean(name, raw.names) or f" (have: {', '.join(raw.names)})"
+            raise ValueError(f"dataset.{what}: {raw.origin.source} has no column '{name}'{hint}")

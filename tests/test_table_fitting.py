@@ -1,0 +1,163 @@
+"""Transforms, atoms and knots found in train, on simulated columns with known truth."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms, lattice
+from made_exp.datasets.table.fitting import (
+    bent,
+    choose_transform,
+    fit_numbers,
+    knots_for,
+)
+from made_exp.datasets.table.pooling import MAX_FREE, pool_rare
+from made_exp.variables.transform import Transform
+
+RANDOM = np.random.RandomState(0)
+
+
+def spiky(values, spike, share):
+    return np.where(RANDOM.rand(len(values)) < share, spike, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "step", "atoms"),
+    [
+        (spiky(np.round(RANDOM.exponential(1000, 5000)), 0, 0.9), 1, [0]),
+        (spiky(np.round(40 + 12 * RANDOM.randn(5000)), 40, 0.5), 1, [40]),
+        (spiky(np.round(RANDOM.randn(3000), 3), -9999, 0.1), 1e-3, [-9999]),
+        (spiky(RANDOM.randn(1000), 0.5, 0.02), 1e-12, [0.5]),
+        (np.minimum(RANDOM.exponential(1, 1000), 2), 1e-12, [2]),
+    ],
+)
+def test_spikes_are_atoms(values, step, atoms):
+    assert find_atoms(values, step).tolist() == atoms
+
+
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [
+        (RANDOM.randn(3000), 1e-12),
+        (np.round(40 + 12 * RANDOM.randn(40000)), 1),
+        (np.round(RANDOM.randn(100000), 2), 1e-2),
+        (25 * np.round(160 + 30 * RANDOM.randn(300)), 1),
+        (RANDOM.poisson(3, 2000).astype(float), 1),
+        (np.floor(RANDOM.exponential(10, 3000)), 1),
+        (RANDOM.randint(0, 60, 5000).astype(float), 1),
+    ],
+)
+def test_ties_of_rounded_smooth_data_are_no_atoms(values, step):
+    assert len(find_atoms(values, step)) == 0
+
+
+def test_false_atoms_are_rare():
+    rng = np.random.RandomState(1)
+    found = [len(find_atoms(np.round(10 * rng.randn(300)), 1)) for _ in range(200)]
+    assert sum(found) <= 2
+
+
+def test_atoms_are_bounded_and_rising():
+    values = np.repeat(np.cumsum(RANDOM.randint(50, 100, 200)), 50).astype(float)
+    atoms = find_atoms(np.concatenate([values, RANDOM.rand(50) * 1e4]), 1e-9)
+    assert len(atoms) == MAX_ATOMS
+    assert (np.diff(atoms) > 0).all()
+
+
+def test_lattice_is_the_common_step():
+    assert lattice(np.array([100.0, 350.0, 375.0]), 1) == 25
+    assert lattice(np.array([0.1, 0.3, 0.7]), 0.1) == 2
+    assert lattice(np.array([0.0, 1e300]), 1) == 1
+
+
+def likelihood(values, transform):
+    """Mean log-density of values under a normal z."""
+    x = torch.from_numpy(values)
+    z = transform.forward(x)
+    normal = torch.distributions.Normal(z.mean(), z.std(correction=0))
+    return float((normal.log_prob(z) + transform.log_slope(x)).mean())
+
+
+def test_slopes_are_those_of_autograd_for_every_choice():
+    for values in (RANDOM.randn(500), np.exp(2 * RANDOM.randn(500)), RANDOM.standard_cauchy(500)):
+        transform = choose_transform(values, 1e-9)
+        x = torch.from_numpy(values).requires_grad_()
+        (slope,) = torch.autograd.grad(transform.forward(x).sum(), x)
+        torch.testing.assert_close(transform.log_slope(x).detach(), slope.log())
+        torch.testing.assert_close(transform.inverse(transform.forward(x)), x)
+        assert np.allclose(bent(values, transform), transform.forward(x).detach())
+
+
+def test_normal_values_stay_nearly_straight_wherever_they_are():
+    z = RANDOM.randn(1000)
+    for shift in (0.0, 1e9):
+        fit = fit_numbers(z + shift, step=1e-7)
+        assert fit.transform.bend > 5
+        assert np.abs(bent(z + shift, fit.transform) - (z - z.mean()) / z.std()).max() < 0.2
+
+
+def test_a_logarithm_is_found_for_positive_columns():
+    values = np.exp(2 * RANDOM.randn(3000))
+    straight = Transform(shift=values.mean(), scale=values.std())
+    transform = choose_transform(values, 1e-9)
+    exact = -2 * 0.5 * 0 - np.log(2) - 0.5 * np.log(2 * np.pi * np.e)  # of the log-normal
+    assert likelihood(values, transform) > likelihood(values, straight) + 1
+    assert likelihood(values, transform) == pytest.approx(exact - np.log(values).mean(), abs=0.1)
+
+
+@pytest.mark.parametrize("outlier", [1e6, 1e22, 1e300, -1e22])
+def test_one_far_outlier_leaves_the_others_apart(outlier):
+    values = np.append(RANDOM.randn(1000), outlier)
+    z = bent(values, fit_numbers(values, step=1e-12).transform)
+    assert np.isfinite(z).all()
+    assert z[:-1].std() > 0.01
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-1e308, 1e308), max_size=30), st.sampled_from([1e-9, 0.01, 1.0]))
+def test_any_finite_values_have_a_transform(values, step):
+    values = np.array(values, dtype=float)
+    fit = fit_numbers(values, step=step)
+    assert np.isfinite(bent(values, fit.transform)).all()
+    assert all(a < b for a, b in zip(fit.knots, fit.knots[1:], strict=False))
+
+
+def test_knots_are_quantiles_of_z_and_few_where_columns_are_many():
+    fit = fit_numbers(RANDOM.randn(5000), step=1e-9)
+    assert len(fit.knots) == 16
+    assert fit.knots[0] == pytest.approx(-1.56, abs=0.1)
+    assert [knots_for(n) for n in (1, 64, 129)] == [16, 8, 0]
+    assert len(fit_numbers(np.repeat([1.0, 2, 3, 4], 2), step=1).knots) == 2
+
+
+def test_rare_values_share_a_pool_with_those_never_seen():
+    pool = pool_rare({"a": 50, "b": 40, "c": 2, "d": 1, "e": 1})
+    assert pool.values == ("a", "b", "c", "d", "e")
+    assert sum(pool.shares) == pytest.approx(1)
+    assert len(pool.shares) == 4
+    assert pool.reserve * pool.shares[-1] == pytest.approx(0.5 / 94)
+    assert pool.shares[0] > pool.shares[1] == pool.shares[2]
+
+
+def test_without_rare_values_half_a_row_is_kept():
+    pool = pool_rare({"a": 50, "b": 50})
+    assert (pool.shares, pool.reserve) == ((1.0,), 0.005)
+
+
+def test_the_chance_of_new_values_is_that_of_good_and_turing():
+    rng = np.random.RandomState(0)
+    draws = rng.zipf(1.5, 4000)
+    train, test = draws[:2000], draws[2000:]
+    values, counts = np.unique(train, return_counts=True)
+    pool = pool_rare(dict(zip(map(str, values), counts.tolist(), strict=True)))
+    rare = sum(counts[counts < 3])
+    claimed = pool.shares[-1] * rare / 2000
+    assert claimed == pytest.approx(np.isin(test, values, invert=True).mean(), rel=0.4)
+
+
+def test_the_most_frequent_values_keep_their_own_probability():
+    pool = pool_rare({str(i): 1000 - i for i in range(600)})
+    assert len(pool.shares) == 600 - MAX_FREE + 1
+    assert pool.values[:3] == ("0", "1", "2")

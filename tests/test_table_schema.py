@@ -1,0 +1,229 @@
+"""Tables understood: what each column holds, and cells that come back as they were."""
+
+import datetime
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from made_exp.datasets.table import making
+from made_exp.datasets.table.cells import bare_texts, labels_of
+from made_exp.datasets.table.columns import Numbers
+from made_exp.datasets.table.inference import understand
+from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.schema import TableSchema
+from made_exp.variables.variable import Kind
+
+RANDOM = np.random.RandomState(0)
+
+
+def table(**columns):
+    origin = Origin(("t.csv",), find_line=lambda source, row: row + 2)
+    return RawTable.of_frame(pl.DataFrame(columns), origin, ",")
+
+
+def fit(raw, train=None, **options):
+    rows = np.arange(len(raw)) if train is None else np.asarray(train)
+    return TableSchema.fit(raw, rows, **options)
+
+
+def kind_of(*cells, **options):
+    return understand(table(c=list(cells)).columns[0], **options).kind
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["yes", "no", "yes"], "binary"),
+        (["0", "1", ""], "binary"),
+        (["TRUE", "FALSE"], "binary"),
+        ([True, False, None], "binary"),
+        (["1.5", "2.5"], "binary"),
+        (["1", "2", "3"], "categorical"),
+        (["1.0", "2", "3."], "categorical"),
+        (["a", "b", "c", "nan", "N/A"], "categorical"),
+        (["007", "008", "012"], "categorical"),
+        ([str(i) for i in range(-5, 20)], "integer"),
+        ([f"{i}.0" for i in range(5, 20)], "integer"),
+        ([str(i * 10**8) for i in range(20)], "integer"),
+        (["1e-3", "2", ".5"], "real"),
+        (["1", "NA", "2.5", "?", "3.5"], "real"),
+        ([f"{1000 * i},{i:02d} €" for i in range(20)], "real"),
+        ([f"2024-01-{i:02d}" for i in range(1, 20)], "date"),
+        ([datetime.date(2024, 1, i) for i in range(1, 20)], "date"),
+        ([datetime.datetime(2024, 1, i, 5) for i in range(1, 20)], "date"),
+        ([1.0, 2.5, None, 7.25], "real"),
+        ([float(i) for i in range(12)], "integer"),
+        (["a", "a"], "constant"),
+        ([None, None], "empty"),
+        ([f"u{i}" for i in range(30)], "identifier"),
+        ([str(i + 1) for i in range(30)], "identifier"),
+        ([str(1990 + i) for i in range(30)], "integer"),
+        ([str(i * 10**17) for i in range(30)], "identifier"),
+    ],
+)
+def test_column_kind(cells, kind):
+    assert kind_of(*cells) == kind
+
+
+def test_na_is_missing_among_numbers_and_a_value_among_texts():
+    raw = table(iso=["NA", "ZA", "BW", "AO"] * 5, v=["1.5", "NA", "2.5", "3.5"] * 5)
+    x = fit(raw).encode(raw)
+    assert not np.isnan(x[:, 0]).any()
+    assert np.isnan(x[:, 1]).sum() == 5
+    assert np.isnan(fit(raw, missing_values=["NA"]).encode(raw)[:, 0]).sum() == 5
+
+
+def test_a_text_that_repeats_among_numbers_is_missing_and_said():
+    reading = understand(table(c=[f"{i}.5" for i in range(40)] + ["unknown"] * 3).columns[0])
+    assert reading.kind == "real"
+    assert "'unknown' (3 cells)" in reading.suspicions[0]
+    with pytest.raises(ValueError, match=r"line 42, column 'c': 'x' is not a number, as nearly"):
+        kind_of(*[f"{i}.5" for i in range(40)], "x")
+
+
+def mixed(count=1000):
+    rng = np.random.RandomState(0)
+    return table(
+        sex=["fm"[i] for i in rng.randint(0, 2, count)],
+        age=[None if i % 7 == 3 else str(v) for i, v in enumerate(rng.randint(18, 80, count))],
+        income=[f"{v:.2f}" for v in rng.normal(30000, 9000, count)],
+        money=[f"${v:,.2f}" for v in rng.lognormal(8, 1, count)],
+        city=[["Rome", "Oslo", "Lyon, France", " NA"][i % 4] for i in range(count)],
+        rooms=[f"{1 + i % 5}.0" for i in range(count)],
+        when=[f"20{i % 24:02d}-0{1 + i % 9}-{10 + i % 18}" for i in range(count)],
+        seconds=[str(1700000000 + v) for v in rng.randint(0, 31 * 10**6, count)],
+        small=[f"{v:.3e}" for v in rng.rand(count)],
+        fixed=["x"] * count,
+    )
+
+
+def test_rows_come_back_as_they_were_and_the_schema_goes_through_json():
+    raw = mixed()
+    schema = fit(raw)
+    again = TableSchema.from_dict(json.loads(json.dumps(schema.to_dict(), allow_nan=False)))
+    assert again == schema
+    texts = again.decode(schema.encode(raw))
+    for column in raw.columns:
+        assert texts[column.name].to_list() == column.values.to_list(), column.name
+
+
+def test_columns_in_any_order_and_those_aside_need_not_be_there():
+    raw = mixed()
+    schema = fit(raw)
+    turned = raw.select([n for n in reversed(raw.names) if n != "fixed"])
+    np.testing.assert_array_equal(schema.encode(turned), schema.encode(raw))
+    with pytest.raises(ValueError, match=r"t.csv has no column 'sex'"):
+        schema.encode(raw.select(["age"]))
+    extra = RawTable((*raw.columns, *table(extra=["1"] * len(raw)).columns), ",")
+    with pytest.raises(ValueError, match=r"t.csv has unknown column 'extra'"):
+        schema.encode(extra)
+
+
+def test_ranges_and_categories_come_from_train_alone(caplog):
+    raw = table(n=[*map(str, range(100, 200)), "900"], c=["a", "b", "c", "a"] * 25 + ["z"])
+    schema = fit(raw, range(100))
+    n, c = schema.variables
+    assert (n.num_values, schema.columns[0].offset) == (99 + 2 * 24 + 1, 76)
+    assert c.categories == ("a", "b", "c")
+    assert (c.num_values, c.pooled) == (4, (1.0,))
+    x = schema.encode(raw)
+    assert x[-1].tolist() == [n.num_values - 1, 3]
+    assert "line 102, column 'n': '900' is outside 76..223" in caplog.text
+    assert "line 102, column 'c': 'z' was never seen in training" in caplog.text
+
+
+def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():
+    schema = fit(table(n=[str(i % 30) for i in range(100)]))
+    assert schema.columns[0].offset == 0
+    assert schema.decode(np.array([[-3.0], [1e9]]))["n"].to_list() == ["0", "36"]
+    real = fit(table(r=[f"{i % 30 + 0.5}" for i in range(100)]))
+    assert real.decode(np.array([[-3.0], [1e9]]))["r"].to_list() == ["0.0", "36.8"]
+
+
+def test_missing_cells_are_values_where_train_has_them():
+    raw = table(a=["1.5", "", "2.5", "3.25"] * 5, b=["x", "y", "z", "x"] * 5)
+    assert [v.may_be_missing for v in fit(raw, missing="model").variables] == [True, False]
+    assert not any(v.may_be_missing for v in fit(raw).variables)
+
+
+def test_a_few_decimals_can_be_masses_of_cells():
+    raw = table(p=["40.6", "38.9", "35.0", "46.9"] * 5)
+    schema = fit(raw, kinds={"p": "decimal"})
+    assert schema.variables[0].kind is Kind.INTEGER
+    assert schema.decode(schema.encode(raw))["p"].to_list() == raw.column("p").values.to_list()
+    with pytest.raises(ValueError, match="is not a number with 1 decimals"):
+        schema.encode(table(p=["40.65"]))
+
+
+def test_large_offsets_are_subtracted_exactly():
+    cells = [str(2**60 + i) for i in RANDOM.randint(0, 10**6, 200)]
+    raw = table(n=cells)
+    schema = fit(raw)
+    assert schema.decode(schema.encode(raw))["n"].to_list() == cells
+
+
+def test_a_table_from_a_typed_file_scores_texts_and_the_other_way():
+    typed = table(
+        n=list(range(5, 35)),
+        b=[True, False] * 15,
+        d=[datetime.date(2024, 1, 1)] * 29 + [datetime.date(2024, 2, 1)],
+    )
+    texts = table(
+        n=[str(i) for i in range(5, 35)],
+        b=["True", "False"] * 15,
+        d=["2024-01-01"] * 29 + ["2024-02-01"],
+    )
+    for one, other in ((typed, texts), (texts, typed)):
+        schema = fit(one)
+        np.testing.assert_array_equal(schema.encode(other), schema.encode(one))
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        (
+            {"a": ["1", "2", "x"]},
+            {"kinds": {"a": "integer"}},
+            "line 4, column 'a': 'x' is not a wh",
+        ),
+        ({"a": ["1", "2.5", "3"]}, {"kinds": {"a": "integer"}}, "'2.5' is not a whole number"),
+        ({"a": ["1", "2", "3"]}, {"kinds": {"a": "binary"}}, "3 different values .* can have 2"),
+        ({"a": ["x", "y", "z"]}, {"kinds": {"a": "real"}}, "'x' is not a number"),
+        ({"a": ["1", "2", "3"]}, {"kinds": {"a": "date"}}, "'1' is not a date"),
+        ({"a": ["1", "2", "3"]}, {"kinds": {"aa": "real"}}, "no column 'aa'. Did you mean 'a'"),
+        ({"a": ["x", "x", "x"]}, {}, r"no column is left to be modelled: 'a' \(constant\)"),
+        ({"a": ["x", "y", "z"]}, {"drop": ["a"]}, "no column is left"),
+        ({"a": [None, None, "1.5", "2.5", "3.5"]}, {"train": [0, 1]}, "no value in the training"),
+    ],
+)
+def test_a_bad_table_is_named_with_line_and_column(columns, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit(table(**columns), **options)
+
+
+@pytest.mark.parametrize("content", [{}, {"columns": [{}], "delimiter": ","}, {"columns": 3}])
+def test_what_is_no_schema_is_refused(content):
+    with pytest.raises(ValueError, match="not the description of a table"):
+        TableSchema.from_dict(content)
+
+
+def test_labels_are_texts_without_points_of_whole_numbers():
+    column = table(c=[" 3.0", "3", "NA", "", None]).columns[0]
+    assert labels_of(bare_texts(column, ["NA"])).to_list() == ["3", "3", None, None, None]
+    assert making.MARGIN == 0.25
+    assert Numbers.holds == "numbers"
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"])), min_size=2, max_size=40))
+def test_any_column_of_texts_comes_back(cells):
+    raw = table(c=cells, k=["a", "b"] + ["c"] * (len(cells) - 2))
+    schema = fit(raw, kinds={"c": "categorical"})
+    if "c" not in [column.name for column in schema.modelled]:
+        return
+    texts = schema.decode(schema.encode(raw))["c"].fill_null("")
+    assert [t.strip() for t in texts] == [t.strip() for t in cells]
