@@ -279,7 +279,7 @@ def test_a_picture_that_fails_ends_no_run(tmp_path, monkeypatch, caplog):
     def broken(*arguments, **options):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr("made_exp.experiments.run_observer.draw_picture", broken)
+    monkeypatch.setattr("made_exp.experiments.run_observer.picture_of", broken)
     run(make_settings(tmp_path), tmp_path / "run")
     assert "no fonts" in caplog.text
     assert (tmp_path / "run/results.json").exists()

@@ -218,30 +218,19 @@ def test_1d_density_shows_data_learned_and_true(tmp_path):
     assert not has_color(figures.density_1d(learned, data), (0xD9, 0x66, 0x0A), 12)
 
 
-def test_vectors_with_constant_and_missing_values(drawn):
-    x = np.random.default_rng(0).normal(size=(50, 6))
-    x[:, 2] = 4
-    x[3, 1] = np.nan
-    assert is_picture(figures.vector_grid(x[:20], x, title="rows"))
-    low, span = np.nanmin(x, axis=0), np.nanmax(x, axis=0) - np.nanmin(x, axis=0)
-    scaled = (x - low) / np.where(span > 0, span, 1)
-    sampled, real, means, pairs = drawn().axes
-    for axes in (sampled, real):
-        shown = np.ma.filled(axes.images[0].get_array(), np.nan)
-        np.testing.assert_array_equal(shown, scaled[:20])
-    _, dots = means.lines
-    np.testing.assert_allclose(dots.get_xdata(), np.nanmean(scaled, axis=0))
-    np.testing.assert_allclose(dots.get_ydata(), np.nanmean(scaled[:20], axis=0))
-    assert len(pairs.lines[1].get_xdata()) == 10  # of the five columns that vary
-    assert is_picture(figures.vector_grid(x[:1], x[:1]))
-
-
-def test_correlations_are_those_of_the_columns(drawn):
-    real = np.random.default_rng(0).normal(size=(200, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
-    figures.vector_grid(-(real[:, ::-1] ** 3), real)
-    (x,), (y,) = drawn().axes[3].lines[1].get_data()
-    assert x == pytest.approx(np.corrcoef(real.T)[0, 1])
-    assert y == pytest.approx(np.corrcoef(real.T**3)[0, 1])
+def test_the_plane_of_two_reals_shows_what_was_given(drawn):
+    learned = np.arange(12.0).reshape(3, 4)
+    edges = np.linspace(-1, 2, 4), np.linspace(10, 18, 5)
+    data, given = np.array([[0.0, 11.0], [1.0, 12.0]]), np.array([[2.0, 17.0]])
+    figures.density_plane(learned, edges, data=data, samples=given, names=("a", "b$"))
+    left, middle, right = drawn().axes[:3]
+    assert np.array_equal(left.lines[0].get_xydata(), data)
+    assert np.array_equal(middle.lines[0].get_xydata(), given)
+    assert np.array_equal(right.images[0].get_array(), learned.T)
+    assert right.images[0].get_extent() == [-1, 2, 10, 18]
+    for axes in (left, middle, right):
+        assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 2), (10, 18))
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("a", r"b\$")
 
 
 def test_nll_by_number_of_orderings(tmp_path, drawn):

@@ -6,37 +6,103 @@ import torch
 from builders import tiny_made
 
 from made_exp.datasets.base import Dataset
-from made_exp.experiments import pictures
+from made_exp.experiments import pictures, table_rows
+from made_exp.experiments.outcome import summary
+from made_exp.reporting.comparison import compare
+from made_exp.runs.folder import RunDirectory
+from made_exp.variables.variable import Kind, Variable
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """What the figures get, by the name of the figure."""
     calls = {}
-    for name in ("vector_grid", "image_grid"):
+    for name in ("table_picture", "image_grid", "density_plane"):
         monkeypatch.setattr(
             pictures.figures,
             name,
-            lambda samples, *_, _name=name, **__: calls.update({_name: samples}),
+            lambda *given, _name=name, **options: calls.update({_name: (given, options)}),
         )
     return calls
 
 
-def draw(image_shape):
+def draw(model, dataset):
+    samples, context = pictures.draw_samples(model, dataset, num_samples=9, seed=0)
+    pictures.picture_of(model, dataset, samples, context=context)
+    return samples
+
+
+def bits(image_shape):
     model = tiny_made()
     x = torch.zeros(5, 8, dtype=torch.uint8)
-    dataset = Dataset("bits", model.groups.variables, x, x, x, image_shape=image_shape)
-    pictures.draw_picture(model, dataset, num_samples=9, seed=0)
-    return model
+    return model, Dataset("bits", model.groups.variables, x, x, x, image_shape=image_shape)
 
 
-def test_means_and_correlations_of_a_table_are_of_many_rows(drawn):
-    model = draw(None)
-    assert drawn["vector_grid"].shape == (2000, 8)
-    wanted = model.sample(200_000, generator=torch.Generator().manual_seed(1)).double().mean(0)
-    np.testing.assert_allclose(drawn["vector_grid"].mean(0), wanted, atol=0.05)
+def test_a_table_is_compared_by_many_samples(drawn):
+    model, dataset = bits(None)
+    samples = draw(model, dataset)
+    (data, shown, fields, comparison), _ = drawn["table_picture"]
+    assert data.shape == (10, 8)  # train and valid
+    assert np.array_equal(shown, samples.double())
+    assert shown.shape == (5000, 8)
+    assert [field.name for field in fields] == [v.name for v in dataset.variables]
+    assert fields[0].names == ("0", "1")
+    wanted = compare(data, shown, fields)
+    assert (comparison.columns, comparison.pairs) == (wanted.columns, wanted.pairs)
 
 
 def test_of_images_as_many_are_drawn_as_were_asked_for(drawn):
-    draw((2, 4))
-    assert drawn["image_grid"].shape == (9, 8)
+    draw(*bits((2, 4)))
+    assert drawn["image_grid"][0][0].shape == (9, 8)
+
+
+def test_two_real_columns_are_a_plane_with_the_learned_density(drawn):
+    variables = tuple(Variable(name, Kind.REAL) for name in "uv")
+    model = tiny_made(variables)
+    x = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    draw(model, Dataset("plane", variables, x, x, x))
+    (learned, (x_ends, y_ends)), options = drawn["density_plane"]
+    assert options["names"] == ("u", "v")
+    middle = [(x_ends[53] + x_ends[54]) / 2, (y_ends[70] + y_ends[71]) / 2]
+    point = torch.tensor([middle])
+    wanted = model.log_prob(point.float()).double().exp()
+    assert learned[53, 70] == pytest.approx(float(wanted), rel=1e-4)
+    assert x_ends[0] < x[:, 0].quantile(0.002) < x[:, 0].quantile(0.998) < x_ends[-1]
+
+
+def test_rows_are_read_as_the_file_has_them():
+    variables = (
+        Variable("year", Kind.INTEGER, 10),
+        Variable("price", Kind.REAL),
+        Variable("kind", Kind.CATEGORICAL, 3, categories=("a", "b", "c")),
+    )
+    schema = {"columns": [{"offset": o, "decimals": d} for o, d in ((2000, 0), (0, 1), (0, 0))]}
+    x = torch.tensor([[3.0, 1.26, 2.0], [4.0, float("nan"), 0.0]])
+    dataset = Dataset("t", variables, x, x, x, schema=schema)
+    read = table_rows.as_read(dataset, x)
+    np.testing.assert_allclose(read, [[2003, 1.3, 2], [2004, np.nan, 0]])
+    assert table_rows.fields_of(dataset)[2].names == ("a", "b", "c")
+    assert table_rows.is_table(dataset)
+    rows, labels = table_rows.some_rows(dataset, 3)
+    assert rows.shape == (3, 3)
+    assert labels is None
+    told = table_rows.told(table_rows.compare_rows(dataset, x))
+    assert [sorted(record) for record in told["pairs"]] == [["columns", "data", "samples", "z"]] * 3
+
+
+def test_the_summary_names_what_differs_most(tmp_path):
+    records = [{"columns": ["a"], "z": 12.3}, {"columns": ["b"], "z": 3.0}]
+    pairs = [{"columns": ["a", "b"], "z": -5.0}]
+    results = {
+        "test": {
+            "nll": 1,
+            "nll_stderr": 1,
+            "bits_per_dim": 1,
+            "num_examples": 1,
+            "num_orderings": 1,
+        },
+        **{"baselines": {}, "sample_comparison": {"columns": records, "pairs": pairs}},
+        **{"best_epoch": 1, "epochs": 1, "train_seconds": 1.0, "examples_per_second": 1.0},
+    }
+    text = summary(results, RunDirectory(tmp_path))
+    assert "in a (z 12.3), a x b (z -5.0)" in text

@@ -169,12 +169,18 @@ class _Experiment:
         with matmul_precision(settings.trainer.precision):
             valid, test = self._evaluate("valid"), self._evaluate("test")
             outliers = self._outliers(valid=valid, test=test)
-            observer.picture(self.folder.final_samples, "best model", step)
+            samples = observer.picture(self.folder.final_samples, "best model", step)
             seed = derive_seed(settings.seed, _CHECK_STREAM)
             checks = proven(self.model, self.dataset, seed)
         observer.tested(test, step)
         results = make_results(
-            trainer, self.dataset, test=test, valid=valid, outliers=outliers, checks=checks
+            trainer,
+            self.dataset,
+            test=test,
+            valid=valid,
+            outliers=outliers,
+            checks=checks,
+            samples=samples,
         )
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))

@@ -4,11 +4,14 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from torch import Tensor
+
 from made_exp.datasets import baselines
 from made_exp.datasets.base import Dataset, reference_nll
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
 from made_exp.experiments.outliers import Outlier
+from made_exp.experiments.table_rows import compare_rows, is_table, told
 from made_exp.files import atomic_write_json
 from made_exp.machine import git_commit
 from made_exp.model.checks import measure_connectivity
@@ -26,8 +29,9 @@ def make_results(
     valid: Evaluation,
     outliers: dict[str, Outlier],
     checks: dict[str, dict[str, Any]],
+    samples: Tensor | None = None,
 ) -> dict[str, Any]:
-    """The content of results.json."""
+    """The content of results.json; a table's `samples` (n, D) are compared with its rows."""
     state, model = trainer.state, trainer.learner.model
     examples = state.step * trainer.batches.batch_size
     reference = reference_nll(dataset, "test")
@@ -43,6 +47,7 @@ def make_results(
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": baselines.load_or_compute(dataset, default_data_dir()),
         "checks": checks,
+        **_compared(dataset, samples),
         "connectivity": asdict(measure_connectivity(model)),
         "best_epoch": state.best_epoch,
         "epochs": state.epochs_begun,
@@ -57,6 +62,12 @@ def make_results(
         "versions": versions(),
         "git_commit": git_commit(),
     }
+
+
+def _compared(dataset: Dataset, samples: Tensor | None) -> dict[str, Any]:
+    if samples is None or not is_table(dataset):
+        return {}
+    return {"sample_comparison": told(compare_rows(dataset, samples))}
 
 
 def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) -> None:
@@ -89,6 +100,8 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
     if known:
         listed = ", ".join(f"{name} {nll:.3f}" for name, nll in known.items())
         lines.append(f"  for comparison   {listed}")
+    if furthest := _furthest(results.get("sample_comparison", {})):
+        lines.append(f"  samples differ   {furthest}")
     lines += [
         f"  best epoch       {results['best_epoch']} of {results['epochs']}, "
         f"{results['train_seconds']:.1f} s, {results['examples_per_second']:.0f} examples/s",
@@ -98,3 +111,12 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
         f"  results          {run.results}",
     ]
     return "\n".join(lines)
+
+
+def _furthest(compared: dict[str, Any], most: int = 3, least: float = 4.0) -> str:
+    """The columns and the pairs in which samples are furthest from the data, if clearly."""
+    names = []
+    for records in compared.values():
+        worst = [record for record in records[:most] if abs(record["z"]) >= least]
+        names += [f"{' x '.join(r['columns'])} (z {r['z']:.1f})" for r in worst]
+    return "in " + ", ".join(names) if names else ""

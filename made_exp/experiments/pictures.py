@@ -7,52 +7,58 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
+from made_exp.experiments.table_rows import (
+    as_read,
+    compare_rows,
+    fields_of,
+    is_table,
+    some_rows,
+)
 from made_exp.model.made import MADE
 from made_exp.reporting import figures
+from made_exp.reporting.comparison import MAX_ROWS
 
 MAX_TABLE = 2**16
 _BATCH = 1000
-_TABLE_ROWS = 2000
+_GRID = 120  # cells of the plane of two real variables, on each side
+_MAX_DOTS = 3000
+_TAIL, _MARGIN = 0.002, 0.08  # what lies beyond the plane, and what is left around the rest
 
 
 def is_worth_watching(dataset: Dataset) -> bool:
-    """Whether pictures during training say something: images, and densities of 1 or 2 variables."""
+    """Whether pictures during training say much for little: images, and one or two variables."""
     return dataset.is_discrete and (dataset.image_shape is not None or dataset.num_dims <= 2)
 
 
 @torch.no_grad()
-def draw_picture(
-    model: MADE,
-    dataset: Dataset,
-    *,
-    num_samples: int,
-    seed: int,
-    title: str = "",
-) -> np.ndarray:
-    """Sample the model and draw the samples, or for one or two variables the learned density.
+def draw_samples(
+    model: MADE, dataset: Dataset, *, num_samples: int, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """Samples for a picture.
 
     Args:
         model: The call leaves it in evaluation mode.
         dataset: What the model was trained on.
-        num_samples: Samples to draw (> 0); of a table at least 2000, for means and correlations.
+        num_samples: Samples to draw (> 0); of a table at least 5000.
         seed: Of the samples; the same seed shows the same draw of a changing model.
-        title: One line above the picture.
 
     Returns:
-        (H, W, 3) uint8.
+        (n, D) samples, and their class labels (n,): those of rows of a table, all of images.
     """
     generator = torch.Generator().manual_seed(seed)
     context = None
-    if dataset.num_classes:
+    if is_table(dataset):
+        num_samples = max(num_samples, MAX_ROWS)
+        _, labels = some_rows(dataset)
+        if labels is not None:
+            context = labels[torch.arange(num_samples) % len(labels)]
+    elif dataset.num_classes:
         # Whole rows of each class, so that the grid can be read.
         rows = max(1, math.ceil(num_samples / dataset.num_classes))
         context = torch.arange(dataset.num_classes).repeat_interleave(rows)
         num_samples = len(context)
-    elif not is_worth_watching(dataset):
-        num_samples = max(num_samples, _TABLE_ROWS)
     model.eval()
-    samples = model.sample(num_samples, generator=generator, context=context).cpu()
-    return picture_of(model, dataset, samples, context=context, title=title)
+    return model.sample(num_samples, generator=generator, context=context).cpu(), context
 
 
 @torch.no_grad()
@@ -64,19 +70,62 @@ def picture_of(
     context: Tensor | None = None,
     title: str = "",
 ) -> np.ndarray:
-    """Draw samples (n, D) of `model`, with their class labels (n,) if it has any; see above."""
-    real = _examples(dataset, context)
+    """Draw samples beside the data, and for one or two variables the learned density.
+
+    Args:
+        model: In evaluation mode.
+        dataset: What the model was trained on.
+        samples: (n, D) samples of the model.
+        context: (n,) their class labels, if it has any.
+        title: One line above the picture.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     if dataset.image_shape is not None and dataset.is_discrete:
-        return _image_picture(dataset, samples, real, context, title)
+        return _image_picture(dataset, samples, _examples(dataset, context), context, title)
     table = _table(model, dataset)
     if table is None:
-        # Rows of a table may be sorted, so that the first ones are like no others.
-        some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:_TABLE_ROWS]
-        return figures.vector_grid(samples.numpy(), real[some].numpy(), title=title)
+        return _rows_picture(model, dataset, samples, title)
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.num_dims == 1:
+        real = _examples(dataset, context)
         return figures.density_1d(table, real[:, 0].numpy(), true=true, title=title)
     return figures.density_2d(table, true=true, samples=samples.numpy(), title=title)
+
+
+def _rows_picture(model: MADE, dataset: Dataset, samples: Tensor, title: str) -> np.ndarray:
+    """A plane of two real columns, else all columns and the worst pairs."""
+    real, drawn = as_read(dataset, some_rows(dataset)[0]), as_read(dataset, samples)
+    is_real = [variable.num_values is None for variable in dataset.variables]
+    names = [variable.name for variable in dataset.variables]
+    if len(names) == 2 and all(is_real) and not dataset.num_classes:
+        complete = real[~np.isnan(real).any(axis=1)]
+        if count := min(len(complete), len(drawn), _MAX_DOTS):
+            edges = _ends(complete[:, 0]), _ends(complete[:, 1])
+            return figures.density_plane(
+                _plane(model, *edges),
+                edges,
+                data=complete[:count],
+                samples=drawn[:count],
+                names=(names[0], names[1]),
+                title=title,
+            )
+    comparison = compare_rows(dataset, samples)
+    return figures.table_picture(real, drawn, fields_of(dataset), comparison, title=title)
+
+
+def _ends(x: np.ndarray) -> np.ndarray:
+    """Ends of evenly spaced cells (G + 1,) over nearly all of x (n,)."""
+    low, high = np.quantile(x, [_TAIL, 1 - _TAIL])
+    margin = _MARGIN * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, _GRID + 1)
+
+
+def _plane(model: MADE, x_ends: np.ndarray, y_ends: np.ndarray) -> np.ndarray:
+    """Learned density (G, G) in the middle of each cell, variable 0 first."""
+    x, y = (torch.from_numpy((ends[1:] + ends[:-1]) / 2) for ends in (x_ends, y_ends))
+    return _probabilities(model, torch.cartesian_prod(x, y)).reshape(len(x), len(y))
 
 
 def _examples(dataset: Dataset, context: Tensor | None) -> Tensor:
@@ -120,5 +169,10 @@ def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:
     if math.prod(shape) > MAX_TABLE:
         return None
     cells = torch.cartesian_prod(*(torch.arange(size) for size in shape)).view(-1, len(shape))
-    parts = [model.log_prob(part.to(model.device)) for part in cells.split(_BATCH)]
-    return torch.cat(parts).double().exp().view(shape).cpu().numpy()
+    return _probabilities(model, cells).reshape(shape)
+
+
+def _probabilities(model: MADE, x: Tensor) -> np.ndarray:
+    """Probability or density (B,) float64 of examples (B, D)."""
+    parts = [model.log_prob(part.to(model.device)) for part in x.split(_BATCH)]
+    return torch.cat(parts).double().exp().cpu().numpy()

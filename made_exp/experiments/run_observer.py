@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import Tensor
 from typing_extensions import override
 
 from made_exp.datasets.base import Dataset
 from made_exp.errors import TrainingError
-from made_exp.experiments.pictures import draw_picture, is_worth_watching
+from made_exp.experiments.pictures import draw_samples, is_worth_watching, picture_of
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
 from made_exp.reporting.figures import animation, save_png
@@ -85,23 +86,30 @@ class RunObserver(Observer):
             "seconds": round(state.seconds, 3),
         }
 
-    def picture(self, path: Path, title: str, step: int) -> None:
-        """Draw the model into `path` and TensorBoard; a picture that fails ends no training."""
+    def picture(self, path: Path, title: str, step: int) -> Tensor | None:
+        """Draw samples of the model into `path` and TensorBoard.
+
+        Returns:
+            The samples (n, D), or None: a picture that fails ends no training.
+        """
         if self.dataset.num_dims == 2:
             title += f", ordering: {self.settings.ordering.name}"
+        samples = None
         try:
-            image = draw_picture(
+            samples, context = draw_samples(
                 self.model,
                 self.dataset,
                 num_samples=self.settings.trainer.num_samples,
                 seed=derive_seed(self.settings.seed, _SAMPLE_STREAM),
-                title=f"{self.dataset.name}, {title}",
             )
+            title = f"{self.dataset.name}, {title}"
+            image = picture_of(self.model, self.dataset, samples, context=context, title=title)
             save_png(path, image)
         except Exception as error:  # matplotlib, Pillow, disk
             _log.warning("no picture %s: %s: %s", path, type(error).__name__, error)
-            return
-        self.tracker.image("samples", image, step)
+        else:
+            self.tracker.image("samples", image, step)
+        return samples
 
     def tested(self, test: Evaluation, step: int) -> None:
         """The best model was scored on test, once, after `step` steps."""

@@ -4,8 +4,14 @@ Every figure is returned as an array (height, width, 3) uint8; `save_png` makes 
 """
 
 from made_exp.reporting.figures.canvas import animation, save_png
-from made_exp.reporting.figures.plots import density_1d, density_2d, nll_by_num_orderings
-from made_exp.reporting.figures.samples import class_grid, completion_grid, image_grid, vector_grid
+from made_exp.reporting.figures.plots import (
+    density_1d,
+    density_2d,
+    density_plane,
+    nll_by_num_orderings,
+)
+from made_exp.reporting.figures.samples import class_grid, completion_grid, image_grid
+from made_exp.reporting.figures.table import table_picture
 
 __all__ = [
     "animation",
@@ -13,8 +19,9 @@ __all__ = [
     "completion_grid",
     "density_1d",
     "density_2d",
+    "density_plane",
     "image_grid",
     "nll_by_num_orderings",
     "save_png",
-    "vector_grid",
+    "table_picture",
 ]

@@ -17,7 +17,7 @@ DPI = 100
 MARGIN = 16
 BLUE, ORANGE = "#2463ae", "#d9660a"
 _FRAME_MILLISECONDS, _LAST_MILLISECONDS, _MAX_FRAME_WIDTH = 300, 2000, 900
-INK, MUTED, GRID, BAR = "#1f2430", "#5b6472", "#e3e6ea", "#c9d1dc"
+INK, MUTED, GRID, BAR, RULE = "#1f2430", "#5b6472", "#e3e6ea", "#c9d1dc", "#b4bac4"
 
 
 def new_figure(width: int, height: int, title: str = "") -> Figure:
@@ -58,6 +58,23 @@ def add_text(
     )
 
 
+def pixel_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes whose frame is a rectangle in pixels from the upper left corner."""
+    full_width, full_height = figure.get_size_inches() * DPI
+    place = left / full_width, 1 - (top + height) / full_height
+    return figure.add_axes((*place, width / full_width, height / full_height))
+
+
+def cut(text: str, length: int) -> str:
+    """`text`, or its beginning with an ellipsis where it is longer than `length` characters."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def count(number: int) -> str:
+    """A whole number with a space between thousands."""
+    return f"{number:,}".replace(",", " ")
+
+
 def plain(text: str) -> str:
     """`text` with the dollar signs escaped that would start mathematics."""
     return text.replace("$", r"\$")
@@ -73,7 +90,7 @@ def style(axes: Axes, title: str = "", x_label: str = "", y_label: str = "") -> 
         axes.grid(True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#b4bac4")
+    axes.spines[["left", "bottom"]].set_color(RULE)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=9, frameon=False, labelcolor=INK)
 

@@ -14,6 +14,7 @@ from made_exp.reporting.figures.canvas import (
     INK,
     MUTED,
     ORANGE,
+    count,
     new_plots,
     plain,
     render,
@@ -90,6 +91,43 @@ def density_2d(
     return render(figure)
 
 
+def density_plane(
+    learned: np.ndarray,
+    edges: tuple[np.ndarray, np.ndarray],
+    *,
+    data: np.ndarray,
+    samples: np.ndarray,
+    names: tuple[str, str],
+    title: str = "",
+) -> np.ndarray:
+    """Two real variables: data, samples, and the learned density, on one range.
+
+    Args:
+        learned: (G, H) density in the middle of the cells of a grid, variable 0 first.
+        edges: (G + 1,) and (H + 1,) ends of the cells, evenly spaced.
+        data: (n, 2) examples of the data.
+        samples: (m, 2) values drawn from the model.
+        names: Of both variables; the first is across.
+        title: One line above.
+    """
+    figure, panels = new_plots(3 * 418 + 8, 422, title, 3)
+    x_ends, y_ends = ((float(ends[0]), float(ends[-1])) for ends in edges)
+    for axes, rows, name, color in zip(
+        panels, (data, samples), ("rows of the data", "samples"), (INK, BLUE), strict=False
+    ):
+        axes.plot(*rows.T, ".", color=color, ms=4, alpha=0.4, mew=0)
+        style(axes, f"{count(len(rows))} {name}", *names)
+    top = float(np.quantile(learned, 0.999)) or 1e-12
+    shades: dict[str, Any] = {"cmap": _MAP, "vmin": 0, "vmax": top, "origin": "lower"}
+    _density(
+        panels[2], "Learned density", learned.T, "density", extent=(*x_ends, *y_ends), **shades
+    )
+    style(panels[2], "Learned density", *names)
+    for axes in panels:
+        axes.set(xlim=x_ends, ylim=y_ends)
+    return render(figure)
+
+
 def _density(axes: Axes, title: str, table: np.ndarray, unit: str, **shades: Any) -> None:
     """A table as colours, with its colour bar."""
     image = axes.imshow(table, interpolation="nearest", aspect="auto", **shades)
@@ -105,21 +143,21 @@ def _density(axes: Axes, title: str, table: np.ndarray, unit: str, **shades: Any
 
 def _samples(axes: Axes, samples: np.ndarray, shape: tuple[int, ...]) -> None:
     """Samples (n, 2): counted in blocks of up to 4 x 4 values, or as dots where few."""
-    count = f"{len(samples):,} samples".replace(",", " ")
+    name = f"{count(len(samples))} samples"
     size = block_size(len(samples), shape)
     if size > 4:
         axes.set_facecolor("#f7f8fa")
         spread = np.random.default_rng(0).uniform(-0.4, 0.4, size=samples.shape)
         rows, columns = (samples + spread).T
         axes.plot(columns, rows, ".", color=INK, ms=3, alpha=0.6, mew=0)
-        style(axes, count, "variable 1 (column)", "variable 0 (row)")
+        style(axes, name, "variable 1 (column)", "variable 0 (row)")
         axes.grid(False)
         return
     bins = [np.arange(0, num + size, size) - 0.5 for num in shape]
     counts, _, _ = np.histogram2d(samples[:, 0], samples[:, 1], bins=bins)
     edges = (-0.5, bins[1][-1], bins[0][-1], -0.5)
     unit = "count" if size == 1 else f"count in a block of {size} x {size}"
-    _density(axes, count, counts, unit, cmap=_MAP, extent=edges)
+    _density(axes, name, counts, unit, cmap=_MAP, extent=edges)
 
 
 def block_size(num_samples: int, shape: tuple[int, ...]) -> int:

@@ -1,21 +1,17 @@
-"""Samples beside real examples: grids of images, completions, classes, and rows of tables."""
+"""Samples beside real examples: grids of images, completions and classes."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from made_exp.reporting.figures.canvas import (
-    BLUE,
     MARGIN,
     MUTED,
     add_picture,
     add_text,
     new_figure,
-    new_plots,
     render,
-    style,
 )
 
 _GAP = (0.80, 0.83, 0.87)
@@ -23,7 +19,6 @@ _UNKNOWN = np.array([0.60, 0.68, 0.80])  # pixels that are not given
 _DRAWN_INK = np.array([1.0, 0.72, 0.30])  # bright pixels that the model drew
 _TITLE = 30
 _COMPLETIONS_A_ROW = 10  # further ones go into another band below
-_MAX_ROWS = 100  # of a table; means and correlations use all
 
 
 def image_grid(
@@ -164,61 +159,3 @@ def _banded(
             add_text(figure, label - 10, middle, name, color=MUTED, ha="right")
         top += band_height + MARGIN
     return render(figure)
-
-
-def vector_grid(
-    samples: np.ndarray,
-    real: np.ndarray,
-    *,
-    title: str = "",
-) -> np.ndarray:
-    """Sampled rows and real rows as shades of grey, and how their means and pairs agree.
-
-    Each variable is scaled to the range that it has in the data. The two plots on the right show,
-    for each variable, its mean, and for each pair (the thousand that vary most in the data), its
-    correlation: a model that knows the data puts both on the diagonal.
-
-    Args:
-        samples: (n, D).
-        real: (m, D) examples of the data; NaN is missing.
-        title: One line above.
-    """
-    samples, real = np.asarray(samples, np.float64), np.asarray(real, np.float64)
-    low, high = np.nanmin(real, axis=0), np.nanmax(real, axis=0)
-    span = np.where(high > low, high - low, 1.0)
-    samples, real = (samples - low) / span, (real - low) / span
-    figure, axes = new_plots(1180, 460, title, 4)
-    rows = min(_MAX_ROWS, len(samples), len(real))
-    for place, x, name in ((axes[0], samples, "sampled"), (axes[1], real, "real")):
-        place.imshow(np.clip(x[:rows], 0, 1), cmap="gray_r", aspect="auto", interpolation="nearest")
-        style(place, f"{rows} {name} rows", "variable", "row")
-    means = np.nanmean(real, axis=0), np.nanmean(samples, axis=0)
-    _agreement(axes[2], *means, "Mean of each variable")
-    _agreement(axes[3], *_correlations(real, samples), "Correlation of each pair")
-    return render(figure)
-
-
-def _agreement(axes: Axes, real: np.ndarray, sampled: np.ndarray, title: str) -> None:
-    style(axes, title, "data", "samples")
-    if len(real):
-        low, high = min(real.min(), sampled.min()), max(real.max(), sampled.max())
-        pad = 0.05 * (high - low or 1.0)
-        axes.plot([low - pad, high + pad], [low - pad, high + pad], color=MUTED, lw=1, ls="--")
-        axes.plot(real, sampled, ".", color=BLUE, ms=4, alpha=0.5)
-
-
-def _correlations(
-    real: np.ndarray, samples: np.ndarray, max_pairs: int = 1000
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correlations (P,) in the data and in the samples, of the pairs that vary most."""
-    variance = np.minimum(np.nanvar(real, axis=0), np.nanvar(samples, axis=0))
-    varying = [int(d) for d in np.argsort(-variance)[:200] if variance[d] > 0]
-    if len(varying) < 2 or min(len(real), len(samples)) < 3:
-        return np.zeros(0), np.zeros(0)
-    upper = np.triu_indices(len(varying), 1)
-    both = []
-    for x in (real[:, varying], samples[:, varying]):
-        filled = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
-        both.append(np.corrcoef(filled.T)[upper])
-    kept = np.argsort(-np.abs(both[0]))[:max_pairs]
-    return both[0][kept], both[1][kept]

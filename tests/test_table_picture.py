@@ -1,0 +1,169 @@
+"""The picture of a table is checked by the arrays in its axes."""
+
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle, StepPatch
+
+from made_exp.reporting.comparison import compare
+from made_exp.reporting.fields import Field
+from made_exp.reporting.figures import axis, canvas, marginals, pairs, table
+
+
+@pytest.fixture
+def draw(monkeypatch):
+    """Draws a table and gives the figure."""
+    kept = {}
+    monkeypatch.setattr(table, "render", lambda f: canvas.render(kept.setdefault("figure", f)))
+
+    def drawn(data, samples, fields, **options):
+        kept.clear()
+        comparison = compare(data, samples, fields)
+        image = table.table_picture(data, samples, fields, comparison, **options)
+        assert image.dtype == np.uint8
+        return kept["figure"]
+
+    return drawn
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def bars(axes):
+    """Bars by name: (data, samples)."""
+    widths = [patch.get_width() for patch in axes.patches if isinstance(patch, Rectangle)]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    return dict(
+        zip(names, zip(widths[: len(names)], widths[len(names) :], strict=True), strict=True)
+    )
+
+
+def steps(axes):
+    """Histograms of data and samples as (shares, edges)."""
+    found = [patch.get_data() for patch in axes.patches if isinstance(patch, StepPatch)]
+    return [(content.values, content.edges) for content in found]
+
+
+def test_bars_are_the_shares_of_named_values_and_of_missing_cells(draw):
+    field = Field("room$", ("no", "yes", "maybe", "never"), is_missing_a_value=True)
+    data = np.array([[1.0]] * 5 + [[0.0]] * 3 + [[np.nan]] * 2)
+    samples = np.array([[1.0]] * 2 + [[2.0]] * 2)
+    figure = draw(data, samples, (field,))
+    wanted = {"yes": (0.5, 0.5), "no": (0.3, 0), "other": (0, 0.5), "missing": (0.2, 0)}
+    assert bars(figure.axes[0]) == wanted
+    assert r"room\$" in texts(figure)
+
+
+def test_rare_values_are_together_and_long_names_are_cut():
+    names = tuple(f"{letter} a very long name" for letter in "abcdefghijklmnopqrst")
+    data = np.repeat(np.arange(20.0), np.arange(40, 0, -2))
+    shown, own = marginals.bars_of(Field("x", names), data, data[:100])
+    assert own is None
+    assert len(shown) == marginals.MAX_BARS
+    assert shown[0].name == names[0]
+    assert shown[-1].name == "9 others"
+    assert sum(bar.data for bar in shown) == pytest.approx(1)
+    assert sum(bar.samples for bar in shown) == pytest.approx(1)
+    assert len(canvas.cut(names[0], 17)) == 17
+
+
+def test_a_histogram_has_the_shares_of_the_rest_and_spikes_are_bars(draw):
+    generator = np.random.default_rng(0)
+    data = np.where(generator.random(1000) < 0.4, 7.0, generator.normal(50, 3, size=1000))
+    samples = np.where(generator.random(500) < 0.6, 7.0, generator.normal(50, 3, size=500))
+    figure = draw(data[:, None], samples[:, None], (Field("x"),))
+    assert bars(figure.axes[0]) == {"7": ((data == 7).mean(), (samples == 7).mean())}
+    (of_data, edges), (of_samples, _) = steps(figure.axes[1])
+    np.testing.assert_allclose(of_data, np.histogram(data[data != 7], edges)[0] / 1000)
+    np.testing.assert_allclose(of_samples, np.histogram(samples[samples != 7], edges)[0] / 500)
+    assert of_data.sum() == pytest.approx(1 - (data == 7).mean())
+
+
+def test_a_far_outlier_does_not_flatten_the_rest():
+    x = np.append(np.random.default_rng(0).normal(size=1000), 1e9)
+    edges = axis.axis_of(Field("x"), x).edges
+    assert -5 < edges[0] < edges[-1] < 5
+
+
+def test_scales_follow_the_numbers():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=1000)
+    assert axis.axis_of(Field("x"), 1000 + x).scale == "linear"
+    assert axis.axis_of(Field("x"), np.exp(3 * x)).scale == "log"
+    assert axis.axis_of(Field("x", bend=0.1), np.sinh(3 * x)).scale == "asinh"
+    assert axis.axis_of(Field("x"), generator.uniform(1, 365, size=1000)).scale == "linear"
+
+
+@pytest.mark.parametrize("step", [1.0, 5.0, 0.25])
+def test_bins_hold_equally_many_steps_of_a_grid(step):
+    x = step * np.random.default_rng(0).integers(0, 100, size=2000)
+    edges = axis.axis_of(Field("x"), x).edges
+    np.testing.assert_allclose(np.diff(edges) % step, 0, atol=1e-9)
+    np.testing.assert_allclose(np.abs(edges / step) % 1, 0.5)
+    assert edges[0] < 0
+    assert edges[-1] > x.max()
+
+
+def test_dates_are_on_an_axis_of_time(draw):
+    days = np.random.default_rng(0).integers(18000, 18400, size=(300, 1)).astype(float)
+    axes = draw(days, days, (Field("day", is_date=True),)).axes[0]
+    assert any("2020" in label.get_text() for label in axes.get_xticklabels())
+
+
+def test_more_columns_than_fit_show_the_worst_first(draw):
+    generator = np.random.default_rng(0)
+    data, samples = generator.integers(0, 2, size=(2, 400, 1000)).astype(float)
+    samples[:, 700] = 1
+    figure = draw(data, samples, tuple(Field(f"x{d}", ("0", "1")) for d in range(1000)))
+    shown = [
+        text for text in texts(figure) if text[:1] == "x" and "\N{MULTIPLICATION SIGN}" not in text
+    ]
+    assert shown[0] == "x700"
+    assert len(shown) == 24
+    assert any("24 of 1000 columns" in text for text in texts(figure))
+
+
+def test_a_pair_shows_shares_in_the_rows_of_each_value(draw):
+    data = np.array([[0, 0]] * 30 + [[0, 1]] * 10 + [[1, 1]] * 20, np.float64)
+    samples = np.array([[0, 1]] * 10 + [[1, 0]] * 40 + [[1, 1]] * 10, np.float64)
+    figure = draw(data, samples, (Field("a", ("p", "q")), Field("b", ("r", "s"))))
+    left, right = [axes for axes in figure.axes if axes.images]
+    shown = [np.asarray(axes.images[0].get_array()) for axes in (left, right)]
+    names = [label.get_text() for label in left.get_yticklabels()]
+    across = [label.get_text() for label in left.get_xticklabels()]
+    p, q, r = across.index("p"), across.index("q"), names.index("r")
+    assert (shown[0][r, p], shown[0][r, q]) == (0.75, 0)
+    assert (shown[1][r, p], shown[1][r, q]) == (0, 0.8)
+    np.testing.assert_allclose(shown[0].sum(axis=0), 1)
+
+
+def test_a_pair_of_numbers_is_dots_on_one_range(draw):
+    data = np.random.default_rng(0).normal(size=(200, 2))
+    samples = data[:150] * [1, -1]
+    figure = draw(data, samples, (Field("a"), Field("b")))
+    dots = [axes for axes in figure.axes if axes.get_title(loc="left") in ("data", "samples")]
+    for axes, x in zip(dots, (data, samples), strict=True):
+        assert np.array_equal(axes.lines[0].get_xydata(), x)
+        assert axes.get_xlabel() == "a"
+    assert dots[0].get_xlim() == dots[1].get_xlim()
+    assert pairs.Box(1, 2, 3, 4).width == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "samples"),
+    [
+        (np.zeros((1, 4)), np.ones((1, 4))),
+        (np.full((6, 4), np.nan), np.zeros((6, 4))),
+        (np.random.default_rng(0).lognormal(sigma=5, size=(40, 4)), np.full((500, 4), 2.5)),
+        (np.full((50, 4), 3.25), np.random.default_rng(0).normal(size=(50, 4)) * 1e12),
+        (
+            np.random.default_rng(0).normal(size=(2, 4)),
+            np.random.default_rng(1).normal(size=(2, 4)),
+        ),
+    ],
+)
+def test_odd_tables_have_pictures(draw, data, samples):
+    kinds = (Field("a"), Field("b", ("u", "v")), Field("c", is_date=True), Field("d", bend=0.1))
+    data[:, 1], samples[:, 1] = data[:, 1] > 1, samples[:, 1] > 1
+    data[:, 2], samples[:, 2] = (np.clip(x[:, 2], 0, 20000) for x in (data, samples))
+    assert draw(data, samples, kinds, title="odd").axes
