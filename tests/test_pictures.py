@@ -1,11 +1,16 @@
 """What is drawn of a model beside its data."""
 
+from datetime import date, timedelta
+
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from builders import tiny_made
 
 from made_exp.datasets.base import Dataset
+from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.schema import TableSchema
 from made_exp.experiments import pictures, table_rows
 from made_exp.experiments.outcome import summary
 from made_exp.reporting.comparison import compare
@@ -70,13 +75,49 @@ def test_two_real_columns_are_a_plane_with_the_learned_density(drawn):
     assert x_ends[0] < x[:, 0].quantile(0.002) < x[:, 0].quantile(0.998) < x_ends[-1]
 
 
+def test_columns_of_every_kind_are_read_as_the_file_has_them():
+    """What is shown is what the table's own writer writes, as a number."""
+    frame = pl.DataFrame(
+        {
+            "day": [date(2020, 1, 1) + timedelta(days=n % 90) for n in range(200)],
+            "at": [f"2021-03-04 {n % 24:02}:{n % 60:02}" for n in range(200)],
+            "price": [f"{2000 + 7 * (n % 31)}" for n in range(200)],
+            "rate": [f"{n % 53 / 100 + 0.003 * (n % 7):.3f}" for n in range(200)],
+            "kind": [None if n % 9 == 0 else "abcde"[n % 5] for n in range(200)],
+        }
+    )
+    raw = RawTable.of_frame(frame, Origin(("t",)))
+    schema = TableSchema.fit(raw, np.arange(150), missing="model")
+    x = torch.from_numpy(schema.encode(raw))
+    dataset = Dataset("t", schema.variables, x[:150], x[150:], x[:9], schema=schema.to_dict())
+    read = table_rows.as_read(dataset, x)
+    fields = {field.name: field for field in table_rows.fields_of(dataset)}
+    places = {variable.name: d for d, variable in enumerate(schema.variables)}
+    assert [name for name, field in fields.items() if field.is_date] == ["day", "at"]
+    written = schema.decode(x.numpy())
+    for row in range(200):
+        shown = {name: read[row, d] for name, d in places.items()}
+        assert fields["day"].text(shown["day"]) == written["day"][row]
+        assert fields["at"].text(shown["at"]) == f"{written['at'][row]}:00".removesuffix(
+            " 00:00:00"
+        )
+        assert shown["price"] == float(written["price"][row])
+        assert shown["rate"] == pytest.approx(float(written["rate"][row]), abs=1e-12)
+        kind = written["kind"][row]
+        assert (
+            np.isnan(shown["kind"]) if kind is None else fields["kind"].text(shown["kind"]) == kind
+        )
+    assert fields["kind"].is_missing_a_value
+
+
 def test_rows_are_read_as_the_file_has_them():
     variables = (
         Variable("year", Kind.INTEGER, 10),
         Variable("price", Kind.REAL),
         Variable("kind", Kind.CATEGORICAL, 3, categories=("a", "b", "c")),
     )
-    schema = {"columns": [{"offset": o, "decimals": d} for o, d in ((2000, 0), (0, 1), (0, 0))]}
+    columns = [("year", 2000, 0), ("price", 0, 1), ("kind", 0, 0)]
+    schema = {"columns": [{"name": n, "offset": o, "decimals": d} for n, o, d in columns]}
     x = torch.tensor([[3.0, 1.26, 2.0], [4.0, float("nan"), 0.0]])
     dataset = Dataset("t", variables, x, x, x, schema=schema)
     read = table_rows.as_read(dataset, x)

@@ -1,5 +1,6 @@
 """Rows of a dataset as people read them: the numbers of the user's file, the names of values."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,24 +22,57 @@ def is_table(dataset: Dataset) -> bool:
 
 def fields_of(dataset: Dataset) -> tuple[Field, ...]:
     """How the columns are read."""
-    return tuple(_field(variable) for variable in dataset.variables)
+    columns = _columns(dataset)
+    return tuple(_field(variable, columns.get(variable.name, {})) for variable in dataset.variables)
 
 
-def _field(variable: Variable) -> Field:
+def _columns(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """The columns of the user's file by name; none of other data."""
+    return {column["name"]: column for column in (dataset.schema or {}).get("columns", ())}
+
+
+def _field(variable: Variable, column: Mapping[str, Any]) -> Field:
     names = variable.categories
     if names is None and variable.kind in (Kind.BINARY, Kind.CATEGORICAL):
         names = tuple(str(value) for value in range(variable.num_values or 2))
-    return Field(variable.name, names)
+    return Field(
+        variable.name,
+        names,
+        is_date=_days(column) is not None,
+        is_missing_a_value=variable.may_be_missing,
+        bend=variable.transform.bend,
+    )
+
+
+def _days(column: Mapping[str, Any]) -> float | None:
+    """Days that one unit of a column of dates or times is; None of others."""
+    form = column.get("format", {})
+    if form.get("name") != "date":
+        return None
+    seconds = {"days": 86400.0, "minutes": 60.0, "seconds": 1.0}
+    return seconds.get(form["unit"], 10.0 ** -form["fraction"]) / 86400
 
 
 def as_read(dataset: Dataset, x: Tensor) -> np.ndarray:
-    """Values (n, D) of the variables as float64 numbers of the user's file, as they are written."""
-    shown = x.double().cpu().numpy().copy()
-    for d, column in enumerate((dataset.schema or {}).get("columns", ())):
-        shown[:, d] += column["offset"]
-        if dataset.variables[d].num_values is None and column["decimals"] >= 0:
-            shown[:, d] = shown[:, d].round(column["decimals"])
+    """Values (n, D) as float64 numbers of the user's file, rounded as they are written there.
+
+    Dates are days since 1970; categories stay 0..K-1.
+    """
+    shown, columns = x.double().cpu().numpy().copy(), _columns(dataset)
+    for d, variable in enumerate(dataset.variables):
+        if variable.is_number and variable.name in columns:
+            shown[:, d] = _numbers(shown[:, d], variable, columns[variable.name])
     return shown
+
+
+def _numbers(x: np.ndarray, variable: Variable, column: Mapping[str, Any]) -> np.ndarray:
+    if not variable.is_real:
+        return (x + column["offset"]) / 10 ** column["decimals"] * (_days(column) or 1.0)
+    form = column.get("format", column)
+    if form.get("style", "fixed") == "fixed" and form["decimals"] >= 0:
+        x = x.round(form["decimals"])
+    low, high = column.get("low"), column.get("high")
+    return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 def some_rows(dataset: Dataset, most: int = MAX_ROWS) -> tuple[Tensor, Tensor | None]:

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-MISSING = "missing"
+MISSING, UNSEEN = "missing", "never seen"
 _MIN_SPIKE = 5  # rows that a number needs for a bin of its own
 _EPOCH = np.datetime64("1970-01-01", "s")
 
@@ -35,7 +35,7 @@ class Field:
         """What a value is called: its text, its date, or its leading digits."""
         if self.names is not None:
             known = 0 <= value < len(self.names)
-            return self.names[int(value)] if known else f"{value:g}"
+            return self.names[int(value)] if known else UNSEEN
         if self.is_date:
             date = _EPOCH + np.timedelta64(round(value * 86400), "s")
             return str(date).removesuffix("T00:00:00").replace("T", " ")
