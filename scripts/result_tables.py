@@ -160,6 +160,7 @@ def _baselines(runs: Runs) -> str:
     seen = {
         f"{nll:.3f}": name.replace("chow_liu", "Chow-Liu tree")
         for name, nll in next(iter(runs.values()))["baselines"].items()
+        if isinstance(nll, float)
     }
     return ", ".join(f"{name} {nll}" for nll, name in seen.items())
 

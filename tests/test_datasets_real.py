@@ -8,8 +8,8 @@ import pytest
 import torch
 from builders import load_dataset
 
-from made_exp.datasets import baselines
 from made_exp.datasets.base import reference_nll
+from made_exp.datasets.baselines.scores import compute
 
 FOLDER = Path(os.environ.get("MADE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
@@ -64,7 +64,7 @@ def test_binarizations_of_mnist_differ_and_agree_in_mean():
 def test_baselines_are_the_known_ones(file, independent, chow_liu):
     path = real(file)
     dataset = load_dataset("npz", seed=0, data_dir=FOLDER, path=str(path))
-    scores = baselines.compute(dataset)
+    scores = compute(dataset)
     assert scores["chow_liu"] == pytest.approx(chow_liu, abs=0.005)
     if independent:
         assert scores["independent"] == pytest.approx(independent, abs=0.001)

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from made_exp.datasets import baselines
 from made_exp.datasets.base import Dataset, reference_nll
+from made_exp.datasets.baselines.scores import load_or_compute
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
 from made_exp.experiments.outliers import Outlier
@@ -45,7 +45,7 @@ def make_results(
             else {}
         ),
         **({} if reference is None else {"reference": {"nll": reference}}),
-        "baselines": baselines.load_or_compute(dataset, default_data_dir()),
+        "baselines": load_or_compute(dataset, default_data_dir()),
         "checks": checks,
         **_compared(dataset, samples),
         "connectivity": asdict(measure_connectivity(model)),
@@ -94,7 +94,7 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
         f"({test['bits_per_dim']:.4f} bits/dim, {test['num_examples']} examples"
         + (f", {test['num_orderings']} orderings)" if test["num_orderings"] > 1 else ")"),
     ]
-    known = dict(results["baselines"])
+    known = {k: nll for k, nll in results["baselines"].items() if isinstance(nll, float)}
     if "reference" in results:
         known["true density"] = results["reference"]["nll"]
     if known:

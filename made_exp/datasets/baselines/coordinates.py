@@ -1,0 +1,201 @@
+"""A row as simple densities see it: a state of each variable, and a number where it has one.
+
+A discrete variable has its values as states. A number has the state 0 and a coordinate, or one of
+its atoms (values with a probability of their own) as its state and no coordinate. A missing cell
+that is a value is one more state.
+
+Legend: N rows, D variables, R variables that are numbers, T states of all variables.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from made_exp.variables.variable import Variable
+
+# Whole numbers with at most so many values are states: no smooth density fits them better.
+MAX_COUNTED = 24
+ATOM = -(2.0**21)
+"""The code of the first atom of a number; the others follow downwards."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows taken apart.
+
+    Attributes:
+        states: (N, D) int64, -1 where unknown.
+        numbers: (N, R) float64, transformed values; NaN where unknown or in an atom.
+    """
+
+    states: Tensor
+    numbers: Tensor
+
+    def __getitem__(self, rows: Tensor | slice) -> "Rows":
+        return Rows(self.states[rows], self.numbers[rows])
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+class Coordinates:
+    """How codes of `variables` are taken apart and put together.
+
+    Attributes:
+        sizes: (D,) states of each variable.
+        starts: (D,) the first of a variable's states among those of all.
+        numeric: (R,) which variables have a coordinate.
+        whole: (R,) bool, which of these are whole numbers.
+        log_units: (T + 2,) what the log-probability of a state lacks to be a log-density: of an
+            atom of a real variable that of its cell. At the end what is unknown (0), and what is
+            no value of its variable (-inf).
+    """
+
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        self.variables = tuple(variables)
+        numeric = [d for d, variable in enumerate(variables) if has_coordinate(variable)]
+        codes = [_codes_of_states(variable) for variable in variables]
+        self.sizes = tuple(map(len, codes))
+        self.starts = tuple(accumulate(self.sizes, initial=0))[:-1]
+        self.numeric = torch.tensor(numeric, dtype=torch.long)
+        self.whole = torch.tensor([not variables[d].is_real for d in numeric], dtype=torch.bool)
+        self._codes = torch.tensor([c for own in codes for c in own], dtype=torch.float64)
+        self.log_units = torch.zeros(self.num_states + 2, dtype=torch.float64)
+        self.log_units[-1] = -torch.inf
+        for start, variable in zip(self.starts, self.variables, strict=True):
+            if variable.is_real:
+                end = start + 1 + len(variable.atoms)
+                self.log_units[start + 1 : end] = -math.log(variable.resolution)
+
+    @property
+    def num_states(self) -> int:
+        """States T of all variables."""
+        return sum(self.sizes)
+
+    def rows(self, codes: Tensor) -> Rows:
+        """Take apart codes (N, D); NaN is unknown."""
+        codes = codes.detach().to("cpu", torch.float64)
+        unknown = torch.isnan(codes)
+        is_legal = (codes >= 0) & (codes < torch.tensor(self.sizes)) & (codes == codes.floor())
+        states = torch.where(is_legal, codes, torch.tensor(self.sizes).double()).long()
+        numbers = codes[:, self.numeric].clone()
+        for d, variable in enumerate(self.variables):
+            if variable.is_number:
+                states[:, d] = _states_of_number(variable, codes[:, d])
+        for r, d in enumerate(self.numeric.tolist()):
+            if not self.variables[d].is_real:
+                numbers[:, r] = self.variables[d].transform.forward(numbers[:, r])
+        numbers[states[:, self.numeric] != 0] = torch.nan
+        return Rows(states.masked_fill(unknown, -1), numbers)
+
+    def codes(self, rows: Rows) -> Tensor:
+        """Put together what `rows` took apart; numbers are rounded to what they can be."""
+        codes = self._codes[self.index(rows.states)]
+        values = self.values(rows.numbers)
+        for r, d in enumerate(self.numeric.tolist()):
+            variable, number = self.variables[d], values[:, r]
+            if not variable.is_real:
+                number = number.clamp(0, (variable.num_values or 1) - 1)
+                for k, atom in enumerate(variable.atoms):
+                    number = torch.where(number == atom, ATOM - k, number)
+            codes[:, d] = torch.where(rows.states[:, d] == 0, number, codes[:, d])
+        return codes
+
+    def index(self, states: Tensor) -> Tensor:
+        """Where in `log_units` and tables of its kind the states (N, D) stand."""
+        inside = torch.where(states < 0, self.num_states, states + torch.tensor(self.starts))
+        return torch.where(states < torch.tensor(self.sizes), inside, self.num_states + 1)
+
+    def values(self, numbers: Tensor) -> Tensor:
+        """The values (N, R) of numbers: whole ones as they are in codes, real ones as given."""
+        values = numbers.clone()
+        for r, d in enumerate(self.numeric.tolist()):
+            if self.whole[r]:
+                values[:, r] = self.variables[d].transform.inverse(numbers[:, r]).round()
+        return values
+
+    def cells(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Lower and upper edge (N, R) of the cells of whole numbers, transformed like `numbers`.
+
+        The first and the last value reach to infinity; edges of real numbers are themselves.
+        """
+        lower, upper, values = numbers.clone(), numbers.clone(), self.values(numbers)
+        for r, d in enumerate(self.numeric.tolist()):
+            if self.whole[r]:
+                variable, value = self.variables[d], values[:, r]
+                below = variable.transform.forward(value - 0.5)
+                above = variable.transform.forward(value + 0.5)
+                last = (variable.num_values or 1) - 1
+                lower[:, r] = torch.where(value <= 0, -torch.inf, below)
+                upper[:, r] = torch.where(value >= last, torch.inf, above)
+        return lower, upper
+
+    def widths(self, numbers: Tensor) -> Tensor:
+        """Width (N, R) of the cells of whole numbers, as `numbers` are; 1 of real ones."""
+        widths, values = torch.ones_like(numbers), self.values(numbers)
+        for r, d in enumerate(self.numeric.tolist()):
+            if self.whole[r]:
+                forward = self.variables[d].transform.forward
+                widths[:, r] = forward(values[:, r] + 0.5) - forward(values[:, r] - 0.5)
+        return widths
+
+
+def has_coordinate(variable: Variable) -> bool:
+    """Whether a variable has one: real ones, and whole numbers of a wide range."""
+    return variable.is_real or (variable.is_number and (variable.num_values or 0) > MAX_COUNTED)
+
+
+def _codes_of_states(variable: Variable) -> list[float]:
+    """The code of each state; of state 0 of a number with a coordinate any one."""
+    atoms = [ATOM - k for k in range(len(variable.atoms))]
+    if has_coordinate(variable):
+        return [0.0, *atoms, *([ATOM - len(atoms)] * variable.may_be_missing)]
+    by_value = dict(zip(variable.atoms, atoms, strict=True))
+    count = variable.num_values or 0
+    missing = ATOM - len(atoms) if variable.is_number else float(count)
+    values = [by_value.get(value, float(value)) for value in range(count)]
+    return [*values, *([missing] * variable.may_be_missing)]
+
+
+def _states_of_number(variable: Variable, codes: Tensor) -> Tensor:
+    """States (N,) of the codes (N,) of a number."""
+    atom = torch.where(codes <= ATOM, ATOM - codes, -1).long()
+    if has_coordinate(variable):
+        return atom + 1
+    count = variable.num_values or 0
+    is_legal = (codes >= 0) & (codes < count) & (codes == codes.floor())
+    states = torch.where(is_legal, codes, count + 1).long()
+    states[atom == len(variable.atoms)] = count if variable.may_be_missing else count + 1
+    for k, value in enumerate(variable.atoms):
+        states[atom == k] = int(value)
+    return states
+
+
+def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes (N, D) of data x (N, D), and log |dz/dx| (N, D) of real values; 0 elsewhere.
+
+    NaN stays what it is where it is no value; tables without numbers are their own codes.
+    """
+    slopes = torch.zeros(x.shape, dtype=torch.float64) if any(map(_is_coded, variables)) else None
+    if slopes is None:
+        return x, torch.zeros((), dtype=torch.float64).expand(x.shape)
+    codes = x.double().clone()
+    for d, variable in enumerate(variables):
+        own, missing = x[:, d].double(), torch.isnan(x[:, d])
+        if variable.is_real:
+            codes[:, d] = variable.transform.forward(own)
+            slopes[:, d] = variable.transform.log_slope(own).masked_fill(missing, 0.0)
+        for k, atom in enumerate(variable.atoms):
+            codes[own == atom, d], slopes[own == atom, d] = ATOM - k, 0.0
+        if variable.may_be_missing:
+            last = ATOM - len(variable.atoms) if variable.is_number else variable.num_values
+            codes[missing, d] = float(last or 0)
+    return codes, slopes
+
+
+def _is_coded(variable: Variable) -> bool:
+    return variable.is_real or variable.may_be_missing or bool(variable.atoms)

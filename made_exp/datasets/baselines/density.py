@@ -1,0 +1,81 @@
+"""What every simple density can do: score, and draw what is unknown given what is known."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from made_exp.datasets.baselines.coordinates import Coordinates, Rows
+from made_exp.variables.variable import Variable
+
+_MAX_NUMBERS = 2**23  # in memory at once
+
+
+class SimpleDensity(nn.Module, ABC):
+    """A density of codes that gives the marginal and the conditional of any known variables.
+
+    Its numbers are float64 buffers. Their sizes are found in fitting, so a state_dict brings its
+    own.
+
+    Args:
+        variables: What each of the D variables holds.
+    """
+
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        super().__init__()
+        self.coordinates = Coordinates(variables)
+
+    @abstractmethod
+    def row_terms(self, rows: Rows) -> Tensor:
+        """As `terms`, of rows that are taken apart."""
+
+    @abstractmethod
+    def draw(self, given: Rows, uniforms: Tensor) -> Rows:
+        """Rows (N) with what is unknown in `given` drawn given what is known.
+
+        Uniforms (N, 1 + 2D) are in [0, 1); those of a row decide its draw alone.
+        """
+
+    @property
+    def num_classes(self) -> int:
+        """Densities that are computed to be mixed."""
+        return 1
+
+    @torch.no_grad()
+    def terms(self, codes: Tensor) -> Tensor:
+        """Log p(x_d | known x before d), (B, D) float64 in nats, of codes (B, D).
+
+        NaN is unknown and counts 0.
+        """
+        size = max(1, _MAX_NUMBERS // (codes.shape[1] * self.num_classes))
+        parts = [self.row_terms(self.coordinates.rows(part)) for part in codes.split(size)]
+        return torch.cat(parts).to(codes.device)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Log-probability (B,) float64 in nats of what is known of codes (B, D); NaN is unknown."""
+        return self.terms(codes).sum(1)
+
+    @torch.no_grad()
+    def sample(self, given: Tensor, uniforms: Tensor) -> Tensor:
+        """Codes (B, D) float64: what is NaN in `given` (B, D) is drawn given the rest; see draw."""
+        known = ~torch.isnan(given)
+        drawn = self.draw(self.coordinates.rows(given), uniforms.to("cpu", torch.float64))
+        codes = self.coordinates.codes(drawn).to(given.device)
+        return torch.where(known, given.double(), codes)
+
+    @override
+    def _apply(self, fn: Any, recurse: bool = True) -> "SimpleDensity":
+        return self  # it counts in float64 on the CPU, wherever the networks are
+
+    @override
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        for name, buffer in self._buffers.items():
+            saved = state_dict.get(prefix + name)
+            if buffer is not None and saved is not None and saved.shape != buffer.shape:
+                self._buffers[name] = buffer.new_zeros(saved.shape)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)

@@ -1,0 +1,125 @@
+"""What simple models score on the same test split, so that a broken likelihood shows at once."""
+
+import json
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import Dataset, fingerprint
+from made_exp.datasets.baselines.choice import fit_classes
+from made_exp.datasets.baselines.coordinates import Coordinates, encoded
+from made_exp.datasets.baselines.counting import Independent
+from made_exp.datasets.baselines.density import SimpleDensity
+from made_exp.datasets.baselines.tree import ChowLiuTree
+from made_exp.datasets.download import cached
+from made_exp.files import atomic_write_json
+
+Scores = dict[str, Any]
+MAX_TABLE = 2**17  # cells of a joint table that is still worth counting
+_VERSION = 2  # raise it when a baseline changes: the cached file's name holds it
+
+
+def compute(dataset: Dataset) -> Scores:
+    """Test NLL of simple models fitted to train, in nats per example.
+
+    `independent`: every variable on its own, by counting, and numbers by a smooth density too;
+    `chow_liu`: the best tree, for binary data without missing values (Chow and Liu 1968);
+    `gaussian_mixture`: latent classes, for tables that are not binary, their number chosen on
+    valid; `histogram` and `uniform`: the joint table, for one or two variables. One is added to
+    the counts of single binary variables, 1/4 to those of a table of two, PAIR_COUNT to those of
+    the tree. Missing values (NaN) are left out, in fitting as in scoring. Grey levels of dynamic
+    binarization count as the probabilities that they are.
+
+    Returns:
+        NLL by name of the baseline, each finite; their standard errors by the same names in
+        `stderr`; and in `columns`, where the data are no images, what each variable has of the
+        NLL of `independent`, by its name.
+    """
+    test, log_slopes = encoded(dataset.variables, dataset.test)
+    terms = independent(dataset).terms(test) + log_slopes
+    log_probs = {"independent": terms.sum(1)}
+    if dataset.is_binary and dataset.num_dims > 1 and not has_missing(dataset):
+        log_probs["chow_liu"] = ChowLiuTree(_shares_of_one(dataset)).log_prob(dataset.test)
+    if suits_classes(dataset):
+        log_probs["gaussian_mixture"] = classes(dataset).log_prob(test) + log_slopes.sum(1)
+    log_probs |= _joint_table(dataset)
+    scores: Scores = {name: -float(rows.mean()) for name, rows in log_probs.items()}
+    scores["stderr"] = {name: _stderr(rows) for name, rows in log_probs.items()}
+    if dataset.image_shape is None:
+        names = (variable.name for variable in dataset.variables)
+        scores["columns"] = dict(zip(names, (-terms.mean(0)).tolist(), strict=True))
+    return scores
+
+
+def load_or_compute(dataset: Dataset, data_dir: Path) -> Scores:
+    """`compute`, kept in `data_dir` under a name made from the dataset's content."""
+    name = f"baselines/v{_VERSION}-{fingerprint(dataset)[:32]}.json"
+    return cached(data_dir, name, lambda: compute(dataset), _read, atomic_write_json)
+
+
+def _read(path: Path) -> Scores:
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict):
+        raise ValueError("not a table of numbers")
+    tables = [content["stderr"], content.get("columns", {})]
+    numbers = [nll for name, nll in content.items() if name not in ("stderr", "columns")]
+    if not all(isinstance(v, float) for v in (*numbers, *(v for t in tables for v in t.values()))):
+        raise ValueError("not a table of numbers")
+    return content
+
+
+@lru_cache(maxsize=1)
+def independent(dataset: Dataset) -> Independent:
+    """Every variable of train on its own."""
+    train, _ = encoded(dataset.variables, _shares_of_one(dataset))
+    return Independent.fit(dataset.variables, train)
+
+
+@lru_cache(maxsize=1)
+def classes(dataset: Dataset) -> SimpleDensity:
+    """The latent-class model of train whose form valid chose."""
+    coordinates = Coordinates(dataset.variables)
+    train, valid = (
+        coordinates.rows(encoded(dataset.variables, dataset.split(split))[0])
+        for split in ("train", "valid")
+    )
+    return fit_classes(coordinates, train, valid)
+
+
+def suits_classes(dataset: Dataset) -> bool:
+    """Whether latent classes are worth their time: for tables that are not binary."""
+    is_picture = dataset.image_shape is not None or (dataset.is_discrete and dataset.num_dims < 3)
+    return not (is_picture or dataset.is_binary)
+
+
+def has_missing(dataset: Dataset) -> bool:
+    """Whether a value of train or test is missing."""
+    return any(bool(x.isnan().any()) for x in (dataset.train, dataset.test))
+
+
+def _shares_of_one(dataset: Dataset) -> Tensor:
+    """Train; grey levels as the probabilities that they are."""
+    return dataset.train.float() / 255 if dataset.dynamic_binarization else dataset.train
+
+
+def _stderr(log_probs: Tensor) -> float:
+    count = len(log_probs)
+    return float(log_probs.std()) / math.sqrt(count) if count > 1 else 0.0
+
+
+def _joint_table(dataset: Dataset) -> dict[str, Tensor]:
+    """Log-probabilities of test by the joint table of one or two variables, and by none."""
+    shape = tuple(variable.num_values or 0 for variable in dataset.variables)
+    size = math.prod(shape)
+    fits = len(shape) <= 2 and 0 < size <= MAX_TABLE and not dataset.dynamic_binarization
+    if not fits or has_missing(dataset):
+        return {}
+    strides = torch.tensor([math.prod(shape[d + 1 :]) for d in range(len(shape))])
+    train, test = ((x.long() * strides).sum(1) for x in (dataset.train, dataset.test))
+    counts = torch.bincount(train, minlength=size).double() + 1 / len(shape) ** 2
+    uniform = torch.full((len(test),), -math.log(size), dtype=torch.float64)
+    return {"histogram": (counts / counts.sum()).log()[test], "uniform": uniform}

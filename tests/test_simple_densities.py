@@ -1,0 +1,253 @@
+"""Simple densities: normalised, exact in their marginals and conditionals, and well fitted."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from made_exp.datasets.base import Dataset
+from made_exp.datasets.baselines import scores
+from made_exp.datasets.baselines.choice import fit_classes
+from made_exp.datasets.baselines.coordinates import ATOM, Coordinates, encoded
+from made_exp.datasets.baselines.counting import Independent
+from made_exp.datasets.baselines.density import SimpleDensity
+from made_exp.datasets.baselines.expectation import Fit, Form, first_responsibilities, started
+from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
+from made_exp.variables.mixing import fit_log_weights
+from made_exp.variables.transform import Transform
+from made_exp.variables.variable import Kind, Variable
+
+BENT = Transform(centre=1.0, bend=2.0, shift=0.3, scale=1.5)
+DISCRETE = (
+    Variable("switch", Kind.BINARY, 2, may_be_missing=True),
+    Variable("colour", Kind.CATEGORICAL, 3),
+    Variable("count", Kind.INTEGER, 5, atoms=(0.0, 3.0), may_be_missing=True),
+    Variable("level", Kind.ORDINAL, 4),
+)
+SPIKY = Variable("pay", Kind.REAL, transform=BENT, atoms=(0.0, 2.5), resolution=0.01)
+WIDE = Variable("hours", Kind.INTEGER, 200, transform=Transform(shift=60.0, scale=10.0))
+MIXED = (
+    SPIKY,
+    DISCRETE[1],
+    Variable("size", Kind.REAL, transform=Transform(2.0, None, 1, 3)),
+    WIDE,
+)
+
+
+def mixed_rows(count, generator):
+    """Data (count, 4) of MIXED in which everything depends on a colour."""
+    colour = torch.randint(3, (count,), generator=generator)
+    noise = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    pay = (noise[:, 0] + colour).sinh()
+    pay = torch.where(torch.rand(count, generator=generator) < 0.3, 0.0, pay)
+    size = 2 * colour + noise[:, 1] + 0.5 * noise[:, 0]
+    hours = (60 + 8 * noise[:, 2] + 5 * noise[:, 1]).round()
+    return torch.stack([pay, colour.double(), size, hours], 1)
+
+
+def discrete_rows(count, generator):
+    """Data (count, 4) of DISCRETE with missing cells."""
+    level = torch.randint(4, (count,), generator=generator)
+    noise = torch.rand(count, 3, generator=generator)
+    switch = torch.where(noise[:, 0] < 0.2, torch.nan, (noise[:, 0] * 4 > level).double())
+    number = torch.where(noise[:, 1] < 0.1, torch.nan, (noise[:, 1] * (level + 1)).floor().double())
+    colour = (noise[:, 2] * 3).long().double()
+    return torch.stack([switch, colour, number, level.double()], 1)
+
+
+def fitted(kind, variables, x):
+    codes, _ = encoded(variables, x)
+    if kind is Independent:
+        return Independent.fit(variables, codes)
+    coordinates = Coordinates(variables)
+    rows = coordinates.rows(codes)
+    start = started(coordinates, rows)
+    fits = []
+    for covariance in ("full", "diagonal"):
+        fit = Fit(start, rows, Form(3, covariance, 0.5))
+        guess = first_responsibilities(fit, torch.Generator().manual_seed(0))
+        fits.append(fit.run(guess))
+    return GaussianClasses.merged(fits, torch.tensor([0.4, 0.6], dtype=torch.float64).log())
+
+
+def all_codes(variables):
+    """Every code of discrete variables."""
+    coordinates = Coordinates(variables)
+    codes = coordinates._codes.split(coordinates.sizes)
+    return torch.cartesian_prod(*codes)
+
+
+KINDS = pytest.mark.parametrize("kind", [Independent, GaussianClasses])
+
+
+@KINDS
+def test_probabilities_of_all_codes_sum_to_one(kind, generator):
+    density = fitted(kind, DISCRETE, discrete_rows(300, generator))
+    codes = all_codes(DISCRETE)
+    assert len(codes) == 3 * 3 * 6 * 4
+    assert density.log_prob(codes).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+@KINDS
+def test_marginals_are_sums_over_what_is_unknown(kind, generator):
+    density = fitted(kind, DISCRETE, discrete_rows(300, generator))
+    codes = all_codes(DISCRETE)
+    joint = density.log_prob(codes).exp()
+    for unknown in ([0], [1, 3], [0, 2], [2]):
+        part = codes.clone()
+        part[:, unknown] = torch.nan
+        keys, inverse = part.nan_to_num(-5).unique(dim=0, return_inverse=True)
+        sums = torch.zeros(len(keys)).double().index_add_(0, inverse, joint)
+        torch.testing.assert_close(density.log_prob(part).exp(), sums[inverse])
+        terms = density.terms(part)
+        assert (terms[:, unknown] == 0).all()
+
+
+@KINDS
+def test_densities_of_spiky_numbers_integrate_to_one(kind, generator):
+    """The atom counts as a cell of its own, the rest as a density of x itself."""
+    x = mixed_rows(400, generator)
+    density = fitted(kind, MIXED, x)
+    grid = torch.linspace(-200, 200, 40_001, dtype=torch.float64) + 1e-3
+    if kind is Independent:  # the share of the tails
+        grid = torch.cat([-torch.logspace(6, -6, 10_000).double(), torch.logspace(-6, 6, 10_000)])
+    rows = torch.full((len(grid), 4), torch.nan, dtype=torch.float64)
+    rows[:, 0] = grid
+    codes, slopes = encoded(MIXED, rows)
+    log_prob = density.log_prob(codes) + slopes.sum(1)
+    total = torch.trapezoid(log_prob.exp(), grid)
+    atoms = torch.tensor([[ATOM], [ATOM - 1]]).double()
+    rows = torch.cat([atoms, torch.full((2, 3), torch.nan).double()], 1)
+    total += density.log_prob(rows).exp().sum() * 0.01
+    assert total.item() == pytest.approx(1, abs=0.02 if kind is Independent else 1e-4)
+
+
+@KINDS
+def test_conditional_densities_are_ratios_of_joint_ones(kind, generator):
+    """Of whole numbers all values are summed, of two real ones one is integrated."""
+    density = fitted(kind, MIXED, mixed_rows(400, generator))
+    row = torch.tensor([[ATOM, 1.0, 0.2, torch.nan]], dtype=torch.float64)
+    hours = row.repeat(200, 1)
+    hours[:, 3] = torch.arange(200)
+    summed = density.log_prob(hours).logsumexp(0).item()
+    assert summed == pytest.approx(density.log_prob(row).item(), abs=1e-6)
+    row = torch.tensor([[0.4, torch.nan, torch.nan, 55.0]], dtype=torch.float64)
+    size = row.repeat(40_001, 1)
+    size[:, 2] = torch.linspace(-40, 40, 40_001)
+    total = torch.trapezoid(density.log_prob(size).exp(), size[:, 2]).item()
+    assert total == pytest.approx(density.log_prob(row).exp().item(), rel=1e-2)
+
+
+@KINDS
+def test_draws_have_the_probabilities_of_the_density(kind, generator):
+    density = fitted(kind, DISCRETE, discrete_rows(300, generator))
+    given = torch.tensor([[torch.nan, 2.0, torch.nan, 1.0]]).double()
+    uniforms = torch.rand(40_000, 9, generator=generator, dtype=torch.float64)
+    drawn = density.sample(given.expand(40_000, -1), uniforms)
+    codes = all_codes(DISCRETE)
+    codes = codes[(codes[:, 1] == 2) & (codes[:, 3] == 1)]
+    expected = (density.log_prob(codes) - density.log_prob(given)).exp() * 40_000
+    counts = (drawn[:, None] == codes).all(2).sum(0)
+    assert counts.sum() == 40_000
+    chi = ((counts - expected).square() / expected)[expected > 5].sum().item()
+    assert chi < len(codes) + 5 * math.sqrt(2 * len(codes))
+
+
+@KINDS
+def test_draws_of_mixed_rows_look_like_the_data(kind, generator):
+    x = mixed_rows(4000, generator)
+    density = fitted(kind, MIXED, x)
+    uniforms = torch.rand(4000, 9, generator=generator, dtype=torch.float64)
+    drawn = density.sample(torch.full((4000, 4), torch.nan).double(), uniforms)
+    codes, _ = encoded(MIXED, x)
+    assert (drawn[:, 0] == ATOM).double().mean() == pytest.approx(0.3, abs=0.04)
+    assert (drawn[:, 3] == drawn[:, 3].round()).all()
+    for column in (1, 2, 3):
+        own, real = drawn[:, column], codes[:, column]
+        quartiles = torch.tensor([0.25, 0.5, 0.75]).double()
+        difference = own.quantile(quartiles) - real.quantile(quartiles)
+        assert (difference.abs() < 0.12 * real.std()).all()
+    # Completion: size depends on what is known.
+    given = torch.full((2000, 4), torch.nan).double()
+    given[:1000, 1], given[1000:, 1] = 0, 2
+    means = density.sample(given, uniforms[:2000])[:, 2].view(2, 1000).mean(1)
+    expected = 4 / 3 if kind is GaussianClasses else 0
+    assert (means[1] - means[0]).item() == pytest.approx(expected, abs=0.2)
+
+
+def test_impossible_values_have_no_probability(generator):
+    rows = discrete_rows(300, generator)
+    for kind in (Independent, GaussianClasses):
+        density = fitted(kind, DISCRETE, rows)
+        for column, value in ((0, 0.5), (1, 3.0), (2, -1.0), (3, 99.0)):
+            codes = all_codes(DISCRETE)[:1].clone()
+            codes[0, column] = value
+            assert density.log_prob(codes).item() == -math.inf
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diagonal"])
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_no_step_lowers_the_objective(covariance, share, generator):
+    x = mixed_rows(200, generator)
+    x[torch.rand(x.shape, generator=generator) < share] = torch.nan
+    coordinates = Coordinates(MIXED)
+    rows = coordinates.rows(encoded(MIXED, x)[0])
+    fit = Fit(started(coordinates, rows), rows, Form(3, covariance, 0.5))
+    fit.maximise(first_responsibilities(fit, generator))
+    reached = []
+    for _ in range(30):
+        responsibilities, objective = fit.expect()
+        reached.append(objective)
+        fit.maximise(responsibilities)
+    gains = np.diff(reached)
+    assert (gains > -1e-7).all()
+    assert reached[-1] > reached[0] + 0.5
+
+
+def test_a_density_is_a_function_of_its_seed_and_survives_saving(generator):
+    coordinates = Coordinates(MIXED)
+    rows = coordinates.rows(encoded(MIXED, mixed_rows(300, generator))[0])
+    first, second = (fit_classes(coordinates, rows[:240], rows[240:], seed=3) for _ in range(2))
+    other = GaussianClasses(MIXED)
+    other.load_state_dict(first.state_dict())
+    for density in (second, other):
+        assert torch.equal(density.row_terms(rows), first.row_terms(rows))
+
+
+@pytest.mark.parametrize("name", ["wine", "iris", "diabetes", "breast_cancer"])
+def test_as_good_as_the_gaussian_mixtures_of_scikit_learn(name):
+    datasets = pytest.importorskip("sklearn.datasets")
+    mixture = pytest.importorskip("sklearn.mixture")
+    x = getattr(datasets, f"load_{name}")().data
+    x = x[np.random.RandomState(0).permutation(len(x))]
+    test, valid, train = np.split(x, [len(x) // 5, len(x) // 5 + len(x) // 8])
+    rivals = [mixture.GaussianMixture(k, random_state=0).fit(train) for k in range(1, 7)]
+    rival = max(rivals, key=lambda one: one.score(valid)).score(test)
+    coordinates = Coordinates([Variable(f"x{d}", Kind.REAL) for d in range(x.shape[1])])
+    train, valid, test = (coordinates.rows(torch.tensor(part)) for part in (train, valid, test))
+    ours = fit_classes(coordinates, train, valid).row_terms(test).sum(1).mean().item()
+    assert ours > rival - 0.4
+
+
+@KINDS
+def test_it_counts_in_double_precision_wherever_the_networks_are(kind, generator):
+    density = fitted(kind, MIXED, mixed_rows(100, generator))
+    assert isinstance(density, SimpleDensity)
+    moved = torch.nn.Sequential(density).to("meta", torch.float16)[0]
+    assert {(b.dtype, b.device.type) for b in moved.buffers()} == {(torch.float64, "cpu")}
+
+
+def test_scores_of_a_mixed_table_add_up_by_column(generator):
+    x = mixed_rows(600, generator)
+    dataset = Dataset("toy", MIXED, x[:400], x[400:500], x[500:])
+    found = scores.compute(dataset)
+    assert found["gaussian_mixture"] < found["independent"] - 0.3
+    assert list(found["columns"]) == [variable.name for variable in MIXED]
+    assert sum(found["columns"].values()) == pytest.approx(found["independent"])
+    assert found["stderr"].keys() == {"gaussian_mixture", "independent"}
+
+
+def test_fitted_weights_forget_a_density_that_explains_nothing():
+    log_probs = torch.tensor([[0.0], [-50.0]]).expand(2, 400)
+    assert fit_log_weights(log_probs).exp().tolist() == pytest.approx([401 / 402, 1 / 402])
