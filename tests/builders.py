@@ -29,7 +29,7 @@ def load_dataset(name, *, seed, data_dir, **options):
 
 
 def make_schedules(
-    ordering, num_dims, hidden_sizes, *, tied=False, image_shape=None, seed=0, **options
+    ordering, num_dims, hidden_sizes, *, tied=False, image_shape=None, seed=0, missing=(), **options
 ):
     """Mask schedules of the option `ordering`, with those of these settings that it has."""
     known = option_fields("ordering", ordering)
@@ -41,6 +41,7 @@ def make_schedules(
         num_dims,
         image_shape=image_shape,
         seed=seed,
+        missing=missing,
     )
 
 

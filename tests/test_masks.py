@@ -56,6 +56,29 @@ def test_connectivity_equals_the_product_of_masks(hidden_sizes, hidden_degrees):
         assert sum(connectivity(masks).lost_by_layer) == connectivity(masks).lost_pairs
 
 
+def test_orderings_that_are_scored_begin_with_what_is_never_missing():
+    missing = (0.3, 0.0, 0.01, 0.0, 0.9, 0.04)
+    many = schedule(num_dims=6, missing=missing, resample="both", num_orderings=20)
+    assert many.missing_ranks.tolist() == [3, 0, 1, 0, 4, 1]
+    orders = set()
+    for index in range(20):
+        drawn, scored = many.mask_set(index), many.scored_set(index)
+        order = scored.ordering.tolist()
+        assert [many.missing_ranks[d] for d in order] == [0, 0, 1, 1, 3, 4]
+        for pair in ((1, 3), (2, 5)):  # among equals the order is as drawn
+            places = [
+                [one.tolist().index(d) for d in pair] for one in (drawn.ordering, scored.ordering)
+            ]
+            assert (places[0][0] < places[0][1]) == (places[1][0] < places[1][1])
+        assert scored.hidden_degrees is drawn.hidden_degrees
+        orders.add(tuple(order))
+    assert len(orders) == 4
+    complete = schedule(num_dims=6, resample="both", num_orderings=20)
+    assert complete.scored_set(3) is complete.mask_set(3)
+    with pytest.raises(ValueError, match="mask set 20 does not exist"):
+        many.scored_set(20)
+
+
 def test_dead_units_equal_those_without_a_path():
     masks = schedule(hidden_sizes=(12, 5, 9), hidden_degrees="uniform", seed=3).mask_set(0)
     degrees = [masks.input_degrees, *masks.hidden_degrees, masks.output_degrees]

@@ -79,6 +79,16 @@ def folder(tmp_path_factory):
         yield folder
 
 
+def test_a_loaded_run_knows_what_is_often_missing(folder):
+    finished = FinishedRun(folder / "run", "cpu")
+    shares = finished.dataset.train.isnan().double().mean(0)
+    assert finished.data["missing"] == shares.tolist()
+    for index in range(8):
+        order = finished.model.component(index).masks.ordering
+        often = shares[order] > 0.2
+        assert not (often[:-1] & ~often[1:]).any()
+
+
 def test_a_mixed_table_with_empty_cells_is_learned(folder):
     results = read_results(folder / "run")
     independent = results["baselines"]["independent"]

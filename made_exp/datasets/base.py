@@ -165,8 +165,16 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "num_classes": dataset.num_classes,
         "class_names": dataset.class_names and list(dataset.class_names),
         "table": dataset.schema,
+        "missing": _missing_shares(dataset),
         "fingerprint": fingerprint(dataset),
     }
+
+
+def _missing_shares(dataset: Dataset) -> list[float]:
+    """Share of the training examples in which each variable is missing; [] where none is."""
+    are_values = torch.tensor([variable.may_be_missing for variable in dataset.variables])
+    missing = dataset.train.isnan() & ~are_values
+    return missing.double().mean(0).tolist() if missing.any() else []
 
 
 def reference_nll(dataset: Dataset, split: str) -> float | None:

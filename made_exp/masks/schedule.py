@@ -14,6 +14,7 @@ from made_exp.masks import orderings
 from made_exp.masks.mask_set import MaskSet
 
 ORDER_STREAM, _DEGREE_STREAM = 1, 2
+_MISSING_STEPS = (0.0, 0.05, 0.2, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class MaskSchedule:
         sweeps: Share (0..1) of the resampled orderings that sweep an image in some direction; the
             others are uniformly random.
         image_shape: (height, width) of the image, if there are sweeps.
+        missing: Share (0..1) of the training examples in which each variable is missing; () where
+            none ever is.
     """
 
     ordering: tuple[int, ...]
@@ -49,6 +52,7 @@ class MaskSchedule:
     seed: int = 0
     sweeps: float = 0.0
     image_shape: orderings.ImageShape | None = None
+    missing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         assert sorted(self.ordering) == list(range(self.num_dims))
@@ -76,16 +80,40 @@ class MaskSchedule:
         """Whether the same weights serve many orderings, so that they condition on anything."""
         return self.is_resampled and self.resample in ("order", "both")
 
+    @cached_property
+    def missing_ranks(self) -> Tensor | None:
+        """How often each variable is missing (D,), in coarse steps, 0 for never; None if all are 0.
+
+        They are coarse so that orderings that follow them stay many.
+        """
+        if not any(self.missing):
+            return None
+        steps = torch.tensor(_MISSING_STEPS, dtype=torch.float64)
+        return torch.bucketize(torch.tensor(self.missing, dtype=torch.float64), steps)
+
     def mask_set(self, index: int) -> MaskSet:
         """The mask set at `index` (>= 0), on the CPU.
 
         Raises:
             ValueError: If the index lies outside the cycle.
         """
+        self._check(index)
+        return _mask_set(self, index)
+
+    def scored_set(self, index: int) -> MaskSet:
+        """The mask set at `index` as a model is scored and sampled with it.
+
+        An ordering that begins with a variable that is often missing learns its marginal from the
+        examples alone in which it is not: a biased one where another variable decides what is
+        missing. So variables of lower `missing_ranks` come first.
+        """
+        self._check(index)
+        return _scored_set(self, index)
+
+    def _check(self, index: int) -> None:
         limit = self.num_mask_sets
         if index < 0 or (limit and index >= limit):
             raise ValueError(f"mask set {index} does not exist: allowed are 0..{limit - 1}")
-        return _mask_set(self, index)
 
     def reordered(self, masks: MaskSet, ordering: Tensor) -> MaskSet:
         """A mask set with another ordering (D,), or one for each example (B, D).
@@ -125,6 +153,15 @@ def _owned_degrees(schedule: MaskSchedule, ordering: Tensor) -> tuple[Tensor, ..
         degrees = positions[owners].clamp(1, max(num_dims - 1, 1))
         layers.append(degrees if schedule.resamples_order else degrees.sort().values)
     return tuple(layers)
+
+
+@lru_cache(maxsize=256)
+def _scored_set(schedule: MaskSchedule, index: int) -> MaskSet:
+    masks, ranks = _mask_set(schedule, index), schedule.missing_ranks
+    if not schedule.resamples_order or ranks is None:
+        return masks
+    moved = masks.ordering[torch.argsort(ranks[masks.ordering], stable=True)]
+    return schedule.reordered(masks, moved)
 
 
 def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:

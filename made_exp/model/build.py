@@ -67,6 +67,7 @@ def build_model(
         len(variables),
         image_shape=tuple(data["image_shape"]) if data["image_shape"] else None,
         seed=settings.seed,
+        missing=data.get("missing", ()),
     )
     return build_made(
         variables,
@@ -89,6 +90,7 @@ def make_schedules(
     *,
     image_shape: ImageShape | None = None,
     seed: int = 0,
+    missing: Sequence[float] = (),
 ) -> tuple[MaskSchedule, ...]:
     """Mask sets of an ordering, for each member of the model that is to have it.
 
@@ -98,6 +100,7 @@ def make_schedules(
         num_dims: Number of variables D.
         image_shape: (height, width), for the image scans; None where there are no images.
         seed: Seed of everything that is drawn.
+        missing: Share of the training examples in which each variable is missing, () for none.
 
     Raises:
         ValueError: If the ordering does not fit the data.
@@ -110,6 +113,7 @@ def make_schedules(
         hidden_degrees=network.hidden_degrees,
         tied=network.residual,
         seed=seed,
+        missing=tuple(missing),
     )
     if isinstance(ordering, EnsembleSettings):
         return _member_schedules(ordering, whole, image_shape)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.observed import check_observed, observed_in
 from made_exp.model.completion import Completion
 from made_exp.model.component import Component
@@ -91,21 +92,38 @@ class MADE(nn.Module):
         Raises:
             ValueError: If there is none with this index.
         """
-        count = len(self.members)
-        if count > 1 and not 0 <= index < count:
-            raise ValueError(f"component {index} does not exist: allowed are 0..{count - 1}")
-        number, mask_set = (index, 0) if count > 1 else (0, index)
-        member = self.members[number]
-        masks = member.schedule.mask_set(mask_set).to(self.device)
-        return Component(self.groups, member, number, masks)
+        number, mask_set = self._place(index)
+        return self._component(number, self.members[number].schedule.scored_set(mask_set))
 
     def index_at(self, step: int) -> int:
         """Index of the component that training step `step` (0, 1, ...) uses: each in turn."""
         return step % self.max_orderings if self.max_orderings else step
 
     def at_step(self, step: int) -> Component:
-        """The component that training step `step` (0, 1, ...) uses."""
-        return self.component(self.index_at(step))
+        """The component that training step `step` (0, 1, ...) uses, with its `masks_at`."""
+        number, _ = self._place(self.index_at(step))
+        return self._component(number, self.masks_at(step))
+
+    def masks_at(self, step: int) -> MaskSet:
+        """The mask set of training step `step`, on the CPU.
+
+        Every other time an index comes round it is the one that is scored, so that these are
+        trained best; in between the ordering is as it was drawn, to complete any pattern.
+        """
+        number, mask_set = self._place(self.index_at(step))
+        schedule = self.members[number].schedule
+        is_scored = step // (self.max_orderings or 1) % 2 == 0
+        return (schedule.scored_set if is_scored else schedule.mask_set)(mask_set)
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """The member of a component, and which of the member's mask sets it has."""
+        count = len(self.members)
+        if count > 1 and not 0 <= index < count:
+            raise ValueError(f"component {index} does not exist: allowed are 0..{count - 1}")
+        return (index, 0) if count > 1 else (0, index)
+
+    def _component(self, number: int, masks: MaskSet) -> Component:
+        return Component(self.groups, self.members[number], number, masks.to(self.device))
 
     def ordering_log_prob(self, x: Tensor, index: int, context: Tensor | None = None) -> Tensor:
         """As `log_prob`, under component `index` alone."""

@@ -89,7 +89,7 @@ class GraphedStep(TrainStep):
         self._thresholds = None if thresholds is None else thresholds.clone()
         self._component, self._masks = self.model.component(0), None
         if self.model.max_orderings != 1:
-            self._masks = StaticMasks(self._masks_at(0), index.device)
+            self._masks = StaticMasks(self.model.masks_at(0), index.device)
         self.optimizers[0].zero_grad(set_to_none=True)
         try:
             self._graph = self._capture()
@@ -122,7 +122,7 @@ class GraphedStep(TrainStep):
         if self._thresholds is not None and thresholds is not None:
             self._thresholds.copy_(thresholds)
         if self._masks is not None:
-            self._masks.load(self._masks_at(step))
+            self._masks.load(self.model.masks_at(step))
         self._graph.replay()
         if expected is not None and not torch.allclose(expected, self._loss, rtol=1e-2):
             _log.warning(
@@ -132,10 +132,6 @@ class GraphedStep(TrainStep):
             )
             self._broken = True
         return self._loss
-
-    def _masks_at(self, step: int) -> MaskSet:
-        """The mask set of `step`, on the CPU."""
-        return self.model.members[0].schedule.mask_set(self.model.index_at(step))
 
     @torch.no_grad()
     def _plain_loss(self, index: Tensor, thresholds: Tensor | None, step: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from made_exp.masks.mask_set import MaskSet
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
 from made_exp.model.network_vjp import network_vjp
@@ -32,17 +34,35 @@ class NegativeLogLikelihood(nn.Module):
     def __init__(self, model: MADE, has_missing: bool = False) -> None:
         super().__init__()
         self.model, self.has_missing = model, has_missing
+        ranks = model.members[0].schedule.missing_ranks
+        self._ranks = None if ranks is None else ranks.to(model.device)
 
     def forward(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats under one component of the model."""
         observed = ~torch.isnan(x) if self.has_missing else None
+        counted = observed
         if observed is not None and component.network.schedule.resamples_order:
             # A fixed order has them first: that was checked before training.
+            counted = observed & self._is_fair(component.masks, observed)
             component = component.observed_first(observed)
         # One sum and one division: each operation more is felt, forward and backward.
         x = x.to(self.model.dtype)
-        log_probs = component.conditionals(x, context, observed).log_prob(x)
+        conditionals = component.conditionals(x, context, observed)
+        log_probs = replace(conditionals, observed=counted).log_prob(x)
         return log_probs.sum() / -x.size(0)  # len(x) is slow
+
+    def _is_fair(self, masks: MaskSet, observed: Tensor) -> Tensor:
+        """Where (B, D) no variable before one that is missing more rarely is missing.
+
+        Of an ordering with an often missing a before b, examples without a would teach b without
+        its predecessor and those with a would not: b alone is learned from orderings in which it
+        comes before a, where all examples are alike.
+        """
+        if self._ranks is None:
+            return observed
+        ranks, missing = self._ranks[masks.ordering], ~observed[:, masks.ordering]
+        worst_before = torch.where(missing, ranks, 0).cummax(1).values
+        return (worst_before <= ranks)[:, masks.input_degrees - 1]
 
 
 class TrainStep:
