@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_exp.datasets.table import making
-from made_exp.datasets.table.cells import bare_texts, labels_of
+from made_exp.datasets.table.cells import Cells, as_labels
 from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.raw import Origin, RawTable
-from made_exp.datasets.table.schema import TableSchema
+from made_exp.datasets.table.schema import TableSchema, fit_table
 from made_exp.variables.variable import Kind
 
 RANDOM = np.random.RandomState(0)
@@ -31,7 +31,7 @@ def fit(raw, train=None, **options):
 
 
 def kind_of(*cells, **options):
-    return understand(table(c=list(cells)).columns[0], **options).kind
+    return understand(Cells.of(table(c=list(cells)).columns[0]), **options).kind
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,8 @@ def test_na_is_missing_among_numbers_and_a_value_among_texts():
 
 
 def test_a_text_that_repeats_among_numbers_is_missing_and_said():
-    reading = understand(table(c=[f"{i}.5" for i in range(40)] + ["unknown"] * 3).columns[0])
+    raw = table(c=[f"{i}.5" for i in range(40)] + ["unknown"] * 3)
+    reading = understand(Cells.of(raw.columns[0]))
     assert reading.kind == "real"
     assert "'unknown' (3 cells)" in reading.suspicions[0]
     with pytest.raises(ValueError, match=r"line 42, column 'c': 'x' is not a number, as nearly"):
@@ -133,7 +134,10 @@ def test_ranges_and_categories_come_from_train_alone(caplog):
     x = schema.encode(raw)
     assert x[-1].tolist() == [n.num_values - 1, 3]
     assert "line 102, column 'n': '900' is outside 76..223" in caplog.text
-    assert "line 102, column 'c': 'z' was never seen in training" in caplog.text
+    assert "line 102, column 'c': 'z' is not in the training rows" in caplog.text
+    found = fit_table(raw, np.arange(100))
+    np.testing.assert_array_equal(found.x, x)
+    assert found.suspicions[1].startswith("column 'c': 'z' is not in the training rows")
 
 
 def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():
@@ -213,7 +217,8 @@ def test_what_is_no_schema_is_refused(content):
 
 def test_labels_are_texts_without_points_of_whole_numbers():
     column = table(c=[" 3.0", "3", "NA", "", None]).columns[0]
-    assert labels_of(bare_texts(column, ["NA"])).to_list() == ["3", "3", None, None, None]
+    cells = Cells.of(column)
+    assert as_labels(cells.known(["NA"])).to_list() == ["3", "3", None, None, None]
     assert making.MARGIN == 0.25
     assert Numbers.holds == "numbers"
 

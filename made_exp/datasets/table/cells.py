@@ -1,7 +1,11 @@
-"""The cells of a raw column as texts without what stands for no value, or as moments."""
+"""The cells of a column with each different one looked at once, whatever the number of rows."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self, final
 
+import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.raw import RawColumn
@@ -12,25 +16,104 @@ MISSING = (
 )  # fmt: skip
 """What stands for no value in a column of numbers or dates, unless the user says otherwise."""
 _WHOLE = r"^([+-]?(?:0|[1-9]\d*))\.0*$"
+# Where fewer rows than this hold a text on average, to find the different ones costs more than
+# to look at all.
+_REPEATS = 4
 
 
-def bare_texts(raw: RawColumn, missing: Iterable[str]) -> pl.Series:
-    """Texts (N,) without spaces around them, null where a cell is empty or one of `missing`."""
-    texts = as_texts(raw).str.strip_chars()
-    return texts.set(texts.is_in(["", *missing]).fill_null(False), None)
+@final
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The texts of a column, and which of them stands in each row.
+
+    Attributes:
+        raw: The column as it was given.
+        written: (K,) texts as they were written; null where a cell is empty.
+        codes: (N,) which of them stands in each row, null where none; None: the n-th in row n,
+            and then a text may stand here more than once.
+    """
+
+    raw: RawColumn
+    written: pl.Series
+    codes: pl.Series | None = None
+
+    @classmethod
+    def of(cls, raw: RawColumn) -> Self:
+        """The cells of a column; those of a typed one as a CSV file would have them."""
+        values = raw.values
+        if len(values) and num_different(values) < len(values) / _REPEATS:
+            return cls(raw, *_coded(values)).with_texts()
+        return cls(raw, values).with_texts()
+
+    def with_texts(self) -> Self:
+        """The cells of a typed column, its different values made texts."""
+        written = self.written
+        if written.dtype == pl.String:
+            return self
+        if self.raw.stored == pl.Float32:
+            written = written.cast(pl.Float32)
+        return type(self)(self.raw, written.cast(pl.String), self.codes)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.raw.values)
+
+    @cached_property
+    def texts(self) -> pl.Series:
+        """(K,) texts without spaces around them; null where nothing is left."""
+        texts = self.written.str.strip_chars()
+        return texts.set(texts == "", None)
+
+    def known(self, missing: Iterable[str]) -> pl.Series:
+        """(K,) texts without spaces around them; null where empty or one of `missing`."""
+        return self.texts.set(self.texts.is_in(list(missing)).fill_null(False), None)
+
+    def spread(self, values: pl.Series) -> pl.Series:
+        """(N,) what (K,) values are in each row."""
+        return values if self.codes is None else values.gather(self.codes)
+
+    def first_row(self, chosen: pl.Series) -> int:
+        """The first row whose text is among the chosen (K,) booleans, of which one is true."""
+        return int(self.spread(chosen).fill_null(False).arg_max() or 0)
+
+    def count_rows(self, chosen: pl.Series) -> int:
+        """How many rows have a text among the chosen (K,) booleans."""
+        return int(self.spread(chosen).fill_null(False).sum())
+
+    def counted(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """(K,) how many of the rows, by default of all, have each text."""
+        if self.codes is None:
+            present = np.zeros(len(self), np.int64)
+            present[slice(None) if rows is None else rows] = 1
+            return present
+        codes = self.codes if rows is None else self.codes.gather(rows)
+        known = codes.drop_nulls().to_numpy()
+        return np.bincount(known, minlength=len(self.written)).astype(np.int64)
 
 
-def as_texts(raw: RawColumn) -> pl.Series:
-    """Texts (N,) of the cells, as they are or as a CSV file would have them."""
-    values = raw.values
-    if values.dtype == pl.String:
-        return values
-    if raw.stored == pl.Float32:
-        values = values.cast(pl.Float32)
-    return values.cast(pl.String)
+def _coded(values: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The different values (K,) but null, and their numbers (N,)."""
+    if values.dtype == pl.String:  # hashed once
+        category = values.cast(pl.Categorical(pl.Categories.random()))
+        different = category.unique(maintain_order=True).drop_nulls()
+        texts, places = different.cast(pl.String), different.to_physical().to_numpy()
+        if not np.array_equal(places, np.arange(len(places))):
+            order = np.argsort(places)
+            assert np.array_equal(places[order], np.arange(len(places)))
+            texts = texts.gather(order)
+        return texts, category.to_physical()
+    different = values.drop_nulls().unique(maintain_order=True)
+    numbers = pl.Series(np.arange(len(different), dtype=np.uint32))
+    codes = values.replace_strict(different, numbers, default=None, return_dtype=pl.UInt32)
+    return different, codes
 
 
-def labels_of(texts: pl.Series) -> pl.Series:
+def num_different(values: pl.Series) -> int:
+    """About how many different values there are, within a few percent and at little cost."""
+    return int(values.approx_n_unique())  # type: ignore[arg-type]
+
+
+def as_labels(texts: pl.Series) -> pl.Series:
     """Texts with 3.0 and 3 alike: many programs write whole numbers with a point."""
     return texts.str.replace(_WHOLE, "$1")
 

@@ -3,7 +3,7 @@
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, final
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from typing_extensions import override
 
-from made_exp.datasets.table.cells import bare_texts, is_temporal, labels_of, moments_of
+from made_exp.datasets.table.cells import Cells, as_labels, is_temporal, moments_of
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
@@ -20,12 +20,20 @@ from made_exp.datasets.table.raw import RawColumn
 from made_exp.variables.variable import Kind, Variable
 
 _log = logging.getLogger(__name__)
+Say = Callable[[RawColumn, int, int, str], None]
+"""Hears of cells unlike those of train: their column, the first row, how many, what they are."""
 IMPOSSIBLE = -1.0
 """The number of what a binary column cannot hold: probability zero."""
 FORMATS: dict[str, type[Format]] = {"number": NumberFormat, "date": DateFormat}
 
 
-@dataclass(frozen=True)
+def _warn(raw: RawColumn, row: int, count: int, what: str) -> None:
+    more = f" (and {count - 1} more cells)" if count > 1 else ""
+    _log.warning("%s: '%s'%s %s %s", raw.place(row), raw.values[row], more,
+                 "are" if count > 1 else "is", what)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Column(ABC):
     """One column of a table.
 
@@ -34,17 +42,27 @@ class Column(ABC):
         kind: What it holds, as the user reads and writes it.
         variable: What the model sees of it; None where it is kept aside.
         missing: Texts that stand for no value, beside the empty one.
+        values: Its range or its values, in a few words.
+        num_missing: Its missing cells in the table that it was made from.
+        decided: Why it holds this, in a few words, where that is not plain.
     """
 
     holds: ClassVar[str]
     name: str
     kind: str
     variable: Variable | None
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    values: str = ""
+    num_missing: int = 0
+    decided: str = ""
 
     @abstractmethod
-    def encode(self, raw: RawColumn) -> np.ndarray:
+    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
         """Values (N,) float64 of the cells, NaN where missing.
+
+        Args:
+            cells: The column in a table.
+            say: Hears of values that train did not have.
 
         Raises:
             ValueError: For a cell that is no value of this column, with where it stands.
@@ -66,7 +84,7 @@ class Column(ABC):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Categories(Column):
     """Values without order: texts, few whole numbers, truth values.
 
@@ -85,20 +103,21 @@ class Categories(Column):
         return {text: float(code) for code, text in enumerate(self.variable.categories)}
 
     @override
-    def encode(self, raw: RawColumn) -> np.ndarray:
+    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
         assert self.variable is not None
         assert self.variable.num_values is not None
-        texts = labels_of(bare_texts(raw, self.missing))
-        distinct = texts.drop_nulls().unique(maintain_order=True)
+        labels = as_labels(cells.known(self.missing))
         unseen = self.variable.num_values - 1.0 if self.variable.pooled else IMPOSSIBLE
-        codes = [self._code(text, unseen) for text in distinct]
-        odd = [text for text, code in zip(distinct, codes, strict=True) if code == unseen]
-        if odd:
-            self._say_unseen(raw, texts, odd, has_pool=bool(self.variable.pooled))
-        if not codes:
-            return np.full(len(texts), np.nan)
-        numbers = texts.replace_strict(distinct, codes, default=None, return_dtype=pl.Float64)
-        return numbers.fill_null(np.nan).to_numpy()
+        codes = np.array(
+            [np.nan if text is None else self._code(text, unseen) for text in labels], np.float64
+        )
+        odd = codes == unseen
+        if odd.any():
+            chosen = pl.Series(odd)
+            chance = "share what is kept for such" if self.variable.pooled else "have probability 0"
+            what = f"not in the training rows: such values {chance}"
+            say(cells.raw, cells.first_row(chosen), cells.count_rows(chosen), what)
+        return cells.spread(pl.Series(codes)).fill_null(np.nan).to_numpy()
 
     def _code(self, text: str, unseen: float) -> float:
         return self._codes.get(text, self._folded.get(text.lower(), unseen))
@@ -108,19 +127,6 @@ class Categories(Column):
         """Truth values in any case: True in one file, TRUE or true in another."""
         lower = {text.lower(): code for text, code in self._codes.items()}
         return lower if lower.keys() <= {"true", "false"} else {}
-
-    def _say_unseen(
-        self, raw: RawColumn, texts: pl.Series, odd: list[str], *, has_pool: bool
-    ) -> None:
-        rows = texts.is_in(odd).fill_null(False).arg_true()
-        chance = "they share what is kept for such values" if has_pool else "their probability is 0"
-        _log.warning(
-            "%s: '%s' was never seen in training%s; %s",
-            raw.place(int(rows[0])),
-            odd[0],
-            f" (nor were {len(rows) - 1} more cells)" if len(rows) > 1 else "",
-            chance,
-        )
 
     @override
     def decode(self, values: np.ndarray) -> pl.Series:
@@ -133,7 +139,7 @@ class Categories(Column):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Numbers(Column):
     """Numbers, dates or times: integer columns count units from an offset on.
 
@@ -154,51 +160,45 @@ class Numbers(Column):
     high: float | None = None
 
     @override
-    def encode(self, raw: RawColumn) -> np.ndarray:
+    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
         assert self.variable is not None
-        numbers = self.numbers(raw)
+        numbers = self.numbers(cells)
         if self.variable.kind is not Kind.INTEGER:
             return numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        whole = self.whole(raw, numbers)
-        known = whole.is_not_null().to_numpy()
-        values = (whole.fill_null(self.offset) - self.offset).to_numpy().astype(np.float64)
-        high = (self.variable.num_values or 1) - 1.0
-        outside = np.flatnonzero(known & ((values < 0) | (values > high)))
-        if len(outside):
-            self._say_outside(raw, outside)
-        return np.where(known, np.clip(values, 0, high), np.nan)
+        return self.shifted(cells, self.whole(cells, numbers), say)
 
-    def numbers(self, raw: RawColumn) -> pl.Series:
+    def numbers(self, cells: Cells) -> pl.Series:
         """Int64 or Float64 (N,) of the cells, null where missing.
 
         Raises:
             ValueError: For a cell that is none, with where it stands.
         """
-        if isinstance(self.format, DateFormat) and is_temporal(raw.values.dtype):
-            return self.format.count(moments_of(raw))
-        if isinstance(self.format, NumberFormat) and raw.values.dtype.is_numeric():
-            return self._typed(raw)
-        texts = bare_texts(raw, self.missing)
-        numbers = parsed(texts, self.format)
+        dtype = cells.raw.values.dtype
+        if isinstance(self.format, DateFormat) and is_temporal(dtype):
+            return self.format.count(moments_of(cells.raw))
+        if isinstance(self.format, NumberFormat) and dtype.is_numeric():
+            return self._typed(cells)
+        texts = cells.known(self.missing)
+        numbers = self.format.parse(texts)
         bad = texts.is_not_null() & numbers.is_null()
         if bad.any():
             what = "a number" if isinstance(self.format, NumberFormat) else "a date"
             like = "" if what == "a number" else f" written as {self.format.describe()}"
-            raise raw.error(int(bad.arg_true()[0]), f"is not {what}{like}")
-        return numbers
+            raise cells.raw.error(cells.first_row(bad), f"is not {what}{like}")
+        return cells.spread(numbers)
 
-    def _typed(self, raw: RawColumn) -> pl.Series:
+    def _typed(self, cells: Cells) -> pl.Series:
         tokens = [number for text in self.missing if (number := _number(text)) is not None]
-        values = raw.values
+        values = cells.raw.values
         if tokens:
             is_token = values.cast(pl.Float64).is_in(tokens).fill_null(False)
             values = values.set(is_token, None)
         infinite = values.is_infinite() if values.dtype.is_float() else None
         if infinite is not None and infinite.any():
-            raise raw.error(int(infinite.arg_true()[0]), "is not a finite number")
+            raise cells.raw.error(int(infinite.arg_max() or 0), "is not a finite number")
         return values
 
-    def whole(self, raw: RawColumn, numbers: pl.Series) -> pl.Series:
+    def whole(self, cells: Cells, numbers: pl.Series) -> pl.Series:
         """Int64 units (N,) of numbers (N,), null where missing.
 
         Raises:
@@ -212,19 +212,20 @@ class Numbers(Column):
         if odd.any():
             digits = f" with {self.decimals} decimals" if self.decimals else ""
             what = f"is not a number{digits}" if self.decimals else "is not a whole number"
-            raise raw.error(int(odd.arg_true()[0]), what)
+            raise cells.raw.error(int(odd.arg_max() or 0), what)
         return whole.cast(pl.Int64)
 
-    def _say_outside(self, raw: RawColumn, rows: np.ndarray) -> None:
+    def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
+        """Values (N,) float64 of whole units (N,), within the range; those outside are said."""
         assert self.variable is not None
-        last = float((self.variable.num_values or 1) - 1)
-        low, high = self.decode(np.array([0.0, last]))
-        more = f" (and {len(rows) - 1} more cells)" if len(rows) > 1 else ""
-        value = raw.values[int(rows[0])]
-        _log.warning(
-            "%s: '%s'%s is outside %s..%s, what the model reaches; it counts as the end of it",
-            raw.place(int(rows[0])), value, more, low, high,
-        )  # fmt: skip
+        values = (whole - self.offset).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        high = (self.variable.num_values or 1) - 1.0
+        outside = np.flatnonzero((values < 0) | (values > high))
+        if len(outside):
+            low, high = self.decode(np.array([0.0, high]))
+            what = f"outside {low}..{high}, what the model reaches: they count as the end of it"
+            say(cells.raw, int(outside[0]), len(outside), what)
+        return np.clip(values, 0, (self.variable.num_values or 1) - 1.0)
 
     @override
     def decode(self, values: np.ndarray) -> pl.Series:
@@ -243,7 +244,7 @@ class Numbers(Column):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Aside(Column):
     """A column that is not modelled: constant, an identifier, or without any value.
 
@@ -257,7 +258,7 @@ class Aside(Column):
     next_number: int | None = None
 
     @override
-    def encode(self, raw: RawColumn) -> np.ndarray:
+    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
         raise AssertionError(f"'{self.name}' is kept aside")
 
     @override
@@ -282,15 +283,6 @@ def column_from_dict(content: Mapping[str, Any]) -> Column:
         given["format"] = FORMATS[form.pop("name")](**form)
     fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
     return kind(**fields)
-
-
-def parsed(texts: pl.Series, form: Format) -> pl.Series:
-    """The numbers of texts (N,); where many repeat, each different one is parsed once."""
-    distinct = texts.unique()
-    if len(distinct) > len(texts) // 2:
-        return form.parse(texts)
-    numbers = form.parse(distinct)
-    return texts.replace_strict(distinct, numbers, default=None, return_dtype=numbers.dtype)
 
 
 def _number(text: str) -> float | None:

@@ -9,16 +9,18 @@ from typing import final
 
 import polars as pl
 
-from made_exp.datasets.table.cells import MISSING, as_texts, bare_texts, is_temporal, labels_of
-from made_exp.datasets.table.cells import moments_of as _moments
-from made_exp.datasets.table.columns import parsed
+from made_exp.datasets.table.cells import (
+    MISSING,
+    Cells,
+    as_labels,
+    is_temporal,
+    moments_of,
+    num_different,
+)
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
-from made_exp.datasets.table.raw import RawColumn
 
-KINDS = ("binary", "categorical", "integer", "real", "decimal", "date", "identifier")
-"""What a user can say that a column holds."""
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
 MAX_FEW = 10
 MAX_SPAN = 2**50  # float64 counts exactly so far, and a margin beyond
@@ -29,7 +31,9 @@ _ID_NAME = (
     r"(?i)^$|^(?:.*[_ ]|row)?(?:id|uuid|guid|index|idx|key)$|^unnamed|^column_1$|^(?:no|nr)\.?$"
 )
 _MAX_ODD = 3
-_LOOKED_AT = 100_000
+# How cells are written is read from so many of them.
+_LOOKED_AT = 20_000
+_NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 
 
 @final
@@ -38,11 +42,12 @@ class Reading:
     """What was understood of a column.
 
     Attributes:
-        kind: One of `KINDS`, or "constant" or "empty".
+        kind: One of `registry.KINDS`, or "constant" or "empty".
         form: How numbers and dates are written; None for other kinds.
         missing: Texts that stand for no value, beside the empty one.
         decided: Why, in a few words, where that is not plain.
         suspicions: What the user should look at, in a line each.
+        numbers: (K,) of the texts of the cells, where they are written numbers or dates.
     """
 
     kind: str
@@ -50,10 +55,11 @@ class Reading:
     missing: tuple[str, ...] = ()
     decided: str = ""
     suspicions: list[str] = field(default_factory=list)
+    numbers: pl.Series | None = None
 
 
 def understand(
-    raw: RawColumn, kind: str | None = None, missing_values: Sequence[str] | None = None
+    cells: Cells, kind: str | None = None, missing_values: Sequence[str] | None = None
 ) -> Reading:
     """Decide what a column holds.
 
@@ -61,66 +67,78 @@ def understand(
     categorical; other whole numbers are integer, other numbers real.
 
     Args:
-        raw: All its cells.
-        kind: One of `KINDS` to decide it beforehand.
+        cells: The column.
+        kind: One of `registry.KINDS` to decide it beforehand.
         missing_values: Texts that stand for no value. By default, beside the empty one, NA and
             the like in columns of numbers and dates, and no other in columns of texts.
 
     Raises:
-        ValueError: If a cell does not fit the kind, or a number stands out as odd; with its place.
+        ValueError: If a cell does not fit the kind, or stands out among numbers; with its place.
     """
-    if is_temporal(raw.values.dtype):
-        found = _temporal(raw)
-    elif raw.values.dtype.is_numeric():
-        found = _typed(raw, tuple(missing_values or ()))
+    dtype = cells.raw.values.dtype
+    if is_temporal(dtype):
+        found = _temporal(cells)
+    elif dtype.is_numeric():
+        found = _typed(cells, tuple(missing_values or ()))
     else:
-        found = _written(raw, kind, missing_values)
-    return _as_kind(raw, found, kind) if kind else _by_values(raw, found)
+        found = _written(cells, kind, missing_values)
+    return _as_kind(cells, found, kind) if kind else _by_values(cells, found)
 
 
-def _temporal(raw: RawColumn) -> Reading:
-    moments = _moments(raw).drop_nulls()
-    unit = "days" if raw.values.dtype == pl.Date else finest_unit(moments)
+def _temporal(cells: Cells) -> Reading:
+    moments, dtype = moments_of(cells.raw).drop_nulls(), cells.raw.values.dtype
+    unit = "days" if dtype == pl.Date else finest_unit(moments)
     digits = 0
     if unit == "fraction":
         digits = 3 if bool((moments % 1000 == 0).all()) else MAX_FRACTION
     pattern = "%Y-%m-%dT%H:%M:%S"
-    if raw.values.dtype in (pl.Date, pl.Time):
-        pattern = "%Y-%m-%d" if raw.values.dtype == pl.Date else "%H:%M:%S"
+    if dtype in (pl.Date, pl.Time):
+        pattern = "%Y-%m-%d" if dtype == pl.Date else "%H:%M:%S"
     return Reading("date", DateFormat(pattern, fraction=digits, unit=unit))
 
 
-def _typed(raw: RawColumn, missing: tuple[str, ...]) -> Reading:
-    known = raw.values.drop_nulls()
-    if raw.values.dtype == pl.Int64:
+def _typed(cells: Cells, missing: tuple[str, ...]) -> Reading:
+    known = cells.raw.values.drop_nulls()
+    if known.dtype == pl.Int64:
         return Reading("integer", NumberFormat(), missing)
-    some = known.unique().gather_every(max(len(known) // _LOOKED_AT, 1))
-    texts = as_texts(RawColumn(raw.name, some, raw.origin, raw.stored))
-    form = NumberFormat.of_texts(texts) or NumberFormat(style="shortest")
-    whole = bool((known == known.floor()).all()) and form.style == "fixed"
+    form = NumberFormat.of_texts(_some(cells.texts)) or NumberFormat(style="shortest")
+    whole = form.style == "fixed" and bool((known == known.floor()).all())
     return Reading("integer" if whole else "real", form, missing)
 
 
-def _written(raw: RawColumn, kind: str | None, missing_values: Sequence[str] | None) -> Reading:
+def _some(texts: pl.Series) -> pl.Series:
+    known = texts.drop_nulls()
+    return known.gather_every(max(len(known) // _LOOKED_AT, 1))
+
+
+def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | None) -> Reading:
     """By the texts: numbers, dates, or texts without more ado."""
     tokens = MISSING if missing_values is None else tuple(missing_values)
-    found_tokens = () if missing_values is None else tokens
-    as_text = Reading("categorical", missing=found_tokens)
-    if kind in ("categorical", "binary", "identifier") or raw.values.dtype == pl.Boolean:
+    as_text = Reading("categorical", missing=() if missing_values is None else tokens)
+    if kind in ("categorical", "binary", "identifier") or cells.raw.values.dtype == pl.Boolean:
         return as_text
-    distinct = bare_texts(raw, tokens).drop_nulls().unique(maintain_order=True)
-    if kind == "date":
-        form: Format | None = DateFormat.of_texts(distinct)
-    else:
-        form = NumberFormat.of_texts(distinct) or (None if kind else DateFormat.of_texts(distinct))
+    texts = cells.known(tokens)
+    form = _format_of(texts, kind)
     if form is None:
         return as_text
-    numbers = form.parse(distinct)
-    odd = distinct.filter(numbers.is_null())
-    found = Reading(_kind_of(form, numbers), form, tokens)
-    if len(odd):
-        _judge_odd(raw, found, odd, kind)
+    numbers = form.parse(texts)
+    found = Reading(_kind_of(form, numbers), form, tokens, numbers=numbers)
+    odd = texts.is_not_null() & numbers.is_null()
+    if odd.sum() > 0.1 * (len(texts) - texts.null_count()):
+        return as_text
+    if odd.any():
+        _judge_odd(cells, found, odd, kind)
     return found
+
+
+def _format_of(texts: pl.Series, kind: str | None) -> Format | None:
+    some = _some(texts)
+    if kind == "date":
+        return DateFormat.of_texts(some, wanted=True)
+    zeros = texts.filter(texts.str.starts_with("0").fill_null(False))
+    if zeros.str.contains(r"^0\d").any() and not kind:  # codes such as 007, or dates
+        return DateFormat.of_texts(some)
+    return NumberFormat.of_texts(some) or (None if kind else DateFormat.of_texts(some))
 
 
 def _kind_of(form: Format, numbers: pl.Series) -> str:
@@ -129,104 +147,110 @@ def _kind_of(form: Format, numbers: pl.Series) -> str:
     return "integer" if numbers.dtype == pl.Int64 else "real"
 
 
-def _judge_odd(raw: RawColumn, found: Reading, odd: pl.Series, kind: str | None) -> None:
+def _judge_odd(cells: Cells, found: Reading, odd: pl.Series, kind: str | None) -> None:
     """Take a few texts that repeat in a column of numbers for missing; refuse others."""
-    texts = bare_texts(raw, ())
-    cells = texts.is_in(odd.to_list()).fill_null(False)
+    different, count = cells.texts.filter(odd).unique(maintain_order=True), cells.count_rows(odd)
     what = "a date" if found.kind == "date" else "a number"
-    if len(odd) > _MAX_ODD or int(cells.sum()) < 2 * len(odd):
-        hint = "" if kind else f" or set {setting('kinds', raw.name, 'categorical')}"
-        raise raw.error(
-            int(cells.arg_true()[0]),
+    name = cells.raw.name
+    if len(different) > _MAX_ODD or count < 2 * len(different):
+        hint = "" if kind else f" or set {setting('kinds', name, 'categorical')}"
+        raise cells.raw.error(
+            cells.first_row(odd),
             f"is not {what}, as nearly all others are; correct it, leave it empty{hint}",
         )
-    found.missing = (*found.missing, *odd.to_list())
+    found.missing = (*found.missing, *different)
     found.suspicions.append(
-        f"{', '.join(repr(t) for t in odd)} ({int(cells.sum())} cells) among {what[2:]}s is taken "
-        f"as missing; else {setting('kinds', raw.name, 'categorical')}"
+        f"{', '.join(map(repr, different))} ({count} cells) among {what[2:]}s is taken as missing;"
+        f" else {setting('kinds', name, 'categorical')}"
     )
-    if found.form is not None and what == "a number":
-        again = found.form.parse(bare_texts(raw, found.missing).drop_nulls().unique())
-        found.kind = _kind_of(found.form, again)
+    assert found.form is not None
+    found.numbers = found.form.parse(cells.known(found.missing))
+    found.kind = _kind_of(found.form, found.numbers)
 
 
-def _by_values(raw: RawColumn, found: Reading) -> Reading:
+def _by_values(cells: Cells, found: Reading) -> Reading:
     """Refine a reading by how many different values there are."""
-    labels = labels_of(bare_texts(raw, found.missing))
-    known = labels.drop_nulls()
-    distinct = known.n_unique()
+    known = cells.known(found.missing)
+    num_known = len(cells) - cells.count_rows(known.is_null()) - cells.raw.values.null_count()
+    if cells.codes is None:
+        num_known = len(known) - known.null_count()
+    distinct = _num_distinct(known)
     if distinct == 0:
         found.kind, found.decided = "empty", "no value at all: set aside"
     elif distinct == 1:
-        constant = raw.values.null_count() == 0 and len(known) == len(labels)
-        found.kind = "constant" if constant else "categorical"
+        found.kind = "constant" if num_known == len(cells) else "categorical"
     elif distinct == 2 and found.kind != "date":
         found.kind = "binary"
     elif found.kind == "integer":
-        _refine_whole(raw, found, known, distinct)
-    elif found.kind == "categorical" and _names_rows(known, distinct):
+        _refine_whole(cells, found, num_known, distinct)
+    elif found.kind == "categorical" and _names_rows(num_known, distinct):
         found.kind, found.decided = "identifier", "nearly every row has its own: set aside"
     if found.kind in ("constant", "binary", "categorical", "identifier"):
-        found.form = None
+        found.form, found.numbers = None, None
     return found
 
 
-def _names_rows(known: pl.Series, distinct: int) -> bool:
-    return len(known) >= MIN_NAMED_ROWS and distinct >= _UNIQUE * len(known)
+def _num_distinct(known: pl.Series) -> int:
+    """How many different texts there are: of very many, about."""
+    known = known.drop_nulls()
+    if len(known) < 5000:
+        return as_labels(known).n_unique()
+    return min(num_different(known), len(known))
 
 
-def _refine_whole(raw: RawColumn, found: Reading, known: pl.Series, distinct: int) -> None:
+def _names_rows(num_known: int, distinct: int) -> bool:
+    return num_known >= MIN_NAMED_ROWS and distinct >= _UNIQUE * num_known
+
+
+def _refine_whole(cells: Cells, found: Reading, num_known: int, distinct: int) -> None:
     """Whole numbers: few are categories, some name the rows, the widest are real."""
-    assert found.form is not None
     if distinct <= MAX_FEW:
         found.kind, found.decided = "categorical", "few different numbers"
         return
-    values = raw.values
-    if values.dtype == pl.String:
-        values = parsed(bare_texts(raw, found.missing), found.form)
-    values = values.drop_nulls()
+    values = cells.raw.values if found.numbers is None else found.numbers
     low, high = int(values.min()), int(values.max())  # type: ignore[arg-type]
     span = high - low
-    unique = distinct == len(known) and len(known) >= MIN_NAMED_ROWS
-    is_named = bool(pl.Series([raw.name]).str.contains(_ID_NAME)[0])
-    if unique and (is_named or (low in (0, 1) and span + 1 == len(known))):
+    is_named = bool(pl.Series([cells.raw.name]).str.contains(_ID_NAME)[0])
+    counts_rows = low in (0, 1) and span + 1 == num_known
+    named = _names_rows(num_known, distinct)
+    if named and (is_named or counts_rows) and values.drop_nulls().n_unique() == num_known:
         found.kind, found.decided = "identifier", "numbers the rows: set aside"
-    elif span > MAX_SPAN and _names_rows(known, distinct):
+    elif span > MAX_SPAN and named:
         found.kind, found.decided = "identifier", "long numbers, nearly all different: set aside"
-    elif span > MAX_SPAN and distinct <= 0.1 * len(known):
+    elif span > MAX_SPAN and distinct <= 0.1 * num_known:
         found.kind, found.decided = "categorical", "long numbers that repeat"
     elif span > MAX_SPAN:
         found.kind, found.decided = "real", "too long to be counted exactly"
         found.suspicions.append(f"holds {low}..{high}: the last digits are not exact")
 
 
-def _as_kind(raw: RawColumn, found: Reading, kind: str) -> Reading:
+def _as_kind(cells: Cells, found: Reading, kind: str) -> Reading:
     """The reading as the kind that the user wants.
 
     Raises:
         ValueError: If the cells are not of this kind.
     """
-    if kind == "identifier":
-        return Reading(kind, None, found.missing, "as wished: set aside")
-    known = labels_of(bare_texts(raw, found.missing)).drop_nulls()
-    if len(known) == 0:
+    known = cells.known(found.missing)
+    if known.null_count() == len(known):
         return Reading("empty", None, found.missing, "no value at all: set aside")
+    if kind == "identifier":
+        return Reading(kind, None, found.missing, "as you say: set aside")
     if kind in ("binary", "categorical"):
-        distinct = known.n_unique()
+        distinct = _num_distinct(known)
         if kind == "binary" and distinct > 2:
             raise ValueError(
-                f"column '{raw.name}' of {raw.origin.source} has {distinct} different values in "
-                f"{len(raw.values)} rows; binary columns can have 2"
+                f"column '{cells.raw.name}' of {cells.raw.origin.source} has {distinct} different "
+                f"values in {len(cells)} rows; binary columns can have 2"
             )
-        return Reading(kind, None, found.missing, "as wished")
-    wants_date, is_date = kind == "date", isinstance(found.form, DateFormat)
-    if wants_date != is_date or found.form is None:
-        texts = bare_texts(raw, found.missing)
-        odd = ~texts.str.contains(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
-        row = int((odd.fill_null(False) if not wants_date else texts.is_not_null()).arg_max() or 0)
+        return Reading(kind, None, found.missing, "as you say")
+    is_date = isinstance(found.form, DateFormat)
+    if found.form is None or (kind == "date") != is_date:
+        odd = known.is_not_null()
+        if kind != "date":
+            odd &= ~known.str.contains(_NUMBER).fill_null(True)
         what = {"date": "a date that is known", "integer": "a whole number"}.get(kind, "a number")
-        raise raw.error(row, f"is not {what}")
-    return Reading(kind, found.form, found.missing, "as wished", found.suspicions)
+        raise cells.raw.error(cells.first_row(odd), f"is not {what}")
+    return Reading(kind, found.form, found.missing, "as you say", found.suspicions, found.numbers)
 
 
 def setting(name: str, column: str, value: str) -> str:

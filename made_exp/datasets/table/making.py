@@ -2,94 +2,128 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from made_exp.datasets.table.cells import as_texts, bare_texts, labels_of
-from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers
+from made_exp.datasets.table.cells import Cells, as_labels
+from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers, Say
 from made_exp.datasets.table.fitting import fit_numbers
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
-from made_exp.datasets.table.raw import RawColumn
 from made_exp.variables.variable import Kind, Variable
 
 # A whole number of new rows may lie so far outside of train, in spans of train.
 MARGIN = 0.25
+# Of the values of a column so many are listed, in so many letters.
+_NUM_SHOWN, _MAX_SHOWN = 5, 30
 
 
 def make_column(
-    raw: RawColumn, reading: Reading, train: np.ndarray, *, models_missing: bool, num_knots: int
-) -> Column:
-    """The column, with everything that training values decide.
+    cells: Cells,
+    reading: Reading,
+    train: np.ndarray,
+    *,
+    models_missing: bool,
+    num_knots: int,
+    say: Say,
+) -> tuple[Column, np.ndarray | None]:
+    """The column, with everything that training values decide, and its values in all rows.
 
     Args:
-        raw: All cells.
-        reading: What was understood of them.
+        cells: The column as it was given.
+        reading: What was understood of it.
         train: Numbers of the training rows.
         models_missing: Whether a missing cell is a value, where train has any.
         num_knots: At most so many knots of a numeric column.
+        say: Hears of values that train does not have.
+
+    Returns:
+        The column, and (N,) float64, NaN where missing; None for what is kept aside.
 
     Raises:
         ValueError: If a cell does not fit the column, or train has no value of it.
     """
-    kept = {"name": raw.name, "kind": reading.kind, "missing": reading.missing}
+    kept: dict[str, Any] = {
+        "name": cells.raw.name,
+        "kind": reading.kind,
+        "missing": reading.missing,
+        "decided": reading.decided,
+    }
     if reading.kind in ("constant", "identifier", "empty"):
-        return _aside(raw, reading, kept)
+        return _aside(cells, reading, kept), None
     if reading.kind in ("binary", "categorical"):
-        column: Column = _categories(raw, reading, train, kept)
+        column: Column = _categories(cells, reading, train, kept)
+        values = column.encode(cells, say)
     else:
-        column = _numbers(raw, reading, train, kept, num_knots)
-    if models_missing and column.variable is not None and _lacks(raw, reading, train):
+        column, values = _numbers(cells, reading, train, kept, num_knots, say)
+    if models_missing and column.variable is not None and np.isnan(values[train]).any():
         column = replace(column, variable=replace(column.variable, may_be_missing=True))
-    return column
+    return replace(column, num_missing=int(np.isnan(values).sum())), values
 
 
-def _lacks(raw: RawColumn, reading: Reading, train: np.ndarray) -> bool:
-    return bare_texts(raw, reading.missing)[train].null_count() > 0
-
-
-def _aside(raw: RawColumn, reading: Reading, kept: Mapping[str, object]) -> Aside:
+def _aside(cells: Cells, reading: Reading, kept: Mapping[str, Any]) -> Aside:
     text, next_number = None, None
-    known = bare_texts(raw, reading.missing).drop_nulls()
+    known = cells.known(reading.missing).drop_nulls()
     if reading.kind == "constant":
-        text = str(_spelled(raw, labels_of(known)[:1])[0])
-    elif reading.kind == "identifier" and raw.values.dtype != pl.Float64:
+        text = _spelled(cells, as_labels(known[:1]).to_list())[0]
+    elif reading.kind == "identifier":
         numbers = known.cast(pl.Int64, strict=False)
         if numbers.null_count() == 0 and int(numbers.max() or 0) < MAX_SPAN:  # type: ignore[arg-type]
             next_number = int(numbers.max() or 0) + 1  # type: ignore[arg-type]
-    return Aside(**kept, variable=None, text=text, next_number=next_number)  # type: ignore[arg-type]
+    found = {"constant": f"'{text}'", "empty": "none"}.get(reading.kind, f"{len(known)}")
+    num_missing = len(cells) - int(cells.spread(cells.known(reading.missing)).count())
+    return Aside(
+        **kept,
+        variable=None,
+        text=text,
+        next_number=next_number,
+        values=found,
+        num_missing=num_missing,
+    )
 
 
 def _categories(
-    raw: RawColumn, reading: Reading, train: np.ndarray, kept: Mapping[str, object]
+    cells: Cells, reading: Reading, train: np.ndarray, kept: Mapping[str, Any]
 ) -> Categories:
-    labels = labels_of(bare_texts(raw, reading.missing))
-    seen = labels if reading.kind == "binary" else labels[train]
-    counts = seen.drop_nulls().value_counts(name="rows")
-    values = dict(zip(counts[raw.name].to_list(), counts["rows"].to_list(), strict=True))
-    if not values or (reading.kind == "binary" and labels[train].null_count() == len(train)):
-        raise ValueError(
-            f"column '{raw.name}' of {raw.origin.source} has no value in the training split; "
-            f"leave it out: {_dropped(raw.name)}"
-        )
-    ordered = {value: values[value] for value in _in_order(list(values))}
+    labels = as_labels(cells.known(reading.missing))
+    trained = _count(labels, cells.counted(train))
+    if not trained:
+        raise _no_value(cells)
+    counts = _count(labels, cells.counted()) if reading.kind == "binary" else trained
+    ordered = {value: counts[value] for value in _in_order(list(counts))}
+    name = cells.raw.name
     if reading.kind == "binary" and len(ordered) == 2:
-        variable = Variable(raw.name, Kind.BINARY, 2, categories=tuple(ordered))
+        variable = Variable(name, Kind.BINARY, 2, categories=tuple(ordered))
     else:
         pool = pool_rare(ordered)
         variable = Variable(
-            raw.name,
+            name,
             Kind.CATEGORICAL,
             len(pool.values) + 1,
             categories=pool.values,
             pooled=pool.shares,
             reserve=pool.reserve,
         )
-    assert variable.categories is not None
-    spellings = tuple(_spelled(raw, pl.Series(variable.categories, dtype=pl.String)))
-    return Categories(**kept, variable=variable, spellings=spellings)  # type: ignore[arg-type]
+    spellings = tuple(_spelled(cells, list(variable.categories or ())))
+    return Categories(**kept, variable=variable, spellings=spellings, values=_listed(list(ordered)))
+
+
+def _listed(values: list[str]) -> str:
+    """A few values, and how many there are."""
+    shown = ", ".join(values[:_NUM_SHOWN])
+    if len(shown) > _MAX_SHOWN or len(values) > _NUM_SHOWN:
+        shown = f"{shown[:_MAX_SHOWN].rstrip(', ')}, ..."
+    return f"{len(values)}: {shown}"
+
+
+def _count(labels: pl.Series, rows: np.ndarray) -> dict[str, int]:
+    """How many rows each label has, where any; in order of appearance."""
+    frame = pl.DataFrame({"label": labels, "rows": rows}).drop_nulls()
+    counts = frame.group_by("label", maintain_order=True).sum().filter(pl.col("rows") > 0)
+    return dict(counts.iter_rows())
 
 
 def _in_order(values: list[str]) -> list[str]:
@@ -100,48 +134,52 @@ def _in_order(values: list[str]) -> list[str]:
     return [values[i] for i in numbers.arg_sort()]
 
 
-def _spelled(raw: RawColumn, labels: pl.Series) -> list[str]:
+def _spelled(cells: Cells, labels: list[str]) -> list[str]:
     """The most common way in which each label is written in the column, spaces included."""
-    texts = as_texts(raw)
-    frame = pl.DataFrame({"label": labels_of(texts.str.strip_chars()), "text": texts})
-    counts = frame.group_by("label", "text").len().sort("len", "text", descending=[True, False])
-    found = dict(
-        counts.unique("label", keep="first", maintain_order=True)
-        .select("label", "text")
-        .iter_rows()
+    counts = pl.DataFrame(
+        {"label": as_labels(cells.texts), "text": cells.written, "rows": cells.counted()}
     )
+    counts = counts.group_by("label", "text").sum()
+    best = counts.sort("rows", "text", descending=[True, False]).unique(
+        "label", keep="first", maintain_order=True
+    )
+    found = dict(best.select("label", "text").iter_rows())
     return [found[label] for label in labels]
 
 
 def _numbers(
-    raw: RawColumn, reading: Reading, train: np.ndarray, kept: Mapping[str, object], num_knots: int
-) -> Numbers:
+    cells: Cells,
+    reading: Reading,
+    train: np.ndarray,
+    kept: Mapping[str, Any],
+    num_knots: int,
+    say: Say,
+) -> tuple[Numbers, np.ndarray]:
     form = reading.form
     assert form is not None
     decimals = 0
     if reading.kind == "decimal" and isinstance(form, NumberFormat):
         if form.style != "fixed" or form.decimals > MAX_DECIMALS:
             raise ValueError(
-                f"column '{raw.name}' of {raw.origin.source} is not written with few decimals; "
-                f"set {setting('kinds', raw.name, 'real')}"
+                f"column '{cells.raw.name}' of {cells.raw.origin.source} is not written with few "
+                f"decimals; set {setting('kinds', cells.raw.name, 'real')}"
             )
         decimals = form.decimals
     is_whole = reading.kind != "real"
-    kind = Kind.INTEGER if is_whole else Kind.REAL
-    blank = Variable(raw.name, kind, 2 if is_whole else None)
-    column = Numbers(**kept, variable=blank, format=form, decimals=decimals)  # type: ignore[arg-type]
-    numbers = column.numbers(raw)
+    blank = Variable(cells.raw.name, *((Kind.INTEGER, 2) if is_whole else (Kind.REAL, None)))
+    column = Numbers(**kept, variable=blank, format=form, decimals=decimals)
+    given = reading.numbers
+    numbers = column.numbers(cells) if given is None else cells.spread(given)
     if is_whole:
-        numbers = column.whole(raw, numbers)
-    known = numbers[train].drop_nulls()
+        numbers = column.whole(cells, numbers)
+    known = numbers.gather(train).drop_nulls()
     if len(known) == 0:
-        raise ValueError(
-            f"column '{raw.name}' of {raw.origin.source} has no value in the training split; "
-            f"leave it out: {_dropped(raw.name)}"
-        )
+        raise _no_value(cells)
     if is_whole:
-        return _counted(column, known, num_knots)
-    return _measured(column, known.cast(pl.Float64).to_numpy(), num_knots)
+        column = _counted(column, known, num_knots)
+        return column, column.shifted(cells, numbers, say)
+    column = _measured(column, known.cast(pl.Float64).to_numpy(), num_knots)
+    return column, numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _counted(column: Numbers, known: pl.Series, num_knots: int) -> Numbers:
@@ -165,7 +203,8 @@ def _counted(column: Numbers, known: pl.Series, num_knots: int) -> Numbers:
         atoms=fit.atoms,
         knots=fit.knots,
     )
-    return replace(column, variable=variable, offset=first)
+    column = replace(column, variable=variable, offset=first)
+    return replace(column, values=_range(column, values))
 
 
 def _measured(column: Numbers, values: np.ndarray, num_knots: int) -> Numbers:
@@ -183,7 +222,13 @@ def _measured(column: Numbers, values: np.ndarray, num_knots: int) -> Numbers:
     low, high = float(values.min()), float(values.max())
     margin = max(MARGIN * (high / 2 - low / 2) * 2, step)
     lowest = low - margin if low < 0 else max(low - margin, 0.0)
-    return replace(column, variable=variable, low=lowest, high=high + margin)
+    column = replace(column, variable=variable, low=lowest, high=high + margin)
+    return replace(column, values=_range(column, values))
+
+
+def _range(column: Numbers, values: np.ndarray) -> str:
+    low, high = column.decode(np.array([values.min(), values.max()]))
+    return f"{low}..{high}"
 
 
 def _last_digit(column: Numbers, values: np.ndarray) -> float:
@@ -196,5 +241,8 @@ def _last_digit(column: Numbers, values: np.ndarray) -> float:
     return max(10.0**-MAX_DECIMALS * 10.0 ** np.floor(np.log10(abs(spread))), finest)
 
 
-def _dropped(name: str) -> str:
-    return f"'dataset.drop=[{name}]'"
+def _no_value(cells: Cells) -> ValueError:
+    return ValueError(
+        f"column '{cells.raw.name}' of {cells.raw.origin.source} has no value in the training "
+        f"split; leave it out: 'dataset.drop=[{cells.raw.name}]'"
+    )

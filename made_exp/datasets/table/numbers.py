@@ -61,8 +61,9 @@ class NumberFormat(Format):
     def parse(self, texts: pl.Series) -> pl.Series:
         """Float64 of texts; Int64 where all of them are whole and small enough."""
         bare = self._bare(texts)
-        pattern = _NOTATIONS[self.group, self.point]
-        bare = bare.set(~bare.str.contains(rf"^[+-]?(?:{pattern})$").fill_null(False), None)
+        if self.group or self.point != ".":  # else polars reads what the pattern allows
+            pattern = _NOTATIONS[self.group, self.point]
+            bare = bare.set(~bare.str.contains(rf"^[+-]?(?:{pattern})$").fill_null(False), None)
         if self.group:
             bare = bare.str.replace_all(_GROUPING[self.group], "")
         if self.point == ",":
@@ -71,7 +72,6 @@ class NumberFormat(Format):
 
     def _bare(self, texts: pl.Series) -> pl.Series:
         """Sign and digits of texts: what is before and after taken off, null where that lacks."""
-        texts = texts.str.strip_chars()
         before, after = self.prefix.strip(), self.suffix.strip()
         if not before and not after:
             return texts
@@ -128,18 +128,17 @@ class NumberFormat(Format):
 
     @classmethod
     def of_texts(cls, texts: pl.Series) -> Self | None:
-        """The format of different texts (K,), of which at least nine in ten are such numbers.
+        """The format of texts (K,) without spaces around, of which nine in ten are such numbers.
 
         Codes with leading zeros are no numbers. None where the texts are something else.
         """
-        stripped = texts.str.strip_chars()
-        if len(texts) == 0 or bool(stripped.str.contains(_LEADING_ZERO).any()):
+        if len(texts) == 0 or bool(texts.str.contains(_LEADING_ZERO).any()):
             return None
         plain = rf"^[+-]?(?:{_NOTATIONS['', '.']})$"
-        if _share(stripped, plain) > 0.9:
-            best: Self | None = cls(group=".", point=",") if _has_grouping(stripped) else cls()
+        if _share(texts, plain) > 0.9:
+            best: Self | None = cls(group=".", point=",") if _has_grouping(texts) else cls()
         else:
-            best = cls._dressed(stripped)
+            best = cls._dressed(texts)
         if best is None:
             return None
         return best._with_digits(texts)
@@ -177,10 +176,16 @@ class NumberFormat(Format):
 
 def as_numbers(bare: pl.Series) -> pl.Series:
     """Int64 of plain numbers as texts where all are whole and fit in it, else Float64."""
-    integers = bare.str.replace(r"\.0*$", "").str.strip_prefix("+").cast(pl.Int64, strict=False)
+    integers = bare.cast(pl.Int64, strict=False)
     if integers.null_count() == bare.null_count():
         return integers
-    return bare.str.strip_prefix("+").cast(pl.Float64, strict=False)
+    numbers = bare.cast(pl.Float64, strict=False)
+    numbers = numbers.set(~numbers.is_finite(), None)
+    known = numbers.drop_nulls()
+    if not len(known) or not bool((known == known.floor()).all()):
+        return numbers
+    integers = bare.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
+    return integers if integers.null_count() == numbers.null_count() else numbers
 
 
 def _share(texts: pl.Series, pattern: str) -> float:
@@ -205,7 +210,7 @@ def _common(found: pl.Series) -> str:
 def _spaced(form: NumberFormat, texts: pl.Series) -> tuple[str, str]:
     """Prefix and suffix with the spaces that all texts have between them and the number."""
     before, after = form.prefix.strip(), form.suffix.strip()
-    texts = texts.str.strip_chars().str.strip_prefix("-")
+    texts = texts.str.strip_prefix("-")
     head = texts.str.extract(r"^([^\d.,+-]*)").drop_nulls()
     tail = texts.str.extract(r"([^\d.,]*)$").drop_nulls()
     return (

@@ -52,5 +52,6 @@ def pool_rare(counts: Mapping[str, int]) -> Pooling:
     discount = min(once / (once + 2 * twice + 1), _MAX_DISCOUNT)
     weights = [counts[value] - discount for value in rare]
     unseen = max(discount * len(rare), 0.5)
-    shares = [weight / (sum(weights) + unseen) for weight in (*weights, unseen)]
+    whole = sum(weights) + unseen
+    shares = [weight / whole for weight in (*weights, unseen)]
     return Pooling((*frequent, *rare), tuple(shares), min(0.5 / total / shares[-1], 0.5))

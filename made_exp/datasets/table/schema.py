@@ -8,11 +8,12 @@ from typing import Any, Literal, Self, final
 import numpy as np
 import polars as pl
 
-from made_exp.datasets.table.columns import Column, column_from_dict
+from made_exp.datasets.table.cells import Cells
+from made_exp.datasets.table.columns import Column, Say, column_from_dict
 from made_exp.datasets.table.fitting import knots_for
 from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.making import make_column
-from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.raw import RawColumn, RawTable
 from made_exp.errors import did_you_mean
 from made_exp.variables.variable import Variable
 
@@ -33,56 +34,9 @@ class TableSchema:
     delimiter: str = ","
 
     @classmethod
-    def fit(
-        cls,
-        raw: RawTable,
-        train_rows: np.ndarray,
-        *,
-        kinds: Mapping[str, str] | None = None,
-        missing_values: Sequence[str] | None = None,
-        missing: Literal["ignore", "model"] = "ignore",
-        drop: Sequence[str] = (),
-        columns: Sequence[str] = (),
-    ) -> Self:
-        """Understand a table: how it is written from all rows, what its values are from train.
-
-        Args:
-            raw: All its rows.
-            train_rows: Numbers of the training rows.
-            kinds: What a column holds, by its name, where the user says so.
-            missing_values: Texts that stand for no value, in place of NA and the like.
-            missing: Whether missing cells are left out, or are values.
-            drop: Columns to leave out.
-            columns: Columns to keep, in this order; all where empty.
-
-        Raises:
-            ValueError: If a column is unknown, or a cell does not fit; with its place.
-        """
-        kinds = kinds or {}
-        for names, what in ((drop, "drop"), (columns, "columns"), (tuple(kinds), "kinds")):
-            _check_names(names, raw, what)
-        wanted = [n for n in (columns or raw.names) if n not in set(drop)]
-        if not wanted:
-            raise ValueError(f"{raw.origin.source}: no column is left")
-        readings = {n: understand(raw.column(n), kinds.get(n), missing_values) for n in wanted}
-        num_knots = knots_for(sum(r.kind in _NUMERIC for r in readings.values()))
-        made = [
-            make_column(
-                raw.column(name),
-                reading,
-                train_rows,
-                models_missing=missing == "model",
-                num_knots=num_knots,
-            )
-            for name, reading in readings.items()
-        ]
-        if all(column.variable is None for column in made):
-            why = ", ".join(f"'{n}' ({r.kind})" for n, r in readings.items())
-            raise ValueError(
-                f"{raw.origin.source}: no column is left to be modelled: {why}; "
-                "keep one by 'dataset.kinds={NAME: categorical}'"
-            )
-        return cls(tuple(made), raw.delimiter or ",")
+    def fit(cls, raw: RawTable, train_rows: np.ndarray, **options: Any) -> Self:
+        """The schema of a table; arguments and errors of `fit_table`."""
+        return fit_table(raw, train_rows, **options).schema
 
     @cached_property
     def modelled(self) -> tuple[Column, ...]:
@@ -99,10 +53,11 @@ class TableSchema:
         """What the model is built for, D in all."""
         return tuple(c.variable for c in self.modelled if c.variable is not None)
 
-    def encode(self, raw: RawTable) -> np.ndarray:
+    def encode(self, raw: RawTable, say: Say | None = None) -> np.ndarray:
         """The table (N, D) float64 of rows with its columns in any order, NaN where missing.
 
-        Columns that are kept aside need not be there.
+        Columns that are kept aside need not be there; `say` hears of values that train did not
+        have; without it they are warned of by their place.
 
         Raises:
             ValueError: If columns are missing or unknown, or a cell is no value of its column.
@@ -116,7 +71,7 @@ class TableSchema:
             )
         x = np.empty((len(raw), len(self.modelled)))
         for d, column in enumerate(self.modelled):
-            x[:, d] = column.encode(raw.column(column.name))
+            x[:, d] = column.encode(Cells.of(raw.column(column.name)), *([say] if say else []))
         return x
 
     def decode(self, x: np.ndarray) -> pl.DataFrame:
@@ -151,6 +106,84 @@ class TableSchema:
             return cls(columns, str(content["delimiter"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the description of a table: {error}") from error
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedTable:
+    """A table that was understood.
+
+    Attributes:
+        schema: What its columns hold.
+        x: (N, D) float64 of all its rows, NaN where missing.
+        suspicions: What the user should look at, in a line each.
+    """
+
+    schema: TableSchema
+    x: np.ndarray
+    suspicions: tuple[str, ...]
+
+
+def fit_table(
+    raw: RawTable,
+    train_rows: np.ndarray,
+    *,
+    kinds: Mapping[str, str] | None = None,
+    missing_values: Sequence[str] | None = None,
+    missing: Literal["ignore", "model"] = "ignore",
+    drop: Sequence[str] = (),
+    columns: Sequence[str] = (),
+) -> FittedTable:
+    """Understand a table: how it is written from all rows, what its values are from train.
+
+    Args:
+        raw: All its rows.
+        train_rows: Numbers of the training rows.
+        kinds: What a column holds, by its name, where the user says so.
+        missing_values: Texts that stand for no value, in place of NA and the like.
+        missing: Whether missing cells are left out, or are values.
+        drop: Columns to leave out.
+        columns: Columns to keep, in this order; all where empty.
+
+    Raises:
+        ValueError: If a column is unknown, or a cell does not fit; with its place.
+    """
+    kinds = kinds or {}
+    for names, what in ((drop, "drop"), (columns, "columns"), (tuple(kinds), "kinds")):
+        _check_names(names, raw, what)
+    wanted = [name for name in (columns or raw.names) if name not in set(drop)]
+    if not wanted:
+        raise ValueError(f"{raw.origin.source}: no column is left")
+    cells = [Cells.of(raw.column(name)) for name in wanted]
+    readings = [understand(c, kinds.get(c.raw.name), missing_values) for c in cells]
+    num_knots = knots_for(sum(reading.kind in _NUMERIC for reading in readings))
+    said: list[str] = []
+
+    def hear(raw: RawColumn, row: int, count: int, what: str) -> None:
+        more = f" and {count - 1} more cells" if count > 1 else ""
+        verb = "are" if count > 1 else "is"
+        said.append(f"column '{raw.name}': '{raw.values[row]}'{more} {verb} {what}")
+
+    made = [
+        make_column(
+            column,
+            reading,
+            train_rows,
+            models_missing=missing == "model",
+            num_knots=num_knots,
+            say=hear,
+        )
+        for column, reading in zip(cells, readings, strict=True)
+    ]
+    values = [x for _, x in made if x is not None]
+    if not values:
+        why = ", ".join(f"'{column.name}' ({column.kind})" for column, _ in made)
+        raise ValueError(
+            f"{raw.origin.source}: no column is left to be modelled: {why}; "
+            "keep one by 'dataset.kinds={NAME: categorical}'"
+        )
+    schema = TableSchema(tuple(column for column, _ in made), raw.delimiter or ",")
+    return FittedTable(schema, np.stack(values, axis=1), tuple(said))
 
 
 def _check_names(names: Sequence[str], raw: RawTable, what: str) -> None:
