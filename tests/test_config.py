@@ -61,6 +61,7 @@ def needs(group, option):
     """Overrides without which an option is not complete."""
     return {
         ("dataset", "npz"): ["dataset.path=table.npz"],
+        ("dataset", "table"): ["dataset.path=table.csv"],
         ("dataset", "csv"): ["dataset.path=table.csv"],
         ("dataset", "image_2d"): ["dataset.path=picture.png"],
         ("ordering", "custom"): ["ordering.order=[2,0,1]", "dataset=npz", "dataset.path=table.npz"],

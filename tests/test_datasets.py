@@ -71,8 +71,10 @@ def test_reference_nll_is_that_of_the_table():
 
 
 def test_registry_has_every_dataset_of_the_package():
-    assert {"shapes", "mnist", "fashion_mnist", "npz", "csv", "rcv1", "image_2d"} <= set(DATASETS)
-    assert len(DATASETS) == 19
+    assert {"shapes", "mnist", "fashion_mnist", "npz", "table", "csv", "rcv1", "image_2d"} <= set(
+        DATASETS
+    )
+    assert len(DATASETS) == 20
     with pytest.raises(ValueError, match=r"dataset must be one of shapes, mnist.* got 'cifar'"):
         load_dataset("cifar", seed=0, data_dir="x")
 

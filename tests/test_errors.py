@@ -36,7 +36,7 @@ TABLE = [
     (["+foo=1"], "not a setting (added with '+'): foo"),
     (
         ["dataset.kinds={age: real}"],
-        "'kinds' is not a setting of dataset=shapes (context). It exists in: csv",
+        "'kinds' is not a setting of dataset=shapes (context). It exists in: table, csv",
     ),
     (["model.hidden_sizes={}"], "model.hidden_sizes is a list; write model.hidden_sizes=[VALUE]"),
     (["hydra.run.dir="], "hydra.run.dir: a folder is wanted, got nothing"),
@@ -70,7 +70,7 @@ TABLE = [
         " absolute path",
     ),
     (["dataset=npz", "dataset.path=."], "dataset.path must be a .npz file, got '.'"),
-    (["dataset=csv", "dataset.path=/"], "dataset.path: '/' is a folder, not a file"),
+    (["dataset=csv", "dataset.path=/"], "dataset.path: '/' is a folder without tables in it"),
     (["tag=a=b"], "cannot parse 'tag=a=b': quote the value: 'tag=\"a=b\"'"),
     (["notes.tag=a=b"], "cannot parse 'notes.tag=a=b': quote the value: 'notes.tag=\"a=b\"'"),
     (["seed"], "cannot parse 'seed': write key=value"),

@@ -16,9 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.messages import explain, not_of_option
 from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
+from made_exp.datasets.table.sources import absolute_paths
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.masks.fixed_orders import SCANS
-from made_exp.settings.dataset import FileSettings
+from made_exp.settings.dataset import FileSettings, TableSettings
 from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 from made_exp.settings.model import NetworkSettings
 from made_exp.settings.ordering import CustomOrderSettings, check_permutation
@@ -108,6 +109,10 @@ def _find_files(settings: Settings) -> None:
     dataset, ordering, data_dir = settings.dataset, settings.ordering, default_data_dir()
     if isinstance(dataset, FileSettings):
         dataset.path = str(find_file(dataset.path, data_dir).absolute())
+    if isinstance(dataset, TableSettings):
+        for key in ("path", "valid_path", "test_path"):
+            if (given := getattr(dataset, key)) is not None:
+                setattr(dataset, key, absolute_paths(given, data_dir, f"dataset.{key}"))
     if isinstance(ordering, CustomOrderSettings) and isinstance(ordering.order, str):
         ordering.order = _read_order(find_file(ordering.order, data_dir, "ordering.order", "file"))
 

@@ -23,7 +23,7 @@ class Dataset:
         train: (N, D); uint8 where all values are discrete and below 256, int64 where some are
             larger, float32 where any variable is real or any value is missing (NaN).
         valid: The same, for early stopping and model selection.
-        test: The same, scored once at the end.
+        test: The same, scored once at the end; (0, D) where there is none.
         image_shape: (height, width) where the rows are images, row by row.
         train_context: (N,) int64 class labels, or None.
         valid_context: The same for the validation split.
@@ -86,7 +86,7 @@ class Dataset:
                 f"{split} split of dataset '{self.name}' has shape {tuple(x.shape)}; "
                 f"(rows, {self.num_dims}) is needed"
             )
-        if len(x) == 0:
+        if len(x) == 0 and split != "test":
             raise ValueError(f"{split} split of dataset '{self.name}' has no rows")
         if (context is None) != (self.num_classes == 0):
             raise ValueError(f"dataset '{self.name}': context and num_classes must come together")
@@ -110,6 +110,16 @@ class Dataset:
     def is_discrete(self) -> bool:
         """Whether no variable is real-valued."""
         return all(variable.num_values is not None for variable in self.variables)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether any row is kept for the test."""
+        return len(self.test) > 0
+
+    @property
+    def scored(self) -> str:
+        """The split on which models are compared: test, or valid where there is no test."""
+        return "test" if self.has_test else "valid"
 
     def split(self, split: str) -> Tensor:
         """The examples (N, D) of split "train", "valid" or "test".

@@ -2,78 +2,16 @@
 
 import csv
 import io
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import Dataset
-from made_exp.datasets.inference import infer_column, standardised
-from made_exp.datasets.registry import find_file
 from made_exp.datasets.schema import Cells, TableSchema
-from made_exp.datasets.tables import split_rows, to_tensor
-from made_exp.errors import did_you_mean
 from made_exp.files import atomic_write_text
 
 _BLANK: tuple[list[str], ...] = ([], [""])
-
-
-def load(
-    *,
-    seed: int,
-    data_dir: Path,
-    path: str,
-    kinds: Mapping[str, str],
-    valid_fraction: float,
-    test_fraction: float,
-    delimiter: str,
-) -> Dataset:
-    """Read a CSV file with a header; missing cells become NaN.
-
-    Args:
-        seed: Decides which rows are valid and test.
-        data_dir: Where a relative `path` is looked for when the current folder has none.
-        path: The file, in UTF-8.
-        kinds: Kind by column name, where the inferred one is not wanted.
-        valid_fraction: Share of the rows, in (0, 1).
-        test_fraction: Share of the rows, in (0, 1).
-        delimiter: One character, or a backslash and t for a tab.
-
-    Returns:
-        The dataset, with its TableSchema as plain values in `schema`.
-
-    Raises:
-        ValueError: With line and column, if the file or a cell cannot be used.
-    """
-    fractions = {"valid": valid_fraction, "test": test_fraction}
-    file = find_file(path, data_dir)
-    delimiter = "\t" if delimiter == "\\t" else delimiter
-    cells = read_cells(file, delimiter)
-    _check_names(kinds, [c.name for c in cells], file)
-    schema = TableSchema(
-        tuple(infer_column(c, kinds.get(c.name)) for c in cells), delimiter=delimiter
-    )
-    table = schema.encode(cells)
-    rows = split_rows(len(table), fractions, seed)
-    schema = replace(
-        schema,
-        columns=tuple(
-            standardised(column, table[rows["train"], d], str(file))
-            for d, column in enumerate(schema.columns)
-        ),
-    )
-    x = to_tensor(table, schema.variables)
-    return Dataset(
-        name=file.stem,
-        variables=schema.variables,
-        train=x[torch.from_numpy(rows["train"])],
-        valid=x[torch.from_numpy(rows["valid"])],
-        test=x[torch.from_numpy(rows["test"])],
-        schema=schema.to_dict(),
-    )
 
 
 def read_cells(file: Path, delimiter: str) -> list[Cells]:
@@ -150,10 +88,3 @@ def _check_header(header: list[str], file: Path, delimiter: str) -> None:
             f"{file} has one column only when split at '{delimiter}'; "
             f"did you mean dataset.delimiter='{likely}'?"
         )
-
-
-def _check_names(kinds: Mapping[str, str], names: list[str], file: Path) -> None:
-    for name in kinds:
-        if name not in names:
-            hint = did_you_mean(name, names) or f" (have: {', '.join(names)})"
-            raise ValueError(f"dataset.kinds: {file} has no column '{name}'{hint}")

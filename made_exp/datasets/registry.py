@@ -62,9 +62,13 @@ DATASETS = {
     "rcv1": Source("uci:load:rcv1", 150, Kind.BINARY),
     "web": Source("uci:load:web", 300, Kind.BINARY),
     "npz": Source("npz:load", may_be_images=True),
-    "csv": Source("csv:load"),
+    "table": Source("table.loader:load"),
+    "csv": Source("table.loader:load"),
 }
 """Option of the group `dataset` -> where it comes from."""
+
+KINDS = ("binary", "categorical", "integer", "real", "decimal", "date", "identifier")
+"""What a user can say that a column of a table holds."""
 
 
 def load_dataset(

@@ -167,12 +167,13 @@ class _Experiment:
         """The one look at test, the last picture, checks; results.json comes last."""
         step, settings = trainer.state.step, self.settings
         with matmul_precision(settings.trainer.precision):
-            valid, test = self._evaluate("valid"), self._evaluate("test")
-            outliers = self._outliers(valid=valid, test=test)
+            valid = self._evaluate("valid")
+            test = self._evaluate("test") if self.dataset.has_test else None
+            outliers = self._outliers(valid=valid, **({"test": test} if test else {}))
             samples = observer.picture(self.folder.final_samples, "best model", step)
             seed = derive_seed(settings.seed, _CHECK_STREAM)
             checks = proven(self.model, self.dataset, seed)
-        observer.tested(test, step)
+        observer.ended(test, step)
         results = make_results(
             trainer,
             self.dataset,

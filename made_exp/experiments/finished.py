@@ -68,8 +68,14 @@ class FinishedRun:
         return dataset
 
     def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """Examples (N, D) of a split and their labels (N,); grey images are binarized once."""
+        """Examples (N, D) of a split and their labels (N,); grey images are binarized once.
+
+        Raises:
+            ConfigError: If there are none.
+        """
         x = self.dataset.split(split)
+        if not len(x):
+            raise ConfigError(f"split={split}: {self.path} kept no rows for it; take split=valid")
         if split == "train" and self.dataset.dynamic_binarization:
             x = binarized(x, DATA_SEED)
         return x, self.dataset.context(split)

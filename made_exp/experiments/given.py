@@ -71,9 +71,9 @@ def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.
 def _examples(
     dataset: Dataset, pattern: str, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Test examples (n, D), which variables of them are given (n, D), and their labels."""
-    x = dataset.test[:count]
-    context = None if dataset.test_context is None else dataset.test_context[:count]
+    """Examples (n, D) of test, which variables of them are given (n, D), and their labels."""
+    x, context = dataset.split(dataset.scored)[:count], dataset.context(dataset.scored)
+    context = None if context is None else context[:count]
     if pattern == "random_half":
         ranks = torch.rand(x.shape, generator=generator).argsort(1).argsort(1)
         return x, (ranks < dataset.num_dims // 2) & ~torch.isnan(x), context

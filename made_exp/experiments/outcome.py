@@ -25,19 +25,22 @@ def make_results(
     trainer: Trainer,
     dataset: Dataset,
     *,
-    test: Evaluation,
+    test: Evaluation | None,
     valid: Evaluation,
     outliers: dict[str, Outlier],
     checks: dict[str, dict[str, Any]],
     samples: Tensor | None = None,
 ) -> dict[str, Any]:
-    """The content of results.json; a table's `samples` (n, D) are compared with its rows."""
+    """The content of results.json; `test` is null where no row was kept for it.
+
+    A table's `samples` (n, D) are compared with its rows.
+    """
     state, model = trainer.state, trainer.learner.model
     examples = state.step * trainer.batches.batch_size
-    reference = reference_nll(dataset, "test")
+    reference = reference_nll(dataset, dataset.scored)
     return {
         "status": "completed",
-        "test": test.as_dict(),
+        "test": None if test is None else test.as_dict(),
         "valid": valid.as_dict(),
         **(
             {"outliers": {split: one.as_dict() for split, one in outliers.items()}}
@@ -86,13 +89,15 @@ def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) 
 
 def summary(results: dict[str, Any], run: RunDirectory) -> str:
     """The end of a run in a few lines: the numbers, and where to look."""
-    test = results["test"]
-    error = test["nll_stderr"]
+    split = "test" if results["test"] else "valid"
+    scored = results[split]
+    error = scored["nll_stderr"]
     spread = "" if math.isnan(error) else f" +- {error:.3f}"
     lines = [
-        f"test NLL {test['nll']:.3f}{spread} nats "
-        f"({test['bits_per_dim']:.4f} bits/dim, {test['num_examples']} examples"
-        + (f", {test['num_orderings']} orderings)" if test["num_orderings"] > 1 else ")"),
+        f"{split} NLL {scored['nll']:.3f}{spread} nats "
+        f"({scored['bits_per_dim']:.4f} bits/dim, {scored['num_examples']} examples"
+        + (f", {scored['num_orderings']} orderings)" if scored["num_orderings"] > 1 else ")")
+        + ("" if results["test"] else "; there is no test split"),
     ]
     known = {k: nll for k, nll in results["baselines"].items() if isinstance(nll, float)}
     if "reference" in results:

@@ -111,12 +111,14 @@ class RunObserver(Observer):
             self.tracker.image("samples", image, step)
         return samples
 
-    def tested(self, test: Evaluation, step: int) -> None:
-        """The best model was scored on test, once, after `step` steps."""
+    def ended(self, test: Evaluation | None, step: int) -> None:
+        """The best model was scored on test, once, if there is a test, after `step` steps."""
         if self.settings.trainer.animation:
             frames = [*sorted(self.run.samples.glob("epoch_*.png")), self.run.final_samples]
             animation([frame for frame in frames if frame.exists()], self.run.animation)
-        self.tracker.scalars(step, {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim})
+        if test is not None:
+            scalars = {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim}
+            self.tracker.scalars(step, scalars)
         self.tracker.flush()
 
     @override

@@ -106,7 +106,8 @@ def _state(
     entry: Mapping[str, Any],
 ) -> str:
     if results:
-        if number_in(results, "test", "nll") is None and not _is_infinite(results):
+        split = "valid" if results.get("test", {}) is None else "test"
+        if number_in(results, split, "nll") is None and not _is_infinite(results):
             return "damaged"
         return "failed" if results.get("status") == "failed" else "completed"
     state = text_in(status, "state")

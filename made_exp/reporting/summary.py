@@ -1,5 +1,6 @@
 """Runs as tables: one for each dataset, with the settings that differ, sorted, seeds averaged."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,10 @@ def _columns(**titles: str) -> tuple[Column, ...]:
 _RUN = _columns(run="run")
 _ALL = _columns(valid_nll="valid NLL", epochs="epochs", seconds="seconds", status="status")
 _NUMBERS = _columns(test_nll="test NLL", test_nll_stderr="s.e.") + _ALL
-_GROUPED = _columns(test_nll="mean test NLL", test_nll_std="std", count="finished") + _ALL
+_GROUPED = (
+    _columns(test_nll="mean test NLL", test_nll_stderr="s.e.", test_nll_std="std", count="finished")
+    + _ALL
+)
 _Groups = list[tuple[dict[str, Any], list[RunRecord]]]
 
 
@@ -159,6 +163,7 @@ def _mean_cells(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, Any
         values = [value for run in finished if (value := getattr(run, name)) is not None]
         cells[name] = fmean(values) if values else None
     cells["test_nll_std"] = stdev(tests) if len(tests) > 1 else None
+    cells["test_nll_stderr"] = stdev(tests) / math.sqrt(len(tests)) if len(tests) > 1 else None
     cells["count"] = len(finished)
     parts = [f"{count} {state}" for state, count in sorted(states.items())]
     cells["status"] = runs[0].status if len(states) == 1 else ", ".join(parts)
@@ -178,7 +183,7 @@ def _sorted(table: Table, key: str, descending: bool) -> Table:
 
 
 def split_by_dataset(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Runs by dataset; options of the dataset are part of it, except whether labels are used."""
+    """Runs by dataset; its options are part of it, except whether labels are used, and folds."""
     groups: _Groups = []
     for run in sorted(runs, key=lambda run: not run.is_complete_config):
         options = _dataset_options(run)
@@ -203,9 +208,14 @@ def _dataset_options(run: RunRecord) -> dict[str, Any]:
     options = {
         key.removeprefix("dataset."): cell_text(value)
         for key, value in run.settings.items()
-        if key.startswith("dataset.") and key != "dataset.context"
+        if key.startswith("dataset.") and not _is_same_data(key, value)
     }
     return {**options, "name": run.dataset} if run.dataset else options
+
+
+def _is_same_data(key: str, value: Any) -> bool:
+    """Whether likelihoods compare when a setting of the dataset differs: labels used, fold."""
+    return key == "dataset.fold" or (key == "dataset.context" and isinstance(value, str))
 
 
 def _named(groups: _Groups) -> dict[str, list[RunRecord]]:

@@ -1,10 +1,13 @@
 """Options of the group `dataset`."""
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from made_exp.datasets.registry import KINDS
+from made_exp.errors import did_you_mean
 from made_exp.settings.base import MISSING, OptionSettings, setting
-from made_exp.variables.variable import Kind
 
 _PLACE = "relative to the current folder or to MADE_DATA_DIR"
 
@@ -94,24 +97,90 @@ class NpzSettings(FileSettings, LabelledSettings):
 
 
 @dataclass
-class CsvSettings(FileSettings):
-    """Your own table of mixed columns."""
+class TableSettings(DatasetSettings):
+    """Your own table of mixed columns: CSV, TSV, Parquet, Feather, .gz, .zst, folders, patterns."""
 
-    name: str = "csv"
-    kinds: dict[str, str] = setting(
-        {}, "column: binary, categorical, integer or real; other columns are guessed"
+    name: str = "table"
+    path: Any = setting(MISSING, f"file, folder, pattern or list of files, {_PLACE}")
+    kinds: dict[str, str] = setting({}, f"column: {' '.join(KINDS)}; others are found")
+    drop: list[str] = setting([], "columns to leave out")
+    columns: list[str] = setting([], "columns to keep; [] = all")
+    context: list[str] = setting([], "columns that are given; the others are modelled given these")
+    missing: str = setting(
+        "ignore", "cells: left out of the likelihood, or values", choices=("ignore", "model")
     )
+    missing_values: list[str] | None = setting(
+        None, "texts that stand for no value; null = NA and the like, in numbers and dates"
+    )
+    valid_path: Any = setting(None, "files of the rows for validation; null = cut from path")
+    test_path: Any = setting(None, "files of the rows for the test; null = cut from path")
+    split_column: str | None = setting(None, "a column that says train, valid or test of each row")
     valid_fraction: float = setting(0.1, "part of the rows for validation", above=0, below=1)
-    test_fraction: float = setting(0.1, "part of the rows for the test", above=0, below=1)
-    delimiter: str = setting(",", "one character between columns")
+    test_fraction: float = setting(
+        0.1, "part of the rows for the test; 0 = none", at_least=0, below=1
+    )
+    folds: int = setting(0, "equal parts of which one is the test; 0 = test_fraction", at_least=0)
+    fold: int = setting(0, "which of them, from 0; with -m: dataset.fold=range(K)", at_least=0)
+    delimiter: str = setting("auto", "one character between columns; auto = found")
+    encoding: str = setting("auto", "of text, such as cp1252; auto = UTF-8, or UTF-16 by its mark")
+    header: bool = setting(True, "whether the first line of text names the columns")
 
     def _check(self) -> None:
+        for key in ("path", "valid_path", "test_path"):
+            _check_paths(key, getattr(self, key))
+        self._check_splits()
+        if self.delimiter not in ("auto", "\\t") and (
+            len(self.delimiter) != 1 or self.delimiter in '\r\n"'
+        ):
+            raise ValueError(f"delimiter must be one character or auto, got '{self.delimiter}'")
+        if self.encoding != "auto":
+            _check_encoding(self.encoding)
+        for column, kind in self.kinds.items():
+            if kind not in KINDS:
+                hint = did_you_mean(str(kind), KINDS)
+                raise ValueError(f"kinds.{column}: '{kind}' is not one of {', '.join(KINDS)}{hint}")
+
+    def _check_splits(self) -> None:
         total = self.valid_fraction + self.test_fraction
         if total >= 1:
             raise ValueError(f"valid_fraction + test_fraction must be below 1, got {total}")
-        if self.delimiter != "\\t" and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
-            raise ValueError(f"delimiter must be one character, got '{self.delimiter}'")
-        allowed = [kind.value for kind in Kind if kind is not Kind.ORDINAL]
-        for column, kind in self.kinds.items():
-            if kind not in allowed:
-                raise ValueError(f"kinds.{column}: '{kind}' is not one of {', '.join(allowed)}")
+        rivals = [key for key in ("split_column", "test_path", "valid_path") if getattr(self, key)]
+        if self.split_column and len(rivals) > 1:
+            raise ValueError(f"split_column and {rivals[1]} both say what a row is for; take one")
+        if not self.folds and self.fold:
+            raise ValueError(f"fold={self.fold} needs folds=K")
+        if self.folds:
+            if self.folds == 1 or self.fold >= self.folds:
+                raise ValueError(
+                    f"fold must be below folds, and folds at least 2, got fold={self.fold}, "
+                    f"folds={self.folds}"
+                )
+            if rival := next((key for key in rivals if key != "valid_path"), None):
+                raise ValueError(f"folds and {rival} both say which rows are the test; take one")
+
+
+@dataclass
+class CsvSettings(TableSettings):
+    """The same as table."""
+
+    name: str = "csv"
+
+
+def _check_paths(key: str, value: Any) -> None:
+    if value is None and key != "path":
+        return
+    paths = value if isinstance(value, list) else [value]
+    if not paths or not all(isinstance(path, str) and path for path in paths):
+        raise ValueError(
+            f"{key} must be a file, a folder, a pattern or a list of such, got {value}"
+        )
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError(
+            f"encoding: '{name}' is not known; utf-8, cp1252, latin-1, utf-16, gb18030, "
+            "shift_jis, ... are"
+        ) from None

@@ -39,11 +39,13 @@ def compute(dataset: Dataset) -> Scores:
         `stderr`; and in `columns`, where the data are no images, what each variable has of the
         NLL of `independent`, by its name.
     """
-    test, log_slopes = encoded(dataset.variables, dataset.test)
+    test, log_slopes = encoded(dataset.variables, dataset.split(dataset.scored))
     terms = independent(dataset).terms(test) + log_slopes
     log_probs = {"independent": terms.sum(1)}
     if dataset.is_binary and dataset.num_dims > 1 and not has_missing(dataset):
-        log_probs["chow_liu"] = ChowLiuTree(_shares_of_one(dataset)).log_prob(dataset.test)
+        log_probs["chow_liu"] = ChowLiuTree(_shares_of_one(dataset)).log_prob(
+            dataset.split(dataset.scored)
+        )
     if suits_classes(dataset):
         log_probs["gaussian_mixture"] = classes(dataset).log_prob(test) + log_slopes.sum(1)
     log_probs |= _joint_table(dataset)
@@ -98,7 +100,7 @@ def suits_classes(dataset: Dataset) -> bool:
 
 def has_missing(dataset: Dataset) -> bool:
     """Whether a value of train or test is missing."""
-    return any(bool(x.isnan().any()) for x in (dataset.train, dataset.test))
+    return any(bool(x.isnan().any()) for x in (dataset.train, dataset.split(dataset.scored)))
 
 
 def _shares_of_one(dataset: Dataset) -> Tensor:
@@ -119,7 +121,9 @@ def _joint_table(dataset: Dataset) -> dict[str, Tensor]:
     if not fits or has_missing(dataset):
         return {}
     strides = torch.tensor([math.prod(shape[d + 1 :]) for d in range(len(shape))])
-    train, test = ((x.long() * strides).sum(1) for x in (dataset.train, dataset.test))
+    train, test = (
+        (x.long() * strides).sum(1) for x in (dataset.train, dataset.split(dataset.scored))
+    )
     counts = torch.bincount(train, minlength=size).double() + 1 / len(shape) ** 2
     uniform = torch.full((len(test),), -math.log(size), dtype=torch.float64)
     return {"histogram": (counts / counts.sum()).log()[test], "uniform": uniform}

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import zstandard
 
-from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.raw import Origin, RawTable, listed
 from made_exp.datasets.table.sources import format_of
 from made_exp.datasets.table.text import TextStyle, TextTable
 from made_exp.errors import did_you_mean, one_line
@@ -96,13 +96,9 @@ def refuse_other_columns(
     if missing := [name for name in wanted if name not in there]:
         hint = did_you_mean(missing[0], [name for name in given if name not in known])
         hint = hint.replace("Did you mean", "Is it")
-        raise ValueError(f"{source} has no column '{missing[0]}'; {whose} {_listed(wanted)}{hint}")
+        raise ValueError(f"{source} has no column '{missing[0]}'; {whose} {listed(wanted)}{hint}")
     if unknown := [name for name in given if name not in known]:
-        raise ValueError(f"{source} has unknown column '{unknown[0]}'; {whose} {_listed(wanted)}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (f", ... ({len(names)})" if len(names) > 20 else "")
+        raise ValueError(f"{source} has unknown column '{unknown[0]}'; {whose} {listed(wanted)}")
 
 
 def _read(file: Path, style: TextStyle) -> tuple[pl.DataFrame, str | None]:

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
-_CHUNK = 2**24
+_CHUNK = 2**18  # stays in the cache
 
 
 @final
@@ -37,7 +37,7 @@ def lay_out(content: bytes, delimiter: str, *, chunk: int = _CHUNK) -> Layout:
         is_newline, is_delimiter = part == _NEWLINE, part == ord(delimiter)
         is_quote = part == _QUOTE
         if num_quotes % 2 or is_quote.any():
-            outside = (num_quotes + np.cumsum(is_quote, dtype=np.int32)) % 2 == 0
+            outside = (num_quotes % 2 + np.cumsum(is_quote, dtype=np.uint8)) & 1 == 0
             is_newline &= outside
             is_delimiter &= outside
             quotes = start + np.flatnonzero(is_quote)

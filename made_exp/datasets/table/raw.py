@@ -1,11 +1,13 @@
 """A table as it was given: texts or typed values by column, and where each row stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
 import numpy as np
 import polars as pl
+
+from made_exp.errors import did_you_mean
 
 
 @final
@@ -115,6 +117,13 @@ class RawTable:
         """The header."""
         return tuple(column.name for column in self.columns)
 
+    def check_names(self, names: Iterable[str], setting: str) -> None:
+        """Raise ValueError unless there is a column of each name that was given as `setting`."""
+        for name in names:
+            if name not in self.names:
+                hint = did_you_mean(name, self.names) or f" (have: {listed(self.names)})"
+                raise ValueError(f"{setting}: {self.origin.source} has no column '{name}'{hint}")
+
     def column(self, name: str) -> RawColumn:
         """The column of this name, which the table must have."""
         return self.columns[self.names.index(name)]
@@ -130,6 +139,11 @@ class RawTable:
             self,
             columns=tuple(replace(c, values=c.values[rows], origin=origin) for c in self.columns),
         )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, the first twenty of many."""
+    return ", ".join(names[:20]) + (f", ... ({len(names)})" if len(names) > 20 else "")
 
 
 def _plain_type(values: pl.Series, source: str) -> pl.Series:

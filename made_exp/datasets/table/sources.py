@@ -45,7 +45,7 @@ def find_tables(
     files = [
         file
         for one in ([path] if isinstance(path, str) else path)
-        for file in _files_of(absolute(one, data_dir, setting), setting)
+        for file in _files_of(_absolute(one, data_dir, setting), setting)
     ]
     for file in files:
         if advice := _ADVICE.get(_ending(file)):
@@ -58,12 +58,18 @@ def find_tables(
     return files
 
 
-def absolute(path: str, data_dir: Path, setting: str = "dataset.path") -> Path:
-    """Where `path` is: in the current folder, or else in `data_dir`.
+def absolute_paths(
+    path: str | Sequence[str], data_dir: Path, setting: str = "dataset.path"
+) -> str | list[str]:
+    """The same paths, absolute; arguments and errors of `find_tables`."""
+    find_tables(path, data_dir, setting)
+    if isinstance(path, str):
+        return str(_absolute(path, data_dir, setting))
+    return [str(_absolute(one, data_dir, setting)) for one in path]
 
-    Raises:
-        ValueError: If there is nothing at the path.
-    """
+
+def _absolute(path: str, data_dir: Path, setting: str) -> Path:
+    """Where `path` is: in the current folder, or else in `data_dir`."""
     given = Path(path).expanduser()
     for candidate in (given, data_dir / given):
         if candidate.is_dir() or (_is_pattern(candidate) and _matches(candidate)):
@@ -86,10 +92,8 @@ def _files_of(path: Path, setting: str) -> list[Path]:
     files = [file for file in path.iterdir() if file.is_file() and file.name[0] not in "._"]
     tables = sorted(file for file in files if _ending(file) in TABLES)
     if not tables:
-        below = next(
-            (f for f in sorted(path.rglob("*")) if f.is_file() and _ending(f) in TABLES), None
-        )
-        hint = f"; there are some below: '{path}/**/*{below.suffix}' reads them" if below else ""
+        below = next((file for file in path.glob("*/*") if _ending(file) in TABLES), None)
+        hint = f"; '{path}/*/*{below.suffix}' would read those below it" if below else ""
         raise ValueError(
             f"{setting}: '{path}' is a folder without tables in it (files that end in "
             f"{', '.join(TABLES)}){hint}"
