@@ -24,6 +24,7 @@ FLOORS = [
     {"train", "eval", "sample", "report"},
 ]
 RUN_BY = {
+    "datasets.table.loader": "test_table_splits",
     "experiments.outcome": "test_experiment",
     "model.completion": "test_completion",
     "model.component": "test_members",
