@@ -173,7 +173,7 @@ class _Experiment:
             samples = observer.picture(self.folder.final_samples, "best model", step)
             seed = derive_seed(settings.seed, _CHECK_STREAM)
             checks = proven(self.model, self.dataset, seed)
-        observer.ended(test, step)
+        observer.tested(test, step)
         results = make_results(
             trainer,
             self.dataset,

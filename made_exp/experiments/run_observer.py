@@ -111,7 +111,7 @@ class RunObserver(Observer):
             self.tracker.image("samples", image, step)
         return samples
 
-    def ended(self, test: Evaluation | None, step: int) -> None:
+    def tested(self, test: Evaluation | None, step: int) -> None:
         """The best model was scored on test, once, if there is a test, after `step` steps."""
         if self.settings.trainer.animation:
             frames = [*sorted(self.run.samples.glob("epoch_*.png")), self.run.final_samples]
