@@ -52,6 +52,21 @@ def test_the_column_and_the_pair_that_differ_are_named():
     assert found.pairs[0]["data"] > 0.03 > found.pairs[0]["samples"]
 
 
+def test_columns_that_differ_by_themselves_are_no_pair_that_differs():
+    generator = np.random.default_rng(3)
+    data, samples = rows(generator, 3000), rows(generator, 3000)
+    samples = samples[(samples[:, 2] == 0) | (generator.random(3000) < 0.3)]
+    samples[:, 1] += 0.5
+    found = compare(data, samples, FIELDS)
+    assert min(found.columns[1]["z"], found.columns[2]["z"]) > 8
+    of_c = [
+        record
+        for record in found.pairs
+        if "c" in record["columns"] and "b" not in record["columns"]
+    ]
+    assert max(abs(record["z"]) for record in of_c) < 4
+
+
 @pytest.mark.parametrize("kind", ["turned around", "only in the samples"])
 def test_dependence_of_another_kind_is_found(kind):
     generator = np.random.default_rng(2)

@@ -104,6 +104,16 @@ def test_bins_hold_equally_many_steps_of_a_grid(step):
     assert edges[-1] > x.max()
 
 
+@pytest.mark.parametrize("low", [1, 4])
+def test_bins_of_a_logarithmic_axis_hold_the_numbers_of_a_grid(low):
+    x = low + np.floor(np.random.default_rng(0).lognormal(2, 1.5, size=2000))
+    found = axis.axis_of(Field("x"), x)
+    assert found.scale == "log"
+    assert 0 < found.edges[0] == low - 0.5
+    np.testing.assert_allclose(found.edges % 1, 0.5)
+    assert found.edges[-1] > np.quantile(x, 0.99)
+
+
 def test_dates_are_on_an_axis_of_time(draw):
     days = np.random.default_rng(0).integers(18000, 18400, size=(300, 1)).astype(float)
     axes = draw(days, days, (Field("day", is_date=True),)).axes[0]

@@ -12,6 +12,7 @@ from made_exp.reporting.fields import Field, bins_of
 MAX_ROWS = 5000
 _COLUMN_BINS, _PAIR_BINS, _MAX_PAIRED = 20, 8, 60
 _CLEARLY = 1.5  # times larger is the z of the samples' pattern that is told instead of the data's
+_ROUNDS = 4  # of an iteration that soon converges
 _MIN_EXPECTED = 5  # rows of a bin, below which it is counted with others
 Record = dict[str, Any]
 
@@ -122,11 +123,11 @@ def compare_pairs(
     """One record a pair of columns, the worst first; of more than 60 columns the most varied.
 
     A pattern of dependence is g(a, b) = log p(a, b) / (p(a) p(b)) of bins a, b. It is learned
-    from one half of the rows and measured by its mean in the other half and in the other table
-    (both halves take turns): of rows drawn alike the means agree but for chance, however strong
-    the dependence. `data` and `samples` are these means in nats, about the mutual information
-    in the table that the pattern is of, the data or, where it shows clearly more, the samples;
-    `z` their difference over its standard error.
+    from one half of the rows and measured by its mean in the other half (they take turns) and in
+    the other table, weighted to have the same marginals: of rows drawn alike the means agree but
+    for chance, however strong the dependence. `data` and `samples` are these means in nats, about
+    the mutual information in the table that the pattern is of, the data or, where it shows clearly
+    more, the samples; `z` their difference over its standard error.
 
     Args:
         data: (n, D) float64, NaN where a cell is missing.
@@ -186,23 +187,53 @@ def _joint(codes: np.ndarray) -> np.ndarray:
     return joint.reshape(num_columns, size, num_columns, size).swapaxes(1, 2)
 
 
-def _pattern(own: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> np.ndarray:
+def _pattern(own: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
     """Means of the patterns of `own`, there and in `other`, and z of their difference: (3, C, C).
 
     Args:
         own: Counts (C, C, K, K) of two halves of the rows.
         other: The same of the other table.
     """
-    both = own[0] + own[1] + other[0] + other[1]
+    here, there = own[0] + own[1], other[0] + other[1]
+    raked = _raked(there, here)
+    both = here + raked * _total(there)[..., None, None]
+    size = 1 / np.maximum((raked**2 / np.maximum(there, 1)).sum(axis=(2, 3)), 1e-12)
     patterns = [_log_ratio(half) for half in own]
-    pattern = (patterns[0] + patterns[1]) / 2
-    here, variance = np.zeros(()), _variance(pattern, both) / _total(other[0] + other[1])
-    for learned, held_out in zip(patterns, reversed(own), strict=True):
-        here = here + _mean_of(learned, held_out) / 2
-        variance = variance + _variance(learned, both) / _total(held_out) / 4
-    there = _mean_of(pattern, other[0] + other[1])
-    z = (there - here) / np.sqrt(np.maximum(variance, 1e-12))
-    return np.stack([here, there, np.where(variance > 1e-12, z, 0.0)])
+    interactions = [_without_marginals(pattern, here) for pattern in patterns]
+    means, difference, variance = np.zeros((2, *size.shape)), 0.0, 0.0
+    for pattern, interaction, held_out in zip(patterns, interactions, own[::-1], strict=True):
+        means += np.stack([_mean_of(pattern, held_out), (pattern * raked).sum(axis=(2, 3))]) / 2
+        there_part = (interaction * raked).sum(axis=(2, 3))
+        difference = difference + (there_part - _mean_of(interaction, held_out)) / 2
+        variance = variance + _variance(interaction, both) / _total(held_out) / 4
+    variance = variance + _variance((interactions[0] + interactions[1]) / 2, both) / size
+    z = np.where(variance > 1e-12, difference / np.sqrt(np.maximum(variance, 1e-12)), 0.0)
+    return np.stack([*means, z])
+
+
+def _raked(joint: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Shares of the cells of counts (C, C, K, K), made to have the marginals of `target`.
+
+    So columns that differ by themselves do not count as dependence that differs.
+    """
+    shares = joint / _total(joint)[..., None, None]
+    wanted = target / _total(target)[..., None, None]
+    for _ in range(_ROUNDS):
+        for axis in (2, 3):
+            sums = shares.sum(axis=axis, keepdims=True)
+            ratio = wanted.sum(axis=axis, keepdims=True) / np.where(sums > 0, sums, 1.0)
+            shares = shares * ratio
+    total = shares.sum(axis=(2, 3), keepdims=True)
+    return shares / np.where(total > 0, total, 1.0)
+
+
+def _without_marginals(pattern: np.ndarray, joint: np.ndarray) -> np.ndarray:
+    """A pattern (C, C, K, K) less what depends on one of both bins alone: its interaction."""
+    for _ in range(_ROUNDS):
+        for axis in (2, 3):
+            sums = (pattern * joint).sum(axis=axis, keepdims=True)
+            pattern = pattern - sums / np.maximum(joint.sum(axis=axis, keepdims=True), 1)
+    return pattern
 
 
 def _log_ratio(joint: np.ndarray) -> np.ndarray:

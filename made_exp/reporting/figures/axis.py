@@ -31,9 +31,7 @@ def axis_of(field: Field, x: np.ndarray) -> Axis:
     step, (low, high) = _step(x), np.quantile(x, [_TAIL, 1 - _TAIL])
     if x.min() > 0 and _is_logarithmic(low, float(np.median(x)), high):
         edges = np.exp(_even(*_range(np.log(x))))
-        # Numbers on a grid: no bin lies between two neighbours.
-        snapped = np.unique(np.floor(edges / step) + 0.5) * step if step else edges
-        return Axis(snapped, "log")
+        return Axis(_snapped(edges, step, float(x.min())) if step else edges, "log")
     if x.min() < 0 < x.max() and field.bend and high - low >= _BENT * field.bend:
         edges = field.bend * np.sinh(_even(*_range(np.arcsinh(x / field.bend))))
         return Axis(edges, "asinh", field.bend)
@@ -42,6 +40,14 @@ def axis_of(field: Field, x: np.ndarray) -> Axis:
         return Axis(_even(low, high))
     width = step * np.ceil(max((high - low) / step, 1) / _NUM_BINS)
     return Axis(np.arange(low - step / 2, high + width, width))
+
+
+def _snapped(edges: np.ndarray, step: float, value: float) -> np.ndarray:
+    """The edges in the middle between numbers of a grid that holds `value`, none of them empty."""
+    ends = np.round((edges[[0, -1]] - value) / step) + [-0.5, 0.5]
+    inner = np.round((edges - value) / step) - 0.5
+    kept = inner[(inner > ends[0]) & (inner < ends[1])]
+    return np.unique(np.concatenate([ends, kept])) * step + value
 
 
 def _is_logarithmic(low: float, middle: float, high: float) -> bool:
