@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms, lattice
 from made_exp.datasets.table.fitting import (
+    Limits,
     bent,
     choose_transform,
     fit_numbers,
-    knots_for,
 )
 from made_exp.datasets.table.pooling import MAX_FREE, pool_rare
 from made_exp.variables.transform import Transform
@@ -60,7 +60,7 @@ def test_false_atoms_are_rare():
 
 
 def test_atoms_are_bounded_and_rising():
-    values = np.repeat(np.cumsum(RANDOM.randint(50, 100, 200)), 50).astype(float)
+    values = np.repeat(np.cumsum(RANDOM.randint(50, 100, 400)), 50).astype(float)
     atoms = find_atoms(np.concatenate([values, RANDOM.rand(50) * 1e4]), 1e-9)
     assert len(atoms) == MAX_ATOMS
     assert (np.diff(atoms) > 0).all()
@@ -128,7 +128,7 @@ def test_knots_are_quantiles_of_z_and_few_where_columns_are_many():
     fit = fit_numbers(RANDOM.randn(5000), step=1e-9)
     assert len(fit.knots) == 16
     assert fit.knots[0] == pytest.approx(-1.56, abs=0.1)
-    assert [knots_for(n) for n in (1, 64, 129)] == [16, 8, 0]
+    assert [Limits.among(n) for n in (1, 64, 129)] == [Limits(), Limits(8, 32), Limits(0, 15)]
     assert len(fit_numbers(np.repeat([1.0, 2, 3, 4], 2), step=1).knots) == 2
 
 

@@ -5,15 +5,15 @@ import numpy as np
 # A value is an atom where it is this many times as frequent as its neighbourhood ...
 MIN_RATIO = 3.0
 # ... stands in this many rows and this share of them ...
-MIN_COUNT, MIN_SHARE = 5, 3e-4
+MIN_COUNT, MIN_SHARE = 4, 1e-4
 # ... and gains the likelihood this many nats beyond one for each different value (e-folds).
 MIN_GAIN = 4.0
-MAX_ATOMS = 128
+MAX_ATOMS = 256
 # Rows on each side that tell how frequent a value of the neighbourhood is.
 _NEIGHBOURS = 50
 
 
-def find_atoms(values: np.ndarray, step: float) -> np.ndarray:
+def find_atoms(values: np.ndarray, step: float, most: int = MAX_ATOMS) -> np.ndarray:
     """The values that stand out of their neighbourhood: spikes, such as 92 % zeros.
 
     On the column's grid of this step, c rows hold the value where e are expected from the rows
@@ -23,9 +23,10 @@ def find_atoms(values: np.ndarray, step: float) -> np.ndarray:
     Args:
         values: (N,) float64, finite.
         step: Width of a cell of the grid, > 0: what the last digit is worth.
+        most: At most so many are found.
 
     Returns:
-        At most `MAX_ATOMS` values, rising.
+        The values, rising.
     """
     distinct, counts = np.unique(values, return_counts=True)
     enough = counts >= max(MIN_COUNT, MIN_SHARE * len(values))
@@ -41,7 +42,7 @@ def find_atoms(values: np.ndarray, step: float) -> np.ndarray:
         if not (stands_out & ~chosen).any():
             break
         chosen |= stands_out
-    best = np.flatnonzero(chosen)[np.argsort(-gain[chosen], kind="stable")[:MAX_ATOMS]]
+    best = np.flatnonzero(chosen)[np.argsort(-gain[chosen], kind="stable")[:most]]
     return np.sort(distinct[best])
 
 

@@ -1,11 +1,11 @@
 """How the numbers of a column enter the model, found in train: transform, atoms, knots."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Self, final
 
 import numpy as np
 
-from made_exp.datasets.table.atoms import find_atoms
+from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms
 from made_exp.variables.transform import Transform
 
 # A bent transform must gain this many nats a value over the nearly straight one.
@@ -15,6 +15,8 @@ BENDS = (10.0, 3.0, 1.0, 0.3, 0.1)
 NUM_KNOTS = 16
 # Piecewise linear features of more numeric columns than this would cost more than they give.
 MAX_KNOTTED = 128
+# Atoms of all columns together; each column can have a few whatever their number.
+ALL_ATOMS = 2048
 # The choice of a transform looks at this many values.
 _LOOKED_AT = 50_000
 
@@ -29,8 +31,25 @@ class NumberFit:
     knots: tuple[float, ...]
 
 
+@final
+@dataclass(frozen=True)
+class Limits:
+    """How many knots and atoms a column of numbers can have at most."""
+
+    knots: int = NUM_KNOTS
+    atoms: int = MAX_ATOMS
+
+    @classmethod
+    def among(cls, num_numeric: int) -> Self:
+        """Those of each of so many columns: features are not to swamp the network."""
+        if num_numeric > MAX_KNOTTED:
+            return cls(0, ALL_ATOMS // num_numeric)
+        share = max(num_numeric, 1)
+        return cls(min(NUM_KNOTS, 4 * MAX_KNOTTED // share), min(MAX_ATOMS, ALL_ATOMS // share))
+
+
 def fit_numbers(
-    values: np.ndarray, *, step: float, zero: float = 0.0, num_knots: int = NUM_KNOTS
+    values: np.ndarray, *, step: float, zero: float = 0.0, limits: Limits | None = None
 ) -> NumberFit:
     """Transform, atoms and knots of training values.
 
@@ -38,21 +57,15 @@ def fit_numbers(
         values: (N,) float64 of data space, finite; N may be 0.
         step: What the last digit of the column is worth, > 0.
         zero: The value of data space that stands for 0 in the column.
-        num_knots: At most so many knots.
+        limits: Of knots and atoms.
     """
-    atoms = find_atoms(values, step)
+    limits = limits or Limits()
+    atoms = find_atoms(values, step, limits.atoms)
     smooth = values[~np.isin(values, atoms)] if len(atoms) else values
     if len(smooth) == 0 or smooth.min() == smooth.max():
         smooth = values
     transform = choose_transform(smooth, step, zero)
-    return NumberFit(transform, tuple(atoms.tolist()), _knots(smooth, transform, num_knots))
-
-
-def knots_for(num_numeric: int) -> int:
-    """How many knots each of so many numeric columns can have."""
-    if num_numeric > MAX_KNOTTED:
-        return 0
-    return min(NUM_KNOTS, 4 * MAX_KNOTTED // max(num_numeric, 1))
+    return NumberFit(transform, tuple(atoms.tolist()), _knots(smooth, transform, limits.knots))
 
 
 def choose_transform(values: np.ndarray, step: float, zero: float = 0.0) -> Transform:

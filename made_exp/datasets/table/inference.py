@@ -127,8 +127,19 @@ def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | Non
     if odd.sum() > 0.1 * (len(texts) - texts.null_count()):
         return as_text
     if odd.any():
+        if not kind and _are_codes(texts, numbers, odd):
+            odd_one = cells.texts.filter(odd)[0]
+            as_text.suspicions.append(f"nearly all are numbers, but '{odd_one}' is a code: texts")
+            return as_text
         _judge_odd(cells, found, odd, kind)
     return found
+
+
+def _are_codes(texts: pl.Series, numbers: pl.Series, odd: pl.Series) -> bool:
+    """Whether whole numbers and a few such as 207a name something."""
+    known = numbers.drop_nulls()
+    whole = known.dtype == pl.Int64 or bool((known == known.floor()).all())
+    return whole and bool(texts.filter(odd).str.contains(r"^(?:\d+[A-Za-z]+|[A-Za-z]+\d+)$").all())
 
 
 def _format_of(texts: pl.Series, kind: str | None) -> Format | None:
@@ -144,7 +155,8 @@ def _format_of(texts: pl.Series, kind: str | None) -> Format | None:
 def _kind_of(form: Format, numbers: pl.Series) -> str:
     if isinstance(form, DateFormat):
         return "date"
-    return "integer" if numbers.dtype == pl.Int64 else "real"
+    is_exponential = isinstance(form, NumberFormat) and form.style == "exponent"
+    return "integer" if numbers.dtype == pl.Int64 and not is_exponential else "real"
 
 
 def _judge_odd(cells: Cells, found: Reading, odd: pl.Series, kind: str | None) -> None:

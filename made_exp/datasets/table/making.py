@@ -9,7 +9,7 @@ import polars as pl
 
 from made_exp.datasets.table.cells import Cells, as_labels
 from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers, Say
-from made_exp.datasets.table.fitting import fit_numbers
+from made_exp.datasets.table.fitting import Limits, fit_numbers
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
@@ -27,7 +27,7 @@ def make_column(
     train: np.ndarray,
     *,
     models_missing: bool,
-    num_knots: int,
+    limits: Limits,
     say: Say,
 ) -> tuple[Column, np.ndarray | None]:
     """The column, with everything that training values decide, and its values in all rows.
@@ -37,7 +37,7 @@ def make_column(
         reading: What was understood of it.
         train: Numbers of the training rows.
         models_missing: Whether a missing cell is a value, where train has any.
-        num_knots: At most so many knots of a numeric column.
+        limits: Of knots and atoms of a numeric column.
         say: Hears of values that train does not have.
 
     Returns:
@@ -58,7 +58,7 @@ def make_column(
         column: Column = _categories(cells, reading, train, kept)
         values = column.encode(cells, say)
     else:
-        column, values = _numbers(cells, reading, train, kept, num_knots, say)
+        column, values = _numbers(cells, reading, train, kept, limits, say)
     if models_missing and column.variable is not None and np.isnan(values[train]).any():
         column = replace(column, variable=replace(column.variable, may_be_missing=True))
     return replace(column, num_missing=int(np.isnan(values).sum())), values
@@ -152,7 +152,7 @@ def _numbers(
     reading: Reading,
     train: np.ndarray,
     kept: Mapping[str, Any],
-    num_knots: int,
+    limits: Limits,
     say: Say,
 ) -> tuple[Numbers, np.ndarray]:
     form = reading.form
@@ -176,13 +176,13 @@ def _numbers(
     if len(known) == 0:
         raise _no_value(cells)
     if is_whole:
-        column = _counted(column, known, num_knots)
+        column = _counted(column, known, limits)
         return column, column.shifted(cells, numbers, say)
-    column = _measured(column, known.cast(pl.Float64).to_numpy(), num_knots)
+    column = _measured(column, known.cast(pl.Float64).to_numpy(), limits)
     return column, numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def _counted(column: Numbers, known: pl.Series, num_knots: int) -> Numbers:
+def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     """A column of whole units, with a margin for new rows."""
     low, high = int(known.min()), int(known.max())  # type: ignore[arg-type]
     if high - low > MAX_SPAN:
@@ -194,7 +194,7 @@ def _counted(column: Numbers, known: pl.Series, num_knots: int) -> Numbers:
     first = low - margin if low < 0 else max(low - margin, 0)
     num_values = high + margin - first + 1
     values = (known - first).to_numpy().astype(np.float64)
-    fit = fit_numbers(values, step=1.0, zero=float(-first), num_knots=num_knots)
+    fit = fit_numbers(values, step=1.0, zero=float(-first), limits=limits)
     variable = Variable(
         column.name,
         Kind.INTEGER,
@@ -207,10 +207,10 @@ def _counted(column: Numbers, known: pl.Series, num_knots: int) -> Numbers:
     return replace(column, values=_range(column, values))
 
 
-def _measured(column: Numbers, values: np.ndarray, num_knots: int) -> Numbers:
+def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     """A column of real numbers; its draws stay within a margin of train."""
     step = _last_digit(column, values)
-    fit = fit_numbers(values, step=step, num_knots=num_knots)
+    fit = fit_numbers(values, step=step, limits=limits)
     variable = Variable(
         column.name,
         Kind.REAL,

@@ -12,6 +12,7 @@ from made_exp.datasets.table.formats import Format
 
 # A float64 holds this many significant digits of any number, and tells numbers of 17 apart.
 SAFE_DIGITS, ALL_DIGITS = 15, 17
+_EXACT = 2**53
 # Decimals beyond this are the computer's, not a person's.
 MAX_DECIMALS = 12
 _CURRENCY = r"[$€£¥₹₽₩₺]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|Fr\.|Rs\.?)"
@@ -185,7 +186,10 @@ def as_numbers(bare: pl.Series) -> pl.Series:
     if not len(known) or not bool((known == known.floor()).all()):
         return numbers
     integers = bare.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
-    return integers if integers.null_count() == numbers.null_count() else numbers
+    if integers.null_count() == numbers.null_count():
+        return integers
+    # 1e+05 among 95000
+    return numbers.cast(pl.Int64) if bool((known.abs() < _EXACT).all()) else numbers
 
 
 def _share(texts: pl.Series, pattern: str) -> float:

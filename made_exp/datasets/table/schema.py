@@ -10,10 +10,12 @@ import polars as pl
 
 from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.columns import Column, Say, column_from_dict
-from made_exp.datasets.table.fitting import knots_for
+from made_exp.datasets.table.describe import describe_column
+from made_exp.datasets.table.fitting import Limits
 from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.raw import RawColumn, RawTable
+from made_exp.datasets.table.suspicions import suspicious_column, suspicious_table
 from made_exp.errors import did_you_mean
 from made_exp.variables.variable import Variable
 
@@ -36,7 +38,7 @@ class TableSchema:
     @classmethod
     def fit(cls, raw: RawTable, train_rows: np.ndarray, **options: Any) -> Self:
         """The schema of a table; arguments and errors of `fit_table`."""
-        return fit_table(raw, train_rows, **options).schema
+        return fit_table(raw, {"train": train_rows}, **options).schema
 
     @cached_property
     def modelled(self) -> tuple[Column, ...]:
@@ -90,6 +92,10 @@ class TableSchema:
         ]
         return pl.DataFrame([t.alias(c.name) for t, c in zip(texts, self.columns, strict=True)])
 
+    def describe(self) -> list[dict[str, Any]]:
+        """What was understood, a row for each column: for the terminal and results.json."""
+        return [describe_column(column) for column in self.columns]
+
     def to_dict(self) -> dict[str, Any]:
         """Only plain values, as JSON holds them."""
         return {"columns": [c.to_dict() for c in self.columns], "delimiter": self.delimiter}
@@ -126,7 +132,7 @@ class FittedTable:
 
 def fit_table(
     raw: RawTable,
-    train_rows: np.ndarray,
+    splits: Mapping[str, np.ndarray],
     *,
     kinds: Mapping[str, str] | None = None,
     missing_values: Sequence[str] | None = None,
@@ -138,7 +144,7 @@ def fit_table(
 
     Args:
         raw: All its rows.
-        train_rows: Numbers of the training rows.
+        splits: Numbers of the rows of "train", and of other splits.
         kinds: What a column holds, by its name, where the user says so.
         missing_values: Texts that stand for no value, in place of NA and the like.
         missing: Whether missing cells are left out, or are values.
@@ -156,7 +162,7 @@ def fit_table(
         raise ValueError(f"{raw.origin.source}: no column is left")
     cells = [Cells.of(raw.column(name)) for name in wanted]
     readings = [understand(c, kinds.get(c.raw.name), missing_values) for c in cells]
-    num_knots = knots_for(sum(reading.kind in _NUMERIC for reading in readings))
+    limits = Limits.among(sum(reading.kind in _NUMERIC for reading in readings))
     said: list[str] = []
 
     def hear(raw: RawColumn, row: int, count: int, what: str) -> None:
@@ -168,9 +174,9 @@ def fit_table(
         make_column(
             column,
             reading,
-            train_rows,
+            splits["train"],
             models_missing=missing == "model",
-            num_knots=num_knots,
+            limits=limits,
             say=hear,
         )
         for column, reading in zip(cells, readings, strict=True)
@@ -183,7 +189,13 @@ def fit_table(
             "keep one by 'dataset.kinds={NAME: categorical}'"
         )
     schema = TableSchema(tuple(column for column, _ in made), raw.delimiter or ",")
-    return FittedTable(schema, np.stack(values, axis=1), tuple(said))
+    doubts = [
+        f"column '{column.raw.name}': {doubt}"
+        for column, reading, (understood, _) in zip(cells, readings, made, strict=True)
+        for doubt in reading.suspicions or suspicious_column(column, understood)
+    ]
+    doubts += suspicious_table(raw, schema.columns, splits)
+    return FittedTable(schema, np.stack(values, axis=1), (*doubts, *said))
 
 
 def _check_names(names: Sequence[str], raw: RawTable, what: str) -> None:

@@ -1,0 +1,144 @@
+"""What in a table may not be what its owner thinks, one line each."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from made_exp.datasets.table.cells import MISSING, Cells
+from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers
+from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.fitting import bent
+from made_exp.datasets.table.inference import setting
+from made_exp.datasets.table.raw import RawTable
+
+# An atom so many deviations from the others may stand for something else.
+_FAR = 3.0
+_USUAL_SENTINELS = r"^(?:-?9{2,}|-1)(?:\.0*)?$"
+_LOOKED_AT = 20_000
+# Rows that repeat are said from this share on, and where a row has so many columns.
+_MIN_REPEATED, _MIN_COLUMNS = 0.005, 4
+_NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+
+
+def suspicious_column(cells: Cells, column: Column) -> list[str]:
+    """What may be wrong with how a column was understood."""
+    if isinstance(column, Numbers):
+        return [*_sentinels(column), *_dates_as_numbers(column), *_ambiguous(column)]
+    if isinstance(column, Categories):
+        return [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
+    return []
+
+
+def _sentinels(column: Numbers) -> list[str]:
+    """Atoms far outside of everything else, such as -9999."""
+    assert column.variable is not None
+    atoms = np.array(column.variable.atoms)
+    if not len(atoms) or isinstance(column.format, DateFormat):
+        return []
+    far = atoms[np.abs(bent(atoms, column.variable.transform)) > _FAR]
+    texts = column.decode(far) if len(far) else pl.Series([], dtype=pl.String)
+    return [
+        f"'{text}' is far from all others and repeats: it has a probability of its own; if it "
+        f"stands for no value: 'dataset.missing_values=[\"{text}\"]'"
+        for text in texts.filter(texts.str.contains(_USUAL_SENTINELS))
+    ]
+
+
+def _dates_as_numbers(column: Numbers) -> list[str]:
+    if column.kind != "integer" or column.format.describe():
+        return []
+    low, _, high = column.values.partition("..")
+    ends = pl.Series([low, high], dtype=pl.String)
+    if not ends.str.contains(r"^(?:19|20)\d{6}$").all():
+        return []
+    if ends.str.to_date("%Y%m%d", strict=False).null_count():
+        return []
+    return [f"whole numbers that look like dates; then {setting('kinds', column.name, 'date')}"]
+
+
+def _ambiguous(column: Numbers) -> list[str]:
+    form = column.format
+    if not (isinstance(form, DateFormat) and form.ambiguous):
+        return []
+    return [f"read as {form.pattern}, but day and month could be the other way round"]
+
+
+def _missing_as_value(cells: Cells, column: Categories) -> list[str]:
+    """Words for no value that are taken for a category: NA may be Namibia."""
+    found = cells.texts.is_in([word for word in MISSING if word not in ("-", "--")])
+    if column.missing or not found.any():
+        return []
+    words = cells.texts.filter(found).unique(maintain_order=True).to_list()
+    listed = ", ".join(f"'{word}'" for word in words)
+    return [
+        f"{listed} ({cells.count_rows(found)} cells) is taken as a value, in a column of texts; "
+        f"if it is missing: 'dataset.missing_values=[\"{words[0]}\"]'"
+    ]
+
+
+def _numbers_among_texts(cells: Cells, column: Categories) -> list[str]:
+    """Texts most of which are numbers, where they are many."""
+    if len(column.spellings) < 50:
+        return []
+    share = float(cells.texts.str.contains(_NUMBER).fill_null(False).mean() or 0)  # type: ignore[arg-type]
+    if not 0.5 < share < 1 or column.decided == "as you say":
+        return []
+    return [
+        f"{share:.0%} of its {len(column.spellings)} different values are numbers: read as texts"
+    ]
+
+
+def suspicious_table(
+    raw: RawTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
+) -> list[str]:
+    """What may be wrong with a table as a whole: its header, and rows that repeat."""
+    return [*_no_header(raw), *_set_aside(columns), *_repeated(raw, columns, splits)]
+
+
+def _no_header(raw: RawTable) -> list[str]:
+    names = pl.Series(raw.names, dtype=pl.String)
+    numbers = names.filter(names.str.contains(_NUMBER) & ~names.str.contains(r"^(?:19|20)\d\d$"))
+    own = [
+        column.name
+        for column in raw.columns
+        if column.values.dtype == pl.String
+        and (column.values[:_LOOKED_AT].str.strip_chars() == column.name).any()
+    ]
+    found = own or numbers.to_list()
+    if not found or len(found) < max(len(raw.names) / 4, 1):
+        return []
+    return [
+        f"column '{found[0]}' is called what is a value: without a header, dataset.header=false"
+    ]
+
+
+def _set_aside(columns: Sequence[Column]) -> list[str]:
+    aside = [column for column in columns if isinstance(column, Aside)]
+    if not aside:
+        return []
+    listed = ", ".join(f"'{column.name}' ({column.kind})" for column in aside[:8])
+    more = f" and {len(aside) - 8} more" if len(aside) > 8 else ""
+    named = next((column.name for column in aside if column.kind == "identifier"), None)
+    keep = f"; keep one by {setting('kinds', named, 'categorical')}" if named else ""
+    return [f"set aside, not modelled: {listed}{more}{keep}"]
+
+
+def _repeated(
+    raw: RawTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Rows that stand more than once, in one split or in several, identifiers left out."""
+    names = [column.name for column in columns if column.variable is not None]
+    if len(names) < _MIN_COLUMNS:
+        return []
+    rows = pl.DataFrame([raw.column(name).values for name in names]).hash_rows()
+    repeated = 1 - rows.n_unique() / len(rows)
+    if repeated < _MIN_REPEATED:
+        return []
+    said = f"{repeated:.1%} of the rows repeat others"
+    train = rows.gather(splits["train"]).unique()
+    for split in ("test", "valid"):
+        if len(splits.get(split, ())):
+            again = float(rows.gather(splits[split]).is_in(train.to_list()).mean() or 0)  # type: ignore[arg-type]
+            return [f"{said}; {again:.1%} of the rows of {split} stand in train too"]
+    return [said]

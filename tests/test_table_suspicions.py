@@ -1,0 +1,89 @@
+"""What is said of a table: what was understood, and what may not be what its owner thinks."""
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from made_exp.datasets.table import suspicions
+from made_exp.datasets.table.describe import as_table, describe_column
+from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.schema import fit_table
+
+RANDOM = np.random.RandomState(0)
+NUMBERS = [f"{v:.3f}" for v in RANDOM.randn(300)]
+OTHER = {"k": ["a", "b", "c"] * 100}
+
+
+def fitted(splits=None, **columns):
+    raw = RawTable.of_frame(pl.DataFrame(columns), Origin(("t.csv",)), ",")
+    return fit_table(raw, splits or {"train": np.arange(len(raw))})
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"v": ["-9999" if i % 10 == 0 else t for i, t in enumerate(NUMBERS)]}, "'-9999' is far"),
+        ({"v": ["999" if i % 10 == 0 else str(20 + i % 50) for i in range(300)]}, "'999' is far"),
+        ({"iso": ["NA", "ZA", "BW"] * 100}, r"'NA' \(100 cells\) is taken as a value"),
+        ({"v": ["unknown"] * 5 + NUMBERS[5:]}, r"'unknown' \(5 cells\) among numbers is taken as"),
+        ({"when": ["01/02/2023", "03/04/2021", "05/06/2020"] * 100}, "day and month could be"),
+        ({"day": [f"2024010{1 + i % 9}" for i in range(270)] + ["20240215", "20240216"] * 15},
+         "look like dates; then 'dataset.kinds={day: date}'"),
+        ({"id": [f"u{i}" for i in range(300)]}, r"set aside, not modelled: 'id' \(identifier\)"),
+        ({"one": ["x"] * 300}, r"'one' \(constant\)"),
+        ({"none": [None] * 300}, r"'none' \(empty\)"),
+        ({"3.5": NUMBERS}, "column '3.5' is called what is a value"),
+        ({"yes": ["yes", "no"] * 150}, "column 'yes' is called what is a value"),
+        ({"code": [str(i % 200) for i in range(299)] + ["17a"]}, "'17a' is a code: texts"),
+        ({"code": [f"{i % 70}" if i % 9 else f"x{i % 40}y" for i in range(300)]}, "are numbers"),
+        ({"a": ["1", "2"] * 150, "b": ["x", "y"] * 150, "c": ["p", "q"] * 150},
+         "98.0% of the rows repeat others"),
+    ],
+)  # fmt: skip
+def test_what_is_suspicious_is_said(columns, said):
+    with_others = {**columns, **OTHER}
+    assert any(re.search(said, one) for one in fitted(**with_others).suspicions)
+
+
+def test_nothing_is_said_of_a_plain_table():
+    plain = fitted(v=NUMBERS, n=[str(i % 50) for i in RANDOM.randint(0, 50, 300)], **OTHER)
+    assert plain.suspicions == ()
+    assert suspicions.suspicious_table
+
+
+def test_rows_in_several_splits_are_said():
+    splits = {"train": np.arange(200), "test": np.arange(200, 300)}
+    columns = dict.fromkeys("abcd", NUMBERS[:150] * 2)
+    said = fitted(splits, **columns).suspicions
+    assert any("100.0% of the rows of test stand in train too" in one for one in said)
+
+
+def test_values_of_test_outside_of_train_are_said():
+    splits = {"train": np.arange(299), "test": np.arange(299, 300)}
+    found = fitted(splits, n=[*[str(i % 40) for i in range(299)], "500"], v=NUMBERS)
+    assert found.suspicions == (
+        "column 'n': '500' is outside 0..48, what the model reaches: they count as the end of it",
+    )
+
+
+def test_every_column_is_described_and_how_to_overrule_it():
+    found = fitted(
+        v=[None if i % 3 == 0 else t for i, t in enumerate(NUMBERS)],
+        few=["1", "2", "3"] * 100,
+        id=[f"u{i}" for i in range(300)],
+        money=[f"${100 * float(t) + 1000:,.2f}" for t in NUMBERS],
+        **{"net income": ["x", "y"] * 150},
+    )
+    rows = {row["column"]: row for row in found.schema.describe()}
+    assert rows["v"]["missing"] == 100
+    assert rows["few"]["overrule"] == "'dataset.kinds={few: integer}'"
+    assert rows["id"]["kind"] == "identifier"
+    assert "thousands ','" in rows["money"]["decided"]
+    assert rows["net income"]["overrule"] == "'dataset.kinds={\"net income\": categorical}'"
+    assert rows["few"] == describe_column(found.schema.columns[1])
+    text = as_table(found.schema.describe())
+    assert text.splitlines()[0].split() == ["column", "kind", "values", "missing", "decided"]
+    assert "'dataset.kinds={few: integer}'" in text
+    assert "more columns" in as_table(found.schema.describe(), most=2)
