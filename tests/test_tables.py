@@ -96,6 +96,13 @@ def test_a_mixed_table_with_empty_cells_is_learned(folder):
     assert all(check["passed"] for check in results["checks"].values())
     assert results["connectivity"]["lost_pairs"] == 0
     assert (folder / "run/samples/final.png").exists()
+    compared = results["sample_comparison"]
+    names = {tuple(record["columns"]) for record in compared["columns"]}
+    assert names == {
+        (variable.name,) for variable in FinishedRun(folder / "run", "cpu").model.groups.variables
+    }
+    num_columns = len(names)
+    assert len(compared["pairs"]) == num_columns * (num_columns - 1) // 2
     outcome = evaluate_run(folder / "run", compare=folder / "run", device="cpu")
     assert outcome["nll"] == pytest.approx(results["test"]["nll"], rel=1e-5)
     assert outcome["comparison"]["nll_difference"] == 0

@@ -170,7 +170,7 @@ class _Experiment:
             valid = self._evaluate("valid")
             test = self._evaluate("test") if self.dataset.has_test else None
             outliers = self._outliers(valid=valid, **({"test": test} if test else {}))
-            samples = observer.picture(self.folder.final_samples, "best model", step)
+            comparison = observer.picture(self.folder.final_samples, "best model", step)
             seed = derive_seed(settings.seed, _CHECK_STREAM)
             checks = proven(self.model, self.dataset, seed)
         observer.tested(test, step)
@@ -181,7 +181,7 @@ class _Experiment:
             valid=valid,
             outliers=outliers,
             checks=checks,
-            samples=samples,
+            comparison=comparison,
         )
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))

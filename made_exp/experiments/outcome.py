@@ -4,18 +4,17 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from torch import Tensor
-
 from made_exp.datasets.base import Dataset, reference_nll
 from made_exp.datasets.baselines.scores import load_or_compute
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
 from made_exp.experiments.outliers import Outlier
-from made_exp.experiments.table_rows import compare_rows, is_table, told
+from made_exp.experiments.table_rows import told
 from made_exp.files import atomic_write_json
 from made_exp.machine import git_commit
 from made_exp.model.checks import measure_connectivity
 from made_exp.model.evaluation import Evaluation
+from made_exp.reporting.comparison import Comparison
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.runtime import versions
 from made_exp.training.loop import Trainer
@@ -29,7 +28,7 @@ def make_results(
     valid: Evaluation,
     outliers: dict[str, Outlier],
     checks: dict[str, dict[str, Any]],
-    samples: Tensor | None = None,
+    comparison: Comparison | None = None,
 ) -> dict[str, Any]:
     """The content of results.json; `test` is null where no row was kept for it.
 
@@ -50,7 +49,7 @@ def make_results(
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": load_or_compute(dataset, default_data_dir()),
         "checks": checks,
-        **_compared(dataset, samples),
+        **({} if comparison is None else {"sample_comparison": told(comparison)}),
         "connectivity": asdict(measure_connectivity(model)),
         "best_epoch": state.best_epoch,
         "epochs": state.epochs_begun,
@@ -65,12 +64,6 @@ def make_results(
         "versions": versions(),
         "git_commit": git_commit(),
     }
-
-
-def _compared(dataset: Dataset, samples: Tensor | None) -> dict[str, Any]:
-    if samples is None or not is_table(dataset):
-        return {}
-    return {"sample_comparison": told(compare_rows(dataset, samples))}
 
 
 def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) -> None:

@@ -16,7 +16,7 @@ from made_exp.experiments.table_rows import (
 )
 from made_exp.model.made import MADE
 from made_exp.reporting import figures
-from made_exp.reporting.comparison import MAX_ROWS
+from made_exp.reporting.comparison import MAX_ROWS, Comparison
 
 MAX_TABLE = 2**16
 _BATCH = 1000
@@ -68,6 +68,7 @@ def picture_of(
     samples: Tensor,
     *,
     context: Tensor | None = None,
+    comparison: Comparison | None = None,
     title: str = "",
 ) -> np.ndarray:
     """Draw samples beside the data, and for one or two variables the learned density.
@@ -77,6 +78,7 @@ def picture_of(
         dataset: What the model was trained on.
         samples: (n, D) samples of the model.
         context: (n,) their class labels, if it has any.
+        comparison: Of the samples of a table, where it is known already.
         title: One line above the picture.
 
     Returns:
@@ -86,7 +88,7 @@ def picture_of(
         return _image_picture(dataset, samples, _examples(dataset, context), context, title)
     table = _table(model, dataset)
     if table is None:
-        return _rows_picture(model, dataset, samples, title)
+        return _rows_picture(model, dataset, samples, comparison, title)
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.num_dims == 1:
         real = _examples(dataset, context)
@@ -94,7 +96,9 @@ def picture_of(
     return figures.density_2d(table, true=true, samples=samples.numpy(), title=title)
 
 
-def _rows_picture(model: MADE, dataset: Dataset, samples: Tensor, title: str) -> np.ndarray:
+def _rows_picture(
+    model: MADE, dataset: Dataset, samples: Tensor, comparison: Comparison | None, title: str
+) -> np.ndarray:
     """A plane of two real columns, else all columns and the worst pairs."""
     real, drawn = as_read(dataset, some_rows(dataset)[0]), as_read(dataset, samples)
     is_real = [variable.num_values is None for variable in dataset.variables]
@@ -111,7 +115,7 @@ def _rows_picture(model: MADE, dataset: Dataset, samples: Tensor, title: str) ->
                 names=(names[0], names[1]),
                 title=title,
             )
-    comparison = compare_rows(dataset, samples)
+    comparison = comparison or compare_rows(dataset, samples)
     return figures.table_picture(real, drawn, fields_of(dataset), comparison, title=title)
 
 

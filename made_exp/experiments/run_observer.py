@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from torch import Tensor
 from typing_extensions import override
 
 from made_exp.datasets.base import Dataset
 from made_exp.errors import TrainingError
 from made_exp.experiments.pictures import draw_samples, is_worth_watching, picture_of
+from made_exp.experiments.table_rows import compare_rows, is_table
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
+from made_exp.reporting.comparison import Comparison
 from made_exp.reporting.figures import animation, save_png
 from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import Tracker
@@ -86,15 +87,16 @@ class RunObserver(Observer):
             "seconds": round(state.seconds, 3),
         }
 
-    def picture(self, path: Path, title: str, step: int) -> Tensor | None:
+    def picture(self, path: Path, title: str, step: int) -> Comparison | None:
         """Draw samples of the model into `path` and TensorBoard.
 
         Returns:
-            The samples (n, D), or None: a picture that fails ends no training.
+            How far the samples are from the rows of a table; None of other data, or where
+            sampling fails: no picture ends a training.
         """
         if self.dataset.num_dims == 2:
             title += f", ordering: {self.settings.ordering.name}"
-        samples = None
+        comparison = None
         try:
             samples, context = draw_samples(
                 self.model,
@@ -102,14 +104,22 @@ class RunObserver(Observer):
                 num_samples=self.settings.trainer.num_samples,
                 seed=derive_seed(self.settings.seed, _SAMPLE_STREAM),
             )
-            title = f"{self.dataset.name}, {title}"
-            image = picture_of(self.model, self.dataset, samples, context=context, title=title)
+            if is_table(self.dataset):
+                comparison = compare_rows(self.dataset, samples)
+            image = picture_of(
+                self.model,
+                self.dataset,
+                samples,
+                context=context,
+                comparison=comparison,
+                title=f"{self.dataset.name}, {title}",
+            )
             save_png(path, image)
         except Exception as error:  # matplotlib, Pillow, disk
             _log.warning("no picture %s: %s: %s", path, type(error).__name__, error)
         else:
             self.tracker.image("samples", image, step)
-        return samples
+        return comparison
 
     def tested(self, test: Evaluation | None, step: int) -> None:
         """The best model was scored on test, once, if there is a test, after `step` steps."""

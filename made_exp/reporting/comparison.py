@@ -23,7 +23,8 @@ class Comparison:
 
     Attributes:
         columns: One record a column, in the order of the table.
-        pairs: One record a pair of columns, the worst first.
+        pairs: One record a pair of columns, the worst first; of more than 60 columns the 60 whose
+            values vary most.
         shares: (2, S) shares of the bins of all columns in the data and in the samples.
     """
 
@@ -56,7 +57,10 @@ def compare(data: np.ndarray, samples: np.ndarray, fields: Sequence[Field]) -> C
         }
         for d, field in enumerate(fields)
     ]
-    return Comparison(columns, compare_pairs(data, samples, fields), np.concatenate(shares, axis=1))
+    chosen = _most_varied(shares)
+    paired = [fields[d] for d in chosen]
+    pairs = compare_pairs(data[:, chosen], samples[:, chosen], paired)
+    return Comparison(columns, pairs, np.concatenate(shares, axis=1))
 
 
 def _count(
@@ -120,7 +124,7 @@ def _homogeneity(counts: np.ndarray) -> float:
 def compare_pairs(
     data: np.ndarray, samples: np.ndarray, fields: Sequence[Field], *, seed: int = 0
 ) -> list[Record]:
-    """One record a pair of columns, the worst first; of more than 60 columns the most varied.
+    """One record a pair of columns, the worst first.
 
     A pattern of dependence is g(a, b) = log p(a, b) / (p(a) p(b)) of bins a, b. It is learned
     from one half of the rows and measured by its mean in the other half (they take turns) and in
@@ -138,18 +142,14 @@ def compare_pairs(
     generator = np.random.default_rng(seed)
     size = math.isqrt(_num_bins(_PAIR_BINS**2, data, samples))
     codes = np.split(_codes(np.concatenate([data, samples]), fields, max(size, 2)), [len(data)])
-    chosen = _most_varied(codes[0])
-    halves = [
-        [_joint(half[:, chosen]) for half in np.array_split(generator.permutation(x), 2)]
-        for x in codes
-    ]
+    halves = [[_joint(half) for half in np.array_split(generator.permutation(x), 2)] for x in codes]
     found = [_pattern(halves[0], halves[1]), _pattern(halves[1], halves[0])[[1, 0, 2]]]
     found[1][2] *= -1
     is_second = np.abs(found[1][2]) > _CLEARLY * np.abs(found[0][2])
     of_data, of_samples, z = np.where(is_second, found[1], found[0])
-    first, second = np.triu_indices(len(chosen), 1)
+    first, second = np.triu_indices(len(fields), 1)
     order = np.argsort(-np.abs(z[first, second]), kind="stable")
-    names = [fields[d].name for d in chosen]
+    names = [field.name for field in fields]
     return [
         {
             "columns": [names[a], names[b]],
@@ -167,13 +167,9 @@ def _codes(x: np.ndarray, fields: Sequence[Field], size: int) -> np.ndarray:
     return np.stack([bins_of(column, f, size).codes(column) for column, f in columns], axis=1)
 
 
-def _most_varied(codes: np.ndarray) -> list[int]:
-    """The columns of `codes` (n, D) of largest entropy, in their order."""
-    size = codes.max(initial=0) + 1
-    entropies = []
-    for column in codes.T:
-        shares = _counts(column, size) / max(len(column), 1)
-        entropies.append(-float((shares * np.log(np.maximum(shares, 1e-300))).sum()))
+def _most_varied(shares: Sequence[np.ndarray]) -> list[int]:
+    """The columns whose data have the largest entropy, in their order; shares (2, K) of each."""
+    entropies = [-(p * np.log(np.where(p > 0, p, 1.0))).sum() for p, _ in shares]
     return sorted(np.argsort(-np.array(entropies), kind="stable")[:_MAX_PAIRED].tolist())
 
 
