@@ -9,6 +9,7 @@ from made_exp.variables.conditionals.categorical import Categorical
 from made_exp.variables.conditionals.gaussian_mixture import GaussianMixture
 from made_exp.variables.conditionals.logistic_mixture import DiscretizedLogisticMixture
 from made_exp.variables.encodings import cosine_basis
+from made_exp.variables.numbers import ATOM
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import ALLOWED_CONDITIONALS, Kind, Variable
 
@@ -21,13 +22,42 @@ TABLES = [
     Categorical(256),
     Categorical(300),
 ]
-DISCRETE = TABLES + [
-    DiscretizedLogisticMixture(2, 1),
-    DiscretizedLogisticMixture(9, 3),
-    DiscretizedLogisticMixture(256, 4),
-    DiscretizedLogisticMixture(300, 2),
+BENT = Transform(centre=3.0, bend=2.0, shift=0.5, scale=1.5)
+POOL = (0.5, 0.3, 0.2)
+
+
+def whole(num_values, num_components, **options):
+    variable = Variable("count", Kind.INTEGER, num_values, **options)
+    return conditional_for("logistic_mixture", variable, num_components)
+
+
+def real(num_components, **options):
+    return conditional_for("auto", Variable("x", Kind.REAL, **options), num_components)
+
+
+MISSING = [
+    Categorical(3, may_be_missing=True),
+    Categorical(8, smooth=True, may_be_missing=True),
+    Categorical(8, pooled=POOL, reserve=0.01),
+    Categorical(8, may_be_missing=True, pooled=POOL),
 ]
-REAL = [GaussianMixture(1), GaussianMixture(4, shift=-3.0, scale=0.2)]
+WHOLE = [
+    whole(2, 1),
+    whole(9, 3),
+    whole(256, 4),
+    whole(300, 2),
+    whole(9, 2, atoms=(0.0, 4.0)),
+    whole(30, 2, atoms=(7.0,), may_be_missing=True, transform=BENT),
+    whole(200, 2, transform=Transform(bend=0.3)),
+]
+DISCRETE = TABLES + MISSING + WHOLE
+REAL = [
+    GaussianMixture(1),
+    real(4, transform=Transform(shift=-3.0, scale=0.2)),
+    real(2, atoms=(-1.0, 0.0, 2.5), resolution=0.5, transform=BENT),
+    real(1, atoms=(40.0,), may_be_missing=True),
+    real(3, may_be_missing=True),
+]
 EVERY = pytest.mark.parametrize("conditional", DISCRETE + REAL, ids=repr)
 EVERY_DISCRETE = pytest.mark.parametrize("conditional", DISCRETE, ids=repr)
 EVERY_REAL = pytest.mark.parametrize("conditional", REAL, ids=repr)
@@ -40,10 +70,41 @@ def random_params(conditional, *shape, generator, device, dtype, size=1.5):
 
 
 def some_values(conditional, *shape, generator, device, dtype):
-    if not isinstance(conditional, DiscreteConditional):
-        z = torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
-        return conditional.shift + conditional.scale * z
-    return torch.randint(conditional.num_values, shape, generator=generator).to(device)
+    if isinstance(conditional, GaussianMixture):
+        codes = torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
+        special = ATOM - torch.arange(conditional.num_special, dtype=dtype, device=device)
+        if len(special):
+            codes.view(-1)[: len(special)] = special[: codes.numel()]
+        return codes
+    codes = all_codes(conditional).to(device)
+    return codes[torch.randint(len(codes), shape, generator=generator).to(device)]
+
+
+def all_codes(conditional):
+    """Codes of all values, in their order."""
+    if not isinstance(conditional, DiscretizedLogisticMixture):
+        return torch.arange(conditional.num_values)
+    numbers = conditional.numbers
+    values = torch.arange(int(numbers.num_values), dtype=torch.float64)
+    codes = torch.cat([values, values.new_full((int(numbers.may_be_missing),), torch.nan)])
+    return encoded(conditional, codes)
+
+
+def encoded(conditional, values):
+    """Codes of the values (N,) of a conditional of one variable."""
+    return conditional.numbers.encode(values)
+
+
+def all_probs(conditional, params):
+    codes = all_codes(conditional).to(params.device)
+    return conditional.log_prob(params[..., None, :], codes).exp()
+
+
+def as_index(conditional, drawn):
+    """Where drawn codes stand among `all_codes`."""
+    if isinstance(conditional, DiscretizedLogisticMixture):
+        drawn = conditional.numbers.levels(drawn)
+    return drawn.long()
 
 
 def even_uniforms(conditional, num_draws, device, dtype):
@@ -57,18 +118,29 @@ def even_uniforms(conditional, num_draws, device, dtype):
 @EVERY_DISCRETE
 def test_probabilities_sum_to_one(conditional, generator, device, dtype):
     params = random_params(conditional, 3, 5, generator=generator, device=device, dtype=dtype)
-    probs = conditional.probs(params)
-    assert probs.shape == (3, 5, conditional.num_values)
+    probs = all_probs(conditional, params)
+    assert probs.shape == (3, 5, len(all_codes(conditional)))
     atol = 1e-12 if dtype == torch.float64 else 1e-5
     torch.testing.assert_close(probs.sum(-1), torch.ones_like(probs[..., 0]), rtol=0, atol=atol)
 
 
 @EVERY_REAL
-def test_density_of_the_data_as_given_integrates_to_one(conditional, generator, device, dtype):
-    params = random_params(conditional, 5, generator=generator, device=device, dtype=dtype, size=1)
-    grid = conditional.shift + conditional.scale * torch.linspace(-60, 60, 60001, dtype=dtype)
+def test_density_integrates_to_one(conditional, generator, device, dtype):
+    params = random_params(
+        conditional, 5, generator=generator, device=device, dtype=dtype, size=0.7
+    )
+    grid = torch.linspace(-60, 60, 240001, dtype=dtype)
     density = conditional.log_prob(params[:, None], grid.to(device)).exp()
     total = torch.trapezoid(density, grid.to(device))
+    numbers = conditional.numbers.to(device)
+    for k in range(conditional.num_special):
+        code = params.new_full((5,), ATOM - k)
+        at_atom = conditional.log_prob(params, code).exp()
+        if k < conditional.num_atoms:
+            # Beside the smooth density there, a unit mass over its cell.
+            beside = params.new_tensor(float(numbers.special_z[k])).expand(5)
+            at_atom = at_atom - conditional.log_prob(params, beside).exp()
+        total = total + at_atom / numbers.special_logs[k].exp().to(dtype)
     atol = 1e-9 if dtype == torch.float64 else 1e-4
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=atol)
 
@@ -76,10 +148,13 @@ def test_density_of_the_data_as_given_integrates_to_one(conditional, generator, 
 @EVERY_DISCRETE
 def test_probabilities_agree_with_log_prob(conditional, generator, device, dtype):
     params = random_params(conditional, 4, generator=generator, device=device, dtype=dtype)
-    for value in {0, 1, min(conditional.num_values, 256) - 1}:
-        x = torch.full((4,), value, dtype=torch.uint8, device=device)
-        expected = conditional.probs(params)[:, value].log()
+    codes = all_codes(conditional).to(device)
+    for value in {0, 1, min(len(codes), 256) - 1}:
+        x = codes[value].expand(4) if codes[value] < 0 else codes.to(torch.uint8)[value].expand(4)
+        expected = all_probs(conditional, params)[:, value].log()
         torch.testing.assert_close(conditional.log_prob(params, x), expected)
+    if isinstance(conditional, DiscreteConditional):
+        torch.testing.assert_close(conditional.probs(params), all_probs(conditional, params))
 
 
 @EVERY_DISCRETE
@@ -92,10 +167,11 @@ def test_draws_have_the_probabilities_of_log_prob(conditional, generator, device
         )
         drawn = conditional.sample(params.expand(len(uniforms), -1), uniforms)
         assert drawn.dtype == dtype
-        counts = torch.bincount(drawn.long(), minlength=conditional.num_values)
+        probs = all_probs(conditional, params)
+        counts = torch.bincount(as_index(conditional, drawn), minlength=len(probs))
         frequencies = counts.to(dtype) / len(uniforms)
         # Each boundary between two values, in each component, is off by half a cell at most.
-        assert (frequencies - conditional.probs(params)).abs().max() <= 5 / num_draws
+        assert (frequencies - probs).abs().max() <= 5 / num_draws
 
 
 @EVERY_REAL
@@ -103,12 +179,16 @@ def test_real_draws_have_the_density_of_log_prob(conditional, generator, device,
     params = random_params(conditional, generator=generator, device=device, dtype=dtype, size=1)
     uniforms = even_uniforms(conditional, 300, device, dtype)
     drawn = conditional.sample(params.expand(len(uniforms), -1), uniforms)
-    grid = conditional.shift + conditional.scale * torch.linspace(-60, 60, 60001, dtype=dtype)
-    grid = grid.to(device)
+    grid = torch.linspace(-60, 60, 60001, dtype=dtype).to(device)
     density = conditional.log_prob(params, grid).exp()
     cumulative = torch.cumulative_trapezoid(density, grid)
-    empirical = torch.searchsorted(drawn.sort().values, grid[1:]).to(dtype) / len(drawn)
+    smooth = drawn[drawn > ATOM]
+    empirical = torch.searchsorted(smooth.sort().values, grid[1:]).to(dtype) / len(drawn)
     assert (empirical - cumulative).abs().max() <= 5 / 300
+    weights = params[: conditional.num_components + conditional.num_special].softmax(-1)
+    for k in range(conditional.num_special):
+        share = (drawn == ATOM - k).to(dtype).mean()
+        assert abs(share - weights[conditional.num_components + k]) <= 1.01 / 300
 
 
 @EVERY
@@ -135,12 +215,27 @@ def test_gradients_by_params(conditional, generator, device):
 
 
 @EVERY
+def test_written_out_gradients_are_those_of_autograd(conditional, generator, device):
+    kwargs = {"generator": generator, "device": device, "dtype": torch.float64}
+    params = random_params(conditional, 20, 3, **kwargs, size=3.0)
+    params.view(-1)[::17] = 2e6
+    params = params.flatten(1).requires_grad_()
+    x = some_values(conditional, 20, 3, **kwargs)
+    upstream = torch.randn(20, 3, generator=generator, dtype=torch.float64).to(device)
+    expected = conditional.log_probs(params, x)
+    found, pullback = conditional.log_probs_vjp(params.detach(), x)
+    torch.testing.assert_close(found, expected.detach())
+    (gradient,) = torch.autograd.grad(expected, params, upstream)
+    torch.testing.assert_close(pullback(upstream), gradient)
+
+
+@EVERY
 def test_extreme_parameters_give_finite_numbers(conditional, generator, device, dtype):
     extremes = torch.tensor(EXTREMES, dtype=dtype, device=device)
     index = torch.randint(len(EXTREMES), (300, conditional.num_params), generator=generator)
     params = extremes[index.to(device)].requires_grad_()
     x = some_values(conditional, 300, generator=generator, device=device, dtype=dtype)
-    if not isinstance(conditional, DiscreteConditional):
+    if conditional in REAL:
         x[::3] = 1e6
     log_prob = conditional.log_prob(params, x)
     assert log_prob.isfinite().all()
@@ -152,9 +247,10 @@ def test_extreme_parameters_give_finite_numbers(conditional, generator, device, 
         uniforms = params.new_full((300, conditional.num_uniforms), uniform)
         drawn = conditional.sample(params, uniforms)
         assert drawn.isfinite().all()
-        if isinstance(conditional, DiscreteConditional):
-            assert (drawn >= 0).all()
-            assert (drawn < conditional.num_values).all()
+        if conditional not in REAL:
+            index = as_index(conditional, drawn)
+            assert (index >= 0).all()
+            assert (index < len(all_codes(conditional))).all()
 
 
 @pytest.mark.parametrize("conditional", TABLES, ids=repr)
@@ -170,7 +266,10 @@ def test_lower_temperature_draws_closer_together(conditional, generator, device,
     params = random_params(conditional, generator=generator, device=device, dtype=dtype, size=0.5)
     uniforms = even_uniforms(conditional, 200, device, dtype)
     params = params.expand(len(uniforms), -1)
-    spreads = [conditional.sample(params, uniforms, t).std().item() for t in (1.0, 0.05)]
+    drawn = [conditional.sample(params, uniforms, t) for t in (1.0, 0.05)]
+    if conditional in WHOLE + REAL:
+        drawn = [conditional.numbers.z(one) for one in drawn]
+    spreads = [one.std().item() for one in drawn]
     assert spreads[1] < spreads[0]
 
 
@@ -199,18 +298,21 @@ def test_smooth_initial_params_follow_the_shape_of_many_values(generator, device
 
 
 @pytest.mark.parametrize(
-    "conditional", [DiscretizedLogisticMixture(100, 4), GaussianMixture(4, 40.0, 30.0)], ids=repr
+    "conditional", [whole(100, 4), real(4, transform=Transform(shift=40.0, scale=30.0))], ids=repr
 )
 def test_mixtures_start_spread_over_the_data(conditional, generator, device, dtype):
     """Far better than one component, with equal weights and no two components alike."""
     low = 20 + 5 * torch.randn(3000, generator=generator)
     high = 80 + 5 * torch.randn(1000, generator=generator)
     x = torch.cat([low, high]).round().clamp(0, 99).to(device, dtype)
-    params = conditional.initial_params(x)
+    codes = encoded(conditional, x).to(dtype)
+    params = conditional.initial_params(codes)
     logits, means, _ = params.unflatten(-1, (3, 4))
     assert logits.eq(0).all()
     assert (means.diff() > 0.1).all()
-    start = conditional.log_prob(params, x).mean()
+    start = conditional.log_prob(params, codes).mean()
+    if conditional in REAL:
+        start += conditional.numbers.log_slopes(x).mean()
     # The best single normal density.
     single = -0.5 * math.log(2 * math.pi * math.e * x.var().item())
     assert start > single
@@ -223,7 +325,8 @@ def test_initial_params_of_poor_data_are_finite(conditional, data, device, dtype
     assert params.shape == (conditional.num_params,)
     assert params.isfinite().all()
     if isinstance(conditional, DiscretizedLogisticMixture | GaussianMixture):
-        means = params.unflatten(-1, (3, -1))[1]
+        first = conditional.num_components + conditional.num_special
+        means = params[first : first + conditional.num_components]
         assert means.unique().numel() == conditional.num_components
 
 
@@ -231,7 +334,7 @@ def test_mixtures_learn_two_bumps_from_their_start(generator, device, dtype):
     low = 20 + 3 * torch.randn(1000, generator=generator)
     high = 70 + 8 * torch.randn(1000, generator=generator)
     x = torch.cat([low, high]).round().clamp(0, 99).to(device, dtype)
-    conditional = DiscretizedLogisticMixture(100, 2)
+    conditional = whole(100, 2)
     params = conditional.initial_params(x).requires_grad_()
     optimizer = torch.optim.Adam([params], lr=0.05)
     for _ in range(150):
@@ -243,7 +346,7 @@ def test_mixtures_learn_two_bumps_from_their_start(generator, device, dtype):
     assert loss.item() < entropy + 0.04
 
 
-@pytest.mark.parametrize("conditional", DISCRETE[1:], ids=repr)
+@pytest.mark.parametrize("conditional", TABLES[1:], ids=repr)
 def test_values_that_do_not_exist_have_probability_zero(conditional, device, dtype):
     params = torch.zeros(3, conditional.num_params, dtype=dtype, device=device)
     x = torch.tensor([-1, conditional.num_values, 0], device=device)
@@ -251,10 +354,10 @@ def test_values_that_do_not_exist_have_probability_zero(conditional, device, dty
 
 
 def test_gaussian_mixture_agrees_with_torch(generator, device, dtype):
-    conditional = GaussianMixture(3, shift=10.0, scale=4.0)
+    conditional = GaussianMixture(3)
     params = random_params(conditional, 6, generator=generator, device=device, dtype=dtype)
     logits, means, raw = params.unflatten(-1, (3, 3)).unbind(-2)
-    components = torch.distributions.Normal(10 + 4 * means, 4 * (raw.exp() + 1e-3))
+    components = torch.distributions.Normal(means, raw.exp() + 1e-3)
     mixture = torch.distributions.MixtureSameFamily(
         torch.distributions.Categorical(logits=logits), components
     )
@@ -320,8 +423,8 @@ def variable_of(kind):
         (Kind.BINARY, Bernoulli()),
         (Kind.CATEGORICAL, Categorical(5)),
         (Kind.ORDINAL, Categorical(5)),
-        (Kind.INTEGER, DiscretizedLogisticMixture(5, 3)),
-        (Kind.REAL, GaussianMixture(3, 1.5, 2.0)),
+        (Kind.INTEGER, whole(5, 3)),
+        (Kind.REAL, GaussianMixture(3)),
     ],
 )
 def test_auto_picks_by_kind(kind, expected):

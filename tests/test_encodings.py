@@ -3,10 +3,12 @@ import torch
 
 from made_exp.variables.encodings import (
     Identity,
+    Numeric,
     OneHot,
     Smooth,
     encoding_for,
 )
+from made_exp.variables.numbers import Numbers
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import ALLOWED_ENCODINGS, Kind, Variable
 
@@ -23,7 +25,6 @@ def encodings(device, dtype):
         Smooth(6),
         Smooth(6, 3, one_hot_scale=0.5),
         Identity(),
-        Identity(1.5, 2.0),
     ]
     return [encoding.to(device, dtype) for encoding in all_of_them]
 
@@ -41,9 +42,7 @@ def test_encodings_have_no_state(encodings):
     assert not any(encoding.state_dict() for encoding in encodings)
 
 
-def test_identity_standardises(device, dtype):
-    x = torch.tensor([[1.5, 3.5]], dtype=dtype, device=device)
-    assert Identity(1.5, 2.0).to(device, dtype)(x).squeeze(-1).tolist() == [[0.0, 1.0]]
+def test_identity_gives_the_value(device, dtype):
     bits = torch.tensor([[0, 1]], dtype=torch.uint8, device=device)
     assert Identity().to(device, dtype)(bits).squeeze(-1).tolist() == [[0.0, 1.0]]
 
@@ -81,12 +80,14 @@ def test_smooth_features_can_tell_any_few_values_apart(num_values):
         (Kind.BINARY, Identity, 1),
         (Kind.CATEGORICAL, OneHot, 40),
         (Kind.ORDINAL, Smooth, 1 + 39 + 40),
-        (Kind.INTEGER, Smooth, 1 + 16),
-        (Kind.REAL, Identity, 1),
+        (Kind.INTEGER, Numeric, 1 + 16),
+        (Kind.REAL, Numeric, 1),
     ],
 )
 def test_auto_picks_by_kind(kind, expected, num_features):
-    encoding = encoding_for("auto", variable_of(kind, 40))
+    variable = variable_of(kind, 40)
+    numbers = Numbers([variable]) if variable.is_number else None
+    encoding = encoding_for("auto", variable, numbers)
     assert type(encoding) is expected
     assert encoding.num_features == num_features
 
@@ -109,5 +110,6 @@ def test_encoding_by_name(kind, name, expected):
 
 
 def test_real_values_are_standardised_whatever_the_name():
-    encoding = encoding_for("one_hot", variable_of(Kind.REAL))
-    assert encoding(torch.tensor([[3.5]])).item() == 1.0
+    variable = variable_of(Kind.REAL)
+    encoding = encoding_for("one_hot", variable, Numbers([variable]))
+    assert encoding(torch.tensor([[1.25]])).item() == 1.25

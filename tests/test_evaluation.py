@@ -19,7 +19,7 @@ from made_exp.model.evaluation import (
     nll_by_num_orderings,
     paired_difference,
 )
-from made_exp.variables.groups import Conditionals
+from made_exp.variables.outputs import Conditionals
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
@@ -132,7 +132,8 @@ def test_the_sample_check_finds_mistakes_of_samplers(variables, mistake, generat
     ordering = component.masks.ordering.tolist()
 
     def sample(component=0, **options):
-        return model.sample(NUM_SAMPLES, generator=generator, component=component, **options)
+        x = model.sample(NUM_SAMPLES, generator=generator, component=component, **options)
+        return model.groups.encode(x)
 
     sound, others = sample(), sample()
     assert evidence_against(component, sound, generator) < math.log(MAX_EVIDENCE)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from builders import MIXED
 
-from made_exp.variables.groups import Conditionals, VariableGroups
+from made_exp.variables.groups import VariableGroups
+from made_exp.variables.outputs import Conditionals
 from made_exp.variables.variable import Kind, Variable
 
 ALIKE = tuple(Variable(f"c{d}", Kind.CATEGORICAL, 4) for d in range(3))

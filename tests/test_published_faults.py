@@ -13,7 +13,7 @@ from made_exp.masks.mask_set import visibility
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.evaluation import evaluate
 from made_exp.training.batches import Batches
-from made_exp.variables.groups import Conditionals
+from made_exp.variables.outputs import Conditionals
 from made_exp.variables.variable import binary_variables
 
 

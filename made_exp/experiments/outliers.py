@@ -97,7 +97,11 @@ def _least_likely(model: MADE, dataset: Dataset, split: str, row: int) -> int:
     """The variable of an example that has the least probability given the earlier ones."""
     x, labels = dataset.split(split)[[row]].to(model.device), dataset.context(split)
     context = None if labels is None else labels[[row]].to(model.device)
-    observed = observed_in(x)
+    possible = model.groups.possible(x)[0]
+    if not possible.all():
+        return int(possible.int().argmin())
+    codes = model.groups.encode(x)
+    observed = observed_in(codes)
     component = model.component(0).observed_first(observed)
-    log_probs = component.conditionals(x, context, observed).log_prob(x)[0]
+    log_probs = component.conditionals(codes, context, observed).log_prob(codes)[0]
     return int(log_probs.nan_to_num(-torch.inf).argmin())

@@ -49,15 +49,17 @@ def prepare(model: MADE, dataset: Dataset) -> None:
 
 def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
     """Raise ValueError if values are missing that some ordering does not have last."""
+    are_values = torch.tensor([variable.may_be_missing for variable in dataset.variables])
     for split in SPLITS:
         x = dataset.split(split)
         try:
             observed = observed_in(x)
             if observed is not None:
+                observed |= are_values
                 for schedule in schedules:
                     with_observed_first(schedule, schedule.mask_set(0), observed)
         except ValueError:
-            row, column = torch.nonzero(torch.isnan(x))[0].tolist()
+            row, column = torch.nonzero(torch.isnan(x) & ~are_values)[0].tolist()
             raise ValueError(
                 f"dataset '{dataset.name}' has missing values (first in column "
                 f"'{dataset.variables[column].name}', row {row} of {split}): use ordering=agnostic "

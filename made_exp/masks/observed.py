@@ -5,6 +5,8 @@ orderings have such an ordering for every pattern: each of theirs, with the obse
 moved to the front.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,16 @@ from made_exp.masks.orderings import inverse_ordering
 from made_exp.masks.schedule import MaskSchedule
 
 
-def check_observed(observed: Tensor, x: Tensor, num_dims: int) -> Tensor:
+def check_observed(
+    observed: Tensor, x: Tensor, num_dims: int, may_be_missing: Sequence[bool] | None = None
+) -> Tensor:
     """Return `observed` as (B, D) bool on the device of x; a pattern (D,) holds for every example.
+
+    Args:
+        observed: (B, D) or (D,) bool.
+        x: (B, D).
+        num_dims: D.
+        may_be_missing: Of each of the D variables, whether NaN is a value; default of none.
 
     Raises:
         ValueError: If a shape or the type does not fit, or an observed value of x (B, D) is NaN;
@@ -31,6 +41,8 @@ def check_observed(observed: Tensor, x: Tensor, num_dims: int) -> Tensor:
         )
     observed = observed.to(x.device).expand(len(x), num_dims)
     lacking = observed & torch.isnan(x)
+    if may_be_missing is not None:
+        lacking &= ~torch.tensor(may_be_missing, device=x.device)
     if lacking.any():
         row, column = torch.nonzero(lacking)[0].tolist()
         raise ValueError(f"x[{row}, {column}] is NaN but observed[{row}, {column}] is true")

@@ -14,6 +14,7 @@ from torch import Tensor
 from made_exp.masks.connectivity import Connectivity, connectivity, reachable
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
+from made_exp.variables.variable import Variable
 
 MAX_INPUTS = 2**16
 NUM_SAMPLES = 1000
@@ -85,10 +86,11 @@ def _stray_weights(component: Component) -> int:
 @torch.no_grad()
 def check_normalisation(model: MADE) -> Check:
     """Probabilities of all inputs sum to one; skipped, and said so, above 2^16 inputs."""
-    counts = [variable.num_values or math.inf for variable in model.groups.variables]
+    variables = model.groups.variables
+    counts = [(v.num_values or math.inf) + v.may_be_missing for v in variables]
     if math.prod(counts) > MAX_INPUTS:
         return Check("normalisation", True, "not summed: more than 65536 inputs")
-    values = [torch.arange(count) for count in counts]
+    values = [_values(variable) for variable in variables]
     x = torch.cartesian_prod(*values).reshape(-1, model.num_dims).to(model.device)
     classes: list[int | None] = [*range(model.num_classes)] or [None]
     worst = 0.0
@@ -101,6 +103,12 @@ def check_normalisation(model: MADE) -> Check:
     tolerance = 1e-9 if model.dtype == torch.float64 else 1e-4
     passed = worst <= tolerance
     return Check("normalisation", passed, f"sum over {x.shape[0]} inputs: 1 {worst:+.2e}")
+
+
+def _values(variable: Variable) -> Tensor:
+    """All values (V,) float64 of a discrete variable, NaN where it may be missing."""
+    numbers = torch.arange(variable.num_values or 0, dtype=torch.float64)
+    return torch.cat([numbers, numbers.new_full((int(variable.may_be_missing),), torch.nan)])
 
 
 @torch.no_grad()
@@ -119,7 +127,8 @@ def check_samples(model: MADE, generator: torch.Generator, context: Tensor | Non
     samples = model.sample(NUM_SAMPLES, generator=generator, context=context, component=0)
     if not torch.isfinite(model.log_prob(samples, context)).all():
         return Check("samples", False, "a sample has probability zero, or none at all")
-    log_evidence = evidence_against(component, samples, generator, context)
+    codes = component.groups.encode(samples)
+    log_evidence = evidence_against(component, codes, generator, context)
     explained = (
         f"other conditionals explain {NUM_SAMPLES} samples e^{log_evidence:.1f} times as well"
     )
@@ -143,7 +152,7 @@ def evidence_against(
 
     Args:
         component: What is said to have drawn the samples.
-        samples: (N, D).
+        samples: (N, D) codes.
         generator: Source of the directions of the shifts.
         context: (N,) class labels, or None.
     """

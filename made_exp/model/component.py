@@ -14,7 +14,8 @@ from torch.nn.functional import one_hot
 from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.observed import with_observed_first
 from made_exp.model.networks import MaskedNetwork
-from made_exp.variables.groups import Conditionals, VariableGroups
+from made_exp.variables.groups import VariableGroups
+from made_exp.variables.outputs import Conditionals
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +40,20 @@ class Component:
         """The distribution of each variable given the earlier ones of each example.
 
         Args:
-            x: (B, D).
+            x: (B, D) codes.
             context: (B,) int64 class labels in 0..num_classes-1, or None.
             observed: (B, D) bool, the variables that are known and first in the ordering; the
                 others are not read (NaN) and count 0. None where all are known.
         """
         network = self.network
-        x = self.groups.filled(x, observed, network.output_bias.dtype)
+        x = self.groups.filled(x, observed)
         params = network(self.groups.features(x), self.masks, self.one_hot(context, x.size(0)))
         return Conditionals(self.groups, params, observed)
 
     def log_prob(
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
     ) -> Tensor:
-        """Log-probability (B,) of what is known of x (B, D), in nats; see `conditionals`."""
+        """Log-probability (B,) of what is known of the codes x (B, D); see `conditionals`."""
         return self.conditionals(x, context, observed).log_prob(x).sum(1)
 
     def one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:

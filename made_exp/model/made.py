@@ -7,18 +7,18 @@ what is averaged are probabilities of whole examples (Germain et al. 2015, secti
 logits, which would be no distribution.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from made_exp.masks.mask_set import MaskSet
-from made_exp.masks.observed import check_observed, observed_in
 from made_exp.model.completion import Completion
 from made_exp.model.component import Component
+from made_exp.model.entry import as_given, completed, enter, rows_at_once, scored
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
-from made_exp.model.samplers import ProgressCallback, Samplers, check_request
+from made_exp.model.samplers import ProgressCallback, Samplers, check_request, draw_uniforms
 from made_exp.model.sampling import Request
 from made_exp.variables.groups import VariableGroups
 
@@ -93,7 +93,8 @@ class MADE(nn.Module):
             ValueError: If there is none with this index.
         """
         number, mask_set = self._place(index)
-        return self._component(number, self.members[number].schedule.scored_set(mask_set))
+        masks = self.members[number].schedule.scored_set(mask_set).to(self.device)
+        return Component(self.groups, self.members[number], number, masks)
 
     def index_at(self, step: int) -> int:
         """Index of the component that training step `step` (0, 1, ...) uses: each in turn."""
@@ -102,7 +103,8 @@ class MADE(nn.Module):
     def at_step(self, step: int) -> Component:
         """The component that training step `step` (0, 1, ...) uses, with its `masks_at`."""
         number, _ = self._place(self.index_at(step))
-        return self._component(number, self.masks_at(step))
+        masks = self.masks_at(step).to(self.device)
+        return Component(self.groups, self.members[number], number, masks)
 
     def masks_at(self, step: int) -> MaskSet:
         """The mask set of training step `step`, on the CPU.
@@ -122,36 +124,55 @@ class MADE(nn.Module):
             raise ValueError(f"component {index} does not exist: allowed are 0..{count - 1}")
         return (index, 0) if count > 1 else (0, index)
 
-    def _component(self, number: int, masks: MaskSet) -> Component:
-        return Component(self.groups, self.members[number], number, masks.to(self.device))
-
-    def ordering_log_prob(self, x: Tensor, index: int, context: Tensor | None = None) -> Tensor:
+    def ordering_log_prob(
+        self, x: Tensor, index: int, context: Tensor | None = None, grad: bool = False
+    ) -> Tensor:
         """As `log_prob`, under component `index` alone."""
-        observed = observed_in(x)
-        return self.component(index).observed_first(observed).log_prob(x, context, observed)
+        return self._log_prob(x, context, {index: 0.0}, grad)
 
     def log_prob(
-        self, x: Tensor, context: Tensor | None = None, num_orderings: int | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        num_orderings: int | None = None,
+        grad: bool = False,
     ) -> Tensor:
         """Log-probability of x under the model, a mixture over its orderings.
 
         Where values are missing it is that of the others: orderings put these first.
 
         Args:
-            x: (B, D); NaN is missing.
+            x: (B, D) in data space, a tensor or an array; NaN is missing.
             context: (B,) class labels, or None.
             num_orderings: Orderings in the mixture; default the model's.
+            grad: Whether to keep what a gradient needs, for all rows at once.
 
         Returns:
-            (B,), nats.
+            (B,), nats; -inf where a value is none of its variable.
+
+        Raises:
+            ValueError: If x does not have D columns of numbers.
         """
         count = self.check_num_orderings(num_orderings or self.num_orderings)
-        total = x.new_full((len(x),), -torch.inf, dtype=self.dtype)
-        log_weights = self.mixture.log_weights(count).to(self.dtype)
-        for index in range(count):
-            log_prob = self.ordering_log_prob(x, index, context) + log_weights[index]
-            total = torch.logaddexp(total, log_prob)
-        return total
+        log_weights = self.mixture.log_weights(count).tolist()
+        return self._log_prob(x, context, dict(enumerate(log_weights)), grad)
+
+    def _log_prob(
+        self, x: Tensor, context: Tensor | None, log_weights: Mapping[int, float], grad: bool
+    ) -> Tensor:
+        """`log_prob` of the mixture of these components, by index."""
+
+        def score(codes: Tensor, context: Tensor | None, observed: Tensor | None) -> Tensor:
+            total = codes.new_full((len(codes),), -torch.inf, dtype=self.dtype)
+            for index, log_weight in log_weights.items():
+                component = self.component(index).observed_first(observed)
+                log_prob = component.log_prob(codes, context, observed) + log_weight
+                total = torch.logaddexp(total, log_prob)
+            return total
+
+        rows = None if grad else rows_at_once(self.members[0])
+        with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
+            return scored(self.groups, x, context, score, self.device, rows)
 
     @torch.no_grad()
     def sample(
@@ -179,14 +200,16 @@ class MADE(nn.Module):
             progress: Called with the number of examples done after each batch.
 
         Returns:
-            (n, D) in the dtype and on the device of the model.
+            (n, D) in data space, on the device of the model and in its dtype, or in float64 where
+            values are real, may be missing or are wide.
 
         Raises:
             ValueError: If an argument is out of range.
         """
         check_request(num_samples, temperature, batch_size)
         one_hot = self.component(0).one_hot(context, num_samples)
-        out = torch.empty(num_samples, self.num_dims, dtype=self.dtype, device=self.device)
+        shape, dtype = (num_samples, self.num_dims), self.groups.code_dtype
+        out = torch.empty(shape, dtype=dtype, device=self.device)
         for start in range(0, num_samples, _REQUEST):
             uniforms = self._uniforms(min(_REQUEST, num_samples - start), generator)
             chosen = self.mixture.choose(uniforms[:, 0])
@@ -203,7 +226,7 @@ class MADE(nn.Module):
                 batch_size,
                 progress,
             )
-        return out
+        return self.groups.decode(out)
 
     @torch.no_grad()
     def complete(
@@ -220,18 +243,18 @@ class MADE(nn.Module):
         """Draw the unobserved variables of x (B, D) given the observed ones, exactly.
 
         Observed is (B, D) or (D,) bool; other values of x are ignored and may be NaN. The options
-        are those of `sample`; the answer is (B, D), equal to x where observed.
+        are those of `sample`; the answer is (B, D) as there, and exactly x where observed.
 
         Raises:
-            ValueError: If a shape does not fit, or the model has one fixed ordering and the
-                observed variables do not come first in it.
+            ValueError: If a shape does not fit, an observed value is none of its variable, or the
+                model has one fixed ordering and the observed variables do not come first in it.
         """
         check_request(len(x), temperature, batch_size)
-        x = x.to(self.device)
-        observed = check_observed(observed, x, self.num_dims)
+        x, observed = as_given(self.groups, x, observed, self.device)
         uniforms = self._uniforms(len(x), generator)
         one_hot = self.component(0).one_hot(context, len(x))
-        given = torch.where(observed, x.to(self.dtype), torch.nan)
+        codes = self.groups.cast(self.groups.encode(x.where(observed, 0)))
+        given = codes.where(observed, torch.nan)
         out = torch.empty_like(given)
         self._samplers.draw(
             self._completion().choose(given, observed, uniforms[:, 0], context, batch_size),
@@ -240,7 +263,7 @@ class MADE(nn.Module):
             batch_size,
             progress,
         )
-        return out
+        return completed(x, observed, self.groups.decode(out))
 
     @torch.no_grad()
     def completion_log_prob(
@@ -250,27 +273,21 @@ class MADE(nn.Module):
 
         It is the density that `complete` draws from; arguments and errors are the same.
         """
-        x = x.to(self.device)
-        observed = check_observed(observed, x, self.num_dims)
-        return self._completion().log_prob(x, observed, context)
+        x, observed = as_given(self.groups, x, observed, self.device)
+        entered = enter(self.groups, x, ~observed)
+        return entered.finish(self._completion().log_prob(entered.codes, observed, context))
 
     @torch.no_grad()
     def initialise_bias(self, train: Tensor) -> None:
-        """Start the output biases at the marginals of `train` (N, D)."""
-        params = self.groups.initial_params(train)
+        """Start the output biases at the marginals of `train` (N, D), in data space."""
+        params = self.groups.initial_params(self.groups.encode(train.to(self.device)))
         for member in self.members:
             member.output_bias.copy_(params)
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables.
-
-        They are drawn on the CPU row by row, which is what makes them independent of batches.
-        """
-        if generator is not None and generator.device.type != "cpu":
-            seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
-            generator = torch.Generator().manual_seed(int(seed))
+        """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables."""
         width = 1 + sum(self.groups.uniform_widths)
-        return torch.rand(count, width, generator=generator, dtype=self.dtype).to(self.device)
+        return draw_uniforms(count, width, self.dtype, generator).to(self.device)
 
     def _completion(self) -> Completion:
         components = [self.component(index) for index in range(self.num_orderings)]

@@ -68,7 +68,7 @@ class MaskedNetwork(nn.Module):
         is_joint = schedule.num_dims > 1
         sizes = schedule.hidden_sizes if is_joint else ()
         widths = (sum(feature_widths), *sizes, sum(param_widths))
-        self._widths, top = widths, len(sizes) + 1
+        self.level_widths, top = widths, len(sizes) + 1
         fixed = (
             None if schedule.is_resampled else self._of_units(schedule.mask_set(0).layer_degrees)
         )
@@ -104,7 +104,7 @@ class MaskedNetwork(nn.Module):
 
     def _level(self, n: int, residual: bool) -> Level:
         """Level n = 1..L+1; where it is residual every second hidden one skips two back."""
-        top = len(self._widths) - 1
+        top = len(self.level_widths) - 1
         layers = (
             [(self.hidden[n - 1], n - 1)] if n < top else [(self.output, top - 1), (self.direct, 0)]
         )
@@ -202,9 +202,9 @@ class MaskedNetwork(nn.Module):
             return degrees
         ins, *hidden, outs = degrees
         return [
-            ins if one_feature else _repeat(ins, self.feature_widths, self._widths[0]),
+            ins if one_feature else _repeat(ins, self.feature_widths, self.level_widths[0]),
             *hidden,
-            outs if one_param else _repeat(outs, self.param_widths, self._widths[-1]),
+            outs if one_param else _repeat(outs, self.param_widths, self.level_widths[-1]),
         ]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from made_exp.model.component import Component
 from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
-from made_exp.variables.groups import Conditionals
+from made_exp.variables.outputs import Conditionals
 
 ProgressCallback = Callable[[int], None]
 
@@ -69,7 +69,8 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
     """
     groups, network, masks = component.groups, component.network, component.masks
     uniforms, given = request.uniforms, request.given
-    x = network.output_bias.new_zeros(len(uniforms), groups.num_dims)
+    shape = (len(uniforms), groups.num_dims)
+    x = network.output_bias.new_zeros(shape, dtype=groups.code_dtype)
     missing = torch.ones_like(x, dtype=torch.bool)
     if given is not None:
         missing = torch.isnan(given)
@@ -83,9 +84,20 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
         for variable in torch.unique(variables[is_drawn]).tolist():
             rows = torch.nonzero(is_drawn & (variables == variable)).flatten()
             first, count = groups.uniform_starts[variable], groups.uniform_widths[variable]
-            own = uniforms[rows, first : first + count].to(x.dtype)
-            x[rows, variable] = conditionals.sample(variable, rows, own, request.temperature)
+            own = uniforms[rows, first : first + count].to(params.dtype)
+            drawn = conditionals.sample(variable, rows, own, request.temperature)
+            x[rows, variable] = drawn.to(x.dtype)
     return x
+
+
+def draw_uniforms(
+    count: int, width: int, dtype: torch.dtype, generator: torch.Generator | None
+) -> Tensor:
+    """(count, width) in [0, 1), on the CPU: row by row, hence alike in any batches."""
+    if generator is not None and generator.device.type != "cpu":
+        seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
+        generator = torch.Generator().manual_seed(int(seed))
+    return torch.rand(count, width, generator=generator, dtype=dtype)
 
 
 def check_request(num_samples: int, temperature: float, batch_size: int) -> None:

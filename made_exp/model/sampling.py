@@ -33,7 +33,8 @@ class Request:
         uniforms: (B, U) in [0, 1), variable-major.
         context: (B, num_classes) one-hot, or None.
         temperature: Divides the logits of discrete conditionals; > 0.
-        given: (B, D) what the observed variables are clamped to, NaN for the others; or None.
+        given: (B, D) codes that the observed variables are clamped to, NaN for the others; or
+            None.
     """
 
     uniforms: Tensor
@@ -60,7 +61,7 @@ class IncrementalSampler:
         self._space: _Workspace | None = None
 
     def draw(self, request: Request) -> Tensor:
-        """Draw the examples that are asked for, (B, D) in the dtype of the network."""
+        """Draw the codes (B, D) of the examples that are asked for."""
         with torch.inference_mode():
             clamps = request.given is not None
             space, key = self._space, (len(request.uniforms), request.temperature, clamps)
@@ -78,9 +79,10 @@ class _Workspace:
     def __init__(self, plan: SamplingPlan, batch: int, temperature: float, clamped: bool) -> None:
         self.plan, self.temperature, self.key = plan, temperature, (batch, temperature, clamped)
         like, num_dims = plan.levels[-1].bias, len(plan.ordering)
-        self.x = like.new_zeros(num_dims, batch)
+        self.x = like.new_zeros(num_dims, batch, dtype=plan.groups.code_dtype)
+        self.conditionals = [plan.groups.conditional(d) for d in range(num_dims)]
         self.uniforms = like.new_zeros(sum(plan.groups.uniform_widths), batch)
-        self.given = like.new_zeros(num_dims, batch) if clamped else None
+        self.given = torch.zeros_like(self.x) if clamped else None
         self.is_drawn = torch.ones_like(self.x, dtype=torch.bool)
         skipped = {level.skip for level in plan.levels}
         # Nodes that a skip reads are kept beside the values; all others become values in place.
@@ -174,7 +176,7 @@ class _Workspace:
         variable, groups = self.plan.ordering[step], self.plan.groups
         start, width = groups.uniform_starts[variable], groups.uniform_widths[variable]
         uniforms = self.uniforms[start : start + width].T
-        drawn = groups.conditional(variable).sample(params.T, uniforms, self.temperature)
+        drawn = self.conditionals[variable].sample(params.T, uniforms, self.temperature)
         if self.given is not None:
             drawn = torch.where(self.is_drawn[variable], drawn, self.given[variable])
         self.x[variable].copy_(drawn)

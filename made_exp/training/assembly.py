@@ -49,14 +49,16 @@ def make_trainer(
     """
     if world.size > 1 and len(model.members) > 1:
         raise ValueError("ordering=ensemble trains one member a step: run it in a single process")
+    train = dataset.train.to(model.device)
     batches = Batches(
-        dataset.train,
+        model.groups.encode(train),
         settings.trainer.batch_size,
         seed=settings.seed,
         device=model.device,
         context=dataset.train_context,
         binarize=dataset.dynamic_binarization,
         world=world,
+        log_slope=float(model.groups.log_slopes(train).mean()),
     )
     graph = wants_graph(model, batches, settings.optimizer.name)
     members = _trained_members(model, settings, len(batches), capturable=graph)

@@ -19,7 +19,7 @@ class Batches:
     resumes anywhere exactly.
 
     Args:
-        data: (N, D) training examples.
+        data: (N, D) codes of the training examples.
         batch_size: Examples a step, of all processes together; N if that is smaller.
         seed: Seed of the permutations and of the binarization.
         device: Where the data are kept.
@@ -27,6 +27,7 @@ class Batches:
         binarize: Whether `data` are grey levels 0..255 that are drawn as 0 or 1 at every step
             (Salakhutdinov and Murray 2008).
         world: The processes that share a batch; their number divides its size.
+        log_slope: Mean log |dz/dx| of the examples, which the loss lacks to be of data space.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Batches:
         context: Tensor | None = None,
         binarize: bool = False,
         world: World = ALONE,
+        log_slope: float = 0.0,
     ) -> None:
         if len(data) == 0:
             raise ValueError("there are no training examples")
@@ -52,6 +54,7 @@ class Batches:
         self.has_missing = observed_in(data) is not None
         self.context = None if context is None else context.to(device)
         self.seed, self.device, self.world = seed, device, world
+        self.log_slope = log_slope
         share = self.batch_size // world.size
         self._share = slice(world.rank * share, (world.rank + 1) * share)
         self._generator = torch.Generator(device) if binarize else None
@@ -76,7 +79,7 @@ class Batches:
         return draws[self._share]
 
     def gather(self, index: Tensor, thresholds: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The examples at `index` (B,): x (B, D) and their context (B,) or None."""
+        """The examples at `index` (B,): codes (B, D) and their context (B,) or None."""
         x = self.data.index_select(0, index)
         if thresholds is not None:
             x = binarize(x, thresholds)

@@ -239,11 +239,12 @@ class Trainer:
             self.learner.model.eval()
             with torch.no_grad():
                 loss = self.step.loss_of(x, self.learner.model.component(0), context)
-        return float(self.world.mean(loss))
+        return float(self.world.mean(loss)) - self.batches.log_slope
 
     def _recent_nll(self) -> float:
         last = self.state.position
-        return float(self.learner.losses[max(0, last - _RECENT) : last].mean())
+        recent = self.learner.losses[max(0, last - _RECENT) : last].mean()
+        return float(recent) - self.batches.log_slope
 
     def _check_losses(self, first: int) -> None:
         bad = self.learner.first_bad_loss(first)

@@ -17,7 +17,7 @@ from made_exp.model.network_vjp import network_vjp
 from made_exp.runtime import derive_seed
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
-from made_exp.variables.groups import Conditionals
+from made_exp.variables.outputs import Conditionals
 
 _DROPOUT_STREAM = 3
 
@@ -46,7 +46,7 @@ class NegativeLogLikelihood(nn.Module):
             counted = observed & self._is_fair(component.masks, observed)
             component = component.observed_first(observed)
         # One sum and one division: each operation more is felt, forward and backward.
-        x = x.to(self.model.dtype)
+        x = self.model.groups.cast(x)
         conditionals = component.conditionals(x, context, observed)
         log_probs = replace(conditionals, observed=counted).log_prob(x)
         return log_probs.sum() / -x.size(0)  # len(x) is slow
@@ -150,7 +150,7 @@ class DirectStep(TrainStep):
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         groups, network = component.groups, component.network
         with torch.no_grad():
-            x = x.to(self.model.dtype)
+            x = groups.cast(x)
             params, to_parameters = network_vjp(network, groups.features(x), component.masks)
             log_probs, to_params = Conditionals(groups, params).log_prob_vjp(x)
             scale = -1 / x.size(0)

@@ -56,15 +56,16 @@ def bernoulli_log_prob_vjp(logits: Tensor, x: Tensor) -> tuple[Tensor, Callable[
     return log_prob, pullback
 
 
-def categorical_log_prob(logits: Tensor, x: Tensor) -> Tensor:
+def categorical_log_prob(logits: Tensor, x: Tensor, is_normalised: bool = False) -> Tensor:
     """Log p(x) of a categorical variable with p = softmax(logits), logits (..., V).
 
-    Values x (...) are 0..V-1, of any dtype; anything else has probability 0, log -inf.
+    Values x (...) are 0..V-1, of any dtype; anything else has probability 0, log -inf. Logits that
+    are normalised are log-probabilities as they stand.
     """
     # As floating numbers: the comparison of a uint8 tensor with 256 would wrap around.
     num_values, x = logits.shape[-1], x.to(logits.dtype)
     index = x.nan_to_num(0).clamp(0, num_values - 1).long()
-    log_probs = F.log_softmax(logits, -1)
+    log_probs = logits if is_normalised else F.log_softmax(logits, -1)
     index, log_probs = torch.broadcast_tensors(index[..., None], log_probs)
     chosen = log_probs.gather(-1, index[..., :1]).squeeze(-1)
     return chosen.masked_fill(outside(x, num_values), -torch.inf)
@@ -92,52 +93,26 @@ def categorical_quantile(probs: Tensor, uniforms: Tensor) -> Tensor:
     return torch.minimum(first_above, last_with_mass).squeeze(-1)
 
 
-def discretized_logistic_log_prob(
-    x: Tensor, means: Tensor, log_scales: Tensor, num_values: int
+def logistic_cell_log_prob(
+    below: Tensor, above: Tensor, width: Tensor, is_first: Tensor, is_last: Tensor
 ) -> Tensor:
-    """Log of the mass that a logistic density gives to the bin of width one around x.
+    """Log of the mass that a standard logistic density gives to a cell; all (...).
 
-    The first and the last bin reach to minus and plus infinity. With a and b the standardised
-    lower and upper edge, sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), whose
-    logarithm is a sum of three stable terms; a - b = -1 / scale does not depend on x.
+    With a and b the lower and upper edge, sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a)
+    (1 - exp(a - b)), whose logarithm is a sum of three stable terms.
 
     Args:
-        x: (...) value 0..V-1, any dtype.
-        means: (...) in units of the values.
-        log_scales: (...) log of the logistic's scale; limited to -30..30.
-        num_values: Number of bins V, at least 2.
+        below: The lower edge a.
+        above: The upper edge b.
+        width: b - a > 0, which may be too small to be their difference.
+        is_first: Where the cell reaches to minus infinity instead of a.
+        is_last: Where it reaches to plus infinity instead of b.
     """
-    x = x.to(means.dtype)
-    inverse_scale = torch.exp(-log_scales.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE))
-    below_upper = F.logsigmoid((x + 0.5 - means) * inverse_scale)
-    above_lower = F.logsigmoid((means - x + 0.5) * inverse_scale)
-    is_first, is_last = x <= 0, x >= num_values - 1
     return (
-        below_upper.masked_fill(is_last, 0.0)
-        + above_lower.masked_fill(is_first, 0.0)
-        + log1mexp(inverse_scale).masked_fill(is_first | is_last, 0.0)
+        F.logsigmoid(above).masked_fill(is_last, 0.0)
+        + F.logsigmoid(-below).masked_fill(is_first, 0.0)
+        + log1mexp(width).masked_fill(is_first | is_last, 0.0)
     )
-
-
-def discretized_logistic_quantile(
-    uniforms: Tensor, means: Tensor, scales: Tensor, num_values: int
-) -> Tensor:
-    """Inverse cumulative function of the discretized logistic: round the logistic's, then clamp.
-
-    The bin v is returned for u between the cumulative probabilities of its two edges, so the
-    draws have exactly the probabilities of `discretized_logistic_log_prob`.
-
-    Args:
-        uniforms: (...) in [0, 1].
-        means: (...) in units of the values.
-        scales: (...) > 0.
-        num_values: Number of bins V.
-
-    Returns:
-        (...) floating, whole numbers in 0..V-1.
-    """
-    value = torch.floor(means + scales * torch.logit(uniforms) + 0.5)
-    return value.clamp(0, num_values - 1)
 
 
 def normal_log_prob(z: Tensor, log_scales: Tensor) -> Tensor:

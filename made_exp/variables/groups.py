@@ -1,30 +1,29 @@
 """Which columns of the network's inputs and outputs belong to which variable.
 
 The network maps features (B, F) to params (B, P). Both are variable-major: all features (params)
-of variable 0, then those of variable 1, and so on. Variables with the same conditional and the
-same encoding form a group and are computed together.
+of variable 0, then those of variable 1, and so on. Variables with like conditionals and like
+encodings form a group and are computed together.
+
+x is in *data space*, where a value is the column's number, or in *codes*, which the model works on:
+`encode` and `decode` lead from one to the other, and are trivial where all columns are discrete.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from made_exp.variables.conditionals.base import Conditional, Pullback, conditional_for, vjp
-from made_exp.variables.encodings import Encoding, encoding_for
+from made_exp.variables.conditionals.base import Conditional, conditional_for
+from made_exp.variables.conditionals.number_mixture import NumberMixture
+from made_exp.variables.encodings import encoding_key
+from made_exp.variables.group import Group, make_group
 from made_exp.variables.variable import Variable
 
-
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """Variables (G,) that share a conditional and an encoding."""
-
-    conditional: Conditional
-    encoding: Encoding
-    variables: tuple[int, ...]
+# Float32 counts exactly up to here.
+MAX_CODE = 2**24
+# Encoded together, in bounded memory.
+_ROWS = 2**16
 
 
 class VariableGroups(nn.Module):
@@ -48,9 +47,10 @@ class VariableGroups(nn.Module):
         ValueError: If a conditional or encoding does not fit the kind of a variable.
     """
 
-    _shifts: Tensor
+    _like: Tensor
     _by_group: Tensor
     _params_by_group: Tensor
+    _params_by_variable: Tensor
     _by_variable: Tensor
     _features_by_variable: Tensor
 
@@ -71,20 +71,31 @@ class VariableGroups(nn.Module):
         ]
         alike: dict[object, list[int]] = {}
         for index, variable in enumerate(self.variables):
-            key = (conditionals[index], variable.kind, variable.num_values, variable.transform)
+            is_number = isinstance(conditionals[index], NumberMixture)
+            key = (conditionals[index], encoding_key(encoding, variable, is_number))
             alike.setdefault(key, []).append(index)
         self._groups = [
-            _Group(conditionals[d], encoding_for(encoding, self.variables[d]), (d, *others))
-            for d, *others in alike.values()
+            make_group(conditionals[own[0]], encoding, self.variables, own)
+            for own in alike.values()
         ]
         self.encodings = nn.ModuleList(group.encoding for group in self._groups)
-        self._group_of = {d: group for group in self._groups for d in group.variables}
-        shifts = torch.tensor([variable.transform.shift for variable in self.variables])
-        self.register_buffer("_shifts", shifts, persistent=False)
+        self.numbers = nn.ModuleList(g.numbers for g in self._groups if g.numbers is not None)
+        self._place = {
+            d: (group, index) for group in self._groups for index, d in enumerate(group.variables)
+        }
+        self.is_trivial = not len(self.numbers) and not any(v.may_be_missing for v in variables)
+        self._has_wide_codes = any(
+            group.numbers is not None and (self.variables[d].num_values or 0) > MAX_CODE
+            for d, (group, _) in self._place.items()
+        )
+        self.has_slopes = any(
+            group.numbers is not None and group.numbers.is_real for group in self._groups
+        )
+        self.register_buffer("_like", torch.empty(0), persistent=False)
         self._set_layout()
 
     def _set_layout(self) -> None:
-        groups = [self._group_of[d] for d in range(self.num_dims)]
+        groups = [self._place[d][0] for d in range(self.num_dims)]
         self.feature_widths = tuple(group.encoding.num_features for group in groups)
         self.param_widths = tuple(group.conditional.num_params for group in groups)
         self.uniform_widths = tuple(group.conditional.num_uniforms for group in groups)
@@ -96,6 +107,7 @@ class VariableGroups(nn.Module):
         for name, columns in (
             ("_by_group", by_group),
             ("_params_by_group", _columns(order, self.param_widths)),
+            ("_params_by_variable", _columns(order, self.param_widths).argsort()),
             ("_by_variable", by_group.argsort()),
             ("_features_by_variable", _columns(order, self.feature_widths).argsort()),
         ):
@@ -113,104 +125,110 @@ class VariableGroups(nn.Module):
 
     def conditional(self, variable: int) -> Conditional:
         """The conditional of `variable`."""
-        return self._group_of[variable].conditional
+        group, index = self._place[variable]
+        return group.conditional.of_group(
+            None if group.numbers is None else group.numbers.of(index)
+        )
+
+    @property
+    def code_dtype(self) -> torch.dtype:
+        """Dtype of codes: that of the model, or float64 where it cannot count all values."""
+        return torch.float64 if self._has_wide_codes else self._like.dtype
+
+    @property
+    def data_dtype(self) -> torch.dtype:
+        """Dtype of decoded values: float64 where some are real, may be missing or are wide."""
+        is_plain = self.is_trivial or all(
+            not v.is_real and not v.may_be_missing and (v.num_values or 0) <= MAX_CODE
+            for v in self.variables
+        )
+        return self._like.dtype if is_plain else torch.float64
+
+    def cast(self, codes: Tensor) -> Tensor:
+        """Codes in `code_dtype`."""
+        return codes.to(self.code_dtype)
+
+    def possible(self, x: Tensor) -> Tensor:
+        """Whether each value of x (B, D), in data space, is one of its variable; NaN is."""
+        return self.joined([group.possible(own) for group, own in self._pairs(x)])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes (B, D) of possible values x (B, D); NaN where not observed.
+
+        Returns:
+            In `code_dtype`; x itself where codes are values and no value is NaN for a value.
+        """
+        if self.is_trivial:
+            return x
+        parts = [
+            self.cast(self.joined([group.encode(own) for group, own in self._pairs(rows)]))
+            for rows in x.split(_ROWS)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Values (B, D) in `data_dtype` of codes (B, D); NaN where missing or not observed."""
+        if self.is_trivial:
+            return codes
+        x = self.joined([group.decode(own) for group, own in self._pairs(codes)])
+        return x.to(self.data_dtype)
+
+    def log_slopes(self, x: Tensor) -> Tensor:
+        """Sum (B,) float64 of log |dz/dx| over the real values of x (B, D) that are there."""
+        total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        parts = [group.log_slopes(own) for group, own in self._pairs(x)]
+        return sum((part for part in parts if part is not None), total)
 
     def features(self, x: Tensor) -> Tensor:
-        """Encode x (B, D) as network inputs (B, F)."""
+        """Network inputs (B, F) of codes x (B, D)."""
         if self.only is not None:
             return self._groups[0].encoding(x).flatten(1)
-        pairs = zip(self._groups, self.split(x), strict=True)
-        parts = [group.encoding(own).flatten(1) for group, own in pairs]
+        parts = [group.encoding(own).flatten(1) for group, own in self._pairs(x)]
         return torch.cat(parts, 1).index_select(1, self._features_by_variable)
 
     def single_features(self, variable: int, x: Tensor) -> Tensor:
-        """Encode the values x (B,) of one variable as (B, W_d)."""
-        return self._group_of[variable].encoding(x[:, None])[:, 0]
+        """Network inputs (B, W_d) of the codes x (B,) of one variable."""
+        group, index = self._place[variable]
+        return group.encoding.single(index, x)
 
-    def filled(self, x: Tensor, observed: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Give x (B, D) in `dtype`, with a legal value where `observed` (B, D) is false."""
-        if observed is None:
-            return x.to(dtype)
-        return torch.where(observed, x.to(dtype), self._shifts.to(dtype))
+    def filled(self, x: Tensor, observed: Tensor | None) -> Tensor:
+        """Codes x (B, D) in `code_dtype`, with a legal one where `observed` (B, D) is false."""
+        x = self.cast(x)
+        return x if observed is None else x.where(observed, 0.0)
 
     def initial_params(self, x: Tensor) -> Tensor:
-        """Params (P,) that give each variable its marginal in the data x (N, D)."""
+        """Params (P,) that give each variable its marginal in the codes x (N, D)."""
         parts = [self.conditional(d).initial_params(x[:, d]) for d in range(self.num_dims)]
         return torch.cat([part.to(torch.float64) for part in parts])
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The values (B, G) of each group of x (B, D)."""
+        """The values or codes (B, G) of each group of x (B, D)."""
         sizes = [len(group.variables) for group in self._groups]
-        return x[:, self._by_group].split(sizes, 1)
+        return x.index_select(1, self._by_group).split(sizes, 1)
+
+    def _pairs(self, x: Tensor) -> Iterator[tuple[Group, Tensor]]:
+        if len(self._groups) == 1:
+            return iter([(self._groups[0], x)])
+        return zip(self._groups, self.split(x), strict=True)
 
     def split_params(self, params: Tensor) -> Iterator[tuple[Conditional, Tensor]]:
         """The conditional of each group, and its params (B, G, K) of all params (B, P)."""
         sizes = [len(group.variables) * group.conditional.num_params for group in self._groups]
-        parts = params[:, self._params_by_group].split(sizes, 1)
+        parts = params.index_select(1, self._params_by_group).split(sizes, 1)
         for group, part in zip(self._groups, parts, strict=True):
             shape = (len(group.variables), group.conditional.num_params)
             yield group.conditional, part.unflatten(1, shape)
 
     def joined(self, parts: list[Tensor]) -> Tensor:
         """Numbers (B, D) of all variables from those (B, G) of each group."""
-        return torch.cat(parts, 1)[:, self._by_variable]
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat(parts, 1).index_select(1, self._by_variable)
 
-
-@final
-@dataclass(frozen=True, eq=False)
-class Conditionals:
-    """The distributions of all variables of B examples, each given the earlier variables.
-
-    Attributes:
-        groups: The conditionals of the variables.
-        params: (B, P), what the network made of the examples.
-        observed: (B, D) bool, the variables that count; None for all.
-    """
-
-    groups: VariableGroups
-    params: Tensor
-    observed: Tensor | None = None
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability (density for real variables) of each variable of x (B, D).
-
-        Returns:
-            (B, D), nats; 0 for a variable that does not count, whose value is not read.
-        """
-        x = self.groups.filled(x, self.observed, self.params.dtype)
-        log_probs = self._log_prob(self.params, x)
-        return log_probs if self.observed is None else torch.where(self.observed, log_probs, 0)
-
-    def log_prob_vjp(self, x: Tensor) -> tuple[Tensor, Pullback]:
-        """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
-        if self.groups.only is not None:
-            return self.groups.only.log_probs_vjp(self.params, x)
-        return vjp(self._log_prob, self.params, x)
-
-    def sample(
-        self, variable: int, rows: Tensor, uniforms: Tensor, temperature: float = 1.0
-    ) -> Tensor:
-        """Draw one variable of the examples at `rows`.
-
-        Args:
-            variable: Which variable d.
-            rows: (R,) int64.
-            uniforms: (R, U_d) in [0, 1).
-            temperature: Divides the logits of discrete conditionals; > 0.
-
-        Returns:
-            (R,).
-        """
-        groups = self.groups
-        start, width = groups.param_starts[variable], groups.param_widths[variable]
-        params = self.params[rows, start : start + width]
-        return groups.conditional(variable).sample(params, uniforms, temperature)
-
-    def _log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        if self.groups.only is not None:
-            return self.groups.only.log_probs(params, x)
-        pairs = zip(self.groups.split_params(params), self.groups.split(x), strict=True)
-        return self.groups.joined([one.log_prob(own, values) for (one, own), values in pairs])
+    def joined_params(self, parts: list[Tensor]) -> Tensor:
+        """Params (B, P) of all variables, from those (B, G, K) of each group."""
+        flat = torch.cat([part.flatten(1) for part in parts], 1)
+        return flat.index_select(1, self._params_by_variable)
 
 
 def _starts(widths: Sequence[int]) -> tuple[int, ...]:

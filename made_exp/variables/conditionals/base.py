@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from made_exp.variables.numbers import Numbers
 from made_exp.variables.variable import ALLOWED_CONDITIONALS, CONDITIONALS, Variable
 
 # From the gradient of log-probabilities to that of the params.
@@ -29,6 +30,10 @@ class Conditional(ABC):
 
     num_uniforms: ClassVar[int]
 
+    def of_group(self, numbers: Numbers | None) -> Self:
+        """The same for all variables of a group at once, whose values lie where `numbers` says."""
+        return self
+
     @classmethod
     @abstractmethod
     def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
@@ -41,13 +46,11 @@ class Conditional(ABC):
 
     @abstractmethod
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Log mass (discrete) or log density (real) of the data as given, in nats.
-
-        The log mass of anything but 0..num_values-1 is -inf, unless a class says otherwise.
+        """Log mass (discrete) or log density of z (real) of codes, in nats.
 
         Args:
             params: (..., K) any finite numbers.
-            x: (...) values, any dtype; broadcasts against the leading dimensions of params.
+            x: (...) codes, any dtype; broadcasts against the leading dimensions of params.
 
         Returns:
             (...), in the dtype of params.
@@ -71,7 +74,7 @@ class Conditional(ABC):
             temperature: > 0; divides logits and multiplies scales, 1 is the distribution itself.
 
         Returns:
-            (...) in the dtype of params.
+            (...) codes, in the dtype of params or a wider one.
         """
 
     @abstractmethod
@@ -79,7 +82,7 @@ class Conditional(ABC):
         """Raw numbers that start the conditional at the marginal distribution of the data.
 
         Args:
-            x: (N,) training values; NaN is skipped.
+            x: (N,) codes of the training values; NaN is skipped.
 
         Returns:
             (K,) in the dtype of x if that is floating, else in the default dtype.
@@ -87,7 +90,7 @@ class Conditional(ABC):
 
 
 class DiscreteConditional(Conditional):
-    """A conditional over the values 0..num_values-1."""
+    """A conditional over the codes 0..num_values-1."""
 
     num_values: int
 
@@ -118,6 +121,8 @@ def conditional_for(
             f"{' or '.join(('auto', *allowed))}, got '{name}'"
         )
     name = allowed[0] if name == "auto" else name
+    if name == "bernoulli" and variable.may_be_missing:
+        name = "categorical"
     module = import_module(f"{__package__}.{name}")
     kind: type[Conditional] = getattr(module, CONDITIONALS[name].class_name)
     return kind.for_variable(variable, num_components, smooth_logits)

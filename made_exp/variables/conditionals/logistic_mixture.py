@@ -8,96 +8,82 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from made_exp.variables.conditionals.base import (
-    DiscreteConditional,
-    observed_values,
-    spread_locations,
-)
-from made_exp.variables.distributions import (
-    MAX_LOCATION,
-    chosen_component,
-    discretized_logistic_log_prob,
-    discretized_logistic_quantile,
-    floored_log_scale,
-    mixture_log_prob,
-    outside,
-)
+from made_exp.variables.conditionals.number_mixture import NumberMixture
+from made_exp.variables.distributions import logistic_cell_log_prob
+from made_exp.variables.numbers import Numbers
 from made_exp.variables.variable import Variable
-
-# In bins. A narrower component already puts all but 5e-5 of its mass into one bin, so nothing is
-# lost, and the penalty of a value far from every component stays bounded.
-MIN_SCALE = 0.05
 
 
 @final
 @dataclass(frozen=True)
-class DiscretizedLogisticMixture(DiscreteConditional):
-    """Mixture of logistic densities integrated over bins of width one (Salimans et al. 2017, 2.1).
+class DiscretizedLogisticMixture(NumberMixture):
+    """Mixture of logistic densities integrated over cells (Salimans et al. 2017, 2.1) and atoms.
 
-    The K = 3C raw numbers (C = num_components >= 1) are C logits, C means in half ranges from the
-    middle of the values (-1..1 spans them) and C log scales in half ranges; zeros are one wide
-    bump in the middle. The first and the last of the num_values >= 2 bins take the tails. A draw
-    uses two uniform numbers: the component, then the inverse of its cumulative function.
+    The cell of a whole number v reaches from the z of v - 1/2 to that of v + 1/2; the first and
+    the last cell take the tails. A raw scale of zero is a quarter of a unit of z; see
+    `NumberMixture`.
     """
 
-    num_values: int
-    num_components: int
-    num_uniforms: ClassVar[int] = 2
+    _unit: ClassVar[float] = 0.25
 
     @classmethod
     @override
     def for_variable(cls, variable: Variable, num_components: int, smooth_logits: bool) -> Self:
-        assert variable.num_values is not None
-        return cls(variable.num_values, num_components)
+        return cls(num_components, Numbers([variable]).of(0))
 
-    @property
-    @override
-    def num_params(self) -> int:
-        return 3 * self.num_components
-
-    @override
-    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        logits, means, log_scales = self._components(params)
-        x = x.to(params.dtype)
-        components = discretized_logistic_log_prob(x[..., None], means, log_scales, self.num_values)
-        log_probs = mixture_log_prob(logits, components)
-        return log_probs.masked_fill(outside(x, self.num_values), -torch.inf)
+    def probs(self, params: Tensor) -> Tensor:
+        """Probabilities (..., num_values) of all values of one variable, for params (..., K)."""
+        values = torch.arange(int(self.numbers.num_values), device=params.device)
+        codes = self.numbers.encode(values[:, None])[:, 0]
+        return self.log_prob(params[..., None, :], codes).exp()
 
     @override
-    def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        logits, means, log_scales = self._components(params)
-        mean, log_scale = chosen_component(logits / temperature, uniforms, means, log_scales)
-        scale = log_scale.exp() * temperature
-        return discretized_logistic_quantile(uniforms[..., 1], mean, scale, self.num_values)
+    def _log_smooth(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
+        _, below, above, width, is_first, is_last = self._cells(codes, means, log_scales)
+        return logistic_cell_log_prob(below, above, width, is_first, is_last)
 
     @override
-    def initial_params(self, x: Tensor) -> Tensor:
-        x = observed_values(x)
-        if len(x) == 0 or bool((x == x[0]).all()):
-            x = torch.arange(self.num_values, dtype=x.dtype, device=x.device)
-        means = spread_locations(x, self.num_components)
+    def _log_smooth_vjp(
+        self, codes: Tensor, means: Tensor, log_scales: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        inverse_scale, below, above, width, is_first, is_last = self._cells(
+            codes, means, log_scales
+        )
+        log_probs = logistic_cell_log_prob(below, above, width, is_first, is_last)
+        # Derivatives of the three terms by b, by -a, and by the width times the width.
+        by_above = torch.sigmoid(-above).masked_fill_(is_last, 0.0)
+        by_below = torch.sigmoid(below).masked_fill_(is_first, 0.0)
+        by_width = (width / torch.expm1(width)).masked_fill_(is_first | is_last, 0.0)
+        by_mean = (by_below - by_above).mul_(inverse_scale)
+        by_scale = by_below.mul_(below).sub_(by_above.mul_(above)).sub_(by_width)
+        return log_probs, by_mean, by_scale
+
+    @override
+    def _smooth_quantile(self, uniforms: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        z = mean + scale * torch.logit(uniforms.to(mean.dtype))
+        value = torch.floor(self.numbers.inverse(z) + 0.5)
+        return torch.minimum(value.clamp(min=0), self.numbers.num_values - 1)
+
+    @override
+    def _first_scale(self, deviation: float) -> float:
         # The standard deviation of a logistic density is pi / sqrt(3) scales.
-        scale = max(x.std(correction=0).item() / self.num_components, 0.5) * math.sqrt(3) / math.pi
-        log_scales = torch.full_like(means, math.log(scale) - self._log_unit)
-        locations = (means - self._middle) / self._half_range
-        return torch.cat([torch.zeros_like(means), locations, log_scales])
+        half = float(self.numbers.cells) / 2
+        return max(deviation / self.num_components, half) * math.sqrt(3) / math.pi
 
-    @property
-    def _middle(self) -> float:
-        return (self.num_values - 1) / 2
-
-    @property
-    def _half_range(self) -> float:
-        return self.num_values / 2
-
-    @property
-    def _log_unit(self) -> float:
-        """Log scale, in bins, that a raw number of zero stands for."""
-        return math.log(self._half_range / 4)
-
-    def _components(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, means and log scales (..., C), the latter two in units of the values."""
-        logits, locations, raw_scales = params.unflatten(-1, (3, self.num_components)).unbind(-2)
-        locations = locations.clamp(-MAX_LOCATION, MAX_LOCATION)
-        means = self._middle + self._half_range * locations
-        return logits, means, floored_log_scale(raw_scales + self._log_unit, MIN_SCALE)
+    def _cells(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor, ...]:
+        """One over the scale, the standardised edges and widths, and which cells are at the end."""
+        numbers, inverse_scale = self.numbers, torch.exp(-log_scales)
+        values = numbers.levels(codes).double()
+        low, high = numbers.forward(values - 0.5), numbers.forward(values + 0.5)
+        # Where cells are clamped together there is no mass to speak of, but a logarithm.
+        width = (high - low).clamp(min=1e-300 if self.is_wide else 1e-30)
+        low, high, width = (t.to(means)[..., None] for t in (low, high, width))
+        is_first, is_last = values <= 0, values >= numbers.num_values - 1
+        return (
+            inverse_scale,
+            (low - means) * inverse_scale,
+            (high - means) * inverse_scale,
+            width * inverse_scale,
+            is_first[..., None],
+            is_last[..., None],
+        )

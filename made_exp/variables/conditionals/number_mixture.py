@@ -1,0 +1,195 @@
+"""What the conditionals of numbers have in common: smooth components beside atoms.
+
+    p(x) = sum_c w_c f_c(z) + sum_k w_k [x = atom k] / resolution,
+
+over C smooth components, A atoms and, where x may be missing, one more for that, with the weights
+w = softmax(logits) of all of them.
+
+Legend: G variables, C components, S special codes (atoms and missing), K = 3C + S.
+"""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from made_exp.variables.conditionals.base import (
+    Conditional,
+    Pullback,
+    observed_values,
+    spread_locations,
+)
+from made_exp.variables.distributions import (
+    MAX_LOCATION,
+    MAX_LOG_SCALE,
+    categorical_quantile,
+    mixture_log_prob,
+)
+from made_exp.variables.numbers import ATOM, Numbers
+
+
+@dataclass(frozen=True)
+class NumberMixture(Conditional):
+    """A mixture over the codes of a group of numbers.
+
+    The K raw numbers are C + S logits, C means in units of z, and C raw scales r: the scale is
+    min_scale + unit exp(r). A draw uses two uniform numbers: the component, then the inverse of
+    its cumulative function. The density is that of z; `Numbers.log_slopes` makes it that of x.
+
+    Attributes:
+        num_components: C >= 1.
+        numbers: Where the values lie. Two conditionals that differ in this alone are equal.
+        num_atoms: A, and
+        may_be_missing: whether there is one more: S is their sum.
+        is_wide: Whether it is computed in float64 whatever the params are.
+    """
+
+    num_components: int
+    numbers: Numbers = field(compare=False, repr=False)
+    num_atoms: int = field(init=False)
+    may_be_missing: bool = field(init=False)
+    is_wide: bool = field(init=False)
+    num_uniforms: ClassVar[int] = 2
+    _unit: ClassVar[float]
+
+    def __post_init__(self) -> None:
+        for name in ("num_atoms", "may_be_missing", "is_wide"):
+            object.__setattr__(self, name, getattr(self.numbers, name))
+
+    @property
+    def num_special(self) -> int:
+        """S."""
+        return self.num_atoms + self.may_be_missing
+
+    @property
+    @override
+    def num_params(self) -> int:
+        return 3 * self.num_components + self.num_special
+
+    @override
+    def of_group(self, numbers: Numbers | None) -> Self:
+        assert numbers is not None
+        return type(self)(self.num_components, numbers)
+
+    @abstractmethod
+    def _log_smooth(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
+        """Log-density (..., G, C) in z, or log-mass, of codes (..., G), of which none is missing.
+
+        Means and log_scales are (..., G, C).
+        """
+
+    @abstractmethod
+    def _log_smooth_vjp(
+        self, codes: Tensor, means: Tensor, log_scales: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`_log_smooth` and its derivatives by means and log scales, all (..., G, C)."""
+
+    @abstractmethod
+    def _smooth_quantile(self, uniforms: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """Code (..., G) of a component at cumulative probability uniforms, all (..., G)."""
+
+    @override
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        logits, means, raw_scales = self._parts(params)
+        log_scales = self._log_scales(raw_scales)
+        log_smooth = self._log_smooth(self._wide(x, params), means, log_scales)
+        log_probs = self._joined(log_smooth, x)
+        return mixture_log_prob(logits, log_probs).to(params.dtype)
+
+    @override
+    @torch.no_grad()
+    def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
+        """Written out: to autograd, the many small operations are most of a step."""
+        count = self.num_components
+        kept = params.view(*x.shape, self.num_params)
+        logits, means, raw_scales = self._parts(kept)
+        log_scales = self._log_scales(raw_scales)
+        smooth, by_mean, by_scale = self._log_smooth_vjp(self._wide(x, params), means, log_scales)
+        log_weights = torch.log_softmax(logits, -1)
+        joint = log_weights + self._joined(smooth, x)
+        log_probs = joint.logsumexp(-1, keepdim=True)
+        shares = joint.sub_(log_probs).exp_()  # of each component in the probability of x
+        own = shares[..., :count]
+        slopes = torch.empty(kept.shape, dtype=shares.dtype, device=shares.device)
+        torch.sub(shares, log_weights.exp_(), out=slopes[..., : logits.shape[-1]])
+        by_location, by_raw = slopes[..., logits.shape[-1] :].split(count, -1)
+        torch.mul(by_mean, own, out=by_location)
+        torch.mul(by_scale, own, out=by_raw)
+        # d log(min_scale + unit exp(r)) / dr, and where the raw numbers are cut off there is none.
+        by_raw.mul_(1 - torch.exp(self._log_min_scale(means) - log_scales))
+        raw_means = kept[..., logits.shape[-1] : -count]
+        by_location.masked_fill_(raw_means.abs() > MAX_LOCATION, 0.0)
+        by_raw.masked_fill_(kept[..., -count:] > MAX_LOG_SCALE, 0.0)
+
+        def pullback(grad: Tensor) -> Tensor:
+            return slopes.mul(grad[..., None]).view(params.shape).to(params.dtype)
+
+        return log_probs[..., 0].to(params.dtype), pullback
+
+    @override
+    def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
+        logits, means, raw_scales = self._parts(params)
+        weights = torch.softmax(logits / temperature, -1)
+        chosen = categorical_quantile(weights, uniforms[..., 0].to(weights.dtype))
+        index = chosen.clamp(max=self.num_components - 1)[..., None]
+        mean, log_scale = (
+            part.gather(-1, index)[..., 0] for part in (means, self._log_scales(raw_scales))
+        )
+        smooth = self._smooth_quantile(uniforms[..., 1], mean, log_scale.exp() * temperature)
+        special = ATOM + self.num_components - chosen
+        drawn = torch.where(chosen < self.num_components, smooth, special)
+        return drawn if self.is_wide else drawn.to(params.dtype)
+
+    @override
+    def initial_params(self, x: Tensor) -> Tensor:
+        """Raw numbers (K,) that suit codes x (N,) of a single variable."""
+        codes = observed_values(x)
+        counts = self.numbers.is_special(codes).sum(0).to(codes.dtype)
+        smooth = codes[codes > ATOM]
+        # Half a count to each, as elsewhere; the smooth part is shared by its components.
+        logits = torch.log((counts + 0.5) / (len(smooth) + 0.5)) + math.log(self.num_components)
+        z = self.numbers.z(smooth)
+        if len(z) == 0 or bool((z == z[0]).all()):
+            middle = z[0].item() if len(z) else 0.0
+            z = middle + torch.linspace(-1, 1, 101, dtype=codes.dtype, device=codes.device)
+        means = spread_locations(z, self.num_components)
+        scale = max(self._first_scale(z.std(correction=0).item()), 1e-6)
+        raw_scales = torch.full_like(means, math.log(scale / self._unit))
+        return torch.cat([torch.zeros_like(means), logits, means, raw_scales])
+
+    @abstractmethod
+    def _first_scale(self, deviation: float) -> float:
+        """Scale of each component where the standard deviation of z is this."""
+
+    def _parts(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (..., C + S), means and raw scales (..., C), wide where needed."""
+        params = params.double() if self.is_wide else params
+        count = self.num_components
+        logits, means, raw_scales = params.split([count + self.num_special, count, count], -1)
+        return logits, means.clamp(-MAX_LOCATION, MAX_LOCATION), raw_scales
+
+    def _log_scales(self, raw: Tensor) -> Tensor:
+        least = self.numbers.min_scale.to(raw)[..., None]
+        return torch.log(least + self._unit * torch.exp(raw.clamp(max=MAX_LOG_SCALE)))
+
+    def _log_min_scale(self, like: Tensor) -> Tensor:
+        return self.numbers.min_scale.to(like)[..., None].log()
+
+    def _wide(self, codes: Tensor, params: Tensor) -> Tensor:
+        return codes.to(torch.float64 if self.is_wide else params.dtype)
+
+    def _joined(self, log_smooth: Tensor, codes: Tensor) -> Tensor:
+        """Log f (..., G, C + S) of all components: the smooth ones, and [x is special] / res."""
+        if not self.num_special:
+            return log_smooth
+        numbers = self.numbers
+        logs = numbers.special_logs.to(log_smooth)
+        is_special = numbers.is_special(codes).expand(*log_smooth.shape[:-1], -1)
+        atoms = torch.where(is_special, logs, -torch.inf)
+        if numbers.may_be_missing:
+            log_smooth = log_smooth.masked_fill(is_special[..., -1:], -torch.inf)
+        return torch.cat([log_smooth, atoms], -1)

@@ -1,0 +1,231 @@
+"""Numbers as codes: where the values of numeric variables lie, for a group of them at once.
+
+Data hold values, the model works on codes. The code of a real value is z, what its transform makes
+of it; that of a whole number is the number. A value with a probability of its own, atom k, has the
+code ATOM - k, and a missing one, where it may be missing, is one more atom after the last.
+
+Legend: B examples, G variables of a group, A atoms of each, T knots, S = A + 1 where a value may
+be missing and else A: the special codes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from made_exp.variables.transform import STRAIGHT, Transform
+from made_exp.variables.variable import Kind, Variable
+
+# Below all codes of values, and exact in float32 with what follows.
+ATOM = -(2.0**21)
+# Farther out all values look alike; their densities stay finite in float32.
+MAX_Z = 1e6
+# In units of z. Without it a component that settles on a repeated value would have an unbounded
+# density; with it no value gains more than log(1000) = 6.9 nats over a broad component.
+MIN_REAL_SCALE = 1e-3
+# In cells. A narrower component already puts all but 5e-5 of its mass into one cell, so nothing is
+# lost; and in z, where cells are tiny, so that a value far from every component costs bounded nats.
+MIN_CELL_SCALE, MIN_WHOLE_SCALE = 0.05, 1e-4
+# Float32 tells the cells of so many whole numbers apart, 0..MAX_SINGLE-1.
+MAX_SINGLE = 2**16
+
+
+@final
+class Numbers(nn.Module):
+    """The tables of a group of real, or of whole numbers; float64 whatever the module is cast to.
+
+    Args:
+        variables: The G variables; all real or none, with as many atoms and knots each.
+
+    Attributes:
+        is_real: Whether codes are z, else they are the values 0..num_values-1.
+        num_atoms: A.
+        may_be_missing: Whether a missing value is one more atom.
+        is_wide: Whether float32 cannot tell neighbouring whole numbers apart.
+        num_values: (G,) of whole numbers, infinite for real ones.
+        knots: (G, T) in z.
+        cells: (G,) width in z of the widest cell of a whole number.
+        min_scale: (G,) least scale of a component, in units of z.
+        special_z: (G, S) z of the special codes, 0 for a missing value.
+        special_logs: (G, S) log-density of a unit mass in an atom, in units of z; 0 where whole or
+            missing.
+        special_levels: (G, S) values of the atoms, num_values for a missing one.
+    """
+
+    num_values: Tensor
+    knots: Tensor
+    cells: Tensor
+    min_scale: Tensor
+    special_z: Tensor
+    special_logs: Tensor
+    special_levels: Tensor
+    _centre: Tensor
+    _bend: Tensor
+    _shift: Tensor
+    _scale: Tensor
+    _atoms: Tensor
+    _tolerance: Tensor
+
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        super().__init__()
+        first = variables[0]
+        self.is_real, self.num_atoms = first.is_real, len(first.atoms)
+        self.may_be_missing = first.may_be_missing
+        self.is_wide = any(map(is_wide, variables))
+        self.bends = any(numeric_transform(one).bend is not None for one in variables)
+        rows = [_row(variable) for variable in variables]
+        for name in rows[0]:
+            self.register_buffer(name, torch.stack([row[name] for row in rows]), persistent=False)
+
+    @classmethod
+    def standard(cls, num_values: int | None = None) -> Self:
+        """Of one plain variable: real and standardised, or of 0..num_values-1; tables as `of`."""
+        kind = Kind.REAL if num_values is None else Kind.INTEGER
+        return cls([Variable("x", kind, num_values)]).of(0)
+
+    def of(self, index: int) -> Self:
+        """One variable of the group: its tables are without G, and codes may be (...)."""
+        one = object.__new__(type(self))
+        one.__dict__ = self.__dict__ | {
+            "_buffers": {name: t if t is None else t[index] for name, t in self._buffers.items()}
+        }
+        return one
+
+    @property
+    def num_special(self) -> int:
+        """S, how many codes are atoms or missing."""
+        return self.num_atoms + self.may_be_missing
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Z (..., G) float64 of values x (..., G), clamped to +-MAX_Z; see `Transform`."""
+        x = x.double()
+        if self.bends:
+            x = x.where(self._bend.isinf(), ((x - self._centre) / self._bend).asinh())
+        return ((x - self._shift) / self._scale).clamp(-MAX_Z, MAX_Z)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """Values (..., G) float64 of z (..., G)."""
+        x = z.double() * self._scale + self._shift
+        if not self.bends:
+            return x
+        # The largest number is drawn where it is exceeded.
+        bent = (x.sinh() * self._bend + self._centre).nan_to_num()
+        return x.where(self._bend.isinf(), bent)
+
+    def log_slopes(self, x: Tensor) -> Tensor:
+        """Log dz/dx (..., G) of values, 0 of missing ones; float64."""
+        x = x.double()
+        slopes = (-self._scale.log()).expand_as(x)
+        if self.bends:
+            distance = (x - self._centre) / self._bend
+            bent = slopes - self._bend.log() - distance.hypot(x.new_ones(())).log()
+            slopes = slopes.where(self._bend.isinf(), bent)
+        return slopes.masked_fill(x.isnan(), 0.0)
+
+    def possible(self, x: Tensor) -> Tensor:
+        """Whether values x (..., G) are any of the variables'; NaN counts as one."""
+        x = x.double()
+        if self.is_real:
+            return ~x.isinf()
+        return x.isnan() | ((x >= 0) & (x < self.num_values) & (x == x.floor()))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes float64 of possible values x, (B, G), or (B,) of one; NaN where not observed."""
+        x = x.double()
+        codes = self.forward(x) if self.is_real else x
+        if self.num_atoms:
+            middles = (self._atoms[..., 1:] + self._atoms[..., :-1]) / 2
+            nearest = torch.searchsorted(middles, x.movedim(-1, 0).contiguous())
+            # What text and float32 make of a value may differ in its last digits.
+            distance = (x - self._atoms.gather(-1, nearest).movedim(0, -1)).abs()
+            is_atom = distance <= self._tolerance
+            codes = torch.where(is_atom, ATOM - nearest.movedim(0, -1), codes)
+        if self.may_be_missing:
+            codes = codes.masked_fill(x.isnan(), ATOM - self.num_atoms)
+        return codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Values (B, G) float64 of codes (B, G); NaN where missing or not observed."""
+        x = self.inverse(codes) if self.is_real else codes.double()
+        x = self._instead(x, codes, self.special_levels)
+        return x.masked_fill(codes == ATOM - self.num_atoms, torch.nan)
+
+    def z(self, codes: Tensor) -> Tensor:
+        """Z (..., G) of codes (..., G), in their dtype."""
+        z = codes if self.is_real else self.forward(codes).to(codes.dtype)
+        return self._instead(z, codes, self.special_z)
+
+    def levels(self, codes: Tensor) -> Tensor:
+        """The whole numbers (..., G) of codes; num_values of a missing one."""
+        return self._instead(codes, codes, self.special_levels)
+
+    def is_special(self, codes: Tensor) -> Tensor:
+        """Which special one each of the codes (..., G) is: (..., G, S) bool."""
+        special = torch.arange(self.num_special, device=codes.device, dtype=codes.dtype)
+        return codes[..., None] == ATOM - special
+
+    def _instead(self, values: Tensor, codes: Tensor, special: Tensor) -> Tensor:
+        """The values (..., G), and those of the table special (G, S) where codes are special."""
+        if not self.num_special:
+            return values
+        is_special = codes <= ATOM
+        index = torch.where(is_special, ATOM - codes, 0).long()[..., None]
+        table = special.expand(*codes.shape, self.num_special)
+        return torch.where(is_special, table.gather(-1, index)[..., 0].to(values.dtype), values)
+
+    @override
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for name, table in self._buffers.items():
+            assert table is not None
+            self._buffers[name] = table.to(fn(table).device)
+        return self
+
+
+def _row(variable: Variable) -> dict[str, Tensor]:
+    """The tables of one variable by name, see `Numbers`; float64."""
+
+    def table(*values: float) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64)
+
+    is_real, transform = variable.is_real, numeric_transform(variable)
+    atoms, num_values = table(*variable.atoms), float(variable.num_values or math.inf)
+    cell = transform.log_slope(table(transform.centre))[0].exp()
+    resolution = variable.resolution if is_real else 1.0
+    logs = -transform.log_slope(atoms) - math.log(resolution)
+    atom_z = transform.forward(atoms).clamp(-MAX_Z, MAX_Z)
+
+    def special(of_atoms: Tensor, of_missing: float) -> Tensor:
+        return torch.cat([of_atoms, table(*[of_missing] * variable.may_be_missing)])
+
+    return {
+        "num_values": table(num_values)[0],
+        "knots": table(*variable.knots),
+        "cells": cell,
+        "min_scale": table(MIN_REAL_SCALE)[0]
+        if is_real
+        else (MIN_CELL_SCALE * cell).clamp(min=MIN_WHOLE_SCALE),
+        "special_z": special(atom_z, 0.0),
+        "special_logs": special(logs if is_real else torch.zeros_like(atoms), 0.0),
+        "special_levels": special(atoms, num_values),
+        "_centre": table(transform.centre)[0],
+        "_bend": table(math.inf if transform.bend is None else transform.bend)[0],
+        "_shift": table(transform.shift)[0],
+        "_scale": table(transform.scale)[0],
+        "_atoms": atoms,
+        "_tolerance": table(1e-3 * resolution)[0],
+    }
+
+
+def numeric_transform(variable: Variable) -> Transform:
+    """The transform of a number; without one of its own a whole number spans -1..1."""
+    if variable.num_values is None or variable.transform != STRAIGHT:
+        return variable.transform
+    return Transform(shift=(variable.num_values - 1) / 2, scale=variable.num_values / 2)
+
+
+def is_wide(variable: Variable) -> bool:
+    """Whether a variable is of whole numbers that float32 cannot tell apart everywhere."""
+    return variable.num_values is not None and variable.num_values > MAX_SINGLE
