@@ -64,7 +64,7 @@ def test_values_are_the_files_and_missing_cells_are_nan(tmp_path):
     rows = mixed_rows()
     dataset = read(write(tmp_path, rows))
     x = torch.cat([dataset.train, dataset.valid, dataset.test])
-    assert x.dtype == torch.float32
+    assert x.dtype == torch.float64
     assert int(torch.isnan(x[:, 1]).sum()) == sum(row[1] == "" for row in rows)
     assert int(torch.isnan(x[:, 3]).sum()) == 15
     incomes = sorted(np.float32(row[2]) for row in rows)

@@ -74,7 +74,7 @@ def test_real_columns_are_standardised_by_train(tmp_path):
     assert [v.kind for v in dataset.variables] == [Kind.REAL, Kind.REAL, Kind.REAL]
     assert dataset.variables[0].transform.shift == pytest.approx(2.5)
     assert dataset.variables[0].transform.scale == pytest.approx(np.std([0.5, 2.5, 4.5]))
-    assert dataset.train.dtype == torch.float32
+    assert dataset.train.dtype == torch.float64
 
 
 def test_labels_become_context(tmp_path):

@@ -21,7 +21,8 @@ class Dataset:
         name: What the dataset is called in messages and results.
         variables: One `Variable` per column, D in all.
         train: (N, D); uint8 where all values are discrete and below 256, int64 where some are
-            larger, float32 where any variable is real or any value is missing (NaN).
+            larger, float64 where any variable is real, any value is missing (NaN) or whole numbers
+            may exceed 2^24.
         valid: The same, for early stopping and model selection.
         test: The same, scored once at the end; (0, D) where there is none.
         image_shape: (height, width) where the rows are images, row by row.

@@ -1,10 +1,12 @@
 """From arrays in a user's file to checked tables, tensors and splits."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.variables.variable import Variable
+from made_exp.variables.variable import MAX_CODE, Variable
 
 
 def check_table(array: np.ndarray, what: str) -> np.ndarray:
@@ -35,10 +37,9 @@ def refuse_cells(bad: np.ndarray, array: np.ndarray, message: str) -> None:
 
 def to_tensor(table: np.ndarray, variables: tuple[Variable, ...]) -> Tensor:
     """The table (N, D) in the smallest dtype of the Dataset record that holds it exactly."""
-    if any(v.num_values is None for v in variables) or (
-        table.dtype.kind == "f" and bool(np.isnan(table).any())
-    ):
-        dtype: type = np.float32
+    has_wide = any((v.num_values or math.inf) > MAX_CODE for v in variables)
+    if has_wide or (table.dtype.kind == "f" and bool(np.isnan(table).any())):
+        dtype: type = np.float64
     elif all(v.num_values is not None and v.num_values <= 256 for v in variables):
         dtype = np.uint8
     else:

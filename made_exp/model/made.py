@@ -208,8 +208,7 @@ class MADE(nn.Module):
         """
         check_request(num_samples, temperature, batch_size)
         one_hot = self.component(0).one_hot(context, num_samples)
-        shape, dtype = (num_samples, self.num_dims), self.groups.code_dtype
-        out = torch.empty(shape, dtype=dtype, device=self.device)
+        out = self.groups.empty_codes(num_samples)
         for start in range(0, num_samples, _REQUEST):
             uniforms = self._uniforms(min(_REQUEST, num_samples - start), generator)
             chosen = self.mixture.choose(uniforms[:, 0])
@@ -254,8 +253,7 @@ class MADE(nn.Module):
         uniforms = self._uniforms(len(x), generator)
         one_hot = self.component(0).one_hot(context, len(x))
         codes = self.groups.cast(self.groups.encode(x.where(observed, 0)))
-        given = codes.where(observed, torch.nan)
-        out = torch.empty_like(given)
+        given, out = codes.where(observed, torch.nan), torch.empty_like(codes)
         self._samplers.draw(
             self._completion().choose(given, observed, uniforms[:, 0], context, batch_size),
             Request(uniforms[:, 1:], one_hot, temperature, given),
@@ -286,8 +284,8 @@ class MADE(nn.Module):
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
         """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables."""
-        width = 1 + sum(self.groups.uniform_widths)
-        return draw_uniforms(count, width, self.dtype, generator).to(self.device)
+        size = (count, 1 + sum(self.groups.uniform_widths))
+        return draw_uniforms(size, self.dtype, generator).to(self.device)
 
     def _completion(self) -> Completion:
         components = [self.component(index) for index in range(self.num_orderings)]

@@ -69,8 +69,7 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
     """
     groups, network, masks = component.groups, component.network, component.masks
     uniforms, given = request.uniforms, request.given
-    shape = (len(uniforms), groups.num_dims)
-    x = network.output_bias.new_zeros(shape, dtype=groups.code_dtype)
+    x = groups.empty_codes(len(uniforms)).zero_()
     missing = torch.ones_like(x, dtype=torch.bool)
     if given is not None:
         missing = torch.isnan(given)
@@ -91,13 +90,13 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
 
 
 def draw_uniforms(
-    count: int, width: int, dtype: torch.dtype, generator: torch.Generator | None
+    size: tuple[int, int], dtype: torch.dtype, generator: torch.Generator | None
 ) -> Tensor:
-    """(count, width) in [0, 1), on the CPU: row by row, hence alike in any batches."""
+    """Numbers (size) in [0, 1), on the CPU: row by row, hence alike in any batches."""
     if generator is not None and generator.device.type != "cpu":
         seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
         generator = torch.Generator().manual_seed(int(seed))
-    return torch.rand(count, width, generator=generator, dtype=dtype)
+    return torch.rand(size, generator=generator, dtype=dtype)
 
 
 def check_request(num_samples: int, temperature: float, batch_size: int) -> None:

@@ -18,10 +18,8 @@ from made_exp.variables.conditionals.base import Conditional, conditional_for
 from made_exp.variables.conditionals.number_mixture import NumberMixture
 from made_exp.variables.encodings import encoding_key
 from made_exp.variables.group import Group, make_group
-from made_exp.variables.variable import Variable
+from made_exp.variables.variable import MAX_CODE, Variable
 
-# Float32 counts exactly up to here.
-MAX_CODE = 2**24
 # Encoded together, in bounded memory.
 _ROWS = 2**16
 
@@ -143,6 +141,10 @@ class VariableGroups(nn.Module):
             for v in self.variables
         )
         return self._like.dtype if is_plain else torch.float64
+
+    def empty_codes(self, count: int) -> Tensor:
+        """Room for codes (count, D)."""
+        return self._like.new_empty((count, self.num_dims), dtype=self.code_dtype)
 
     def cast(self, codes: Tensor) -> Tensor:
         """Codes in `code_dtype`."""

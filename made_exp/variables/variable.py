@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Self
 
 from made_exp.variables.transform import STRAIGHT, Transform
 
+# Float32 counts exactly up to here.
+MAX_CODE = 2**24
+
 
 class Kind(StrEnum):
     """The kind of values a variable takes; it decides the default conditional and encoding."""
