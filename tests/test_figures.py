@@ -12,7 +12,7 @@ from PIL import Image
 from made_exp.reporting import figures
 from made_exp.reporting.figures import plots, samples
 from made_exp.reporting.figures.canvas import encode_png, render
-from made_exp.reporting.figures.plots import block_size
+from made_exp.reporting.figures.plots import smoothed, smoothing
 from made_exp.reporting.figures.samples import as_images, mosaic
 
 
@@ -187,16 +187,31 @@ def test_2d_density_alone(drawn):
 
 def test_panels_of_2d_densities_hold_what_was_given(drawn):
     learned, true = np.full((2, 3), 1 / 6), np.array([[0.5, 0.1, 0.1], [0.1, 0.1, 0.1]])
-    given = np.repeat([[0, 0], [1, 2], [0, 1]], [3, 20, 7], axis=0)
+    given = np.repeat([[0, 0], [1, 2], [0, 1]], [30, 200, 70], axis=0)
     figures.density_2d(learned, true=true, samples=given)
     panels = [a for a in pictures_in(drawn()) if a.shape == learned.shape]
-    assert np.array_equal(panels, [true, learned, learned - true, [[3, 7, 0], [0, 0, 20]]])
+    shares = np.array([[30, 70, 0], [0, 0, 200]]) / 300
+    assert np.array_equal(panels[:3], [true, learned, learned - true])
+    np.testing.assert_allclose(panels[3], shares, atol=1e-12)
 
 
-def test_block_size_grows_when_samples_are_few():
-    assert block_size(100_000, (25, 25)) == 1
-    assert block_size(10_000, (200, 200)) == 3
-    assert block_size(0, (2, 2)) == 3
+def test_smoothing_grows_when_samples_are_few():
+    assert smoothing(100_000, (25, 25)) == 0
+    assert 1 < smoothing(10_000, (200, 200)) < smoothing(2_000, (200, 200)) < 9
+
+
+@pytest.mark.parametrize("width", [0.0, 2.5])
+def test_smoothing_keeps_mass_and_has_the_width_of_its_kernel(width):
+    table = np.zeros((40, 60))
+    table[20, 30] = 0.75
+    table[0, 0] = 0.25
+    found = smoothed(table, width)
+    assert found.sum() == pytest.approx(1)
+    middle = found[10:31, 15:46]
+    rows, columns = np.mgrid[-10:11, -15:16]
+    assert middle.sum() == pytest.approx(0.75, abs=1e-3)
+    for distance in (rows, columns):
+        assert (middle * distance**2).sum() / 0.75 == pytest.approx(width**2, rel=0.02)
 
 
 def test_1d_density_draws_the_numbers_that_it_was_given(drawn):

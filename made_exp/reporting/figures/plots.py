@@ -21,6 +21,7 @@ from made_exp.reporting.figures.canvas import (
     style,
 )
 
+_MAX_SMOOTHING = 6.0  # cells
 _MAP, _DIFFERENCE_MAP = "magma", "RdBu_r"
 
 
@@ -79,13 +80,14 @@ def density_2d(
     if true is not None:
         _density(next(place), "True", np.asarray(true, np.float64), "probability", **shades)
     _density(next(place), "Learned", learned, "probability", **shades)
+    scale = dict(shades)
     if true is not None:
         difference = learned - np.asarray(true, np.float64)
         limit = float(np.quantile(np.abs(difference), 0.999)) or 1e-12
         shades = {"cmap": _DIFFERENCE_MAP, "vmin": -limit, "vmax": limit}
         _density(next(place), "Learned - true", difference, "difference of probability", **shades)
     if samples is not None:
-        _samples(next(place), np.asarray(samples), learned.shape)
+        _samples(next(place), np.asarray(samples), learned.shape, **scale)
     for axes in panels:
         axes.set(xlim=(-0.5, learned.shape[1] - 0.5), ylim=(learned.shape[0] - 0.5, -0.5))
     return render(figure)
@@ -141,11 +143,10 @@ def _density(axes: Axes, title: str, table: np.ndarray, unit: str, **shades: Any
     bar.outline.set_visible(False)
 
 
-def _samples(axes: Axes, samples: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Samples (n, 2): counted in blocks of up to 4 x 4 values, or as dots where few."""
-    name = f"{count(len(samples))} samples"
-    size = block_size(len(samples), shape)
-    if size > 4:
+def _samples(axes: Axes, samples: np.ndarray, shape: tuple[int, ...], **shades: Any) -> None:
+    """Samples (n, 2): their shares, smoothed over a few cells, or dots where they are few."""
+    name, width = f"{count(len(samples))} samples", smoothing(len(samples), shape)
+    if width > _MAX_SMOOTHING:
         axes.set_facecolor("#f7f8fa")
         spread = np.random.default_rng(0).uniform(-0.4, 0.4, size=samples.shape)
         rows, columns = (samples + spread).T
@@ -153,16 +154,31 @@ def _samples(axes: Axes, samples: np.ndarray, shape: tuple[int, ...]) -> None:
         style(axes, name, "variable 1 (column)", "variable 0 (row)")
         axes.grid(False)
         return
-    bins = [np.arange(0, num + size, size) - 0.5 for num in shape]
-    counts, _, _ = np.histogram2d(samples[:, 0], samples[:, 1], bins=bins)
-    edges = (-0.5, bins[1][-1], bins[0][-1], -0.5)
-    unit = "count" if size == 1 else f"count in a block of {size} x {size}"
-    _density(axes, name, counts, unit, cmap=_MAP, extent=edges)
+    counts = np.zeros(shape)
+    np.add.at(counts, tuple(samples.astype(np.int64).T), 1)
+    if width:
+        name += f", smoothed ({width:.1f})"
+    _density(axes, name, smoothed(counts / len(samples), width), "share", **shades)
 
 
-def block_size(num_samples: int, shape: tuple[int, ...]) -> int:
-    """Side of the square blocks in which samples of a (V0, V1) table can be counted: 2 a block."""
-    return max(1, math.ceil(math.sqrt(2 * shape[0] * shape[1] / max(num_samples, 1))))
+def smoothing(num_samples: int, shape: tuple[int, ...]) -> float:
+    """Standard deviation, in cells, of a kernel that sees 40 samples; 0 where a cell has as many.
+
+    The kernel sees those of 4 pi width^2 cells.
+    """
+    cells = 40 * math.prod(shape) / max(num_samples, 1)
+    return math.sqrt(cells / (4 * math.pi)) if cells > 1 else 0.0
+
+
+def smoothed(table: np.ndarray, width: float) -> np.ndarray:
+    """A table (V0, V1) smoothed by a Gaussian kernel; what would fall outside stays inside."""
+    for axis, size in enumerate(table.shape):
+        places = np.arange(size)
+        distances = (places[:, None] - places) / max(width, 1e-3)
+        kernel = np.exp(-0.5 * np.minimum(distances**2, 1400.0))
+        kernel /= kernel.sum(axis=0)
+        table = np.moveaxis(np.tensordot(kernel, table, axes=(1, axis)), 0, axis)
+    return table
 
 
 def nll_by_num_orderings(
