@@ -1,0 +1,72 @@
+"""From data frames in memory, of any library, to what was given in them."""
+
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+
+from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.text import unique_names
+from made_exp.errors import one_line
+
+
+def raw_table(data: Any) -> RawTable:
+    """The columns of a frame of pandas, polars, pyarrow or their like, or of an array (N, D).
+
+    Indices of rows are left behind. Columns of an array are called x0, x1, ...; columns of pandas
+    that hold several types are read as texts.
+
+    Raises:
+        ValueError: If it is no table, has no rows, or a column holds lists and the like.
+    """
+    if isinstance(data, np.ndarray):
+        if data.ndim != 2:
+            raise ValueError(f"an array must have shape (rows, columns), got {data.shape}")
+        data = pl.DataFrame({f"x{d}": data[:, d] for d in range(data.shape[1])})
+    source = f"the frame of {type(data).__module__.partition('.')[0]}"
+    try:
+        frame = nw.from_native(_with_unique_names(data, source))
+    except TypeError:
+        raise ValueError(
+            "a data frame of pandas, polars or pyarrow, or an array (rows, columns) is needed, "
+            f"got {type(data).__name__}"
+        ) from None
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect("polars")
+    if not frame.shape[1] or not len(frame):
+        raise ValueError(f"{source} has no {'rows' if frame.shape[1] else 'columns'}")
+    columns = [_series(column, source).alias(str(column.name)) for column in frame.iter_columns()]
+    return RawTable.of_frame(pl.DataFrame(columns), Origin((source,)))
+
+
+def _with_unique_names(data: Any, source: str) -> Any:
+    """The same with names of columns that are unique texts, where they are not."""
+    if hasattr(data, "set_axis") and hasattr(data, "columns"):  # pandas
+        names = unique_names([str(name) for name in data.columns], source)
+        return data if names == list(data.columns) else data.set_axis(names, axis=1)
+    if hasattr(data, "rename_columns"):  # pyarrow
+        return data.rename_columns(unique_names(data.column_names, source))
+    return data
+
+
+def _series(column: nw.Series, source: str) -> pl.Series:
+    try:
+        return column.to_polars()
+    except Exception:  # without pyarrow, or several types in one column
+        return _of_values(column, source)
+
+
+def _of_values(column: nw.Series, source: str) -> pl.Series:
+    """The values one by one; as texts where they are of several types."""
+    absent = column.is_null().to_list()
+    values = [None if a else v for v, a in zip(column.to_list(), absent, strict=True)]
+    types = {type(value) for value in values if value is not None}
+    if len(types) > 1:
+        return pl.Series([None if value is None else str(value) for value in values])
+    try:
+        return pl.Series(values)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise ValueError(
+            f"{source}: column '{column.name}' cannot be read: {one_line(error)}"
+        ) from None
