@@ -30,6 +30,7 @@ RUN_BY = {
     "model.component": "test_members",
     "model.levels": "test_layers",
     "model.made": "test_made",
+    "model.members": "test_members",
     "model.network_vjp": "test_direct_step",
     "model.networks": "test_made",
     "settings.dataset": "test_config",

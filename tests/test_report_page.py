@@ -188,6 +188,22 @@ def test_a_picture_that_is_none_is_left_out(tmp_path):
     assert not Elements(report(tmp_path).page.read_text()).all("img")
 
 
+def test_columns_of_the_best_runs_stand_beside_counting(tmp_path):
+    folder = make_run(tmp_path / "a")
+    make_run(tmp_path / "b", nll=90.0)
+    results = json.loads((folder / "results.json").read_text())
+    results["test"]["columns"] = {"age": 2.5, HOSTILE: 0.25, "pay": -1.0, "odd": None}
+    results["baselines"] = {"independent": 5.0, "columns": {"age": 2.0, HOSTILE: 0.5}}
+    (folder / "results.json").write_text(json.dumps(results))
+    page = report(tmp_path).page.read_text()
+    assert page.count("NLL by column: ") == 1
+    assert 'class="worse" style="width: 100.0%"></span><i style="left: 80.0%"></i>' in page
+    assert 'class="better" style="width: 10.0%"></span><i style="left: 20.0%"></i>' in page
+    assert 'class="better" style="width: 0.0%"></span></td>' in page
+    assert HOSTILE not in page
+    assert ">odd<" not in page
+
+
 def test_rates_get_logarithmic_axes(tmp_path):
     for number, lr in enumerate((1e-3, 3e-4)):
         sizes = [[5], [5, 5]][number]

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from made_exp.cli.own_names import spoken
 from made_exp.errors import ConfigError, did_you_mean
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_FREE = re.compile(r"(notes|dataset\.kinds)[.=]")
+"""Overrides of dictionaries whose keys are the user's: any key is new to Hydra."""
+_QUOTED_KEY = re.compile(r"""(?<=[{,])\s*(["'])(?P<name>.*?)\1\s*(?=:)""")
+_UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~]")
+"""What Hydra's grammar has no way to write in a key."""
 # Group -> option -> the module that brings it, and the extra that brings the module. Options are
 # typed by these names and chosen as presets of ours, made_OPTION.
 _PLUGINS = {
@@ -58,7 +63,7 @@ class CommandLine:
             self,
             argv=[*self.argv, *more],
             overrides=[*self.overrides, *more],
-            parsed=self.parsed + [_parse(text, text) for text in more],
+            parsed=self.parsed + [_parse(text) for text in more],
         )
 
     def value_of(self, key: str) -> str | None:
@@ -105,11 +110,11 @@ def parse_command_line(argv: list[str]) -> CommandLine:
     shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
     # What a shell wants completed is Hydra's affair, half a word at its end included.
     typed = [] if args.shell_completion else args.overrides
-    overrides = [_as_preset(spoken(override)) for override in typed]
+    overrides = [_as_preset(_free(override)) for override in typed]
     return CommandLine(
         argv=argv if args.shell_completion else _flags(args) + overrides,
         overrides=overrides,
-        parsed=[_parse(text, given) for text, given in zip(overrides, typed, strict=True)],
+        parsed=[_parse(override) for override in overrides],
         multirun=args.multirun,
         help=args.help,
         runs=not shows,
@@ -162,17 +167,26 @@ def _flags(args: argparse.Namespace) -> list[str]:
     return flags
 
 
+def _free(override: str) -> str:
+    # Hydra wants '++' before new keys, and backslashes where people quote.
+    return f"++{_QUOTED_KEY.sub(_escaped, override)}" if _FREE.match(override) else override
+
+
+def _escaped(quoted: re.Match[str]) -> str:
+    return re.sub(r"[\\()\[\]{}:=, \t]", r"\\\g<0>", quoted["name"])
+
+
 def _as_preset(override: str) -> str:
     """`override`, with the preset in place of the plugin's own option."""
     group, _, option = override.partition("=")
     return f"{group}=made_{option}" if option in _PLUGINS.get(group, ()) else override
 
 
-def _parse(text: str, typed: str) -> Override:
+def _parse(text: str) -> Override:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfigError(_explain_parse_error(typed)) from error
+        raise ConfigError(_explain_parse_error(text.removeprefix("++"))) from error
 
 
 def _explain_parse_error(text: str) -> str:
@@ -181,6 +195,11 @@ def _explain_parse_error(text: str) -> str:
         return f"cannot parse '{text}': write key=value"
     if not key or " " in key:
         return f"cannot parse '{text}': '{key}' is not the name of a setting"
+    if value[:1] == "{" and (odd := _UNSPEAKABLE.search(value)):
+        return (
+            f"cannot parse '{text}': a name with '{odd[0]}' can be given in a file only, such as"
+            " mine/experiment/NAME.yaml with --config-dir=mine experiment=NAME"
+        )
     if '"' in value or "'" in value:
         return f"cannot parse '{text}': quotes or brackets do not match"
     if value.startswith(("[", "{", "(")):

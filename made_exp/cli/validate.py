@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.messages import explain, not_of_option
-from made_exp.cli.own_names import restore_names
 from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
 from made_exp.datasets.table.sources import absolute_paths
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
@@ -40,7 +39,6 @@ def settings_from(cfg: DictConfig, *, here: bool = True) -> Settings:
     Raises:
         ConfigError: A key is unknown, a value is missing, out of range or does not fit another.
     """
-    restore_names(cfg)
     _refuse_added_keys(cfg)
     _refuse_missing(cfg)
     _check_names(cfg)

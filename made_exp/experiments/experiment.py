@@ -12,6 +12,7 @@ import torch
 from made_exp.datasets.base import describe_data
 from made_exp.datasets.registry import load_dataset
 from made_exp.errors import as_config_errors
+from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.outcome import make_results, summary, write_results
 from made_exp.experiments.outliers import Outlier, outlier_in, refuse_impossible
 from made_exp.experiments.proofs import prepare, proven
@@ -155,11 +156,10 @@ class _Experiment:
             return self.world.from_main(self._finish(trainer, observer))
 
     def _fit_and_validate(self) -> Evaluation:
-        score: Callable[..., Evaluation] = fit_mixture
-        if not self.model.mixture.fits:
-            count = self.settings.ordering.valid_orderings or self.model.num_orderings
-            score = partial(evaluate, num_orderings=min(count, self.model.num_orderings))
-        valid = self._evaluate("valid", score)
+        count = self.settings.ordering.valid_orderings or self.model.num_orderings
+        score = fit_mixture if self.model.mixture.fits else evaluate
+        count = min(count, self.model.num_orderings)
+        valid = self._evaluate("valid", partial(score, num_orderings=count))
         refuse_impossible(self.model, self.dataset, "valid", valid)
         return valid
 
@@ -170,6 +170,7 @@ class _Experiment:
             valid = self._evaluate("valid")
             test = self._evaluate("test") if self.dataset.has_test else None
             outliers = self._outliers(valid=valid, **({"test": test} if test else {}))
+            columns = self._columns()
             comparison = observer.picture(self.folder.final_samples, "best model", step)
             seed = derive_seed(settings.seed, _CHECK_STREAM)
             checks = proven(self.model, self.dataset, seed)
@@ -182,10 +183,19 @@ class _Experiment:
             outliers=outliers,
             checks=checks,
             comparison=comparison,
+            columns=columns,
         )
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))
         return valid.nll
+
+    def _columns(self) -> ColumnScores | None:
+        """The columns of what is scored; a warning for each that is worse than counting."""
+        size = self.settings.trainer.eval_batch_size
+        columns = score_columns(self.model, self.dataset, self.dataset.scored, batch_size=size)
+        for warning in columns.warnings() if columns else ():
+            _log.warning("%s", warning)
+        return columns
 
     def _outliers(self, **evaluations: Evaluation) -> dict[str, Outlier]:
         """The examples that decide the likelihood of their split, each a warning."""

@@ -8,6 +8,7 @@ from made_exp.datasets.base import Dataset, reference_nll
 from made_exp.datasets.baselines.scores import load_or_compute
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
+from made_exp.experiments.by_column import ColumnScores
 from made_exp.experiments.outliers import Outlier
 from made_exp.experiments.table_rows import told
 from made_exp.files import atomic_write_json
@@ -29,6 +30,7 @@ def make_results(
     outliers: dict[str, Outlier],
     checks: dict[str, dict[str, Any]],
     comparison: Comparison | None = None,
+    columns: ColumnScores | None = None,
 ) -> dict[str, Any]:
     """The content of results.json; `test` is null where no row was kept for it.
 
@@ -37,10 +39,11 @@ def make_results(
     state, model = trainer.state, trainer.learner.model
     examples = state.step * trainer.batches.batch_size
     reference = reference_nll(dataset, dataset.scored)
+    by_column = {} if columns is None else {dataset.scored: columns.as_dict()}
     return {
         "status": "completed",
-        "test": None if test is None else test.as_dict(),
-        "valid": valid.as_dict(),
+        "test": None if test is None else test.as_dict() | by_column.get("test", {}),
+        "valid": valid.as_dict() | by_column.get("valid", {}),
         **(
             {"outliers": {split: one.as_dict() for split, one in outliers.items()}}
             if outliers

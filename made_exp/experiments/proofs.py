@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from made_exp.datasets.base import SPLITS, Dataset, binarized
+from made_exp.datasets.baselines.scores import FITTED
 from made_exp.datasets.registry import DATA_SEED
 from made_exp.errors import TrainingError
 from made_exp.masks.observed import observed_in, with_observed_first
@@ -25,7 +26,7 @@ _BIAS_EXAMPLES = 20_000
 
 
 def prepare(model: MADE, dataset: Dataset) -> None:
-    """Check the model against its data and its masks, and start its biases at the marginals.
+    """Check the model against its data and its masks; fit what is simple in it, and its biases.
 
     What the masks connect is logged; a hidden layer in which dependencies are lost is a warning.
 
@@ -45,6 +46,8 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     if dataset.dynamic_binarization:  # as the model will see them
         x = binarized(x[:_BIAS_EXAMPLES], DATA_SEED)
     model.initialise_bias(x)
+    for name, extra in model.extras.items():
+        extra.load_state_dict(FITTED[name](dataset).state_dict())
 
 
 def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:

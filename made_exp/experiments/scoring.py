@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from made_exp.datasets.baselines.scores import load_or_compute
+from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import ConfigError, as_config_errors
+from made_exp.experiments.by_column import score_columns
 from made_exp.experiments.finished import FinishedRun
 from made_exp.files import atomic_write_json
 from made_exp.model.evaluation import (
@@ -22,8 +25,8 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
     """Score the best model of a run, as `settings` ask, and write the outcome into the run.
 
     Returns:
-        What was written: the numbers of the evaluation; for several orderings the NLL of the
-        mixture of the first 1, 2, ... of them; the comparison.
+        What was written: the numbers of the evaluation, also by column; simple models' NLL; for
+        several orderings the NLL of the mixture of the first 1, 2, ... of them; the comparison.
 
     Raises:
         ConfigError: If the model has fewer orderings, or the runs were trained on different data.
@@ -32,6 +35,7 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
     finished, split = FinishedRun(settings.run, settings.device), settings.split
     evaluation, curve = _score(finished, settings, settings.num_orderings)
     outcome: dict[str, Any] = {"run": settings.run, "split": split, **evaluation.as_dict()}
+    outcome |= _beside(finished, settings, evaluation.num_orderings)
     path = finished.path / f"evaluation_{split}_{evaluation.num_orderings}.json"
     if curve is not None:
         nll, stderr = curve
@@ -52,6 +56,21 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         outcome["comparison"] = {"run": settings.compare, **second.as_dict(), **difference}
     atomic_write_json(path, outcome)
     return outcome
+
+
+def _beside(run: FinishedRun, settings: EvalSettings, count: int) -> dict[str, Any]:
+    """NLL by column with what counting has of it, but for images; simple models' NLL of test."""
+    dataset, size = run.dataset, settings.batch_size
+    columns = score_columns(
+        run.model, dataset, settings.split, num_orderings=count, batch_size=size
+    )
+    found: dict[str, Any] = {}
+    if columns is not None:
+        found = columns.as_dict() | {"counting": columns.counting()}
+    if settings.split == dataset.scored:
+        scores = load_or_compute(dataset, default_data_dir())
+        found["baselines"] = {k: nll for k, nll in scores.items() if k != "columns"}
+    return found
 
 
 def _refuse_other_data(first: FinishedRun, second: FinishedRun, split: str) -> None:
@@ -76,6 +95,7 @@ def _score(
         model.check_num_orderings(count)
     rows = log_probs_by_ordering(model, x, context=context, num_orderings=count, batch_size=size)
     log_probs = model.mixture.log_prob(rows).cpu()
-    nll, stderr = nll_by_num_orderings(rows, model.mixture.log_weights(count))
+    log_weights = model.mixture.log_weights(count)
+    nll, stderr = nll_by_num_orderings(rows, log_weights, len(model.extras))
     evaluation = Evaluation.from_log_probs(log_probs, model.num_dims, count)
     return evaluation, (nll.tolist(), stderr.tolist())

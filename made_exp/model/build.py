@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.masks import orderings
 from made_exp.masks.orderings import ImageShape
 from made_exp.masks.schedule import ORDER_STREAM, MaskSchedule
 from made_exp.model.layers import CPU
 from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
+from made_exp.model.simple import KINDS
 from made_exp.runtime import derive_seed
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import NetworkSettings
@@ -61,6 +63,8 @@ def build_model(
                 f"{len(variables)}: use model=made"
             )
         ordering = OrderingSettings("natural")
+    if network.baselines and data["num_classes"]:
+        raise ValueError(f"model.baselines={network.baselines}: they know no class labels")
     schedules = make_schedules(
         ordering,
         network,
@@ -76,6 +80,7 @@ def build_model(
         num_classes=data["num_classes"],
         num_orderings=ordering.eval_orderings,
         fits_weights=isinstance(ordering, EnsembleSettings) and ordering.fit_weights,
+        extras={name: KINDS[name](variables) for name in network.baselines},
         kernel=kernel,
         device=device,
         dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
@@ -138,6 +143,7 @@ def build_made(
     num_classes: int = 0,
     num_orderings: int | None = None,
     fits_weights: bool = False,
+    extras: Mapping[str, SimpleDensity] | None = None,
     kernel: str = "auto",
     device: torch.device = CPU,
     dtype: torch.dtype = torch.float32,
@@ -152,6 +158,7 @@ def build_made(
         num_classes: See `MaskedNetwork`.
         num_orderings: See `MADE`.
         fits_weights: See `MADE`.
+        extras: See `MADE`.
         kernel: See `MaskedLinear`, also for what follows.
         device: Where the model will be used.
         dtype: In which products will be taken.
@@ -182,7 +189,7 @@ def build_made(
         )
         for schedule in schedules
     ]
-    return MADE(groups, networks, num_orderings, fits_weights)
+    return MADE(groups, networks, num_orderings, fits_weights, extras)
 
 
 def _one_order(

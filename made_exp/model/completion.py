@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from made_exp.model.component import Component
+from made_exp.model.simple import SimpleComponent
 
 # Examples scored together where each has an ordering of its own.
 _ROWS = 1000
@@ -29,7 +30,7 @@ class Completion:
         log_weights: (M,) of the components in the mixture, in the dtype of the answers.
     """
 
-    components: Sequence[Component]
+    components: Sequence[Component | SimpleComponent]
     log_weights: Tensor
 
     def choose(
@@ -39,7 +40,7 @@ class Completion:
         uniforms: Tensor,
         context: Tensor | None,
         batch_size: int,
-    ) -> Iterator[tuple[Component, Tensor]]:
+    ) -> Iterator[tuple[Component | SimpleComponent, Tensor]]:
         """Draw for each example the component that completes it, by its weight w_m.
 
         Args:
@@ -73,7 +74,7 @@ class Completion:
 
     def _log_probs(
         self,
-        components: Sequence[Component],
+        components: Sequence[Component | SimpleComponent],
         x: Tensor,
         context: Tensor | None,
         observed: Tensor | None = None,
@@ -82,7 +83,9 @@ class Completion:
         rows = [component.log_prob(x, context, observed) for component in components]
         return torch.stack(rows) + self.log_weights[:, None]
 
-    def _alike(self, observed: Tensor, batch_size: int) -> Iterator[tuple[list[Component], Tensor]]:
+    def _alike(
+        self, observed: Tensor, batch_size: int
+    ) -> Iterator[tuple[list[Component | SimpleComponent], Tensor]]:
         """Components with the observed variables first, and the examples that share them.
 
         Examples with the same variables observed share an ordering, for which all kernels are
@@ -90,7 +93,7 @@ class Completion:
         anywhere, examples are taken together and each has an ordering of its own.
         """
         patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-        serves_any_order = self.components[0].network.schedule.resamples_order
+        serves_any_order = self.components[0].serves_any_order
         if serves_any_order and len(patterns) > observed.shape[1]:
             for rows in torch.arange(len(observed), device=observed.device).split(batch_size):
                 yield [one.observed_first(observed[rows]) for one in self.components], rows

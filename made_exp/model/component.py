@@ -34,6 +34,11 @@ class Component:
     member: int
     masks: MaskSet
 
+    @property
+    def serves_any_order(self) -> bool:
+        """Whether each example may have an ordering of its own."""
+        return self.network.schedule.resamples_order
+
     def conditionals(
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
     ) -> Conditionals:
@@ -54,7 +59,13 @@ class Component:
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
     ) -> Tensor:
         """Log-probability (B,) of what is known of the codes x (B, D); see `conditionals`."""
-        return self.conditionals(x, context, observed).log_prob(x).sum(1)
+        return self.terms(x, context, observed).sum(1)
+
+    def terms(
+        self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
+    ) -> Tensor:
+        """As `log_prob`, of each variable given those before it in the ordering, (B, D)."""
+        return self.conditionals(x, context, observed).log_prob(x)
 
     def one_hot(self, context: Tensor | None, num_examples: int) -> Tensor | None:
         """Class labels as the network takes them, (B, num_classes); None for one without classes.

@@ -75,7 +75,7 @@ def evaluate(
         raise ValueError("there is no example to evaluate")
     count = num_orderings or model.num_orderings
     score = partial(model.log_prob, num_orderings=count)
-    log_probs = _batched(model, x, context, batch_size, score)
+    log_probs = batched(model, x, context, batch_size, score)
     return Evaluation.from_log_probs(log_probs, model.num_dims, count)
 
 
@@ -88,30 +88,44 @@ def log_probs_by_ordering(
     num_orderings: int | None = None,
     batch_size: int = 1000,
 ) -> Tensor:
-    """Joint log-probability of each example under each ordering alone, (M, N) nats."""
+    """Log-probability (M + E, N) of each example under each density of the mixture alone, nats."""
     scores = [
-        partial(model.ordering_log_prob, index=index)
-        for index in range(num_orderings or model.num_orderings)
+        partial(model.ordering_log_prob, index=index) for index in model.indices(num_orderings)
     ]
-    return torch.stack([_batched(model, x, context, batch_size, score) for score in scores])
+    return torch.stack([batched(model, x, context, batch_size, score) for score in scores])
 
 
 def fit_mixture(
-    model: MADE, x: Tensor, *, context: Tensor | None = None, batch_size: int
+    model: MADE,
+    x: Tensor,
+    *,
+    context: Tensor | None = None,
+    num_orderings: int | None = None,
+    batch_size: int,
 ) -> Evaluation:
-    """Weight the orderings of the mixture as suits x (N, D) best, and score x; see `evaluate`."""
-    rows = log_probs_by_ordering(model, x, context=context, batch_size=batch_size)
+    """Weight the densities of the mixture as suits x (N, D) best, and score x; see `evaluate`."""
+    rows = log_probs_by_ordering(
+        model, x, context=context, num_orderings=num_orderings, batch_size=batch_size
+    )
     model.mixture.fit(rows)
-    return Evaluation.from_log_probs(model.mixture.log_prob(rows), model.num_dims, len(rows))
+    count = num_orderings or model.num_orderings
+    return Evaluation.from_log_probs(model.mixture.log_prob(rows), model.num_dims, count)
 
 
-def nll_by_num_orderings(log_probs: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+def nll_by_num_orderings(
+    log_probs: Tensor, log_weights: Tensor, num_extras: int = 0
+) -> tuple[Tensor, Tensor]:
     """NLL of the mixture of the first m orderings, for m = 1..M: means and standard errors (M,).
 
-    Given are log_probs (M, N), as from `log_probs_by_ordering`, and log_weights (M,), all in nats.
+    Given are log_probs (M + E, N), as from `log_probs_by_ordering`, and log_weights (M + E,), all
+    in nats. The last E densities are in every mixture, with their weights.
     """
-    log_weights = log_weights.to(log_probs)[:, None]
-    mixtures = (log_probs + log_weights).logcumsumexp(0) - log_weights.logcumsumexp(0)
+    count = len(log_probs) - num_extras
+    joint, log_weights = log_probs + log_weights.to(log_probs)[:, None], log_weights.to(log_probs)
+    together = log_weights[:count].logcumsumexp(0)[:, None]
+    mixtures = joint[:count].logcumsumexp(0) - together + together[-1]
+    if num_extras:
+        mixtures = torch.logaddexp(mixtures, joint[count:].logsumexp(0))
     return -mixtures.mean(1), _stderr(mixtures)
 
 
@@ -135,7 +149,7 @@ def _stderr(log_probs: Tensor) -> Tensor:
     return log_probs.std(-1) / math.sqrt(count)
 
 
-def _batched(
+def batched(
     model: MADE,
     x: Tensor,
     context: Tensor | None,

@@ -8,38 +8,39 @@ logits, which would be no distribution.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from made_exp.masks.mask_set import MaskSet
+from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.model.completion import Completion
-from made_exp.model.component import Component
 from made_exp.model.entry import as_given, completed, enter, rows_at_once, scored
+from made_exp.model.members import Members
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.samplers import ProgressCallback, Samplers, check_request, draw_uniforms
 from made_exp.model.sampling import Request
+from made_exp.model.simple import num_uniforms
 from made_exp.variables.groups import VariableGroups
 
-DEFAULT_ORDERINGS = 32
 SAMPLING_BATCH = 250
 _REQUEST = 10_000
 
 
-class MADE(nn.Module):
+@final
+class MADE(Members):
     """An exact density over D discrete, real or mixed variables.
 
-    Its components are the mask sets of its one member, or its members, if there are several, with
-    the single mask set of each.
+    It is a mixture of the densities of its `Members`.
 
     Args:
         groups: Conditionals and encodings of the variables.
         networks: The members: each maps encoded variables to params of the conditionals.
-        num_orderings: Components of the mixture that `log_prob`, `sample` and `complete` stand
-            for; default all there are, or 32 where mask sets never repeat.
-        fits_weights: Whether the weights of the mixture are part of the model, to be fitted;
-            otherwise they are equal.
+        num_orderings: See `Members`.
+        fits_weights: Whether orderings have weights of their own in the mixture, to be fitted;
+            otherwise theirs are equal.
+        extras: Simple densities that are part of the mixture too, by name, with fitted weights.
 
     Raises:
         ValueError: If the model does not have that many components.
@@ -51,83 +52,16 @@ class MADE(nn.Module):
         networks: Sequence[MaskedNetwork],
         num_orderings: int | None = None,
         fits_weights: bool = False,
+        extras: Mapping[str, SimpleDensity] | None = None,
     ) -> None:
-        super().__init__()
-        self.groups, self.networks = groups, nn.ModuleList(networks)
-        self.members = tuple(networks)
-        self.num_orderings = num_orderings or self.max_orderings or DEFAULT_ORDERINGS
-        self.check_num_orderings(self.num_orderings)
-        self.mixture = MixtureWeights(self.num_orderings, fits_weights)
+        super().__init__(groups, networks, num_orderings, extras or {})
+        self.mixture = MixtureWeights(self.num_orderings, fits_weights, len(self.extras))
         self._samplers = Samplers()
-
-    @property
-    def max_orderings(self) -> int:
-        """How many components there are; 0 where mask sets never repeat."""
-        count = len(self.members)
-        return count if count > 1 else self.members[0].schedule.num_mask_sets
-
-    @property
-    def num_classes(self) -> int:
-        """Classes of the context; 0 for none."""
-        return self.members[0].num_classes
-
-    @property
-    def num_dims(self) -> int:
-        """Number of variables D."""
-        return self.groups.num_dims
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating dtype of the parameters."""
-        return self.members[0].output_bias.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self.members[0].output_bias.device
-
-    def component(self, index: int) -> Component:
-        """Component `index` (0, 1, ...) of the mixture.
-
-        Raises:
-            ValueError: If there is none with this index.
-        """
-        number, mask_set = self._place(index)
-        masks = self.members[number].schedule.scored_set(mask_set).to(self.device)
-        return Component(self.groups, self.members[number], number, masks)
-
-    def index_at(self, step: int) -> int:
-        """Index of the component that training step `step` (0, 1, ...) uses: each in turn."""
-        return step % self.max_orderings if self.max_orderings else step
-
-    def at_step(self, step: int) -> Component:
-        """The component that training step `step` (0, 1, ...) uses, with its `masks_at`."""
-        number, _ = self._place(self.index_at(step))
-        masks = self.masks_at(step).to(self.device)
-        return Component(self.groups, self.members[number], number, masks)
-
-    def masks_at(self, step: int) -> MaskSet:
-        """The mask set of training step `step`, on the CPU.
-
-        Every other time an index comes round it is the one that is scored, so that these are
-        trained best; in between the ordering is as it was drawn, to complete any pattern.
-        """
-        number, mask_set = self._place(self.index_at(step))
-        schedule = self.members[number].schedule
-        is_scored = step // (self.max_orderings or 1) % 2 == 0
-        return (schedule.scored_set if is_scored else schedule.mask_set)(mask_set)
-
-    def _place(self, index: int) -> tuple[int, int]:
-        """The member of a component, and which of the member's mask sets it has."""
-        count = len(self.members)
-        if count > 1 and not 0 <= index < count:
-            raise ValueError(f"component {index} does not exist: allowed are 0..{count - 1}")
-        return (index, 0) if count > 1 else (0, index)
 
     def ordering_log_prob(
         self, x: Tensor, index: int, context: Tensor | None = None, grad: bool = False
     ) -> Tensor:
-        """As `log_prob`, under component `index` alone."""
+        """As `log_prob`, under the density with this index alone."""
         return self._log_prob(x, context, {index: 0.0}, grad)
 
     def log_prob(
@@ -155,7 +89,8 @@ class MADE(nn.Module):
         """
         count = self.check_num_orderings(num_orderings or self.num_orderings)
         log_weights = self.mixture.log_weights(count).tolist()
-        return self._log_prob(x, context, dict(enumerate(log_weights)), grad)
+        weighted = dict(zip(self.indices(count), log_weights, strict=True))
+        return self._log_prob(x, context, weighted, grad)
 
     def _log_prob(
         self, x: Tensor, context: Tensor | None, log_weights: Mapping[int, float], grad: bool
@@ -165,7 +100,7 @@ class MADE(nn.Module):
         def score(codes: Tensor, context: Tensor | None, observed: Tensor | None) -> Tensor:
             total = codes.new_full((len(codes),), -torch.inf, dtype=self.dtype)
             for index, log_weight in log_weights.items():
-                component = self.component(index).observed_first(observed)
+                component = self.density(index).observed_first(observed)
                 log_prob = component.log_prob(codes, context, observed) + log_weight
                 total = torch.logaddexp(total, log_prob)
             return total
@@ -217,7 +152,7 @@ class MADE(nn.Module):
             own = slice(start, start + len(uniforms))
             self._samplers.draw(
                 [
-                    (self.component(index), torch.nonzero(chosen == index).flatten())
+                    (self.density(index), torch.nonzero(chosen == index).flatten())
                     for index in torch.unique(chosen).tolist()
                 ],
                 Request(uniforms[:, 1:], None if one_hot is None else one_hot[own], temperature),
@@ -283,18 +218,11 @@ class MADE(nn.Module):
             member.output_bias.copy_(params)
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """(count, 1 + U) in [0, 1): one for the ordering, then those of the variables."""
-        size = (count, 1 + sum(self.groups.uniform_widths))
+        """(count, 1 + U + V) in [0, 1): for the choice, networks, and simple densities if any."""
+        own = num_uniforms(self.num_dims) if self.extras else 0
+        size = (count, 1 + sum(self.groups.uniform_widths) + own)
         return draw_uniforms(size, self.dtype, generator).to(self.device)
 
     def _completion(self) -> Completion:
-        components = [self.component(index) for index in range(self.num_orderings)]
+        components = [self.density(index) for index in self.indices()]
         return Completion(components, self.mixture.log_weights().to(self.device, self.dtype))
-
-    def check_num_orderings(self, count: int) -> int:
-        """Return `count`; raise ValueError unless the model has that many components."""
-        limit = self.max_orderings
-        if count < 1 or (limit and count > limit):
-            allowed = f"in 1..{limit}" if limit else ">= 1"
-            raise ValueError(f"num_orderings must be {allowed}, got {count}")
-        return count

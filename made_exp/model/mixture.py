@@ -1,80 +1,77 @@
-"""The weights of the orderings in the mixture that a model is."""
+"""The weights of the densities in the mixture that a model is."""
 
 import torch
 from torch import Tensor, nn
 
-MAX_STEPS = 500
-TOLERANCE = 1e-7
-# Networks that differ by little would otherwise be told apart by the noise of a few examples.
-PRIOR_EXAMPLES = 1.0
-
-
-@torch.no_grad()
-def fit_log_weights(log_probs: Tensor) -> Tensor:
-    """Log-weights log w of a mixture, fitted to examples; the problem is convex.
-
-    They maximise sum_n log sum_m w_m p_m(x_n) + a sum_m log w_m: each member has explained a = 1
-    example more than those seen, so that weights stay nearly equal until examples say otherwise.
-    Each step is w_m ~ a + sum_n w_m p_m(x_n) / sum_k w_k p_k(x_n), and never lowers the aim.
-
-    Args:
-        log_probs: (M, N) log-probability of each example under each member, in nats.
-
-    Returns:
-        (M,) float64, log-probabilities of the members.
-    """
-    rows = log_probs.double()
-    log_weights = rows.new_full((len(rows),), -torch.tensor(float(len(rows))).log().item())
-    last = -torch.inf
-    for _ in range(MAX_STEPS):
-        joint = rows + log_weights[:, None]
-        total = joint.logsumexp(0)
-        reached = float(total.mean() + PRIOR_EXAMPLES / rows.shape[1] * log_weights.sum())
-        if reached - last < TOLERANCE:
-            break
-        last = reached
-        explained = (joint - total).exp().sum(1) + PRIOR_EXAMPLES
-        log_weights = (explained / explained.sum()).log()
-    return log_weights
+from made_exp.variables.mixing import fit_log_weights
 
 
 class MixtureWeights(nn.Module):
-    """Weights w of the mixture sum_m w_m p_m(x); equal until they are fitted.
+    """Weights w of the mixture sum_m w_m p_m(x) of orderings, and after them of simple densities.
+
+    Equal until they are fitted. Where the orderings' own are not, orderings have equal weights
+    among each other, and what is fitted is how much all of them together have.
 
     Args:
-        num_orderings: Members M of the mixture.
-        fits: Whether the weights may be fitted and are saved with the model.
+        num_orderings: Orderings M of the mixture.
+        fits_orderings: Whether each of them may be given a weight of its own.
+        num_extras: Simple densities E of the mixture; their weights are always fitted.
     """
 
     _log_weights: Tensor
 
-    def __init__(self, num_orderings: int, fits: bool = False) -> None:
+    def __init__(
+        self, num_orderings: int, fits_orderings: bool = False, num_extras: int = 0
+    ) -> None:
         super().__init__()
-        equal = torch.zeros(num_orderings, dtype=torch.float64)
-        self.register_buffer("_log_weights", equal, persistent=fits)
-        self.fits = fits
+        self.num_orderings, self.num_extras = num_orderings, num_extras
+        self.fits_orderings, self.fits = fits_orderings, fits_orderings or num_extras > 0
+        equal = torch.zeros(num_orderings + num_extras, dtype=torch.float64)
+        self.register_buffer("_log_weights", equal, persistent=self.fits)
 
     def log_weights(self, num_orderings: int | None = None) -> Tensor:
-        """Log-weights (m,) float64 of the first m members in a mixture of these alone."""
-        known = len(self._log_weights)
-        count = num_orderings or known
-        equal = self._log_weights.new_zeros(max(0, count - known))
-        return torch.cat([self._log_weights, equal])[:count].log_softmax(0)
+        """Log-weights (m + E,) float64 of the first m orderings and the simple densities.
+
+        The orderings have together what all have in the whole mixture.
+        """
+        count, fitted = num_orderings or self.num_orderings, self._log_weights.log_softmax(0)
+        own = self._log_weights[: self.num_orderings]
+        equal = own.new_zeros(max(0, count - len(own)))
+        orderings = torch.cat([own, equal])[:count].log_softmax(0)
+        if not self.num_extras:
+            return orderings
+        together = fitted[: self.num_orderings].logsumexp(0)
+        return torch.cat([orderings + together, fitted[self.num_orderings :]])
 
     def log_prob(self, log_probs: Tensor) -> Tensor:
-        """Log-density (N,) of the mixture of the first m members, from theirs (m, N), in nats."""
-        log_weights = self.log_weights(len(log_probs)).to(log_probs)
+        """Log-density (N,) of the mixture in nats, from those (m + E, N) of the densities."""
+        log_weights = self.log_weights(len(log_probs) - self.num_extras).to(log_probs)
         return (log_probs + log_weights[:, None]).logsumexp(0)
 
     def fit(self, log_probs: Tensor) -> None:
-        """Set the weights that suit log_probs (M, N) best; see `fit_log_weights`."""
-        self._log_weights.copy_(fit_log_weights(log_probs))
+        """Set the weights that suit log_probs (m + E, N) best; see `fit_log_weights`.
+
+        All orderings, m = M, where these have weights of their own.
+        """
+        if self.fits_orderings:
+            self._log_weights.copy_(fit_log_weights(log_probs))
+            return
+        count = len(log_probs) - self.num_extras
+        orderings = log_probs[:count].double().logsumexp(0) - torch.tensor(float(count)).log()
+        fitted = fit_log_weights(torch.stack([orderings, *log_probs[count:].double()]))
+        equal = fitted[0] - torch.tensor(float(self.num_orderings)).log()
+        own = equal.expand(self.num_orderings)
+        self._log_weights.copy_(torch.cat([own, fitted[1:]]))
 
     def choose(self, uniforms: Tensor) -> Tensor:
-        """Members (B,) int64 drawn by their weights, one for each uniform number (B,)."""
+        """Indices (B,) int64 of densities drawn by their weights, for each uniform number (B,).
+
+        Orderings are 0..M-1, simple densities -E..-1.
+        """
         count = len(self._log_weights)
         if not self.fits:  # without sums that round
             return (uniforms * count).long().clamp(max=count - 1)
         ends = self.log_weights().exp().cumsum(0)
         chosen = torch.searchsorted(ends, uniforms.double().contiguous(), right=True)
-        return chosen.clamp(max=count - 1)
+        chosen = chosen.clamp(max=count - 1)
+        return torch.where(chosen < self.num_orderings, chosen, chosen - count)

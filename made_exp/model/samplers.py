@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from made_exp.model.component import Component
 from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
+from made_exp.model.simple import SimpleComponent
 from made_exp.variables.outputs import Conditionals
 
 ProgressCallback = Callable[[int], None]
@@ -33,7 +34,7 @@ class Samplers(threading.local):
 
     def draw(
         self,
-        choice: Iterable[tuple[Component, Tensor]],
+        choice: Iterable[tuple[Component | SimpleComponent, Tensor]],
         request: Request,
         out: Tensor,
         batch_size: int,
@@ -46,12 +47,14 @@ class Samplers(threading.local):
         for component, rows in choice:
             draw = self.drawer(component)
             for part in rows.split(batch_size):
-                out[part] = draw(request.rows(part))
+                out[part] = draw(request.rows(part)).to(out.dtype)
                 if progress is not None:
                     progress(len(part))
 
-    def drawer(self, component: Component) -> Callable[[Request], Tensor]:
+    def drawer(self, component: Component | SimpleComponent) -> Callable[[Request], Tensor]:
         """What draws from `component`."""
+        if isinstance(component, SimpleComponent):
+            return component.draw
         network, masks, groups = component.network, component.masks, component.groups
         if masks.is_per_example:
             return partial(sample_by_full_passes, component)

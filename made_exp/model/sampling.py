@@ -30,7 +30,7 @@ class Request:
     """What is asked of a sampler: an example for each row of `uniforms`.
 
     Attributes:
-        uniforms: (B, U) in [0, 1), variable-major.
+        uniforms: (B, U) in [0, 1), variable-major; what follows is not for networks.
         context: (B, num_classes) one-hot, or None.
         temperature: Divides the logits of discrete conditionals; > 0.
         given: (B, D) codes that the observed variables are clamped to, NaN for the others; or
@@ -109,7 +109,7 @@ class _Workspace:
     def load(self, request: Request) -> None:
         """Start a batch: biases into the nodes, uniforms and given values into place."""
         context = request.context
-        self.uniforms.copy_(request.uniforms.T)
+        self.uniforms.copy_(request.uniforms.T[: len(self.uniforms)])
         if self.binary:
             self.uniforms.logit_().mul_(self.temperature)
         if self.given is not None and request.given is not None:

@@ -23,6 +23,7 @@ from made_exp.reporting.tables import formatted, is_numeric, printable
 
 _ASSETS = Path(__file__).parent / "assets"
 _MAX_PICTURES = 6
+_MAX_BY_COLUMN, _MAX_BARS = 3, 100
 _MAX_PICTURE_BYTES = 3_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -37,12 +38,27 @@ class _Chart(NamedTuple):
     num_others: int = 0
 
 
+class _Bar(NamedTuple):
+    """A column of a table: its NLL, that by counting, both as shares (%) of the longest bar."""
+
+    name: str
+    nll: float
+    counting: float | None
+    length: float
+    mark: float | None
+    is_worse: bool
+
+
 class _Section(NamedTuple):
-    """What the page shows of one dataset; of each picture its source, name and caption."""
+    """What the page shows of one dataset: of the best runs the NLL by column, and pictures.
+
+    Of each picture there are its source, name and caption.
+    """
 
     table: Table
     by_run: Table | None
     charts: list[_Chart]
+    columns: list[tuple[RunRecord, list[_Bar]]]
     pictures: list[tuple[str, str, str]]
 
 
@@ -50,7 +66,7 @@ def make_page(tables: Sequence[Table], title: str, run_tables: Sequence[Table] =
     """The page as text; `run_tables` have one row a run where `tables` average over runs."""
     details = {table.dataset: table for table in run_tables}
     sections = [
-        _Section(t, details.get(t.dataset), _charts(f"chart{index}", t), _pictures(t))
+        _Section(t, details.get(t.dataset), _charts(f"chart{index}", t), _columns(t), _pictures(t))
         for index, t in enumerate(tables)
     ]
     items = [
@@ -140,6 +156,32 @@ def _charts(place: str, table: Table) -> list[_Chart]:
         return charts
     curves = curves_chart(runs, settings)
     return [_Chart("NLL by epoch", place, curves, best, len(runs) - len(best)), *charts]
+
+
+def _columns(table: Table) -> list[tuple[RunRecord, list[_Bar]]]:
+    """The columns of the best runs, those of most nats first."""
+    runs = [run for run in table.runs if run.columns][:_MAX_BY_COLUMN]
+    return [(run, _bars(run.columns)) for run in runs]
+
+
+def _bars(columns: Sequence[tuple[str, float, float | None]]) -> list[_Bar]:
+    ranked = sorted(columns, key=lambda column: -max(column[1], column[2] or 0.0))[:_MAX_BARS]
+    longest = max([1e-9, *(max(nll, counting or 0.0) for _, nll, counting in ranked)])
+
+    def share(nll: float) -> float:
+        return round(100 * max(nll, 0.0) / longest, 2)
+
+    return [
+        _Bar(
+            name,
+            nll,
+            counting,
+            share(nll),
+            None if counting is None else share(counting),
+            counting is not None and nll > counting,
+        )
+        for name, nll, counting in ranked
+    ]
 
 
 def _pictures(table: Table) -> list[tuple[str, str, str]]:

@@ -36,6 +36,7 @@ class RunRecord:
         test_nll: Nats per example.
         test_nll_stderr: Standard error over the test examples.
         valid_nll: Nats per example, the best so far where the run is not finished.
+        columns: Of each column of test its name, its NLL and that by counting its values.
         epochs: Epochs trained.
         seconds: Of training.
         dataset: The data's name; "" where unknown.
@@ -54,6 +55,7 @@ class RunRecord:
     test_nll: float | None = None
     test_nll_stderr: float | None = None
     valid_nll: float | None = None
+    columns: tuple[tuple[str, float, float | None], ...] = ()
     epochs: int | None = None
     seconds: float | None = None
     dataset: str = ""
@@ -83,6 +85,7 @@ def read_run(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> R
         test_nll=number_in(results, "test", "nll"),
         test_nll_stderr=number_in(results, "test", "nll_stderr"),
         valid_nll=_first(number_in(results, "valid", "nll"), best),
+        columns=_columns(results),
         epochs=None if epochs is None else int(epochs),
         seconds=_first(number_in(results, "train_seconds"), *(p.seconds for p in curve[::-1])),
         dataset=text_in(settings, "dataset.name") or text_in(results, "dataset"),
@@ -91,6 +94,17 @@ def read_run(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> R
         error=(text_in(status, "error") or text_in(entry, "error")) if failed else "",
         traceback=read_traceback(path) if failed else "",
         problems=tuple(problems),
+    )
+
+
+def _columns(results: Mapping[str, Any]) -> tuple[tuple[str, float, float | None], ...]:
+    test = results.get("test")
+    names = test.get("columns") if isinstance(test, Mapping) else None
+    found = ((str(name), number_in(results, "test", "columns", name), name) for name in names or ())
+    return tuple(
+        (text, nll, number_in(results, "baselines", "columns", name))
+        for text, nll, name in found
+        if nll is not None
     )
 
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from made_exp.errors import did_you_mean
 from made_exp.settings.base import OptionSettings, setting
 from made_exp.variables.variable import ALLOWED_ENCODINGS, CONDITIONALS
 
 _ACTIVATIONS = ("relu", "elu", "tanh", "sigmoid", "softplus", "leaky_relu", "silu")
+BASELINES = ("independent", "gaussian_mixture")
 _ENCODINGS = dict.fromkeys(name for names in ALLOWED_ENCODINGS.values() for name in names)
 
 
@@ -54,6 +56,18 @@ class NetworkSettings(ModelSettings):
         choices=("auto", *_ENCODINGS),
     )
     smooth_logits: bool = setting(False, "neighbouring ordered values share strength")
+    baselines: list[str] = setting(
+        [],
+        f"simple models in the mixture, by weights fitted to valid: {', '.join(BASELINES)}",
+    )
+
+    def _check(self) -> None:
+        for name in self.baselines:
+            if name not in BASELINES:
+                hint = did_you_mean(name, BASELINES)
+                raise ValueError(f"baselines: '{name}' is not one of {', '.join(BASELINES)}{hint}")
+        if len(set(self.baselines)) < len(self.baselines):
+            raise ValueError(f"baselines must hold each name once, got {self.baselines}")
 
     @property
     def layer_sizes(self) -> list[int]:

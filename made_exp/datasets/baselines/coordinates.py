@@ -51,8 +51,8 @@ class Coordinates:
         numeric: (R,) which variables have a coordinate.
         whole: (R,) bool, which of these are whole numbers.
         log_units: (T + 2,) what the log-probability of a state lacks to be a log-density: of an
-            atom of a real variable that of its cell. At the end what is unknown (0), and what is
-            no value of its variable (-inf).
+            atom of a real variable that of its cell, in z. At the end what is unknown (0), and
+            what is no value of its variable (-inf).
     """
 
     def __init__(self, variables: Sequence[Variable]) -> None:
@@ -69,7 +69,9 @@ class Coordinates:
         for start, variable in zip(self.starts, self.variables, strict=True):
             if variable.is_real:
                 end = start + 1 + len(variable.atoms)
-                self.log_units[start + 1 : end] = -math.log(variable.resolution)
+                atoms = torch.tensor(variable.atoms, dtype=torch.float64)
+                log_cells = math.log(variable.resolution) + variable.transform.log_slope(atoms)
+                self.log_units[start + 1 : end] = -log_cells
 
     @property
     def num_states(self) -> int:
@@ -176,7 +178,7 @@ def _states_of_number(variable: Variable, codes: Tensor) -> Tensor:
 
 
 def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (N, D) of data x (N, D), and log |dz/dx| (N, D) of real values; 0 elsewhere.
+    """Codes (N, D) of data x (N, D), and log dz/dx (N, D) of real values; 0 elsewhere.
 
     NaN stays what it is where it is no value; tables without numbers are their own codes.
     """
@@ -190,7 +192,7 @@ def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
             codes[:, d] = variable.transform.forward(own)
             slopes[:, d] = variable.transform.log_slope(own).masked_fill(missing, 0.0)
         for k, atom in enumerate(variable.atoms):
-            codes[own == atom, d], slopes[own == atom, d] = ATOM - k, 0.0
+            codes[own == atom, d] = ATOM - k
         if variable.may_be_missing:
             last = ATOM - len(variable.atoms) if variable.is_number else variable.num_values
             codes[missing, d] = float(last or 0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,26 @@ def independent(dataset: Dataset) -> Independent:
 
 @lru_cache(maxsize=1)
 def classes(dataset: Dataset) -> SimpleDensity:
-    """The latent-class model of train whose form valid chose."""
+    """The latent-class model of train whose form valid chose.
+
+    Raises:
+        ValueError: If train holds grey levels, which have no classes.
+    """
+    if dataset.dynamic_binarization:
+        raise ValueError("model.baselines: no gaussian_mixture with binarization=dynamic")
     coordinates = Coordinates(dataset.variables)
     train, valid = (
         coordinates.rows(encoded(dataset.variables, dataset.split(split))[0])
         for split in ("train", "valid")
     )
     return fit_classes(coordinates, train, valid)
+
+
+FITTED: dict[str, Callable[[Dataset], SimpleDensity]] = {
+    "independent": independent,
+    "gaussian_mixture": classes,
+}
+"""Simple densities by name, each fitted to a dataset."""
 
 
 def suits_classes(dataset: Dataset) -> bool:

@@ -1,0 +1,130 @@
+"""What the mixture that a model is consists of: networks under mask sets, and simple densities."""
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from made_exp.datasets.baselines.density import SimpleDensity
+from made_exp.masks.mask_set import MaskSet
+from made_exp.model.component import Component
+from made_exp.model.networks import MaskedNetwork
+from made_exp.model.simple import SimpleComponent
+from made_exp.variables.groups import VariableGroups
+
+DEFAULT_ORDERINGS = 32
+
+
+class Members(nn.Module, ABC):
+    """The densities of a mixture over the same variables.
+
+    Its components are the mask sets of its one member, or its members, if there are several, with
+    the single mask set of each. Simple densities come after them.
+
+    Args:
+        groups: Conditionals and encodings of the variables.
+        networks: The members: each maps encoded variables to params of the conditionals.
+        num_orderings: Components of the mixture; default all there are, or 32 where mask sets
+            never repeat.
+        extras: Simple densities of the mixture, by name.
+
+    Raises:
+        ValueError: If the model does not have that many components.
+    """
+
+    def __init__(
+        self,
+        groups: VariableGroups,
+        networks: Sequence[MaskedNetwork],
+        num_orderings: int | None,
+        extras: Mapping[str, SimpleDensity],
+    ) -> None:
+        super().__init__()
+        self.groups, self.networks = groups, nn.ModuleList(networks)
+        self.members = tuple(networks)
+        self.num_orderings = num_orderings or self.max_orderings or DEFAULT_ORDERINGS
+        self.check_num_orderings(self.num_orderings)
+        self.extras, self._extras = nn.ModuleDict(extras), tuple(extras.values())
+
+    @property
+    def max_orderings(self) -> int:
+        """How many components there are; 0 where mask sets never repeat."""
+        count = len(self.members)
+        return count if count > 1 else self.members[0].schedule.num_mask_sets
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the context; 0 for none."""
+        return self.members[0].num_classes
+
+    @property
+    def num_dims(self) -> int:
+        """Number of variables D."""
+        return self.groups.num_dims
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating dtype of the parameters."""
+        return self.members[0].output_bias.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.members[0].output_bias.device
+
+    def component(self, index: int) -> Component:
+        """Component `index` (0, 1, ...) of the mixture.
+
+        Raises:
+            ValueError: If there is none with this index.
+        """
+        number, mask_set = self._place(index)
+        masks = self.members[number].schedule.scored_set(mask_set).to(self.device)
+        return Component(self.groups, self.members[number], number, masks)
+
+    def index_at(self, step: int) -> int:
+        """Index of the component that training step `step` (0, 1, ...) uses: each in turn."""
+        return step % self.max_orderings if self.max_orderings else step
+
+    def at_step(self, step: int) -> Component:
+        """The component that training step `step` (0, 1, ...) uses, with its `masks_at`."""
+        number, _ = self._place(self.index_at(step))
+        masks = self.masks_at(step).to(self.device)
+        return Component(self.groups, self.members[number], number, masks)
+
+    def masks_at(self, step: int) -> MaskSet:
+        """The mask set of training step `step`, on the CPU.
+
+        Every other time an index comes round it is the one that is scored, so that these are
+        trained best; in between the ordering is as it was drawn, to complete any pattern.
+        """
+        number, mask_set = self._place(self.index_at(step))
+        schedule = self.members[number].schedule
+        is_scored = step // (self.max_orderings or 1) % 2 == 0
+        return (schedule.scored_set if is_scored else schedule.mask_set)(mask_set)
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """The member of a component, and which of the member's mask sets it has."""
+        count = len(self.members)
+        if count > 1 and not 0 <= index < count:
+            raise ValueError(f"component {index} does not exist: allowed are 0..{count - 1}")
+        return (index, 0) if count > 1 else (0, index)
+
+    def indices(self, num_orderings: int | None = None) -> list[int]:
+        """Of the mixture of so many orderings: theirs from 0 on, then -E..-1, the extras'."""
+        return [*range(num_orderings or self.num_orderings), *range(-len(self.extras), 0)]
+
+    def density(self, index: int) -> Component | SimpleComponent:
+        """The density of the mixture with this index, see `indices`."""
+        if index >= 0:
+            return self.component(index)
+        return SimpleComponent(self._extras[index], self.dtype)
+
+    def check_num_orderings(self, count: int) -> int:
+        """Return `count`; raise ValueError unless the model has that many components."""
+        limit = self.max_orderings
+        if count < 1 or (limit and count > limit):
+            allowed = f"in 1..{limit}" if limit else ">= 1"
+            raise ValueError(f"num_orderings must be {allowed}, got {count}")
+        return count
