@@ -61,6 +61,18 @@ def test_of_images_as_many_are_drawn_as_were_asked_for(drawn):
     assert drawn["image_grid"][0][0].shape == (9, 8)
 
 
+def test_samples_of_a_table_have_the_classes_of_its_rows(drawn):
+    model = tiny_made(num_classes=3)
+    x, labels = torch.zeros(50, 8, dtype=torch.uint8), torch.arange(50) // 40 * 2
+    splits = dict.fromkeys(("train", "valid", "test"), x)
+    dataset = Dataset.of_splits(
+        "bits", model.groups.variables, splits, dict.fromkeys(splits, labels), num_classes=3
+    )
+    samples, context = pictures.draw_samples(model, dataset, num_samples=9, seed=0)
+    assert samples.shape == (5000, 8)
+    assert torch.bincount(context).tolist() == [4000, 0, 1000]
+
+
 def test_two_real_columns_are_a_plane_with_the_learned_density(drawn):
     variables = tuple(Variable(name, Kind.REAL) for name in "uv")
     model = tiny_made(variables)
