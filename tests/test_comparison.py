@@ -86,6 +86,7 @@ def test_columns_are_told_in_their_own_words():
     number, category = compare(data, samples, (Field("n"), Field("c", ("no", "yes")))).columns
     assert (number["data"], number["samples"]) == (10, 35)
     assert number["deviation"]["samples"] == 5
+    assert number["mean_z"] == pytest.approx(25 / np.sqrt((200 / 3) / 150 + 25 / 100))
     assert number["distance"] == 1
     assert category["columns"] == ["c"]
     shares = {"no": (0.25, 1.0), "yes": (0.75, 0.0)}

@@ -36,10 +36,11 @@ class Comparison:
 def compare(data: np.ndarray, samples: np.ndarray, fields: Sequence[Field]) -> Comparison:
     """Compare rows by column and by pair.
 
-    Of a number, `data` and `samples` of a column's record are means (`deviation` stands beside
-    them), of a category the shares of the `value` that differs most. `distance` is the total
-    variation distance of the shares of about twenty bins, in [0, 1]; `z` the normal quantile of
-    a chi-square test of homogeneity, about N(0, 1) where both were drawn alike.
+    Of a number, `data` and `samples` of a column's record are means (beside them `mean_z`, their
+    difference over its standard error, and `deviation`), of a category the shares of the `value`
+    that differs most. `distance` is the total variation distance of the shares of about twenty
+    bins, in [0, 1]; `z` the normal quantile of a chi-square test of homogeneity, about N(0, 1)
+    where both were drawn alike.
 
     Args:
         data: (n, D) float64, n > 0, NaN where a cell is missing.
@@ -89,7 +90,13 @@ def _told(
     means = [float(x.mean()) if len(x) else None for x in known]
     deviations = [float(x.std()) if len(x) else None for x in known]
     deviation = {"data": deviations[0], "samples": deviations[1]}
-    return {"data": means[0], "samples": means[1], "deviation": deviation}
+    mean_z = _z_of_means(*known) if all(map(len, known)) else 0.0
+    return {"data": means[0], "samples": means[1], "mean_z": mean_z, "deviation": deviation}
+
+
+def _z_of_means(data: np.ndarray, samples: np.ndarray) -> float:
+    error = np.sqrt(data.var() / len(data) + samples.var() / len(samples))
+    return float((samples.mean() - data.mean()) / error) if error > 0 else 0.0
 
 
 def _num_bins(most: int, data: np.ndarray, samples: np.ndarray, each: int = 10) -> int:
