@@ -28,7 +28,7 @@ class GaussianMixture(NumberMixture):
 
     @override
     def _log_smooth(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
-        z = (self.numbers.z(codes)[..., None] - means) * torch.exp(-log_scales)
+        z = (self.numbers.z(codes) - means) * torch.exp(-log_scales)
         return normal_log_prob(z, log_scales)
 
     @override
@@ -36,7 +36,7 @@ class GaussianMixture(NumberMixture):
         self, codes: Tensor, means: Tensor, log_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         inverse_scale = torch.exp(-log_scales)
-        z = (self.numbers.z(codes)[..., None] - means).mul_(inverse_scale)
+        z = (self.numbers.z(codes) - means).mul_(inverse_scale)
         return normal_log_prob(z, log_scales), inverse_scale.mul_(z), (z * z).sub_(1)
 
     @override

@@ -77,13 +77,13 @@ class DiscretizedLogisticMixture(NumberMixture):
         low, high = numbers.forward(values - 0.5), numbers.forward(values + 0.5)
         # Where cells are clamped together there is no mass to speak of, but a logarithm.
         width = (high - low).clamp(min=1e-300 if self.is_wide else 1e-30)
-        low, high, width = (t.to(means)[..., None] for t in (low, high, width))
+        low, high, width = (t.to(means) for t in (low, high, width))
         is_first, is_last = values <= 0, values >= numbers.num_values - 1
         return (
             inverse_scale,
             (low - means) * inverse_scale,
             (high - means) * inverse_scale,
             width * inverse_scale,
-            is_first[..., None],
-            is_last[..., None],
+            is_first,
+            is_last,
         )

@@ -27,7 +27,6 @@ from made_exp.variables.distributions import (
     MAX_LOCATION,
     MAX_LOG_SCALE,
     categorical_quantile,
-    mixture_log_prob,
 )
 from made_exp.variables.numbers import ATOM, Numbers
 
@@ -77,16 +76,16 @@ class NumberMixture(Conditional):
 
     @abstractmethod
     def _log_smooth(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
-        """Log-density (..., G, C) in z, or log-mass, of codes (..., G), of which none is missing.
+        """Log-density in z, or log-mass, of codes (..., G), of which none is missing.
 
-        Means and log_scales are (..., G, C).
+        Means, log_scales and the answer are (C, ..., G).
         """
 
     @abstractmethod
     def _log_smooth_vjp(
         self, codes: Tensor, means: Tensor, log_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """`_log_smooth` and its derivatives by means and log scales, all (..., G, C)."""
+        """`_log_smooth` and its derivatives by means and log scales, all (C, ..., G)."""
 
     @abstractmethod
     def _smooth_quantile(self, uniforms: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
@@ -94,55 +93,51 @@ class NumberMixture(Conditional):
 
     @override
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        params = params.expand(*[1] * (1 + x.ndim - params.ndim), *params.shape)
         logits, means, raw_scales = self._parts(params)
         log_scales = self._log_scales(raw_scales)
         log_smooth = self._log_smooth(self._wide(x, params), means, log_scales)
-        log_probs = self._joined(log_smooth, x)
-        return mixture_log_prob(logits, log_probs).to(params.dtype)
+        log_probs = torch.log_softmax(logits, 0) + self._joined(log_smooth, x)
+        return log_probs.logsumexp(0).to(params.dtype)
 
     @override
     @torch.no_grad()
     def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
         """Written out: to autograd, the many small operations are most of a step."""
-        count = self.num_components
-        kept = params.view(*x.shape, self.num_params)
-        logits, means, raw_scales = self._parts(kept)
-        log_scales = self._log_scales(raw_scales)
+        logits, raw_means, raw_scales = self._raw_parts(params.view(*x.shape, self.num_params))
+        means, log_scales = _limited(raw_means), self._log_scales(raw_scales)
         smooth, by_mean, by_scale = self._log_smooth_vjp(self._wide(x, params), means, log_scales)
-        log_weights = torch.log_softmax(logits, -1)
-        joint = log_weights + self._joined(smooth, x)
-        log_probs = joint.logsumexp(-1, keepdim=True)
-        shares = joint.sub_(log_probs).exp_()  # of each component in the probability of x
-        own = shares[..., :count]
-        slopes = torch.empty(kept.shape, dtype=shares.dtype, device=shares.device)
-        torch.sub(shares, log_weights.exp_(), out=slopes[..., : logits.shape[-1]])
-        by_location, by_raw = slopes[..., logits.shape[-1] :].split(count, -1)
-        torch.mul(by_mean, own, out=by_location)
-        torch.mul(by_scale, own, out=by_raw)
-        # d log(min_scale + unit exp(r)) / dr, and where the raw numbers are cut off there is none.
-        by_raw.mul_(1 - torch.exp(self._log_min_scale(means) - log_scales))
-        raw_means = kept[..., logits.shape[-1] : -count]
-        by_location.masked_fill_(raw_means.abs() > MAX_LOCATION, 0.0)
-        by_raw.masked_fill_(kept[..., -count:] > MAX_LOG_SCALE, 0.0)
+        weights, joint = torch.log_softmax(logits, 0), self._joined(smooth, x)
+        joint += weights
+        most = joint.amax(0)
+        shares = joint.sub_(most).exp_()  # of each component in the probability of x
+        total = shares.sum(0)
+        shares.div_(total)
+        own = shares[: self.num_components]
+        by_mean.mul_(own).masked_fill_(raw_means != means, 0.0)
+        # d log(min_scale + unit exp(r)) / dr; where r is cut off there is none.
+        by_scale.mul_(own).mul_(1 - torch.exp(self.numbers.min_scale.to(own).log() - log_scales))
+        by_scale.masked_fill_(raw_scales > MAX_LOG_SCALE, 0.0)
+        slopes = torch.cat([shares.sub_(weights.exp_()), by_mean, by_scale])
 
         def pullback(grad: Tensor) -> Tensor:
-            return slopes.mul(grad[..., None]).view(params.shape).to(params.dtype)
+            return (slopes * grad).movedim(0, -1).reshape(params.shape).to(params.dtype)
 
-        return log_probs[..., 0].to(params.dtype), pullback
+        return total.log_().add_(most).to(params.dtype), pullback
 
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         logits, means, raw_scales = self._parts(params)
-        weights = torch.softmax(logits / temperature, -1)
+        weights = torch.softmax(logits / temperature, 0).movedim(0, -1)
         chosen = categorical_quantile(weights, uniforms[..., 0].to(weights.dtype))
-        index = chosen.clamp(max=self.num_components - 1)[..., None]
-        mean, log_scale = (
-            part.gather(-1, index)[..., 0] for part in (means, self._log_scales(raw_scales))
-        )
-        smooth = self._smooth_quantile(uniforms[..., 1], mean, log_scale.exp() * temperature)
-        special = ATOM + self.num_components - chosen
-        drawn = torch.where(chosen < self.num_components, smooth, special)
-        return drawn if self.is_wide else drawn.to(params.dtype)
+        index = chosen.clamp(max=self.num_components - 1)[None]
+        mean, raw_scale = (part.gather(0, index)[0] for part in (means, raw_scales))
+        scale = self._log_scales(raw_scale).exp() * temperature
+        smooth = self._smooth_quantile(uniforms[..., 1], mean, scale)
+        if self.num_special:
+            special = ATOM + self.num_components - chosen
+            smooth = torch.where(chosen < self.num_components, smooth, special)
+        return smooth if self.is_wide else smooth.to(params.dtype)
 
     @override
     def initial_params(self, x: Tensor) -> Tensor:
@@ -166,30 +161,39 @@ class NumberMixture(Conditional):
         """Scale of each component where the standard deviation of z is this."""
 
     def _parts(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (..., C + S), means and raw scales (..., C), wide where needed."""
-        params = params.double() if self.is_wide else params
+        """Logits (C + S, ...), means and raw scales (C, ...), wide where needed."""
+        logits, means, raw_scales = self._raw_parts(params)
+        return logits, _limited(means), raw_scales
+
+    def _raw_parts(self, params: Tensor) -> tuple[Tensor, ...]:
+        # Components first: operations along the last, short dimension would be slow.
+        turned = params.movedim(-1, 0).contiguous()
+        turned = turned.double() if self.is_wide else turned
         count = self.num_components
-        logits, means, raw_scales = params.split([count + self.num_special, count, count], -1)
-        return logits, means.clamp(-MAX_LOCATION, MAX_LOCATION), raw_scales
+        return turned.split([count + self.num_special, count, count])
 
     def _log_scales(self, raw: Tensor) -> Tensor:
-        least = self.numbers.min_scale.to(raw)[..., None]
+        least = self.numbers.min_scale.to(raw)
         return torch.log(least + self._unit * torch.exp(raw.clamp(max=MAX_LOG_SCALE)))
-
-    def _log_min_scale(self, like: Tensor) -> Tensor:
-        return self.numbers.min_scale.to(like)[..., None].log()
 
     def _wide(self, codes: Tensor, params: Tensor) -> Tensor:
         return codes.to(torch.float64 if self.is_wide else params.dtype)
 
     def _joined(self, log_smooth: Tensor, codes: Tensor) -> Tensor:
-        """Log f (..., G, C + S) of all components: the smooth ones, and [x is special] / res."""
+        """Log f (C + S, ..., G) of all components: the smooth ones, and [x is special] / res."""
         if not self.num_special:
             return log_smooth
         numbers = self.numbers
-        logs = numbers.special_logs.to(log_smooth)
-        is_special = numbers.is_special(codes).expand(*log_smooth.shape[:-1], -1)
-        atoms = torch.where(is_special, logs, -torch.inf)
+        logs = numbers.special_logs.to(log_smooth).movedim(-1, 0)
+        is_special = numbers.is_special(codes.expand(log_smooth.shape[1:])).movedim(-1, 0)
+        if logs.ndim == 1:  # of a single variable
+            logs = logs.view(-1, *[1] * (log_smooth.ndim - 1))
+        elif log_smooth.ndim > 2:
+            logs = logs.view(len(logs), *[1] * (log_smooth.ndim - 2), -1)
         if numbers.may_be_missing:
-            log_smooth = log_smooth.masked_fill(is_special[..., -1:], -torch.inf)
-        return torch.cat([log_smooth, atoms], -1)
+            log_smooth = log_smooth.masked_fill(is_special[-1], -torch.inf)
+        return torch.cat([log_smooth, torch.where(is_special, logs, -torch.inf)])
+
+
+def _limited(means: Tensor) -> Tensor:
+    return means.clamp(-MAX_LOCATION, MAX_LOCATION)
