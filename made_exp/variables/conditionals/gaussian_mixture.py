@@ -1,9 +1,9 @@
 """A real variable, as a mixture of normal densities and atoms."""
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Self, final
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -11,6 +11,8 @@ from made_exp.variables.conditionals.number_mixture import NumberMixture
 from made_exp.variables.distributions import normal_log_prob, normal_quantile
 from made_exp.variables.numbers import MAX_Z, Numbers
 from made_exp.variables.variable import Variable
+
+_LOG_ROOT_TAU = 0.5 * math.log(2 * math.pi)
 
 
 @final
@@ -27,17 +29,17 @@ class GaussianMixture(NumberMixture):
         return cls(num_components, Numbers([variable]).of(0))
 
     @override
-    def _log_smooth(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
-        z = (self.numbers.z(codes) - means) * torch.exp(-log_scales)
-        return normal_log_prob(z, log_scales)
+    def _log_smooth(self, codes: Tensor, means: Tensor, scales: Tensor) -> Tensor:
+        return normal_log_prob((self.numbers.z(codes) - means) / scales, scales.log())
 
     @override
     def _log_smooth_vjp(
-        self, codes: Tensor, means: Tensor, log_scales: Tensor
+        self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inverse_scale = torch.exp(-log_scales)
-        z = (self.numbers.z(codes) - means).mul_(inverse_scale)
-        return normal_log_prob(z, log_scales), inverse_scale.mul_(z), (z * z).sub_(1)
+        z = (self.numbers.z(codes) - means).mul_(inverse_scales)
+        squares = z * z
+        log_probs = inverse_scales.log().sub_(_LOG_ROOT_TAU).sub_(squares, alpha=0.5)
+        return log_probs, z.mul_(inverse_scales), squares.sub_(1)
 
     @override
     def _smooth_quantile(self, uniforms: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

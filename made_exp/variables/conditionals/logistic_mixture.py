@@ -38,23 +38,21 @@ class DiscretizedLogisticMixture(NumberMixture):
         return self.log_prob(params[..., None, :], codes).exp()
 
     @override
-    def _log_smooth(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
-        _, below, above, width, is_first, is_last = self._cells(codes, means, log_scales)
-        return logistic_cell_log_prob(below, above, width, is_first, is_last)
+    def _log_smooth(self, codes: Tensor, means: Tensor, scales: Tensor) -> Tensor:
+        return logistic_cell_log_prob(*self._cells(codes, means, scales.reciprocal()))
 
     @override
     def _log_smooth_vjp(
-        self, codes: Tensor, means: Tensor, log_scales: Tensor
+        self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inverse_scale, below, above, width, is_first, is_last = self._cells(
-            codes, means, log_scales
-        )
-        log_probs = logistic_cell_log_prob(below, above, width, is_first, is_last)
+        cells = self._cells(codes, means, inverse_scales)
+        below, above, width, is_first, is_last = cells
+        log_probs = logistic_cell_log_prob(*cells)
         # Derivatives of the three terms by b, by -a, and by the width times the width.
         by_above = torch.sigmoid(-above).masked_fill_(is_last, 0.0)
         by_below = torch.sigmoid(below).masked_fill_(is_first, 0.0)
         by_width = (width / torch.expm1(width)).masked_fill_(is_first | is_last, 0.0)
-        by_mean = (by_below - by_above).mul_(inverse_scale)
+        by_mean = (by_below - by_above).mul_(inverse_scales)
         by_scale = by_below.mul_(below).sub_(by_above.mul_(above)).sub_(by_width)
         return log_probs, by_mean, by_scale
 
@@ -70,9 +68,11 @@ class DiscretizedLogisticMixture(NumberMixture):
         half = float(self.numbers.cells) / 2
         return max(deviation / self.num_components, half) * math.sqrt(3) / math.pi
 
-    def _cells(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor, ...]:
-        """One over the scale, the standardised edges and widths, and which cells are at the end."""
-        numbers, inverse_scale = self.numbers, torch.exp(-log_scales)
+    def _cells(
+        self, codes: Tensor, means: Tensor, inverse_scales: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Standardised edges and widths (C, ..., G), and which cells (..., G) are at the ends."""
+        numbers = self.numbers
         values = numbers.levels(codes).double()
         low, high = numbers.forward(values - 0.5), numbers.forward(values + 0.5)
         # Where cells are clamped together there is no mass to speak of, but a logarithm.
@@ -80,10 +80,9 @@ class DiscretizedLogisticMixture(NumberMixture):
         low, high, width = (t.to(means) for t in (low, high, width))
         is_first, is_last = values <= 0, values >= numbers.num_values - 1
         return (
-            inverse_scale,
-            (low - means) * inverse_scale,
-            (high - means) * inverse_scale,
-            width * inverse_scale,
+            (low - means) * inverse_scales,
+            (high - means) * inverse_scales,
+            width * inverse_scales,
             is_first,
             is_last,
         )

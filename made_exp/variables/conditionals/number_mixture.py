@@ -30,6 +30,9 @@ from made_exp.variables.distributions import (
 )
 from made_exp.variables.numbers import ATOM, Numbers
 
+# Params whose derivatives are computed together.
+_CACHED = 2**18
+
 
 @dataclass(frozen=True)
 class NumberMixture(Conditional):
@@ -75,15 +78,15 @@ class NumberMixture(Conditional):
         return type(self)(self.num_components, numbers)
 
     @abstractmethod
-    def _log_smooth(self, codes: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
+    def _log_smooth(self, codes: Tensor, means: Tensor, scales: Tensor) -> Tensor:
         """Log-density in z, or log-mass, of codes (..., G), of which none is missing.
 
-        Means, log_scales and the answer are (C, ..., G).
+        Means, scales and the answer are (C, ..., G).
         """
 
     @abstractmethod
     def _log_smooth_vjp(
-        self, codes: Tensor, means: Tensor, log_scales: Tensor
+        self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`_log_smooth` and its derivatives by means and log scales, all (C, ..., G)."""
 
@@ -95,8 +98,7 @@ class NumberMixture(Conditional):
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         params = params.expand(*[1] * (1 + x.ndim - params.ndim), *params.shape)
         logits, means, raw_scales = self._parts(params)
-        log_scales = self._log_scales(raw_scales)
-        log_smooth = self._log_smooth(self._wide(x, params), means, log_scales)
+        log_smooth = self._log_smooth(self._wide(x, params), means, self._scales(raw_scales))
         log_probs = torch.log_softmax(logits, 0) + self._joined(log_smooth, x)
         return log_probs.logsumexp(0).to(params.dtype)
 
@@ -104,26 +106,40 @@ class NumberMixture(Conditional):
     @torch.no_grad()
     def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
         """Written out: to autograd, the many small operations are most of a step."""
-        logits, raw_means, raw_scales = self._raw_parts(params.view(*x.shape, self.num_params))
-        means, log_scales = _limited(raw_means), self._log_scales(raw_scales)
-        smooth, by_mean, by_scale = self._log_smooth_vjp(self._wide(x, params), means, log_scales)
-        weights, joint = torch.log_softmax(logits, 0), self._joined(smooth, x)
-        joint += weights
-        most = joint.amax(0)
-        shares = joint.sub_(most).exp_()  # of each component in the probability of x
-        total = shares.sum(0)
-        shares.div_(total)
-        own = shares[: self.num_components]
-        by_mean.mul_(own).masked_fill_(raw_means != means, 0.0)
-        # d log(min_scale + unit exp(r)) / dr; where r is cut off there is none.
-        by_scale.mul_(own).mul_(1 - torch.exp(self.numbers.min_scale.to(own).log() - log_scales))
-        by_scale.masked_fill_(raw_scales > MAX_LOG_SCALE, 0.0)
-        slopes = torch.cat([shares.sub_(weights.exp_()), by_mean, by_scale])
+        # So many rows at a time that what is computed of them stays in the cache.
+        rows = max(1, _CACHED // params.shape[1])
+        parts = zip(params.split(rows), x.split(rows), strict=True)
+        log_probs, slopes = zip(*(self._slopes(*part) for part in parts), strict=True)
 
         def pullback(grad: Tensor) -> Tensor:
-            return (slopes * grad).movedim(0, -1).reshape(params.shape).to(params.dtype)
+            pairs = zip(slopes, grad.split(rows), strict=True)
+            turned = [(slope * own).movedim(0, -1).flatten(1) for slope, own in pairs]
+            return (turned[0] if len(turned) == 1 else torch.cat(turned)).to(params.dtype)
 
-        return total.log_().add_(most).to(params.dtype), pullback
+        found = log_probs[0] if len(log_probs) == 1 else torch.cat(log_probs)
+        return found.to(params.dtype), pullback
+
+    def _slopes(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (B, G) and their derivatives by the params, (K, B, G)."""
+        logits, raw_means, raw_scales = self._raw_parts(params.view(*x.shape, self.num_params))
+        means, inverse_scales = _limited(raw_means), self._scales(raw_scales).reciprocal_()
+        smooth, by_mean, by_scale = self._log_smooth_vjp(
+            self._wide(x, params), means, inverse_scales
+        )
+        weights, log_total = _softmax(logits)
+        shares, log_prob = _softmax(self._joined(smooth, x).add_(logits))
+        own = shares[: self.num_components]
+        by_mean.mul_(own)
+        # d log s / dr = 1 - min_scale / s for the scale s = min_scale + unit exp(r).
+        least = self.numbers.min_scale.to(own)
+        by_scale.mul_(own).mul_(inverse_scales.mul_(-least).add_(1))
+        # Where raw numbers are cut off there is no slope.
+        low, high = torch.aminmax(raw_means)
+        if low < -MAX_LOCATION or high > MAX_LOCATION:
+            by_mean.masked_fill_(raw_means != means, 0.0)
+        if raw_scales.amax() > MAX_LOG_SCALE:
+            by_scale.masked_fill_(raw_scales > MAX_LOG_SCALE, 0.0)
+        return log_prob.sub_(log_total), torch.cat([shares.sub_(weights), by_mean, by_scale])
 
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
@@ -132,7 +148,7 @@ class NumberMixture(Conditional):
         chosen = categorical_quantile(weights, uniforms[..., 0].to(weights.dtype))
         index = chosen.clamp(max=self.num_components - 1)[None]
         mean, raw_scale = (part.gather(0, index)[0] for part in (means, raw_scales))
-        scale = self._log_scales(raw_scale).exp() * temperature
+        scale = self._scales(raw_scale) * temperature
         smooth = self._smooth_quantile(uniforms[..., 1], mean, scale)
         if self.num_special:
             special = ATOM + self.num_components - chosen
@@ -172,9 +188,8 @@ class NumberMixture(Conditional):
         count = self.num_components
         return turned.split([count + self.num_special, count, count])
 
-    def _log_scales(self, raw: Tensor) -> Tensor:
-        least = self.numbers.min_scale.to(raw)
-        return torch.log(least + self._unit * torch.exp(raw.clamp(max=MAX_LOG_SCALE)))
+    def _scales(self, raw: Tensor) -> Tensor:
+        return self.numbers.min_scale.to(raw) + self._unit * raw.clamp(max=MAX_LOG_SCALE).exp()
 
     def _wide(self, codes: Tensor, params: Tensor) -> Tensor:
         return codes.to(torch.float64 if self.is_wide else params.dtype)
@@ -197,3 +212,11 @@ class NumberMixture(Conditional):
 
 def _limited(means: Tensor) -> Tensor:
     return means.clamp(-MAX_LOCATION, MAX_LOCATION)
+
+
+def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax along the first dimension of logits (C, ...), and the log of its denominator."""
+    most = logits.amax(0)
+    weights = torch.sub(logits, most).exp_()
+    total = weights.sum(0)
+    return weights.div_(total), total.log_().add_(most)
