@@ -234,14 +234,52 @@ def test_a_bad_table_is_refused_before_training(tmp_path, spoil, message):
         run(table_settings(write(tmp_path / "bad.csv", rows)), tmp_path / "run")
 
 
-def test_a_category_unknown_to_the_model_is_named(folder, tmp_path):
-    row = ["merlot", "13.00", "", "1.9", "ruby", "no"]
-    path = write(tmp_path / "new.csv", [row])
-    with pytest.raises(ValueError, match=r"line 2, column 'cultivar': 'merlot' is not a known cat"):
-        sample_run(folder / "run", observed=str(path), path=tmp_path / "out.csv")
+def test_values_that_train_did_not_have_are_given_as_they_are(folder, tmp_path, caplog):
+    row = ["merlot", "19.00", "", "1.9", "ruby", "no"]
+    path = write(tmp_path / "new.csv", [row, ["barolo", "13.00", "9000", "", "ruby", "no"]])
+    done = read(sample_run(folder / "run", observed=str(path), path=tmp_path / "out.csv"))
+    assert [row[:2] for row in done] == [["merlot", "19.00"], ["barolo", "13.00"]]
+    assert done[1][2] == "9000"
+    assert int(done[0][2]) > 0 < float(done[1][3])
+    assert "line 2, column 'cultivar': 'merlot' is not in the training rows" in caplog.text
+    assert "line 3, column 'proline': '9000' is outside" in caplog.text
     write(path, [row[1:]], HEADER[1:])
     with pytest.raises(ValueError, match="no column 'cultivar'"):
         sample_run(folder / "run", observed=str(path), path=tmp_path / "out.csv")
+
+
+def test_several_completions_of_a_row_are_numbered(folder, tmp_path):
+    path = write(
+        tmp_path / "new.csv", [["barolo", "", "", "1.9", "", " no"], ["", "13.1", *[""] * 4]]
+    )
+    out = sample_run(folder / "run", observed=str(path), num_samples=3, path=tmp_path / "out.CSV")
+    with open(out, newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["row", "completion", *HEADER]
+    assert [row[:2] for row in rows] == [[str(n), str(k)] for n in range(2) for k in range(3)]
+    assert all((row[2], row[5], row[7]) == ("barolo", "1.9", " no") for row in rows[:3])
+    assert all(row[3] == "13.1" and all(row) for row in rows[3:])
+    assert len({row[3] for row in rows[:3]}) == 3
+
+
+def test_rows_are_drawn_without_the_data_and_pictures_where_they_have_moved(folder, tmp_path):
+    import shutil
+
+    shutil.copytree(folder / "run", tmp_path / "run")
+    (folder / "wine.csv").rename(tmp_path / "moved.csv")
+    try:
+        for name in ("new.csv", "new.tsv.gz", "new.parquet", "new.npz"):
+            assert sample_run(tmp_path / "run", num_samples=3, path=tmp_path / name).exists()
+        with pytest.raises(ConfigError, match="not found"):
+            sample_run(tmp_path / "run", num_samples=3, path=tmp_path / "s.png")
+        moved = tmp_path / "moved.csv"
+        sample_run(tmp_path / "run", num_samples=3, path=tmp_path / "s.PNG", data=moved)
+        outcome = evaluate_run(tmp_path / "run", data=moved, num_orderings=1, device="cpu")
+        assert outcome["num_examples"] == 18
+        with pytest.raises(ConfigError, match=r"full.csv is not what it learned"):
+            evaluate_run(tmp_path / "run", data=folder / "full.csv", device="cpu")
+    finally:
+        (tmp_path / "moved.csv").rename(folder / "wine.csv")
 
 
 @pytest.mark.parametrize(

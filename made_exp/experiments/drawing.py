@@ -7,19 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.datasets.csv import write_rows
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.given import Given, given_examples
 from made_exp.experiments.pictures import picture_of
+from made_exp.experiments.written import write_completed, write_drawn
 from made_exp.files import atomic_path
 from made_exp.model.made import MADE
 from made_exp.reporting.figures import completion_grid, save_png
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.commands import SampleSettings
 
-# Rows of completions in a picture when the user does not say how many.
-_MAX_PICTURED = 5
+# When the user does not say how many: samples or completions, and rows of them in a picture.
+_NUM_SAMPLES, _MAX_PICTURED = 100, 5
 
 
 def sample_run(settings: SampleSettings) -> Path:
@@ -29,7 +29,7 @@ def sample_run(settings: SampleSettings) -> Path:
         ConfigError: If the model cannot complete the pattern exactly, or a file does not fit.
         CheckpointError: If the run holds no model that can be used.
     """
-    run = FinishedRun(settings.run, settings.device)
+    run = FinishedRun(settings.run, settings.device, settings.data)
     target = _target(run, settings)
     generator = torch.Generator().manual_seed(settings.seed)
     draw = _draw_samples if settings.observed is None else _draw_completions
@@ -56,7 +56,7 @@ def _target(run: FinishedRun, settings: SampleSettings) -> Path:
 def _draw_samples(
     run: FinishedRun, settings: SampleSettings, target: Path, generator: torch.Generator
 ) -> None:
-    model, count, context = run.model, settings.num_samples, None
+    model, count, context = run.model, settings.num_samples or _NUM_SAMPLES, None
     number = run.class_number(settings.label)
     if number is not None:
         context = torch.full((count,), number)
@@ -68,18 +68,19 @@ def _draw_samples(
     match target.suffix.lower():
         case ".png":
             save_png(target, picture_of(model, run.dataset, samples, context=context))
-        case ".csv":
-            write_rows(target, run.schema, samples)
-        case _:
+        case ".npz":
             _write_npz(target, context, samples=_as_given(samples, model))
+        case _:
+            write_drawn(target, run.schema, samples)
 
 
 def _draw_completions(
     run: FinishedRun, settings: SampleSettings, target: Path, generator: torch.Generator
 ) -> None:
     given, suffix = given_examples(run, settings, generator), target.suffix.lower()
-    pictured = min(settings.num_samples, _MAX_PICTURED)
-    count = {".csv": 1, ".png": pictured}.get(suffix, settings.num_samples)
+    count = settings.num_samples or {".png": _MAX_PICTURED, ".npz": _NUM_SAMPLES}.get(suffix, 1)
+    if suffix == ".png":
+        count = min(count, _MAX_PICTURED)
     rows = given.repeated(count)
     with as_config_errors():  # A model of fixed orderings completes few patterns.
         drawn = run.model.complete(
@@ -92,17 +93,19 @@ def _draw_completions(
     match suffix:
         case ".png":
             _picture_completions(given, drawn, run.data, target)
-        case ".csv":
-            write_rows(target, run.schema, drawn)
-        case _:
+        case ".npz":
             shaped = _as_given(drawn, run.model).reshape(len(given.x), count, -1)
             known, x = given.known.numpy(), given.x.numpy()
             _write_npz(target, given.context, completions=shaped, observed=known, x=x)
+        case _:
+            write_completed(target, run.schema, drawn, given.table, count)
 
 
 def _picture_completions(given: Given, drawn: Tensor, data: dict[str, Any], target: Path) -> None:
     if not data["image_shape"]:
-        raise ConfigError("path: completions of a table have no picture; use .npz or .csv")
+        raise ConfigError(
+            "path: completions of a table have no picture; use .npz, .csv or .parquet"
+        )
     largest = max(entry["num_values"] or 2 for entry in data["variables"]) - 1
     picture = completion_grid(
         torch.nan_to_num(given.x.double()).numpy(),

@@ -9,13 +9,15 @@ from torch import Tensor
 
 from made_exp.datasets.base import Dataset, binarized, fingerprint
 from made_exp.datasets.registry import DATA_SEED, load_dataset
-from made_exp.datasets.schema import TableSchema
+from made_exp.datasets.table.plain import schema_of
+from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import CheckpointError, ConfigError, as_config_errors
 from made_exp.model.build import build_model
 from made_exp.model.made import MADE
 from made_exp.runs.checkpoints import exists, load_checkpoint
 from made_exp.runs.folder import RunDirectory
 from made_exp.runtime import resolve_device
+from made_exp.settings.dataset import FileSettings, TableSettings
 from made_exp.settings.experiment import from_dict
 
 
@@ -25,6 +27,7 @@ class FinishedRun:
     Args:
         path: Folder of the run, or one of its checkpoints.
         device: auto, cpu, cuda or cuda:N.
+        data: Where the file is that it was trained on, if that has moved.
 
     Attributes:
         model: In evaluation mode, on `device`.
@@ -36,8 +39,8 @@ class FinishedRun:
         CheckpointError: If the run holds no model that can be used.
     """
 
-    def __init__(self, path: str | Path, device: str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, device: str, data: str | None = None) -> None:
+        self.path, self._moved = Path(path), data
         with as_config_errors():
             target = resolve_device(device)
         file = self.path if self.path.suffix == ".pt" else RunDirectory(path).best
@@ -59,13 +62,22 @@ class FinishedRun:
         Raises:
             ConfigError: If they cannot be had, or have changed.
         """
+        options = asdict(self.settings.dataset)
         with as_config_errors():
-            dataset = load_dataset(**asdict(self.settings.dataset))
+            if self._moved is not None:
+                options |= self._place(self._moved)
+            dataset = load_dataset(**options)
         if fingerprint(dataset) != self.data["fingerprint"]:
-            raise ConfigError(
-                f"{self.path}: the data have changed since it was trained ({dataset.name})"
-            )
+            what = "the data have changed since it was trained"
+            what = what if self._moved is None else f"data={self._moved} is not what it learned"
+            raise ConfigError(f"{self.path}: {what} ({dataset.name})")
         return dataset
+
+    def _place(self, moved: str) -> dict[str, str]:
+        name = self.settings.dataset.name
+        if not isinstance(self.settings.dataset, FileSettings | TableSettings):
+            raise ValueError(f"data={moved}: dataset={name} of this run is no file of yours")
+        return {"path": moved}
 
     def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
         """Examples (N, D) of a split and their labels (N,); grey images are binarized once.
@@ -80,13 +92,10 @@ class FinishedRun:
             x = binarized(x, DATA_SEED)
         return x, self.dataset.context(split)
 
-    @property
+    @cached_property
     def schema(self) -> TableSchema:
-        """How the variables are written in a text file."""
-        if self.data.get("table"):
-            return TableSchema.from_dict(self.data["table"])
-        columns = [{**entry, "offset": 0, "decimals": -1} for entry in self.data["variables"]]
-        return TableSchema.from_dict({"columns": columns, "delimiter": ","})
+        """How the variables are written in a table."""
+        return schema_of(self.data)
 
     def class_number(self, label: str | int | None) -> int | None:
         """The class that `label` names, or None.

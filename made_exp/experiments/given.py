@@ -1,6 +1,7 @@
 """What a user asks to have completed: test examples under a pattern, or a file of examples."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -10,22 +11,34 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
-from made_exp.datasets.csv import encode_rows
+from made_exp.datasets.table.files import read_tables
+from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.sources import find_tables
+from made_exp.datasets.table.text import TextStyle
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
 from made_exp.model.made import MADE
-from made_exp.settings.commands import SampleSettings
+from made_exp.settings.commands import PATTERNS, SampleSettings
 from made_exp.variables.variable import Variable
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """Examples x (N, D), which of their values are known (N, D), and their labels (N,) or None."""
+    """Examples that are known in part.
+
+    Attributes:
+        x: (N, D) float64, NaN where nothing was given.
+        known: (N, D) which values the others are drawn given.
+        context: (N,) class labels, or None.
+        table: The rows as they were given, where they came from a table; cells that hold
+            something are not drawn, even where the model cannot hold what they do.
+    """
 
     x: Tensor
     known: Tensor
     context: Tensor | None
+    table: RawTable | None = None
 
     def repeated(self, count: int) -> Self:
         """Each example `count` times, one after the other."""
@@ -38,7 +51,7 @@ def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.
     """What the model of `run` is to complete.
 
     A .npz file holds `x`, and `observed` or NaN for what is unknown, and `labels` where the model
-    has classes; in a .csv file empty cells are unknown.
+    has classes; in a table empty cells are unknown.
 
     Args:
         run: The run.
@@ -48,24 +61,41 @@ def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.
     Raises:
         ConfigError: If the file does not fit the model, or labels are missing.
     """
-    observed, context = str(settings.observed), None
+    observed, context, table = str(settings.observed), None, None
     number = run.class_number(settings.label)
-    match Path(observed).suffix.lower():
-        case ".csv":
-            with as_config_errors():
-                x = encode_rows(Path(observed), run.schema)
-            known = ~torch.isnan(x)
-        case ".npz":
-            x, known, context = _read_npz(Path(observed), run.model)
-        case _:
-            x, known, context = _examples(run.dataset, observed, settings.num_examples, generator)
+    if observed in PATTERNS:
+        x, known, context = _examples(run.dataset, observed, settings.num_examples, generator)
+    elif Path(observed).suffix.lower() == ".npz":
+        x, known, context = _read_npz(Path(observed), run.model)
+    else:
+        x, known, table = _read_table(observed, run)
     if number is not None:
         context = torch.full((len(x),), number)
     if context is None and run.model.num_classes:
         raise ConfigError(
             f"observed: {observed} has no array 'labels'; give label=... for all rows"
         )
-    return Given(x, known, context)
+    return Given(x, known, context, table)
+
+
+def _read_table(path: str, run: FinishedRun) -> tuple[Tensor, Tensor, RawTable]:
+    """Rows of a table, what is known of them, and how they were given.
+
+    Raises:
+        ConfigError: If the table cannot be read, or is not like that of the run.
+    """
+    with as_config_errors():
+        raw = read_tables(find_tables(path, Path.cwd(), "observed"), TextStyle())
+        x = torch.from_numpy(run.schema.encode(raw))
+    # What a column cannot hold stays where it is, and nothing is drawn from it.
+    return x, ~torch.isnan(x) & ~_impossible(x, run.model.groups.variables), raw
+
+
+def _impossible(x: Tensor, variables: Sequence[Variable]) -> Tensor:
+    """Where x (N, D) holds a number that is no value of its variable."""
+    counts = [math.inf if v.num_values is None else v.num_values for v in variables]
+    lowest = torch.tensor([-math.inf if math.isinf(count) else 0 for count in counts])
+    return (x < lowest) | (x >= torch.tensor(counts))
 
 
 def _examples(
@@ -79,7 +109,7 @@ def _examples(
         return x, (ranks < dataset.num_dims // 2) & ~torch.isnan(x), context
     if dataset.image_shape is None:
         raise ConfigError(
-            f"observed={pattern} needs images; use random_half, a .npz or a .csv file"
+            f"observed={pattern} needs images; use random_half, a table or a .npz file"
         )
     height, width = dataset.image_shape
     rows = torch.arange(height)[:, None].expand(height, width)

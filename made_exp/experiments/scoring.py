@@ -32,7 +32,7 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         ConfigError: If the model has fewer orderings, or the runs were trained on different data.
         CheckpointError: If a run holds no model that can be used.
     """
-    finished, split = FinishedRun(settings.run, settings.device), settings.split
+    finished, split = FinishedRun(settings.run, settings.device, settings.data), settings.split
     evaluation, curve = _score(finished, settings, settings.num_orderings)
     outcome: dict[str, Any] = {"run": settings.run, "split": split, **evaluation.as_dict()}
     outcome |= _beside(finished, settings, evaluation.num_orderings)
@@ -48,7 +48,7 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
             "figure": str(picture),
         }
     if settings.compare is not None:
-        rival = FinishedRun(settings.compare, settings.device)
+        rival = FinishedRun(settings.compare, settings.device, settings.data)
         _refuse_other_data(finished, rival, split)
         second, _ = _score(rival, settings, None)
         mean, error = paired_difference(evaluation.log_probs, second.log_probs)

@@ -1,12 +1,14 @@
 """What made-eval, made-sample and made-report can be asked, typed."""
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
+from made_exp.datasets.table.sources import COMPRESSED, TABLES
+from made_exp.errors import did_you_mean
 from made_exp.settings.base import MISSING, CheckedSettings, check_device, setting
 
-_PATTERNS = ("top_half", "left_half", "random_half", "bottom_half", "right_half")
-_SAMPLE_FILES = (".png", ".npz", ".csv")
+PATTERNS = ("top_half", "left_half", "random_half", "bottom_half", "right_half")
 
 
 @dataclass
@@ -20,6 +22,9 @@ class EvalSettings(CheckedSettings):
     )
     compare: str | None = setting(None, "another run: paired difference on the same examples")
     batch_size: int = setting(1000, "examples at a time", at_least=1)
+    data: str | None = setting(
+        None, "where the table is that the run was trained on, if it has moved"
+    )
     device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
 
     def _check(self) -> None:
@@ -34,14 +39,21 @@ class SampleSettings(CheckedSettings):
     """Draws new samples, or completions of partly observed examples, from a finished run."""
 
     run: str = setting(MISSING, "folder of the run")
-    num_samples: int = setting(
-        100, "how many; with observed: completions of each example", at_least=1
+    num_samples: int | None = setting(
+        None,
+        "how many, or completions of each example; null = 100, and 1 of each row into a table",
+        at_least=1,
     )
-    path: str | None = setting(None, "where: .png, .npz or .csv; null = into the run")
+    path: str | None = setting(
+        None, "where: .png, .npz, .csv, .tsv, .parquet or .feather; null = into the run"
+    )
     seed: int = setting(0, "of the draws", at_least=0)
     temperature: float = setting(1.0, "below 1 = likelier values, above 1 = more varied", above=0)
     observed: str | None = setting(
-        None, f"{', '.join(_PATTERNS)}, or a .npz or .csv file with the given values"
+        None, f"{', '.join(PATTERNS)}, or a table or .npz file with the given values"
+    )
+    data: str | None = setting(
+        None, "where the table is that the run was trained on, if it has moved"
     )
     num_examples: int = setting(10, "with observed: examples to complete", at_least=1)
     label: str | None = setting(
@@ -52,8 +64,11 @@ class SampleSettings(CheckedSettings):
     def _check(self) -> None:
         check_device(self.device)
         check_run(self.run, "run")
-        if self.path is not None and Path(self.path).suffix.lower() not in _SAMPLE_FILES:
-            raise ValueError(f"path must end in .png, .npz or .csv, got '{self.path}'")
+        if self.path is not None and not _can_be_written(Path(self.path)):
+            raise ValueError(
+                f"path must end in .png, .npz, {', '.join(TABLES)}, text also in "
+                f"{', '.join(COMPRESSED)} after that; got '{self.path}'"
+            )
         if self.observed is not None:
             _check_observed(self.observed)
 
@@ -86,11 +101,18 @@ def check_run(path: str, name: str) -> None:
 
 
 def _check_observed(observed: str) -> None:
-    if observed in _PATTERNS:
+    if observed in PATTERNS or Path(observed).exists() or glob.has_magic(observed):
         return
-    if Path(observed).suffix.lower() not in (".npz", ".csv"):
+    if not Path(observed).suffix:
+        hint = did_you_mean(observed, PATTERNS)
         raise ValueError(
-            f"observed: '{observed}' is not one of {', '.join(_PATTERNS)}, nor a .npz or .csv file"
+            f"observed: '{observed}' is not one of {', '.join(PATTERNS)}, nor a file{hint}"
         )
-    if not Path(observed).is_file():
-        raise ValueError(f"observed: file not found: {observed}")
+    raise ValueError(f"observed: file not found: {observed}")
+
+
+def _can_be_written(path: Path) -> bool:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] and suffixes[-1] in COMPRESSED:
+        return suffixes[-2:-1] != [] and TABLES.get(suffixes[-2]) == "text"
+    return bool(suffixes) and suffixes[-1] in (".png", ".npz", *TABLES)

@@ -51,15 +51,15 @@ class DateFormat(Format):
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
-        return self.count(self._moments(texts))
+        return self.count(self.moments(texts))
 
     def count(self, moments: pl.Series) -> pl.Series:
         """Units of microseconds (N,) Int64, null where they are finer than this column."""
         counted = moments // self._microseconds
         return counted.set(counted * self._microseconds != moments, None)
 
-    def _moments(self, texts: pl.Series) -> pl.Series:
-        """Microseconds since 1970, null where a text is not written so."""
+    def moments(self, texts: pl.Series) -> pl.Series:
+        """Microseconds (N,) Int64 since 1970 of texts (N,), null where a text is not written so."""
         if self.zone and self.zone != "%z":
             texts = texts.set(~texts.str.ends_with(self.zone).fill_null(False), None)
             texts = texts.str.strip_suffix(self.zone)
@@ -71,6 +71,11 @@ class DateFormat(Format):
         return _strptime(texts, self.pattern, is_zoned=self.zone == "%z") + parts
 
     @property
+    def is_clock(self) -> bool:
+        """Whether these are times of a day."""
+        return self.pattern in _CLOCKS
+
+    @property
     def _microseconds(self) -> int:
         """In one unit."""
         if self.unit in _UNITS:
@@ -80,7 +85,7 @@ class DateFormat(Format):
     @override
     def write(self, values: np.ndarray) -> pl.Series:
         moments = pl.Series(np.asarray(np.round(values), np.int64)) * self._microseconds
-        if self.pattern in _CLOCKS:
+        if self.is_clock:
             moments = moments % (86400 * 10**6)
         pattern = self.pattern
         if not self.padded:
@@ -129,7 +134,7 @@ class DateFormat(Format):
 
     def _unread(self, texts: pl.Series) -> int:
         """How many texts are not written so."""
-        return replace(self, fraction=MAX_FRACTION)._moments(texts).null_count()
+        return replace(self, fraction=MAX_FRACTION).moments(texts).null_count()
 
     def _with_digits(self, texts: pl.Series) -> Self:
         """The format, with the unit and the digits that these texts have."""
@@ -137,7 +142,7 @@ class DateFormat(Format):
         has_clock = ":" in self.pattern
         fraction = min(digits, MAX_FRACTION) if has_clock else 0
         found = replace(self, fraction=fraction)
-        moments = found._moments(texts).drop_nulls()
+        moments = found.moments(texts).drop_nulls()
         unit = finest_unit(moments) if not fraction else "fraction"
         texts = texts.str.replace(_FRACTION, "$1")
         short = bool(texts.str.contains(r"(?:^|[-/. ])\d(?:[-/. :,]|$)").any())

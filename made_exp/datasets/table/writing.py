@@ -1,0 +1,97 @@
+"""Tables into files: text or typed, whole or compressed, as the ending of their name says."""
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+import zstandard
+
+from made_exp.datasets.table.columns import Categories, Column, Numbers
+from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.sources import COMPRESSED, format_of
+from made_exp.files import atomic_write_bytes
+
+_COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+    # Without the time of writing: the same rows are the same bytes.
+    ".gz": lambda content: gzip.compress(content, mtime=0),
+    ".zst": lambda content: zstandard.ZstdCompressor().compress(content),
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
+_TRUTHS = {"true": True, "false": False}
+
+
+def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
+    """Write a table, atomically; columns of texts as they are.
+
+    Args:
+        path: Its ending says how: text, Parquet or Arrow, and for text whether compressed.
+        frame: The rows; null where there is nothing.
+        delimiter: Of text, where the ending does not say it.
+    """
+    buffer = io.BytesIO()
+    match format_of(path):
+        case "Parquet":
+            frame.write_parquet(buffer)
+        case "Arrow":
+            frame.write_ipc(buffer)
+        case _:
+            frame.write_csv(buffer, separator=_delimiter(path, delimiter))
+    compress = _COMPRESS.get(path.suffix.lower(), bytes)
+    atomic_write_bytes(path, compress(buffer.getvalue()))
+
+
+def typed(columns: Sequence[Column], frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with numbers, dates and truth values in place of their texts.
+
+    Args:
+        columns: Of the table, in the order of the frame.
+        frame: Texts, null where there is nothing.
+    """
+    pairs = zip(columns, frame.get_columns(), strict=True)
+    return pl.DataFrame([typed_column(column, texts) for column, texts in pairs])
+
+
+def typed_column(column: Column, texts: pl.Series) -> pl.Series:
+    """Values (N,) of the texts of one column; texts where they are nothing else."""
+    if isinstance(column, Numbers):
+        if isinstance(column.format, DateFormat):
+            return _dates(column.format, texts).alias(texts.name)
+        return column.format.parse(texts).alias(texts.name)
+    if isinstance(column, Categories):
+        return _typed_categories(column.spellings, texts)
+    return texts
+
+
+def _typed_categories(spellings: Sequence[str], texts: pl.Series) -> pl.Series:
+    if all(map(_INTEGER.fullmatch, spellings)):
+        return texts.cast(pl.Int64, strict=False)
+    if all(text.lower() in _TRUTHS for text in spellings):
+        return texts.str.to_lowercase().replace_strict(
+            _TRUTHS, default=None, return_dtype=pl.Boolean
+        )
+    return texts
+
+
+def _dates(form: DateFormat, texts: pl.Series) -> pl.Series:
+    moments = form.moments(texts)
+    if form.is_clock:
+        return (moments * 1000).cast(pl.Time)
+    times = moments.cast(pl.Datetime("us"))
+    return times.cast(pl.Date) if form.unit == "days" and ":" not in form.pattern else times
+
+
+def _delimiter(path: Path, otherwise: str) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
+    match suffixes[-1:]:
+        case [".tsv" | ".tab"]:
+            return "\t"
+        case [".csv"] if otherwise == "\t":
+            return ","
+    return otherwise

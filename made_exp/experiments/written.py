@@ -1,0 +1,78 @@
+"""Rows that were drawn, written as the table of the run is, around what was given."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from torch import Tensor
+
+from made_exp.datasets.table.columns import Column
+from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.schema import TableSchema
+from made_exp.datasets.table.sources import format_of
+from made_exp.datasets.table.writing import typed_column, write_frame
+
+_NUMBERS = ("row", "completion")
+
+
+def write_drawn(path: Path, schema: TableSchema, x: Tensor) -> None:
+    """Write x (N, D) with the columns of the table; the ending of `path` says how."""
+    frame = schema.decode(x.double().numpy())
+    pairs = zip(schema.columns, frame.get_columns(), strict=True)
+    write_frame(path, pl.DataFrame([_stored(path, c, t) for c, t in pairs]), schema.delimiter)
+
+
+def write_completed(
+    path: Path, schema: TableSchema, x: Tensor, given: RawTable | None, count: int
+) -> None:
+    """Write completed rows, every cell that was given as it was given.
+
+    Several completions of a row follow each other, numbered by two more columns, from 0.
+
+    Args:
+        path: Its ending says how.
+        schema: Of the table.
+        x: (N count, D), `count` completions of each row.
+        given: The N rows as they were given; None where they are no table's.
+        count: How many completions of each row there are.
+    """
+    drawn = schema.decode(x.double().numpy())
+    rows = np.arange(len(x) // count).repeat(count)
+    columns = []
+    for column in schema.columns:
+        texts = _stored(path, column, drawn[column.name])
+        if given is not None and column.name in given.names:
+            texts = _around(texts, given.column(column.name).values[rows], column)
+        columns.append(texts)
+    if count > 1:
+        numbers = rows, np.tile(np.arange(count), len(x) // count)
+        names = [_free(name, schema.names) for name in _NUMBERS]
+        columns = [*map(pl.Series, names, numbers), *columns]
+    write_frame(path, pl.DataFrame(columns), schema.delimiter)
+
+
+def _stored(path: Path, column: Column, texts: pl.Series) -> pl.Series:
+    """The texts of a column for a file of text, and their values for one of types."""
+    return texts if format_of(path) == "text" else typed_column(column, texts)
+
+
+def _around(drawn: pl.Series, given: pl.Series, column: Column) -> pl.Series:
+    """What was given, and what was drawn where nothing was."""
+    is_given = given.is_not_null()
+    if given.dtype == pl.String:
+        stripped = given.str.strip_chars()
+        is_given &= ~stripped.is_in(["", *column.missing]).fill_null(False)
+    if drawn.dtype == pl.String:
+        given = given.cast(pl.String)
+    elif given.dtype == pl.String:
+        given = typed_column(column, given.str.strip_chars())
+    else:
+        drawn = drawn.cast(given.dtype, strict=False)
+    return given.zip_with(is_given, drawn).alias(drawn.name)
+
+
+def _free(name: str, taken: tuple[str, ...]) -> str:
+    """The name, with as many underscores as make it none of those that are taken."""
+    while name in taken:
+        name += "_"
+    return name

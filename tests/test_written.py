@@ -1,0 +1,152 @@
+"""Rows in files: what was given byte for byte, draws as the table is written, any ending."""
+
+import gzip
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from made_exp.datasets.table.files import read_tables
+from made_exp.datasets.table.plain import schema_of
+from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.schema import TableSchema
+from made_exp.datasets.table.text import TextStyle
+from made_exp.datasets.table.writing import typed, write_frame
+from made_exp.experiments.written import write_completed, write_drawn
+from made_exp.settings.commands import SampleSettings
+from made_exp.variables.variable import Kind, Variable
+
+HEADER = "price,when,size,ok,row,who"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A text table of money, days, exponents, truth values, whole numbers and texts."""
+    rng, lines = np.random.default_rng(0), [HEADER]
+    for n in range(60):
+        price, day = f"{1234567 + 1000 * rng.normal():.2f}", f"2024-01-{1 + n % 28:02d}"
+        size, whole = f"{rng.random():.3e}", rng.integers(1000, 9000)
+        lines.append(f"{price},{day},{size},{('TRUE', 'FALSE')[n % 2]},{whole},{'abc'[n % 3]}")
+    path = tmp_path_factory.mktemp("table") / "t.csv"
+    path.write_text("\n".join(lines) + "\n")
+    raw = read_tables([path], TextStyle())
+    return raw, TableSchema.fit(raw, np.arange(60))
+
+
+def read(path):
+    return pl.read_csv(path, infer_schema=False)
+
+
+def given_as(path, text):
+    path.write_text(text)
+    return read_tables([path], TextStyle())
+
+
+def test_given_cells_come_back_byte_for_byte(table, tmp_path):
+    raw, schema = table
+    texts = " 1234567.890,2024-01-05,1.234E-1,true,+4000,\n,,,,,  c\n"
+    given = given_as(tmp_path / "g.csv", f"{HEADER}\n{texts}")
+    x = torch.from_numpy(schema.encode(raw)[:4])
+    write_completed(tmp_path / "done.csv", schema, x, given, 2)
+    lines = (tmp_path / "done.csv").read_text().splitlines()
+    assert lines[0] == "row_,completion," + HEADER  # `row` is a column of the table
+    for number, completion in ((0, 0), (0, 1)):
+        line = lines[1 + completion]
+        assert line.startswith(f"{number},{completion} 1234567.890,2024-01-05,1.234E-1,true,+4000,"
+                               .replace(f"{completion} ", f"{completion}, "))  # fmt: skip
+        assert line[-1] in "abc"
+    rows = read(tmp_path / "done.csv").rows()
+    assert [row[:2] for row in rows] == [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+    drawn = schema.decode(x.numpy()).rows()
+    assert [row[2:7] for row in rows[2:]] == [row[:5] for row in drawn[2:]]
+    assert [row[7] for row in rows[2:]] == ["  c"] * 2
+
+
+def test_one_completion_is_written_as_the_table(table, tmp_path):
+    raw, schema = table
+    given = given_as(tmp_path / "g.csv", "who;ok;price\na;;\n")
+    x = torch.from_numpy(schema.encode(raw)[:1])
+    write_completed(tmp_path / "done.csv", schema, x, given, 1)
+    (row,) = read(tmp_path / "done.csv").rows()
+    assert read(tmp_path / "done.csv").columns == HEADER.split(",")
+    assert row == (*schema.decode(x.numpy()).rows()[0][:5], "a")
+
+
+def test_draws_are_those_of_a_file_that_is_read_back(table, tmp_path):
+    raw, schema = table
+    x = torch.from_numpy(schema.encode(raw))
+    for name in ("a.csv", "a.TSV", "a.csv.gz", "a.tab.zst", "a.txt.bz2", "a.dat.xz"):
+        write_drawn(tmp_path / name, schema, x)
+        again = read_tables([tmp_path / name], TextStyle())
+        assert [c.values.to_list() for c in again.columns] == [
+            c.values.to_list() for c in raw.columns
+        ]
+    unpacked = gzip.decompress((tmp_path / "a.csv.gz").read_bytes())
+    assert unpacked.startswith(HEADER.encode() + b"\n")
+    assert (tmp_path / "a.TSV").read_text().startswith(HEADER.replace(",", "\t"))
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.FEATHER"])
+def test_types_are_stored_where_a_file_has_them(table, tmp_path, name):
+    raw, schema = table
+    x = torch.from_numpy(schema.encode(raw))
+    write_drawn(tmp_path / name, schema, x)
+    reader = pl.read_parquet if name == "a.parquet" else pl.read_ipc
+    frame = reader((tmp_path / name).read_bytes())
+    assert frame.dtypes == [pl.Float64, pl.Date, pl.Float64, pl.Boolean, pl.Int64, pl.String]
+    assert frame["price"].to_list() == [float(text) for text in raw.column("price").values]
+    assert frame["ok"].to_list() == [text == "TRUE" for text in raw.column("ok").values]
+    again = schema.encode(read_tables([tmp_path / name], TextStyle()))
+    assert np.array_equal(again, x.numpy())
+
+
+def test_typed_rows_keep_their_types_around_draws(table, tmp_path):
+    raw, schema = table
+    frame = typed(schema.columns, schema.decode(schema.encode(raw)[:2])).with_columns(
+        pl.Series("price", [0.1 + 0.2, None], dtype=pl.Float64),
+        pl.Series("row", [None, 12], dtype=pl.Int32),
+    )
+    given = RawTable.of_frame(frame, Origin(("memory",)))
+    x = torch.from_numpy(schema.encode(raw)[:6])
+    write_completed(tmp_path / "done.parquet", schema, x, given, 3)
+    done = pl.read_parquet(tmp_path / "done.parquet")
+    assert done.columns == ["row_", "completion", *HEADER.split(",")]
+    assert done["price"].to_list()[:3] == [0.1 + 0.2] * 3
+    assert done["row"].to_list()[3:] == [12] * 3
+    assert done["price"].null_count() == done["row"].null_count() == 0
+
+
+def test_what_came_from_no_table_has_plain_columns(tmp_path):
+    variables = (
+        Variable("flag", Kind.BINARY, 2),
+        Variable("level", Kind.ORDINAL, 4),
+        Variable("many", Kind.INTEGER, 300),
+        Variable("x", Kind.REAL),
+    )
+    schema = schema_of({"variables": [v.to_dict() for v in variables], "table": None})
+    x = torch.tensor([[1.0, 3.0, 299.0, -0.0], [0.0, 0.0, 7.0, 1.25]], dtype=torch.float64)
+    write_drawn(tmp_path / "a.csv", schema, x)
+    assert (tmp_path / "a.csv").read_text() == "flag,level,many,x\n1,3,299,0\n0,0,7,1.25\n"
+    assert np.array_equal(schema.encode(read_tables([tmp_path / "a.csv"], TextStyle())), x.numpy())
+
+
+def test_nothing_is_half_written(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").write_text("mine")
+    monkeypatch.setattr("os.fsync", lambda file: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_frame(tmp_path / "a.parquet", pl.DataFrame({"a": [1]}), ",")
+    assert (tmp_path / "a.parquet").read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", ["a.PNG", "a.Npz", "a.csv", "a.tsv.gz", "a.b.parquet", "a.arrow"])
+def test_endings_decide_in_any_case(path, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    SampleSettings(run=str(tmp_path), path=path)
+
+
+@pytest.mark.parametrize("path", ["a", "a.xlsx", "a.parquet.gz", "a.npz.gz", ".gz", "a.gz"])
+def test_other_endings_are_refused(path, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match=r"path must end in .png, .npz, .csv"):
+        SampleSettings(run=str(tmp_path), path=path)
