@@ -177,7 +177,10 @@ def test_mistake_found_late_leaves_nothing(experiment, error, capsys):
     text = capsys.readouterr().err
     assert text.startswith("error: ")
     assert "Traceback" not in text
-    assert list(Path("outputs/runs").iterdir()) == []
+    assert not Path("outputs").exists()
+    Path("outputs").mkdir()
+    assert main(["hydra.run.dir=outputs/mine/run"]) == 2
+    assert list(Path("outputs").iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [KeyError("bug"), ValueError("bug")])

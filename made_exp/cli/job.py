@@ -198,7 +198,7 @@ def _record(
 
 
 def _remove_traces(run_dir: Path) -> None:
-    """Remove what was written before the mistake was found, and the folder if that was all."""
+    """Remove what was written before the mistake was found, and the folders if that was all."""
     run = RunDirectory(run_dir)
     files = {run.config.name, run.status.name, ".hydra", ".lock", "train.log", *_PROVENANCE}
     with contextlib.suppress(OSError, RunError), run.locked():
@@ -207,3 +207,6 @@ def _remove_traces(run_dir: Path) -> None:
                 folder.rmdir()  # Fails where there is something in it.
         if {entry.name for entry in os.scandir(run_dir)} <= files:
             shutil.rmtree(run_dir)
+            for parent in run_dir.absolute().parents:
+                if parent in sweeps.missing_folders:
+                    parent.rmdir()  # Fails where another run has come.

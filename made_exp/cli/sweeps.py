@@ -20,8 +20,18 @@ started: dict[Path, int] = {}
 """The folder of the sweep that this process started, if any: bytes of results it held before."""
 
 
+missing_folders: set[Path] = set()
+"""The folders above that of the run which this process started, that were not there before."""
+
+
 class SweepStart(Callback):
-    """Fixes what every job of a sweep must share, before the first job starts."""
+    """Fixes what every job of a sweep must share, and notes what was there, before a job starts."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note which folders Hydra is going to make for a single run."""
+        folder = Path(str(config.hydra.run.dir)).absolute()
+        missing_folders.clear()
+        missing_folders.update(parent for parent in folder.parents if not parent.exists())
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Freeze the hash of conf/, remember the folder, make room for Optuna's database."""
