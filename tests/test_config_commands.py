@@ -51,6 +51,7 @@ def test_eval_passes_typed_values_on(calls, capsys):
         "num_orderings": 32,
         "compare": None,
         "batch_size": 1000,
+        "data": None,
         "device": "auto",
     }
     assert '"nll": 1.0' in capsys.readouterr().out
@@ -138,7 +139,7 @@ def test_help_is_short_and_complete(command, capsys):
         ("made-eval", ["run=${oc.env:HOME}"], "run: '${oc.env:HOME}' is not a value"),
         ("made-sample", ["run=.", "temperature=0"], "temperature must be > 0, got 0.0"),
         ("made-sample", ["run=.", "seed=-1"], "seed must be >= 0, got -1"),
-        ("made-sample", ["run=run=1, odd", "path=a.txt"], "path must end in .png, .npz or .csv"),
+        ("made-sample", ["run=run=1, odd", "path=a.xlsx"], "path must end in .png, .npz, .csv"),
         ("made-sample", ["run=run=1, odd", "observed=top"], "observed: 'top' is not one of top_h"),
         ("made-sample", ["run=run=1, odd", "observed=x.npz"], "observed: file not found: x.npz"),
         ("made-report", ["path=nope"], "path: 'nope' is not a folder"),
