@@ -8,6 +8,7 @@ import pytest
 import torch
 from builders import load_dataset
 
+from made_exp.datasets.inference import infer_variables
 from made_exp.datasets.tables import split_rows
 from made_exp.variables.variable import Kind
 
@@ -72,9 +73,33 @@ def test_real_columns_are_standardised_by_train(tmp_path):
     train = np.array([[0.5, 1.0, 1], [2.5, 0.0, 3], [4.5, 1.0, 8]])
     dataset = load(tmp_path, train=train, valid=train + 100, test=train)
     assert [v.kind for v in dataset.variables] == [Kind.REAL, Kind.REAL, Kind.REAL]
-    assert dataset.variables[0].transform.shift == pytest.approx(2.5)
-    assert dataset.variables[0].transform.scale == pytest.approx(np.std([0.5, 2.5, 4.5]))
+    z = dataset.variables[0].transform.forward(dataset.train[:, 0])
+    assert float(z.mean()) == pytest.approx(0, abs=1e-9)
+    assert float(z.std(correction=0)) == pytest.approx(1)
     assert dataset.train.dtype == torch.float64
+
+
+def test_arrays_of_different_width_are_refused():
+    with pytest.raises(ValueError, match="'test' of t has 3 columns, 'train' has 2"):
+        infer_variables({"train": np.zeros((4, 2)), "test": np.zeros((4, 3))}, "t")
+
+
+def test_a_far_offset_changes_nothing(tmp_path):
+    z = np.random.RandomState(0).randn(400, 1)
+    near, far = (load(tmp_path, train=z + shift, valid=z, test=z) for shift in (0.0, 1e9))
+    forward = [d.variables[0].transform.forward(d.train[:, 0]) for d in (near, far)]
+    torch.testing.assert_close(forward[0], forward[1], rtol=0, atol=1e-6)
+
+
+def test_spikes_and_tails_are_found_as_in_any_table(tmp_path):
+    rng = np.random.RandomState(0)
+    money = np.where(rng.rand(500) < 0.5, 0, np.round(np.exp(3 * rng.randn(500)), 2))
+    dataset = load(tmp_path, train=np.stack([money, rng.randn(500)], 1))
+    spiky, plain = dataset.variables
+    assert spiky.atoms[0] == 0
+    assert spiky.resolution == pytest.approx(0.01)
+    assert spiky.transform.bend < plain.transform.bend
+    assert (plain.atoms, len(plain.knots)) == ((), 16)
 
 
 def test_labels_become_context(tmp_path):
@@ -114,7 +139,7 @@ BAD_NEGATIVE[3, 1] = -4
         ({"train": BITS, "image_shape": [3, 3]}, "product 4, got"),
         ({"train": BITS[:2]}, "2 rows are too few"),
         ({"train": np.array([[0.5, 7.1], [1.5, 7.1]])}, "column 1 of 'train' .* constant"),
-        ({"train": np.array([[2**40], [1]])}, "column 0 .* integers must be below"),
+        ({"train": np.array([[2**51], [1]])}, "column 0 .* integers must be at most"),
     ],
 )
 def test_bad_table_is_named_with_row_and_column(tmp_path, arrays, message):

@@ -128,7 +128,8 @@ def test_knots_are_quantiles_of_z_and_few_where_columns_are_many():
     fit = fit_numbers(RANDOM.randn(5000), step=1e-9)
     assert len(fit.knots) == 16
     assert fit.knots[0] == pytest.approx(-1.56, abs=0.1)
-    assert [Limits.among(n) for n in (1, 64, 129)] == [Limits(), Limits(8, 32), Limits(0, 15)]
+    assert [Limits.among(n).knots for n in (1, 64, 129)] == [16, 8, 0]
+    assert [Limits.among(n).atoms for n in (1, 64, 1000)] == [256, 32, 8]
     assert len(fit_numbers(np.repeat([1.0, 2, 3, 4], 2), step=1).knots) == 2
 
 

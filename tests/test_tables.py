@@ -10,7 +10,7 @@ from experiment_cases import evaluate_run, make_settings, read_results, sample_r
 
 from made_exp import load_run
 from made_exp.datasets.csv import encode_rows
-from made_exp.datasets.schema import TableSchema
+from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import ConfigError
 from made_exp.experiments.experiment import run
 from made_exp.experiments.finished import FinishedRun
@@ -141,7 +141,7 @@ def test_sampled_rows_look_like_the_table(folder):
         for t in (real, rows)
     ]
     assert richest[1] > 0.5 * richest[0] > 0
-    assert {row[2] for row in rows} <= {str(n) for n in range(278, 1681)}
+    assert all(0 <= int(row[2]) <= 1680 + 0.25 * (1680 - 278) for row in rows)
     assert all(len(row[1].partition(".")[2]) == 2 for row in rows)
 
 
@@ -169,14 +169,14 @@ def test_cells_are_drawn_from_their_conditional(folder):
     model, schema = finished.model, TableSchema.from_dict(finished.data["table"])
     x = encode_rows(write(folder / "row.csv", [["", "12.60", "700", "1.9", "ruby", "no"]]), schema)
     observed = ~torch.isnan(x[0])
-    values = x.repeat(3, 1)
-    values[:, 0] = torch.arange(3)
+    values = x.repeat(4, 1)  # the last are cultivars never seen
+    values[:, 0] = torch.arange(4)
     probs = model.completion_log_prob(values, observed).double().exp()
     assert probs.sum().item() == pytest.approx(1, abs=1e-5)
-    assert probs.min() > 1e-3
+    assert probs[:3].min() > 1e-3
     generator = torch.Generator().manual_seed(0)
     drawn = model.complete(x.expand(4000, -1), observed, generator=generator)[:, 0]
-    counts = torch.bincount(drawn.long(), minlength=3).numpy()
+    counts = torch.bincount(drawn.long(), minlength=4).numpy()
     assert chisquare(counts, probs.numpy() / probs.sum().item() * 4000).pvalue > 1e-3
 
 
@@ -185,8 +185,8 @@ def test_rows_and_one_row_of_missing_cells_have_the_marginal_probability(folder)
     finished = FinishedRun(folder / "run", "cpu")
     model, schema = finished.model, TableSchema.from_dict(finished.data["table"])
     x = encode_rows(write(folder / "one.csv", [["", "13.00", "700", "1.9", "ruby", "no"]]), schema)
-    values = x.repeat(3, 1)
-    values[:, 0] = torch.arange(3)
+    values = x.repeat(4, 1)
+    values[:, 0] = torch.arange(4)
     known = ~torch.isnan(x[0])
     components = [model.component(index).observed_first(known) for index in range(8)]
     codes, log_slopes = model.groups.encode(values), model.groups.log_slopes(values)
@@ -220,8 +220,6 @@ def test_a_fixed_order_refuses_empty_cells_at_the_start(folder, tmp_path):
 
 BAD_ROWS = [
     (lambda rows: rows[3].append("1"), "line 5 has 7 fields, the header has 6"),
-    (lambda rows: [row.__setitem__(4, "ruby") for row in rows], "'hue' .* is constant"),
-    (lambda rows: [row.__setitem__(4, "") for row in rows], "'hue' .* has no value at all"),
     (lambda rows: rows[7].__setitem__(2, "many"), "line 9, column 'proline': 'many' is not a"),
 ]
 

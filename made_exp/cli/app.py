@@ -10,9 +10,9 @@ import hydra
 from made_exp.cli import sweeps
 from made_exp.cli.command_line import CommandLine, parse_command_line
 from made_exp.cli.help import train_help
-from made_exp.cli.job import run_job
+from made_exp.cli.job import import_experiment, run_job
 from made_exp.cli.messages import FULL_ERROR, answered
-from made_exp.cli.preflight import preflight
+from made_exp.cli.preflight import described, preflight
 from made_exp.cli.resolvers import conf_dir
 from made_exp.errors import as_config_errors
 
@@ -31,7 +31,16 @@ def _run(argv: list[str]) -> int:
     if command.help:
         print(train_help(command.config_dir))
         return 0
-    return _launch(preflight(command) if command.runs else command)
+    if not command.runs:
+        return _launch(command)
+    command = preflight(command)
+    if settings := described(command):
+        import_experiment()
+        from made_exp.experiments.understanding import describe
+
+        print(describe(settings))
+        return 0
+    return _launch(command)
 
 
 def _launch(command: CommandLine) -> int:

@@ -38,6 +38,20 @@ def preflight(command: CommandLine) -> CommandLine:
     return command
 
 
+def described(command: CommandLine) -> Settings | None:
+    """The settings, where `command` asks for nothing but what its data hold.
+
+    Raises:
+        ConfigError: It asks so of a sweep.
+    """
+    if command.value_of("describe") is None:
+        return None
+    if command.multirun:
+        raise ConfigError("describe=true shows the data of one run: leave out -m")
+    settings = settings_from(compose_config(command, command.overrides))
+    return settings if settings.describe else None
+
+
 def _refuse_added_groups(command: CommandLine) -> None:
     for override in command.parsed:
         group = override.key_or_group

@@ -35,7 +35,8 @@ class Dataset:
             drawn from a known density.
         dynamic_binarization: True when train holds grey levels 0..255 and every training epoch
             draws x = 1[u < grey / 255] afresh; valid and test are then one fixed draw (0/1).
-        schema: The columns of a CSV file, as `TableSchema.to_dict` gives them.
+        schema: The columns of a table of the user's, as `TableSchema.to_dict` gives them.
+        notices: What the user should look at in the data, a line each.
         note: What a reader must know beside a result, e.g. which draw the test split is.
     """
 
@@ -53,6 +54,7 @@ class Dataset:
     true_probs: Tensor | None = None
     dynamic_binarization: bool = False
     schema: dict[str, Any] | None = None
+    notices: tuple[str, ...] = ()
     note: str = ""
 
     @classmethod
@@ -151,7 +153,7 @@ def fingerprint(dataset: Dataset) -> str:
         if isinstance(value, Tensor):
             digest.update(f"{field.name}{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.contiguous().numpy().tobytes())
-        elif field.name not in ("name", "note", "class_names"):
+        elif field.name not in ("name", "note", "notices", "class_names"):
             digest.update(f"{field.name}{value!r}".encode())
     return digest.hexdigest()
 

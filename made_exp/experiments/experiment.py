@@ -17,6 +17,7 @@ from made_exp.experiments.outcome import make_results, summary, write_results
 from made_exp.experiments.outliers import Outlier, outlier_in, refuse_impossible
 from made_exp.experiments.proofs import prepare, proven
 from made_exp.experiments.run_observer import RunObserver
+from made_exp.experiments.understanding import say_understood
 from made_exp.model.build import build_model
 from made_exp.model.evaluation import Evaluation, evaluate, fit_mixture
 from made_exp.reporting.progress import Progress
@@ -108,6 +109,8 @@ class _Experiment:
     ) -> None:
         self.settings, self.folder, self.world = settings, folder, world
         self.dataset = load_dataset(**asdict(settings.dataset))
+        if world.is_main:
+            say_understood(self.dataset)
         self.data, trainer = describe_data(self.dataset), settings.trainer
         model = build_model(
             settings, self.data, trainer.kernel, device=device, precision=trainer.precision

@@ -11,6 +11,7 @@ from made_exp.errors import TrainingError
 from made_exp.experiments.by_column import ColumnScores
 from made_exp.experiments.outliers import Outlier
 from made_exp.experiments.table_rows import told
+from made_exp.experiments.understanding import as_results
 from made_exp.files import atomic_write_json
 from made_exp.machine import git_commit
 from made_exp.model.checks import measure_connectivity
@@ -52,6 +53,7 @@ def make_results(
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": load_or_compute(dataset, default_data_dir()),
         "checks": checks,
+        **as_results(dataset),
         **({} if comparison is None else {"sample_comparison": told(comparison)}),
         "connectivity": asdict(measure_connectivity(model)),
         "best_epoch": state.best_epoch,

@@ -39,6 +39,9 @@ class Settings(CheckedSettings):
     resume: bool = setting(
         False, "go on with the run or sweep in the given folder; finished jobs are skipped"
     )
+    describe: bool = setting(
+        False, "only show what the columns of the data hold; nothing is trained or written"
+    )
     notes: dict[str, Any] = setting({}, "free remarks, kept with the run: notes.why=test")
 
     def _check(self) -> None:

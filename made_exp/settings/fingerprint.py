@@ -9,6 +9,7 @@ from typing import Any
 from made_exp.settings.experiment import Settings
 
 DISPLAY = {
+    "describe",
     "resume",
     "notes",
     "trainer.name",

@@ -1,9 +1,7 @@
 """The columns of a table: what each holds, and how its cells become numbers and back."""
 
-import logging
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, final
@@ -13,74 +11,16 @@ import polars as pl
 from typing_extensions import override
 
 from made_exp.datasets.table.cells import Cells, as_labels, is_temporal, moments_of
+from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
-from made_exp.datasets.table.raw import RawColumn
-from made_exp.variables.variable import Kind, Variable
+from made_exp.variables.variable import Variable
 
-_log = logging.getLogger(__name__)
-Say = Callable[[RawColumn, int, int, str], None]
-"""Hears of cells unlike those of train: their column, the first row, how many, what they are."""
 IMPOSSIBLE = -1.0
 """The number of what a binary column cannot hold: probability zero."""
+_GOLDEN = (5**0.5 - 1) / 2  # its multiples are spread evenly over 0..1
 FORMATS: dict[str, type[Format]] = {"number": NumberFormat, "date": DateFormat}
-
-
-def _warn(raw: RawColumn, row: int, count: int, what: str) -> None:
-    more = f" (and {count - 1} more cells)" if count > 1 else ""
-    _log.warning("%s: '%s'%s %s %s", raw.place(row), raw.values[row], more,
-                 "are" if count > 1 else "is", what)  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column(ABC):
-    """One column of a table.
-
-    Attributes:
-        name: As in the header.
-        kind: What it holds, as the user reads and writes it.
-        variable: What the model sees of it; None where it is kept aside.
-        missing: Texts that stand for no value, beside the empty one.
-        values: Its range or its values, in a few words.
-        num_missing: Its missing cells in the table that it was made from.
-        decided: Why it holds this, in a few words, where that is not plain.
-    """
-
-    holds: ClassVar[str]
-    name: str
-    kind: str
-    variable: Variable | None
-    missing: tuple[str, ...] = ()
-    values: str = ""
-    num_missing: int = 0
-    decided: str = ""
-
-    @abstractmethod
-    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
-        """Values (N,) float64 of the cells, NaN where missing.
-
-        Args:
-            cells: The column in a table.
-            say: Hears of values that train did not have.
-
-        Raises:
-            ValueError: For a cell that is no value of this column, with where it stands.
-        """
-
-    @abstractmethod
-    def decode(self, values: np.ndarray) -> pl.Series:
-        """Texts (N,) of values, null where NaN, written as the column is."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Only plain values, as JSON holds them."""
-        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name, value in content.items():
-            if isinstance(value, Variable | Format):
-                content[name] = value.to_dict()
-            elif isinstance(value, tuple):
-                content[name] = list(value)
-        return {"holds": self.holds, **content}
 
 
 @final
@@ -103,7 +43,7 @@ class Categories(Column):
         return {text: float(code) for code, text in enumerate(self.variable.categories)}
 
     @override
-    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
+    def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         assert self.variable is not None
         assert self.variable.num_values is not None
         labels = as_labels(cells.known(self.missing))
@@ -132,10 +72,21 @@ class Categories(Column):
     def decode(self, values: np.ndarray) -> pl.Series:
         known = ~np.isnan(values)
         codes = np.where(known, np.round(np.nan_to_num(values)), 0).astype(np.int64)
-        # What stands for values never seen has no text: the most frequent of the rare ones has.
-        codes = np.clip(codes, 0, len(self.spellings) - 1)
+        last = len(self.spellings) - 1
+        unseen = np.flatnonzero(codes > last)
+        codes = np.clip(codes, 0, last)
+        codes[unseen] = self._in_place_of_unseen(len(unseen))
         texts = pl.Series(self.name, self.spellings, dtype=pl.String).gather(codes)
         return texts.set(pl.Series(~known), None)
+
+    def _in_place_of_unseen(self, count: int) -> np.ndarray:
+        """Codes of rare values, by their shares: what stands for values never seen has no text."""
+        assert self.variable is not None
+        shares = np.cumsum(self.variable.pooled[:-1])
+        if not len(shares):
+            return np.zeros(count, np.int64)
+        places = (np.arange(count) * _GOLDEN + 0.5) % 1 * shares[-1]
+        return len(self.spellings) - len(shares) + np.searchsorted(shares, places)
 
 
 @final
@@ -160,10 +111,10 @@ class Numbers(Column):
     high: float | None = None
 
     @override
-    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
+    def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         assert self.variable is not None
         numbers = self.numbers(cells)
-        if self.variable.kind is not Kind.INTEGER:
+        if self.variable.num_values is None:
             return numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
         return self.shifted(cells, self.whole(cells, numbers), say)
 
@@ -232,7 +183,7 @@ class Numbers(Column):
         assert self.variable is not None
         known = ~np.isnan(values)
         numbers = np.asarray(values, np.float64)[known]
-        if self.variable.kind is Kind.INTEGER:
+        if self.variable.num_values is not None:
             last = (self.variable.num_values or 1) - 1
             units = np.clip(np.round(numbers), 0, last).astype(np.int64) + self.offset
             numbers = units / 10**self.decimals if self.decimals else units
@@ -258,7 +209,7 @@ class Aside(Column):
     next_number: int | None = None
 
     @override
-    def encode(self, cells: Cells, say: Say = _warn) -> np.ndarray:
+    def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         raise AssertionError(f"'{self.name}' is kept aside")
 
     @override

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from made_exp.datasets.table.columns import Categories, Column, Numbers
+from made_exp.datasets.table.column import Column
+from made_exp.datasets.table.columns import Categories, Numbers
 from made_exp.datasets.table.inference import setting
 
 # What a column of a kind is taken for instead, most often.

@@ -16,9 +16,8 @@ NUM_KNOTS = 16
 # Piecewise linear features of more numeric columns than this would cost more than they give.
 MAX_KNOTTED = 128
 # Atoms of all columns together; each column can have a few whatever their number.
-ALL_ATOMS = 2048
-# The choice of a transform looks at this many values.
-_LOOKED_AT = 50_000
+ALL_ATOMS, MIN_ATOMS = 2048, 8
+_ALL_LOOKED_AT = 4_000_000
 
 
 @final
@@ -34,18 +33,25 @@ class NumberFit:
 @final
 @dataclass(frozen=True)
 class Limits:
-    """How many knots and atoms a column of numbers can have at most."""
+    """What a column of numbers can have at most.
+
+    Attributes:
+        knots: Number of them.
+        atoms: Number of them.
+        looked_at: Values by which a transform is chosen.
+    """
 
     knots: int = NUM_KNOTS
     atoms: int = MAX_ATOMS
+    looked_at: int = 50_000
 
     @classmethod
     def among(cls, num_numeric: int) -> Self:
         """Those of each of so many columns: features are not to swamp the network."""
-        if num_numeric > MAX_KNOTTED:
-            return cls(0, ALL_ATOMS // num_numeric)
         share = max(num_numeric, 1)
-        return cls(min(NUM_KNOTS, 4 * MAX_KNOTTED // share), min(MAX_ATOMS, ALL_ATOMS // share))
+        knots = 0 if num_numeric > MAX_KNOTTED else min(NUM_KNOTS, 4 * MAX_KNOTTED // share)
+        atoms = min(MAX_ATOMS, max(ALL_ATOMS // share, MIN_ATOMS))
+        return cls(knots, atoms, min(cls.looked_at, max(_ALL_LOOKED_AT // share, 1000)))
 
 
 def fit_numbers(
@@ -64,11 +70,13 @@ def fit_numbers(
     smooth = values[~np.isin(values, atoms)] if len(atoms) else values
     if len(smooth) == 0 or smooth.min() == smooth.max():
         smooth = values
-    transform = choose_transform(smooth, step, zero)
+    transform = choose_transform(smooth, step, zero, limits.looked_at)
     return NumberFit(transform, tuple(atoms.tolist()), _knots(smooth, transform, limits.knots))
 
 
-def choose_transform(values: np.ndarray, step: float, zero: float = 0.0) -> Transform:
+def choose_transform(
+    values: np.ndarray, step: float, zero: float = 0.0, looked_at: int = Limits.looked_at
+) -> Transform:
     """The transform under which values (N,) are most nearly normal.
 
     The log-likelihood of a normal distribution of z = t(x), counted as a density of x, is
@@ -77,9 +85,9 @@ def choose_transform(values: np.ndarray, step: float, zero: float = 0.0) -> Tran
     """
     if len(values) == 0:
         return Transform(centre=zero, bend=10 * step, scale=1.0)
-    looked_at = values[:: max(len(values) // _LOOKED_AT, 1)]
-    candidates = _candidates(looked_at, step, zero)
-    scores = np.array([_score(looked_at, centre, bend) for centre, bend in candidates])
+    some = values[:: max(len(values) // looked_at, 1)]
+    candidates = _candidates(some, step, zero)
+    scores = np.array([_score(some, centre, bend) for centre, bend in candidates])
     best = int(np.argmax(scores))
     centre, bend = candidates[0 if scores[best] < scores[0] + MIN_GAIN + 2 / len(values) else best]
     return standardised(values, centre, bend, step)

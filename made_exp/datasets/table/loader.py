@@ -1,18 +1,15 @@
 """A table of the user's as a dataset: files read, rows shared out, columns understood."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import torch
 
 from made_exp.datasets.base import SPLITS, Dataset
-from made_exp.datasets.inference import infer_column, standardised
-from made_exp.datasets.schema import Cells, TableSchema
 from made_exp.datasets.table.files import read_tables
-from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.schema import fit_table
 from made_exp.datasets.table.sources import find_tables
 from made_exp.datasets.table.splits import (
     Rows,
@@ -81,62 +78,16 @@ def load(
 
 
 def _dataset(name: str, raw: RawTable, rows: Rows, **options: Any) -> Dataset:
-    raw = _chosen(raw, options["columns"], options["drop"])
-    kinds = options["kinds"]
-    raw.check_names(kinds, "dataset.kinds")
-    cells = _cells(raw)
-    schema = TableSchema(
-        tuple(infer_column(c, kinds.get(c.name)) for c in cells), delimiter=raw.delimiter or ","
-    )
-    table = schema.encode(cells)
-    schema = replace(
-        schema,
-        columns=tuple(
-            standardised(column, table[rows["train"], d], raw.origin.source)
-            for d, column in enumerate(schema.columns)
-        ),
-    )
-    x = to_tensor(table, schema.variables)
+    options.pop("context")
+    fitted = fit_table(raw, rows, **options)
+    variables = fitted.schema.variables
+    x = to_tensor(fitted.x, variables)
     none = torch.zeros(0, dtype=torch.int64)
     return Dataset.of_splits(
         name,
-        schema.variables,
+        variables,
         {s: x[torch.from_numpy(rows[s]) if s in rows else none] for s in SPLITS},
-        schema=schema.to_dict(),
+        schema=fitted.schema.to_dict(),
+        notices=fitted.suspicions,
         note="" if "test" in rows else "no test split",
     )
-
-
-def _chosen(raw: RawTable, columns: Sequence[str], drop: Sequence[str]) -> RawTable:
-    raw.check_names(columns, "dataset.columns")
-    raw.check_names(drop, "dataset.drop")
-    names = [name for name in columns or raw.names if name not in drop]
-    if not names:
-        raise ValueError(f"dataset.drop: no column of {raw.origin.source} is left")
-    return raw.select(names)
-
-
-class _Lines(Sequence[int]):
-    """Line numbers that are looked up only when a mistake is named."""
-
-    def __init__(self, origin: Origin, count: int) -> None:
-        self.origin, self.num_rows = origin, count
-
-    def __len__(self) -> int:
-        return self.num_rows
-
-    def __getitem__(self, row: Any) -> Any:
-        return self.origin.place(row).rpartition(" ")[2]
-
-
-def _cells(raw: RawTable) -> list[Cells]:
-    lines = _Lines(raw.origin, len(raw))
-    return [
-        Cells(
-            column.name,
-            column.values.cast(pl.String).fill_null("").str.strip_chars().to_list(),
-            lines,
-            raw.origin.source,
-        )
-        for column in raw.columns
-    ]

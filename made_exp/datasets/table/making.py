@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.cells import Cells, as_labels
-from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers, Say
+from made_exp.datasets.table.column import Column, Say
+from made_exp.datasets.table.columns import Aside, Categories, Numbers
 from made_exp.datasets.table.fitting import Limits, fit_numbers
+from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
@@ -209,7 +211,7 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
 
 def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     """A column of real numbers; its draws stay within a margin of train."""
-    step = _last_digit(column, values)
+    step = last_digit(column.format, values)
     fit = fit_numbers(values, step=step, limits=limits)
     variable = Variable(
         column.name,
@@ -231,14 +233,13 @@ def _range(column: Numbers, values: np.ndarray) -> str:
     return f"{low}..{high}"
 
 
-def _last_digit(column: Numbers, values: np.ndarray) -> float:
-    """What the last digit of the column is worth, no less than float64 can tell apart."""
-    form = column.format
+def last_digit(form: Format, values: np.ndarray) -> float:
+    """What the last digit of values (N,) is worth, no less than float64 can tell apart."""
     finest = float(np.spacing(np.abs(values).max())) or 1e-300
     if isinstance(form, NumberFormat) and form.style == "fixed":
         return max(10.0**-form.decimals, finest)
     spread = float(np.quantile(values, 0.75) - np.quantile(values, 0.25)) or 1.0
-    return max(10.0**-MAX_DECIMALS * 10.0 ** np.floor(np.log10(abs(spread))), finest)
+    return float(max(10.0 ** (np.floor(np.log10(abs(spread))) - MAX_DECIMALS), finest))
 
 
 def _no_value(cells: Cells) -> ValueError:

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.cells import Cells
-from made_exp.datasets.table.columns import Column, Say, column_from_dict
+from made_exp.datasets.table.column import Column, Say
+from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
 from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.raw import RawColumn, RawTable
 from made_exp.datasets.table.suspicions import suspicious_column, suspicious_table
-from made_exp.errors import did_you_mean
 from made_exp.variables.variable import Variable
 
 _NUMERIC = ("integer", "real", "decimal", "date")
@@ -30,10 +30,12 @@ class TableSchema:
     Attributes:
         columns: Of the table; those that are kept aside have no variable.
         delimiter: What separates the fields of a line of its text.
+        ignored: Columns that were left out; new rows may have them.
     """
 
     columns: tuple[Column, ...]
     delimiter: str = ","
+    ignored: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, raw: RawTable, train_rows: np.ndarray, **options: Any) -> Self:
@@ -65,7 +67,7 @@ class TableSchema:
             ValueError: If columns are missing or unknown, or a cell is no value of its column.
         """
         missing = [c.name for c in self.modelled if c.name not in raw.names]
-        unknown = [name for name in raw.names if name not in self.names]
+        unknown = [name for name in raw.names if name not in {*self.names, *self.ignored}]
         if missing or unknown:
             what = f"no column '{missing[0]}'" if missing else f"unknown column '{unknown[0]}'"
             raise ValueError(
@@ -98,7 +100,8 @@ class TableSchema:
 
     def to_dict(self) -> dict[str, Any]:
         """Only plain values, as JSON holds them."""
-        return {"columns": [c.to_dict() for c in self.columns], "delimiter": self.delimiter}
+        columns = [column.to_dict() for column in self.columns]
+        return {"columns": columns, "delimiter": self.delimiter, "ignored": list(self.ignored)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -109,7 +112,7 @@ class TableSchema:
         """
         try:
             columns = tuple(column_from_dict(c) for c in content["columns"])
-            return cls(columns, str(content["delimiter"]))
+            return cls(columns, str(content["delimiter"]), tuple(content["ignored"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the description of a table: {error}") from error
 
@@ -139,6 +142,7 @@ def fit_table(
     missing: Literal["ignore", "model"] = "ignore",
     drop: Sequence[str] = (),
     columns: Sequence[str] = (),
+    ignored: Sequence[str] = (),
 ) -> FittedTable:
     """Understand a table: how it is written from all rows, what its values are from train.
 
@@ -150,13 +154,14 @@ def fit_table(
         missing: Whether missing cells are left out, or are values.
         drop: Columns to leave out.
         columns: Columns to keep, in this order; all where empty.
+        ignored: Columns that new rows may have and `raw` has no more.
 
     Raises:
         ValueError: If a column is unknown, or a cell does not fit; with its place.
     """
     kinds = kinds or {}
     for names, what in ((drop, "drop"), (columns, "columns"), (tuple(kinds), "kinds")):
-        _check_names(names, raw, what)
+        raw.check_names(names, f"dataset.{what}")
     wanted = [name for name in (columns or raw.names) if name not in set(drop)]
     if not wanted:
         raise ValueError(f"{raw.origin.source}: no column is left")
@@ -188,7 +193,8 @@ def fit_table(
             f"{raw.origin.source}: no column is left to be modelled: {why}; "
             "keep one by 'dataset.kinds={NAME: categorical}'"
         )
-    schema = TableSchema(tuple(column for column, _ in made), raw.delimiter or ",")
+    ignored = (*ignored, *(name for name in raw.names if name not in set(wanted)))
+    schema = TableSchema(tuple(column for column, _ in made), raw.delimiter or ",", ignored)
     doubts = [
         f"column '{column.raw.name}': {doubt}"
         for column, reading, (understood, _) in zip(cells, readings, made, strict=True)
@@ -196,10 +202,3 @@ def fit_table(
     ]
     doubts += suspicious_table(raw, schema.columns, splits)
     return FittedTable(schema, np.stack(values, axis=1), (*doubts, *said))
-
-
-def _check_names(names: Sequence[str], raw: RawTable, what: str) -> None:
-    for name in names:
-        if name not in raw.names:
-            hint = did_you_mean(name, raw.names) or f" (have: {', '.join(raw.names)})"
-            raise ValueError(f"dataset.{what}: {raw.origin.source} has no column '{name}'{hint}")

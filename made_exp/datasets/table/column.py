@@ -1,0 +1,76 @@
+"""What all columns of a table have in common."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from made_exp.datasets.table.cells import Cells
+from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.raw import RawColumn
+from made_exp.variables.variable import Variable
+
+_log = logging.getLogger(__name__)
+Say = Callable[[RawColumn, int, int, str], None]
+"""Hears of cells unlike those of train: their column, the first row, how many, what they are."""
+
+
+def warn_of_place(raw: RawColumn, row: int, count: int, what: str) -> None:
+    """Warn of cells with the place of the first one."""
+    more = f" (and {count - 1} more cells)" if count > 1 else ""
+    verb = "are" if count > 1 else "is"
+    _log.warning("%s: '%s'%s %s %s", raw.place(row), raw.values[row], more, verb, what)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column(ABC):
+    """One column of a table.
+
+    Attributes:
+        name: As in the header.
+        kind: What it holds, as the user reads and writes it.
+        variable: What the model sees of it; None where it is kept aside.
+        missing: Texts that stand for no value, beside the empty one.
+        values: Its range or its values, in a few words.
+        num_missing: Its missing cells in the table that it was made from.
+        decided: Why it holds this, in a few words, where that is not plain.
+    """
+
+    holds: ClassVar[str]
+    name: str
+    kind: str
+    variable: Variable | None
+    missing: tuple[str, ...] = ()
+    values: str = ""
+    num_missing: int = 0
+    decided: str = ""
+
+    @abstractmethod
+    def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
+        """Values (N,) float64 of the cells, NaN where missing.
+
+        Args:
+            cells: The column in a table.
+            say: Hears of values that train did not have.
+
+        Raises:
+            ValueError: For a cell that is no value of this column, with where it stands.
+        """
+
+    @abstractmethod
+    def decode(self, values: np.ndarray) -> pl.Series:
+        """Texts (N,) of values, null where NaN, written as the column is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Only plain values, as JSON holds them."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name, value in content.items():
+            if isinstance(value, Variable | Format):
+                content[name] = value.to_dict()
+            elif isinstance(value, tuple):
+                content[name] = list(value)
+        return {"holds": self.holds, **content}
