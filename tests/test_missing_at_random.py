@@ -1,4 +1,4 @@
-"""What a model learns where one variable decides whether another is missing: nothing wrong."""
+"""What a model learns where cells are missing for a reason, of which the truth is known."""
 
 import pytest
 import torch
@@ -30,11 +30,13 @@ def simulated(generator):
     return x
 
 
-def trained(x, generator, missing):
-    schedules = make_schedules("agnostic", 4, (64,), num_orderings=8, missing=missing)
-    model = build_made(VARIABLES, schedules, generator=generator).double()
+def trained(x, generator, missing=(), variables=VARIABLES):
+    count = len(variables)
+    schedules = make_schedules("agnostic", count, (64,), num_orderings=8, missing=missing)
+    model = build_made(variables, schedules, generator=generator).double()
     model.initialise_bias(x)
-    loss = NegativeLogLikelihood(model, has_missing=True)
+    x = model.groups.encode(x)
+    loss = NegativeLogLikelihood(model, has_missing=bool(missing))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
     for step in range(400):
@@ -123,3 +125,34 @@ def test_orderings_are_trained_as_scored_and_as_drawn_in_turn():
         expected = schedules[0].scored_set(index) if is_scored else schedules[0].mask_set(index)
         assert masks.index == index
         assert torch.equal(masks.ordering, expected.ordering)
+
+
+def test_missing_cells_that_are_values_come_as_often_as_in_the_table():
+    """A cell that is missing because of what it would hold: no other column tells why."""
+    generator = torch.Generator().manual_seed(3)
+    paid = (torch.rand(COUNT, generator=generator) < 0.4).double()
+    amount = torch.multinomial(AMOUNTS[paid.long()], 1, generator=generator)[:, 0].double()
+    weight = torch.randn(COUNT, generator=generator, dtype=torch.float64) + paid
+    amount[(amount == 2) & (torch.rand(COUNT, generator=generator) < 0.8)] = torch.nan
+    weight[(weight > 1) & (torch.rand(COUNT, generator=generator) < 0.9)] = torch.nan
+    x = torch.stack([amount, weight, paid], 1)
+    variables = (
+        Variable("amount", Kind.CATEGORICAL, 3, may_be_missing=True),
+        Variable("weight", Kind.REAL, may_be_missing=True),
+        Variable("paid", Kind.BINARY, 2),
+    )
+    model = trained(x, generator, variables=variables)
+    samples = model.sample(20_000, generator=generator)
+
+    def frequencies(rows):
+        """How often what is missing, seen and paid comes together, and each amount."""
+        missing, paid = rows[:, :2].isnan().long(), rows[:, 2].long()
+        pattern = torch.bincount(4 * missing[:, 0] + 2 * missing[:, 1] + paid, minlength=8)
+        amounts = torch.bincount(rows[:, 0].nan_to_num(3).long(), minlength=4)
+        return torch.cat([pattern, amounts]) / len(rows)
+
+    # Both are counts: of 4000 rows, and of 20 000.
+    assert (frequencies(samples) - frequencies(x)).abs().max() < 0.025
+    seen = [rows[~rows[:, 1].isnan(), 1] for rows in (samples, x)]
+    assert abs(seen[0].mean() - seen[1].mean()) < 0.08
+    assert frequencies(x)[2:4].sum() > 0.15

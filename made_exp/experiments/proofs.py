@@ -63,11 +63,12 @@ def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
                     with_observed_first(schedule, schedule.mask_set(0), observed)
         except ValueError:
             row, column = torch.nonzero(torch.isnan(x) & ~are_values)[0].tolist()
+            other = ", or dataset.missing=model" if dataset.schema else ""
             raise ValueError(
                 f"dataset '{dataset.name}' has missing values (first in column "
                 f"'{dataset.variables[column].name}', row {row} of {split}): use ordering=agnostic "
                 "with several orderings and resample=both or order, so that for each row there are "
-                "orderings with what is observed first"
+                f"orderings with what is observed first{other}"
             ) from None
 
 
