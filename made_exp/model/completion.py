@@ -54,6 +54,9 @@ class Completion:
             Components with the observed variables first, each with the indices (B_m,) of its own.
         """
         for components, rows in self._alike(observed, batch_size):
+            if len(components) == 1:
+                yield components[0], rows
+                continue
             labels = None if context is None else context.to(rows.device)[rows]
             log_probs = self._log_probs(components, x[rows], labels, observed[rows])
             below = log_probs.softmax(0).cumsum(0) <= uniforms[rows]
