@@ -192,7 +192,12 @@ def test_files_are_short_and_have_no_vague_names():
             "made_exp.model.build, made_exp.model.evaluation, made_exp.datasets.base",
             ("hydra", "omegaconf", "tensorboard", "matplotlib"),
         ),
-        ("made_exp.settings.experiment, made_exp.datasets.registry", ("torch", "hydra")),
+        (
+            "made_exp.settings.experiment, made_exp.datasets.registry, "
+            "made_exp.datasets.table.sources",
+            ("torch", "hydra", "polars"),
+        ),
+        ("made_exp.cli.app", ("torch", "polars")),
         ("made_exp.experiments.experiment", ("bokeh",)),
     ],
 )
