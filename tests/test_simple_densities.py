@@ -101,6 +101,7 @@ def test_marginals_are_sums_over_what_is_unknown(kind, generator):
         sums = torch.zeros(len(keys)).double().index_add_(0, inverse, joint)
         torch.testing.assert_close(density.log_prob(part).exp(), sums[inverse])
         terms = density.terms(part)
+        torch.testing.assert_close(terms.sum(1), density.log_prob(part))
         assert (terms[:, unknown] == 0).all()
 
 

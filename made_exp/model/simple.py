@@ -36,13 +36,16 @@ class SimpleComponent:
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
     ) -> Tensor:
         """Log-probability (B,) of what is known of the codes x (B, D), in nats."""
-        return self.terms(x, context, observed).sum(1).to(self.dtype)
+        return self.density.log_prob(self._known(x, observed)).to(self.dtype)
 
     def terms(
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
     ) -> Tensor:
         """As `log_prob`, of each variable given those in columns before it, (B, D) float64."""
-        return self.density.terms(x if observed is None else x.double().where(observed, torch.nan))
+        return self.density.terms(self._known(x, observed))
+
+    def _known(self, x: Tensor, observed: Tensor | None) -> Tensor:
+        return x if observed is None else x.double().where(observed, torch.nan)
 
     def observed_first(self, observed: Tensor | None) -> Self:
         """Itself: any variables may be the known ones."""

@@ -15,15 +15,14 @@ from made_exp.datasets.baselines.expectation import (
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses, patterns
 from made_exp.variables.mixing import fit_log_weights
 
-_SMALL = 2000  # rows up to which many forms are tried
-_MAX_ROWS = 10_000  # of train that are fitted
-_MAX_WORK = 2**22  # rows times variables that are
+_MAX_ROWS = 4000  # of train that are fitted
+_MAX_NUMBERS = 2**21  # rows times variables that are
 _MAX_PATTERNS = 64  # of unknown numbers with which covariances are worth their time
-_MAX_NUMBERS = 100  # for which they are
-_KEPT, _PATIENCE = 6, 2
+_MAX_DEVIATIONS = 100  # numbers for which they are
+_MAX_WORK = 1.5e9  # in all, a few seconds
+_KEPT, _PATIENCE, _LEAST_WEIGHT = 5, 2, 0.02
 _CLASSES = (1, 2, 3, 4, 6, 8, 12, 16, 24)
-_CLASSES_OF_LARGE = (1, 2, 4, 8, 16, 32)
-_FORMS = (("diagonal", 1.0), ("tied", 1.0), ("full", 0.01), ("full", 0.1), ("full", 1.0))
+_FORMS = (("diagonal", 1.0), ("full", 0.1), ("tied", 1.0), ("full", 1.0), ("full", 0.01))
 
 
 @torch.no_grad()
@@ -35,48 +34,44 @@ def fit_classes(
     Its weights are fitted to valid, so that none is chosen by luck alone; a function of the seed.
     """
     generator = torch.Generator().manual_seed(seed)
-    size = min(_MAX_ROWS, _MAX_WORK // (32 * len(coordinates.sizes)))
+    size = min(_MAX_ROWS, _MAX_NUMBERS // (32 * len(coordinates.sizes)))
     if len(train) > size:
         train = train[torch.randperm(len(train), generator=generator)[:size]]
     start = started(coordinates, train)
+    forms, work = list(_forms(train)), 0.0
+    best, since = dict.fromkeys(forms, -torch.inf), dict.fromkeys(forms, 0)
     tried: list[tuple[Tensor, GaussianClasses]] = []
-    for covariance, examples in _forms(train):
-        best, since = -torch.inf, 0
-        for num_classes in _CLASSES if len(train) <= _SMALL else _CLASSES_OF_LARGE:
-            if num_classes > 1 and num_classes > len(train) // 4:
-                break
-            scored = _fitted(
-                start, train, valid, Form(num_classes, covariance, examples), generator
-            )
-            tried.append(scored)
-            reached = float(scored[0].mean())
-            best, since = max(best, reached), 0 if reached > best else since + 1
-            if since >= _PATIENCE:
-                break
-    tried.sort(key=lambda one: -float(one[0].mean()))
-    kept = tried[:_KEPT]
-    log_weights = fit_log_weights(torch.stack([log_probs for log_probs, _ in kept]))
-    return GaussianClasses.merged([model for _, model in kept], log_weights)
+    for num_classes in _CLASSES:
+        if num_classes > max(1, len(train) // 4):
+            break
+        for form in forms:
+            if since[form] >= _PATIENCE or work > _MAX_WORK:
+                continue
+            fit = Fit(start, train, Form(num_classes, *form))
+            model = fit.run(first_responsibilities(fit, generator))
+            tried.append((model.row_log_prob(valid), model))
+            work, reached = work + fit.work, float(tried[-1][0].mean())
+            since[form] = 0 if reached > best[form] else since[form] + 1
+            best[form] = max(best[form], reached)
+    return _mixed(tried)
+
+
+def _mixed(tried: list[tuple[Tensor, GaussianClasses]]) -> GaussianClasses:
+    """The mixture of the best models, given with their log-probabilities (N,) of valid."""
+    kept = sorted(tried, key=lambda one: -float(one[0].mean()))[:_KEPT]
+    weights = fit_log_weights(torch.stack([log_probs for log_probs, _ in kept])).exp()
+    models = [model for _, model in kept]
+    chosen = (weights >= min(_LEAST_WEIGHT, float(weights.max()))).nonzero().flatten().tolist()
+    log_weights = (weights[chosen] / weights[chosen].sum()).log()
+    return GaussianClasses.merged([models[k] for k in chosen], log_weights)
 
 
 def _forms(train: Rows) -> Iterator[tuple[str, float]]:
+    """Kinds of covariances that suit the rows, each with its prior's examples."""
     count = train.numbers.shape[1]
-    has_covariances = 1 < count <= _MAX_NUMBERS
+    has_covariances = 1 < count <= _MAX_DEVIATIONS
     if has_covariances:
         has_covariances = len(list(patterns(train.numbers))) <= _MAX_PATTERNS
     for covariance, examples in _FORMS:
         if covariance == "diagonal" or has_covariances:
             yield covariance, examples
-
-
-def _fitted(
-    start: GaussianClasses, train: Rows, valid: Rows, form: Form, generator: torch.Generator
-) -> tuple[Tensor, GaussianClasses]:
-    """The better of a few fits, with its log-probabilities (N,) of valid."""
-    repeats = 2 if 1 < form.num_classes <= 6 and len(train) <= _SMALL else 1
-    found = []
-    for _ in range(repeats):
-        fit = Fit(start, train, form)
-        model = fit.run(first_responsibilities(fit, generator))
-        found.append((model.row_terms(valid).sum(1), model))
-    return max(found, key=lambda one: float(one[0].mean()))

@@ -20,7 +20,7 @@ from made_exp.variables.variable import Kind, Variable
 # Counts that are added to each value: what predicts a row of train from the others decides.
 _ADDED = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 # Points that stand for the values of a number, and over which share of them each is spread.
-_MAX_KNOTS = 512
+_MAX_KNOTS = 200
 _SPREADS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _FLOOR = 1e-3  # of the deviation, the least width of a kernel; as in conditionals
 _ROWS = 4096
@@ -120,8 +120,9 @@ class Independent(SimpleDensity):
         total = torch.where(whole, mass, density)
         for r in range(numbers.shape[1]):
             edges = torch.stack([lower[:, r], upper[:, r]], 1)
+            edges, where = edges.unique(dim=0, return_inverse=True)  # values often repeat
             kernels = [self._kernel_sum(r, part) for part in edges.split(_ROWS)]
-            total[:, r] += (1 - share[r]) * torch.cat(kernels)
+            total[:, r] += (1 - share[r]) * torch.cat(kernels)[where]
         return total.clamp(min=1e-300).log()
 
     def _kernel_sum(self, r: int, edges: Tensor) -> Tensor:

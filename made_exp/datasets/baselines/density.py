@@ -1,7 +1,7 @@
 """What every simple density can do: score, and draw what is unknown given what is known."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,10 @@ class SimpleDensity(nn.Module, ABC):
     def row_terms(self, rows: Rows) -> Tensor:
         """As `terms`, of rows that are taken apart."""
 
+    def row_log_prob(self, rows: Rows) -> Tensor:
+        """As `log_prob`, of rows that are taken apart."""
+        return self.row_terms(rows).sum(1)
+
     @abstractmethod
     def draw(self, given: Rows, uniforms: Tensor) -> Rows:
         """Rows (N) with what is unknown in `given` drawn given what is known.
@@ -50,13 +54,17 @@ class SimpleDensity(nn.Module, ABC):
 
         NaN is unknown and counts 0.
         """
-        size = max(1, _MAX_NUMBERS // (codes.shape[1] * self.num_classes))
-        parts = [self.row_terms(self.coordinates.rows(part)) for part in codes.split(size)]
-        return torch.cat(parts).to(codes.device)
+        return self._by_parts(self.row_terms, codes)
 
+    @torch.no_grad()
     def log_prob(self, codes: Tensor) -> Tensor:
         """Log-probability (B,) float64 in nats of what is known of codes (B, D); NaN is unknown."""
-        return self.terms(codes).sum(1)
+        return self._by_parts(self.row_log_prob, codes)
+
+    def _by_parts(self, score: Callable[[Rows], Tensor], codes: Tensor) -> Tensor:
+        size = max(1, _MAX_NUMBERS // (codes.shape[1] * self.num_classes))
+        parts = [score(self.coordinates.rows(part)) for part in codes.split(size)]
+        return torch.cat(parts).to(codes.device)
 
     @torch.no_grad()
     def sample(self, given: Tensor, uniforms: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Self, final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 from typing_extensions import override
 
 from made_exp.datasets.baselines.coordinates import Rows
@@ -70,6 +71,25 @@ class GaussianClasses(SimpleDensity):
         unknown = (rows.states < 0) | torch.isnan(terms)
         return terms.masked_fill(unknown, 0.0) + self.log_cells(rows)
 
+    @override
+    def row_log_prob(self, rows: Rows) -> Tensor:
+        joint = self.class_log_probs(rows) + self.log_weights
+        return joint.logsumexp(1) + self.log_cells(rows).sum(1)
+
+    def class_log_probs(self, rows: Rows) -> Tensor:
+        """Log p(known x, class k) (N, K) but for the classes' weights: the sum of `class_terms`."""
+        index = self.coordinates.index(rows.states)
+        varied = torch.tensor([size > 1 for size in self.coordinates.sizes])
+        # Of a variable with one state only what is no value of it counts.
+        counts = varied | (index > self.coordinates.num_states).any(0)
+        nothing = index.new_full((len(index), 1), self.coordinates.num_states)
+        index = torch.cat([nothing, index[:, counts]], 1)
+        log_probs = embedding_bag(index, self.tables.T.contiguous(), mode="sum")
+        for own, known, z in patterns(self.standardised(rows)):
+            normal = normal_terms(z[:, known], self.means[:, known], self._block(known))
+            log_probs[own] += normal.sum(1)
+        return log_probs
+
     def log_cells(self, rows: Rows) -> Tensor:
         """Log of the cell (N, D) of each value, in which its density counts as mass or is one."""
         log_cells = self.coordinates.log_units[self.coordinates.index(rows.states)]
@@ -95,7 +115,7 @@ class GaussianClasses(SimpleDensity):
     @override
     def draw(self, given: Rows, uniforms: Tensor) -> Rows:
         coordinates, states = self.coordinates, given.states.clone()
-        posterior = self.class_terms(given).sum(1) + self.log_weights
+        posterior = self.class_log_probs(given) + self.log_weights
         chosen = categorical_quantile(posterior.softmax(1), uniforms[:, 0])
         for d, (start, size) in enumerate(zip(coordinates.starts, coordinates.sizes, strict=True)):
             probs = self.tables[chosen, start : start + size].exp()
