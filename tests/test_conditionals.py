@@ -49,6 +49,8 @@ WHOLE = [
     whole(9, 2, atoms=(0.0, 4.0)),
     whole(30, 2, atoms=(7.0,), may_be_missing=True, transform=BENT),
     whole(200, 2, transform=Transform(bend=0.3)),
+    whole(30, 2, echoes=(3.0, 7.0, 29.0), echo_counts=(2, 5, 1)),
+    whole(30, 2, atoms=(7.0,), may_be_missing=True, echoes=(0.0, 9.0), echo_counts=(4, 1)),
 ]
 DISCRETE = TABLES + MISSING + WHOLE
 REAL = [
@@ -57,6 +59,8 @@ REAL = [
     real(2, atoms=(-1.0, 0.0, 2.5), resolution=0.5, transform=BENT),
     real(1, atoms=(40.0,), may_be_missing=True),
     real(3, may_be_missing=True),
+    real(2, echoes=(-1.0, 0.5), echo_counts=(3, 1), transform=BENT, resolution=0.1),
+    real(2, atoms=(2.0,), may_be_missing=True, echoes=(0.5, 1.0), echo_counts=(3, 1)),
 ]
 EVERY = pytest.mark.parametrize("conditional", DISCRETE + REAL, ids=repr)
 EVERY_DISCRETE = pytest.mark.parametrize("conditional", DISCRETE, ids=repr)
@@ -141,6 +145,15 @@ def test_density_integrates_to_one(conditional, generator, device, dtype):
             beside = params.new_tensor(float(numbers.special_z[k])).expand(5)
             at_atom = at_atom - conditional.log_prob(params, beside).exp()
         total = total + at_atom / numbers.special_logs[k].exp().to(dtype)
+    for value in [] if numbers.echoes is None else numbers.echoes.levels:
+        code = numbers.encode(value[None])[0]
+        assert float(code) <= ATOM - numbers.num_special
+        at_echo, beside = (
+            conditional.log_prob(params, at.to(dtype).expand(5)).exp()
+            for at in (code, numbers.forward(value))
+        )
+        unit = (numbers.log_slopes(value) + numbers._resolution.log()).exp()
+        total = total + (at_echo - beside) * unit.to(dtype)
     atol = 1e-9 if dtype == torch.float64 else 1e-4
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=atol)
 
@@ -185,7 +198,7 @@ def test_real_draws_have_the_density_of_log_prob(conditional, generator, device,
     smooth = drawn[drawn > ATOM]
     empirical = torch.searchsorted(smooth.sort().values, grid[1:]).to(dtype) / len(drawn)
     assert (empirical - cumulative).abs().max() <= 5 / 300
-    weights = params[: conditional.num_components + conditional.num_special].softmax(-1)
+    weights = params[: -2 * conditional.num_components].softmax(-1)
     for k in range(conditional.num_special):
         share = (drawn == ATOM - k).to(dtype).mean()
         assert abs(share - weights[conditional.num_components + k]) <= 1.01 / 300
@@ -452,3 +465,19 @@ def test_smooth_logits_are_for_ordered_values_only():
     assert smooth == [Categorical(5, smooth=True), Categorical(5)]
     integer = conditional_for("categorical", variable_of(Kind.INTEGER), 4, smooth_logits=True)
     assert integer == Categorical(5, smooth=True)
+
+
+def test_echoes_are_drawn_by_their_counts_and_a_row_in_training_is_not_told_of_itself():
+    conditional = real(1, echoes=(-1.0, 0.5, 4.0), echo_counts=(6, 3, 1), resolution=0.1)
+    params = torch.tensor([-40.0, 0.0, 0.0, 0.0], dtype=torch.float64)  # echoes alone
+    uniforms = torch.rand(20000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = conditional.sample(params.expand(20000, -1), uniforms)
+    values = conditional.numbers.decode(drawn)
+    shares = [float((values == v).double().mean()) for v in (-1.0, 0.5, 4.0)]
+    assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.015)
+    codes = conditional.numbers.encode(torch.tensor([-1.0, 0.5, 4.0, 0.6]))
+    density = conditional.log_prob(params.expand(4, -1), codes).exp()
+    assert density.tolist() == pytest.approx([6, 3, 1, 0], abs=1e-9)  # shares over cells of 0.1
+    conditional.numbers.train()
+    density = conditional.log_prob(params.expand(4, -1), codes).exp()
+    assert density.tolist() == pytest.approx([50 / 9, 20 / 9, 0, 0], abs=1e-9)

@@ -2,20 +2,21 @@
 
 Data hold values, the model works on codes. The code of a real value is z, what its transform makes
 of it; that of a whole number is the number. A value with a probability of its own, atom k, has the
-code ATOM - k, and a missing one, where it may be missing, is one more atom after the last.
+code ATOM - k, and a missing one, where it may be missing, is one more atom after the last. What
+follows them are the values that come again (`Echoes`).
 
 Legend: B examples, G variables of a group, A atoms of each, T knots, S = A + 1 where a value may
 be missing and else A: the special codes.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Self, final
+from collections.abc import Sequence
+from typing import Literal, Self, final
 
 import torch
-from torch import Tensor, nn
-from typing_extensions import override
+from torch import Tensor
 
+from made_exp.variables.echoes import Echoes, Tables
 from made_exp.variables.transform import STRAIGHT, Transform
 from made_exp.variables.variable import Kind, Variable
 
@@ -34,7 +35,7 @@ MAX_SINGLE = 2**16
 
 
 @final
-class Numbers(nn.Module):
+class Numbers(Tables):
     """The tables of a group of real, or of whole numbers; float64 whatever the module is cast to.
 
     Args:
@@ -68,12 +69,14 @@ class Numbers(nn.Module):
     _scale: Tensor
     _atoms: Tensor
     _tolerance: Tensor
+    _resolution: Tensor
 
     def __init__(self, variables: Sequence[Variable]) -> None:
         super().__init__()
         first = variables[0]
         self.is_real, self.num_atoms = first.is_real, len(first.atoms)
         self.may_be_missing = first.may_be_missing
+        self.echoes = Echoes(variables) if first.echoes else None
         self.is_wide = any(map(is_wide, variables))
         self.bends = any(numeric_transform(one).bend is not None for one in variables)
         rows = [_row(variable) for variable in variables]
@@ -90,7 +93,8 @@ class Numbers(nn.Module):
         """One variable of the group: its tables are without G, and codes may be (...)."""
         one = object.__new__(type(self))
         one.__dict__ = self.__dict__ | {
-            "_buffers": {name: t if t is None else t[index] for name, t in self._buffers.items()}
+            "_buffers": {name: t if t is None else t[index] for name, t in self._buffers.items()},
+            "_modules": {"echoes": None if self.echoes is None else self.echoes.of(index)},
         }
         return one
 
@@ -143,6 +147,10 @@ class Numbers(nn.Module):
             distance = (x - self._atoms.gather(-1, nearest).movedim(0, -1)).abs()
             is_atom = distance <= self._tolerance
             codes = torch.where(is_atom, ATOM - nearest.movedim(0, -1), codes)
+        if self.echoes is not None:
+            index = self.echoes.find(x, self._tolerance)
+            is_echo = (index >= 0) & (codes > ATOM)
+            codes = torch.where(is_echo, ATOM - self.num_special - index, codes)
         if self.may_be_missing:
             codes = codes.masked_fill(x.isnan(), ATOM - self.num_atoms)
         return codes
@@ -150,38 +158,60 @@ class Numbers(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Values (B, G) float64 of codes (B, G); NaN where missing or not observed."""
         x = self.inverse(codes) if self.is_real else codes.double()
-        x = self._instead(x, codes, self.special_levels)
-        return x.masked_fill(codes == ATOM - self.num_atoms, torch.nan)
+        x = self._instead(x, codes, "levels")
+        return x.masked_fill(self.is_missing(codes), torch.nan)
 
     def z(self, codes: Tensor) -> Tensor:
         """Z (..., G) of codes (..., G), in their dtype."""
         z = codes if self.is_real else self.forward(codes).to(codes.dtype)
-        return self._instead(z, codes, self.special_z)
+        return self._instead(z, codes, "z")
 
     def levels(self, codes: Tensor) -> Tensor:
         """The whole numbers (..., G) of codes; num_values of a missing one."""
-        return self._instead(codes, codes, self.special_levels)
+        return self._instead(codes, codes, "levels")
 
     def is_special(self, codes: Tensor) -> Tensor:
         """Which special one each of the codes (..., G) is: (..., G, S) bool."""
         special = torch.arange(self.num_special, device=codes.device, dtype=codes.dtype)
         return codes[..., None] == ATOM - special
 
-    def _instead(self, values: Tensor, codes: Tensor, special: Tensor) -> Tensor:
-        """The values (..., G), and those of the table special (G, S) where codes are special."""
-        if not self.num_special:
-            return values
-        is_special = codes <= ATOM
-        index = torch.where(is_special, ATOM - codes, 0).long()[..., None]
-        table = special.expand(*codes.shape, self.num_special)
-        return torch.where(is_special, table.gather(-1, index)[..., 0].to(values.dtype), values)
+    def is_missing(self, codes: Tensor) -> Tensor:
+        """Which codes (...) stand for a missing value."""
+        if not self.may_be_missing:
+            return torch.zeros_like(codes, dtype=torch.bool)
+        return codes == ATOM - self.num_atoms
 
-    @override
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        for name, table in self._buffers.items():
-            assert table is not None
-            self._buffers[name] = table.to(fn(table).device)
-        return self
+    def echo_logs(self, codes: Tensor) -> Tensor:
+        """Log-density in z (..., G) of the echoes' component, log-mass where whole; float64.
+
+        -inf for a code that is none; in training a value is not told of itself.
+        """
+        assert self.echoes is not None
+        index = self._echo(codes)
+        logs = self.echoes.logs(index)
+        if not self.is_real:
+            return logs
+        slopes = self.log_slopes(self.echoes.at(self.echoes.levels, index))
+        return logs - slopes - self._resolution.log()
+
+    def _echo(self, codes: Tensor) -> Tensor:
+        """Which echo codes (...) are, int64; negative where they are none."""
+        return torch.where(codes <= ATOM, ATOM - self.num_special - codes, -1).long()
+
+    def _instead(self, values: Tensor, codes: Tensor, what: Literal["z", "levels"]) -> Tensor:
+        """The values (..., G), and for special codes and echoes their z or levels."""
+        if self.num_special:
+            is_special = codes <= ATOM
+            index = torch.where(is_special, ATOM - codes, 0).long().clamp(max=self.num_special - 1)
+            special = self.special_z if what == "z" else self.special_levels
+            own = special.expand(*codes.shape, self.num_special).gather(-1, index[..., None])
+            values = torch.where(is_special, own[..., 0].to(values.dtype), values)
+        if self.echoes is not None:
+            index = self._echo(codes)
+            own = self.echoes.at(self.echoes.levels, index)
+            own = self.forward(own) if what == "z" else own
+            values = torch.where(index >= 0, own.to(values.dtype), values)
+        return values
 
 
 def _row(variable: Variable) -> dict[str, Tensor]:
@@ -216,6 +246,7 @@ def _row(variable: Variable) -> dict[str, Tensor]:
         "_scale": table(transform.scale)[0],
         "_atoms": atoms,
         "_tolerance": table(1e-3 * resolution)[0],
+        "_resolution": table(resolution)[0],
     }
 
 

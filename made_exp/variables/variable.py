@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
@@ -82,6 +82,8 @@ class Variable:
             in units of x: what the last digit of the column is worth. 1 for integers.
         knots: Where the piecewise linear features of a number bend, in z, rising.
         may_be_missing: Whether NaN is one more value, which is generated and scored.
+        echoes: Values of a number that come again in train, which are one more component, rising.
+        echo_counts: How many training rows have each of them.
         pooled: The last len(pooled) values of a categorical variable are modelled together and
             have these shares of their pool, which sum to one.
         reserve: Probability that the pool keeps whatever the network says, in [0, 1).
@@ -96,6 +98,8 @@ class Variable:
     resolution: float = 1.0
     knots: tuple[float, ...] = ()
     may_be_missing: bool = False
+    echoes: tuple[float, ...] = field(default=(), repr=False)
+    echo_counts: tuple[int, ...] = field(default=(), repr=False)
     pooled: tuple[float, ...] = ()
     reserve: float = 0.0
 
@@ -113,9 +117,12 @@ class Variable:
         self._check_pool()
 
     def _check_number(self) -> None:
-        if not self.is_number and (self.atoms or self.knots):
-            raise ValueError(f"atoms and knots are of numbers, '{self.name}' is {self.kind}")
-        for what, numbers in (("atoms", self.atoms), ("knots", self.knots)):
+        lists = {"atoms": self.atoms, "knots": self.knots, "echoes": self.echoes}
+        if not self.is_number and any(lists.values()):
+            raise ValueError(f"{', '.join(lists)} are of numbers, '{self.name}' is {self.kind}")
+        if len(self.echo_counts) != len(self.echoes) or 0 < sum(self.echo_counts) < 2:
+            raise ValueError(f"echo_counts of '{self.name}' must be one for each of its echoes")
+        for what, numbers in lists.items():
             if not all(map(math.isfinite, numbers)) or list(numbers) != sorted(set(numbers)):
                 raise ValueError(f"{what} of '{self.name}' must be finite and rise, got {numbers}")
         if not 0 < self.resolution < math.inf:

@@ -1,4 +1,4 @@
-"""How the numbers of a column enter the model, found in train: transform, atoms, knots."""
+"""How the numbers of a column enter the model, found in train: transform, atoms, knots, echoes."""
 
 from dataclasses import dataclass
 from typing import Self, final
@@ -6,6 +6,7 @@ from typing import Self, final
 import numpy as np
 
 from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms
+from made_exp.datasets.table.echoes import find_echoes
 from made_exp.variables.transform import Transform
 
 # A bent transform must gain this many nats a value over the nearly straight one.
@@ -28,6 +29,8 @@ class NumberFit:
     transform: Transform
     atoms: tuple[float, ...]
     knots: tuple[float, ...]
+    echoes: tuple[float, ...] = ()
+    echo_counts: tuple[int, ...] = ()
 
 
 @final
@@ -57,7 +60,7 @@ class Limits:
 def fit_numbers(
     values: np.ndarray, *, step: float, zero: float = 0.0, limits: Limits | None = None
 ) -> NumberFit:
-    """Transform, atoms and knots of training values.
+    """Transform, atoms, knots and echoes of training values.
 
     Args:
         values: (N,) float64 of data space, finite; N may be 0.
@@ -71,7 +74,12 @@ def fit_numbers(
     if len(smooth) == 0 or smooth.min() == smooth.max():
         smooth = values
     transform = choose_transform(smooth, step, zero, limits.looked_at)
-    return NumberFit(transform, tuple(atoms.tolist()), _knots(smooth, transform, limits.knots))
+    knots = _knots(smooth, transform, limits.knots)
+    others = values[~np.isin(values, atoms)]
+    cells = bent(others + step / 2, transform) - bent(others - step / 2, transform)
+    echoes, counts = find_echoes(others, bent(others, transform), cells)
+    lists = (tuple(array.tolist()) for array in (echoes, counts))
+    return NumberFit(transform, tuple(atoms.tolist()), knots, *lists)
 
 
 def choose_transform(

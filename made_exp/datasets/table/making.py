@@ -197,14 +197,7 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     num_values = high + margin - first + 1
     values = (known - first).to_numpy().astype(np.float64)
     fit = fit_numbers(values, step=1.0, zero=float(-first), limits=limits)
-    variable = Variable(
-        column.name,
-        Kind.INTEGER,
-        num_values,
-        transform=fit.transform,
-        atoms=fit.atoms,
-        knots=fit.knots,
-    )
+    variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
     column = replace(column, variable=variable, offset=first)
     return replace(column, values=_range(column, values))
 
@@ -213,14 +206,7 @@ def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     """A column of real numbers; its draws stay within a margin of train."""
     step = last_digit(column.format, values)
     fit = fit_numbers(values, step=step, limits=limits)
-    variable = Variable(
-        column.name,
-        Kind.REAL,
-        transform=fit.transform,
-        atoms=fit.atoms,
-        resolution=step,
-        knots=fit.knots,
-    )
+    variable = Variable(column.name, Kind.REAL, resolution=step, **vars(fit))
     low, high = float(values.min()), float(values.max())
     margin = max(MARGIN * (high / 2 - low / 2) * 2, step)
     lowest = low - margin if low < 0 else max(low - margin, 0.0)

@@ -1,11 +1,12 @@
 """What the conditionals of numbers have in common: smooth components beside atoms.
 
-    p(x) = sum_c w_c f_c(z) + sum_k w_k [x = atom k] / resolution,
+    p(x) = sum_c w_c f_c(z) + sum_k w_k [x = atom k] / resolution + w_e e(x) / resolution,
 
-over C smooth components, A atoms and, where x may be missing, one more for that, with the weights
-w = softmax(logits) of all of them.
+over C smooth components, A atoms and, where x may be missing, one more for that, and the values
+that come again (`Echoes`), if there are any, with the weights w = softmax(logits) of all of them.
 
-Legend: G variables, C components, S special codes (atoms and missing), K = 3C + S.
+Legend: G variables, C components, S special codes (atoms and missing), E = 1 with echoes, else 0;
+K = 3C + S + E.
 """
 
 import math
@@ -38,7 +39,7 @@ _CACHED = 2**18
 class NumberMixture(Conditional):
     """A mixture over the codes of a group of numbers.
 
-    The K raw numbers are C + S logits, C means in units of z, and C raw scales r: the scale is
+    The K raw numbers are C + S + E logits, C means in units of z, and C raw scales r: the scale is
     min_scale + unit exp(r). A draw uses two uniform numbers: the component, then the inverse of
     its cumulative function. The density is that of z; `Numbers.log_slopes` makes it that of x.
 
@@ -47,6 +48,7 @@ class NumberMixture(Conditional):
         numbers: Where the values lie. Two conditionals that differ in this alone are equal.
         num_atoms: A, and
         may_be_missing: whether there is one more: S is their sum.
+        has_echoes: Whether values come again: E.
         is_wide: Whether it is computed in float64 whatever the params are.
     """
 
@@ -54,6 +56,7 @@ class NumberMixture(Conditional):
     numbers: Numbers = field(compare=False, repr=False)
     num_atoms: int = field(init=False)
     may_be_missing: bool = field(init=False)
+    has_echoes: bool = field(init=False)
     is_wide: bool = field(init=False)
     num_uniforms: ClassVar[int] = 2
     _unit: ClassVar[float]
@@ -61,6 +64,7 @@ class NumberMixture(Conditional):
     def __post_init__(self) -> None:
         for name in ("num_atoms", "may_be_missing", "is_wide"):
             object.__setattr__(self, name, getattr(self.numbers, name))
+        object.__setattr__(self, "has_echoes", self.numbers.echoes is not None)
 
     @property
     def num_special(self) -> int:
@@ -70,7 +74,7 @@ class NumberMixture(Conditional):
     @property
     @override
     def num_params(self) -> int:
-        return 3 * self.num_components + self.num_special
+        return 3 * self.num_components + self.num_special + self.has_echoes
 
     @override
     def of_group(self, numbers: Numbers | None) -> Self:
@@ -149,19 +153,24 @@ class NumberMixture(Conditional):
         index = chosen.clamp(max=self.num_components - 1)[None]
         mean, raw_scale = (part.gather(0, index)[0] for part in (means, raw_scales))
         scale = self._scales(raw_scale) * temperature
-        smooth = self._smooth_quantile(uniforms[..., 1], mean, scale)
-        if self.num_special:
+        drawn = self._smooth_quantile(uniforms[..., 1], mean, scale)
+        if self.num_special or self.has_echoes:
             special = ATOM + self.num_components - chosen
-            smooth = torch.where(chosen < self.num_components, smooth, special)
-        return smooth if self.is_wide else smooth.to(params.dtype)
+            drawn = torch.where(chosen < self.num_components, drawn, special)
+        if self.numbers.echoes is not None:
+            is_echo = chosen == self.num_components + self.num_special
+            drawn = drawn - is_echo * self.numbers.echoes.draw(uniforms[..., 1])
+        return drawn if self.is_wide else drawn.to(params.dtype)
 
     @override
     def initial_params(self, x: Tensor) -> Tensor:
         """Raw numbers (K,) that suit codes x (N,) of a single variable."""
         codes = observed_values(x)
-        counts = self.numbers.is_special(codes).sum(0).to(codes.dtype)
-        smooth = codes[codes > ATOM]
-        # Half a count to each, as elsewhere; the smooth part is shared by its components.
+        is_special = self.numbers.is_special(codes)
+        counts, smooth = is_special.sum(0).to(codes.dtype), codes[~is_special.any(-1)]
+        # Half a count to each, as elsewhere; the smooth part is shared by its components, and
+        # echoes begin with as much.
+        counts = torch.cat([counts, counts.new_full((int(self.has_echoes),), len(smooth))])
         logits = torch.log((counts + 0.5) / (len(smooth) + 0.5)) + math.log(self.num_components)
         z = self.numbers.z(smooth)
         if len(z) == 0 or bool((z == z[0]).all()):
@@ -177,7 +186,7 @@ class NumberMixture(Conditional):
         """Scale of each component where the standard deviation of z is this."""
 
     def _parts(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (C + S, ...), means and raw scales (C, ...), wide where needed."""
+        """Logits (C + S + E, ...), means and raw scales (C, ...), wide where needed."""
         logits, means, raw_scales = self._raw_parts(params)
         return logits, _limited(means), raw_scales
 
@@ -186,7 +195,7 @@ class NumberMixture(Conditional):
         turned = params.movedim(-1, 0).contiguous()
         turned = turned.double() if self.is_wide else turned
         count = self.num_components
-        return turned.split([count + self.num_special, count, count])
+        return turned.split([self.num_params - 2 * count, count, count])
 
     def _scales(self, raw: Tensor) -> Tensor:
         return self.numbers.min_scale.to(raw) + self._unit * raw.clamp(max=MAX_LOG_SCALE).exp()
@@ -195,19 +204,22 @@ class NumberMixture(Conditional):
         return codes.to(torch.float64 if self.is_wide else params.dtype)
 
     def _joined(self, log_smooth: Tensor, codes: Tensor) -> Tensor:
-        """Log f (C + S, ..., G) of all components: the smooth ones, and [x is special] / res."""
-        if not self.num_special:
-            return log_smooth
-        numbers = self.numbers
-        logs = numbers.special_logs.to(log_smooth).movedim(-1, 0)
-        is_special = numbers.is_special(codes.expand(log_smooth.shape[1:])).movedim(-1, 0)
-        if logs.ndim == 1:  # of a single variable
-            logs = logs.view(-1, *[1] * (log_smooth.ndim - 1))
-        elif log_smooth.ndim > 2:
-            logs = logs.view(len(logs), *[1] * (log_smooth.ndim - 2), -1)
-        if numbers.may_be_missing:
-            log_smooth = log_smooth.masked_fill(is_special[-1], -torch.inf)
-        return torch.cat([log_smooth, torch.where(is_special, logs, -torch.inf)])
+        """Log f (C + S + E, ..., G) of all: smooth ones, [x is special] / res, e(x) / res."""
+        numbers, codes = self.numbers, codes.expand(log_smooth.shape[1:])
+        parts = [log_smooth]
+        if self.num_special:
+            logs = numbers.special_logs.to(log_smooth).movedim(-1, 0)
+            is_special = numbers.is_special(codes).movedim(-1, 0)
+            if logs.ndim == 1:  # of a single variable
+                logs = logs.view(-1, *[1] * (log_smooth.ndim - 1))
+            elif log_smooth.ndim > 2:
+                logs = logs.view(len(logs), *[1] * (log_smooth.ndim - 2), -1)
+            if numbers.may_be_missing:
+                parts[0] = log_smooth.masked_fill(is_special[-1], -torch.inf)
+            parts.append(torch.where(is_special, logs, -torch.inf))
+        if self.has_echoes:
+            parts.append(numbers.echo_logs(codes).to(log_smooth)[None])
+        return torch.cat(parts) if len(parts) > 1 else log_smooth
 
 
 def _limited(means: Tensor) -> Tensor:
