@@ -1,6 +1,7 @@
 """Simple densities: normalised, exact in their marginals and conditionals, and well fitted."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.expectation import Fit, Form, first_responsibilities, started
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
+from made_exp.variables.groups import VariableGroups
 from made_exp.variables.mixing import fit_log_weights
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable
@@ -252,3 +254,31 @@ def test_scores_of_a_mixed_table_add_up_by_column(generator):
 def test_fitted_weights_forget_a_density_that_explains_nothing():
     log_probs = torch.tensor([[0.0], [-50.0]]).expand(2, 400)
     assert fit_log_weights(log_probs).exp().tolist() == pytest.approx([401 / 402, 1 / 402])
+
+
+def test_values_that_come_again_are_to_simple_densities_as_any_others(generator):
+    echoes = {
+        "pay": ((-1.5, 0.25, 4.0), (2, 1, 5)),
+        "hours": ((57.0, 61.0), (3, 1)),
+        "count": ((1.0, 4.0), (2, 2)),
+    }
+    variables = (SPIKY, DISCRETE[2], WIDE)
+    echoing = tuple(
+        replace(v, echoes=echoes[v.name][0], echo_counts=echoes[v.name][1]) for v in variables
+    )
+    groups = VariableGroups(
+        echoing,
+        conditional="auto",
+        num_components=2,
+        encoding="auto",
+        smooth_logits=False,
+    ).double()
+    x = torch.tensor([[-1.5, 1.0, 57.0], [0.0, 4.0, 58.0], [4.0, 3.0, 61.0], [1.0, 2.0, 9.0]])
+    codes = groups.encode(x.double())
+    plain, same = Coordinates(variables), Coordinates(echoing)
+    expected = plain.rows(encoded(variables, x)[0])
+    found = same.rows(codes)
+    assert torch.equal(found.states, expected.states)
+    torch.testing.assert_close(found.numbers, expected.numbers, equal_nan=True)
+    torch.testing.assert_close(groups.decode(same.codes(found)), x.double())
+    assert torch.equal(same.codes(found)[:, 1:], codes[:, 1:])  # whole numbers to the code

@@ -15,12 +15,11 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from made_exp.variables.numbers import ATOM
 from made_exp.variables.variable import Variable
 
 # Whole numbers with at most so many values are states: no smooth density fits them better.
 MAX_COUNTED = 24
-ATOM = -(2.0**21)
-"""The code of the first atom of a number; the others follow downwards."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +79,7 @@ class Coordinates:
 
     def rows(self, codes: Tensor) -> Rows:
         """Take apart codes (N, D); NaN is unknown."""
-        codes = codes.detach().to("cpu", torch.float64)
+        codes = self._without_echoes(codes.detach().to("cpu", torch.float64))
         unknown = torch.isnan(codes)
         is_legal = (codes >= 0) & (codes < torch.tensor(self.sizes)) & (codes == codes.floor())
         states = torch.where(is_legal, codes, torch.tensor(self.sizes).double()).long()
@@ -104,7 +103,24 @@ class Coordinates:
                 number = number.clamp(0, (variable.num_values or 1) - 1)
                 for k, atom in enumerate(variable.atoms):
                     number = torch.where(number == atom, ATOM - k, number)
+                if variable.echoes:
+                    echoes = torch.tensor(variable.echoes, dtype=torch.float64)
+                    place = torch.searchsorted(echoes, number).clamp(max=len(echoes) - 1)
+                    is_echo = echoes[place] == number
+                    number = torch.where(is_echo, _first_echo(variable) - place, number)
             codes[:, d] = torch.where(rows.states[:, d] == 0, number, codes[:, d])
+        return codes
+
+    def _without_echoes(self, codes: Tensor) -> Tensor:
+        """Codes (N, D) in which values that come again are coded as any others."""
+        for d, variable in enumerate(self.variables):
+            if variable.echoes:
+                echo = _first_echo(variable) - codes[:, d]
+                values = torch.tensor(variable.echoes, dtype=torch.float64)
+                own = values[echo.nan_to_num(-1).clamp(0, len(values) - 1).long()]
+                own = variable.transform.forward(own) if variable.is_real else own
+                codes = codes.clone()
+                codes[:, d] = torch.where(echo >= 0, own, codes[:, d])
         return codes
 
     def index(self, states: Tensor) -> Tensor:
@@ -151,12 +167,19 @@ def has_coordinate(variable: Variable) -> bool:
     return variable.is_real or (variable.is_number and (variable.num_values or 0) > MAX_COUNTED)
 
 
+def _first_echo(variable: Variable) -> float:
+    """The code of the first value that comes again; the others follow downwards."""
+    return ATOM - len(variable.atoms) - variable.may_be_missing
+
+
 def _codes_of_states(variable: Variable) -> list[float]:
     """The code of each state; of state 0 of a number with a coordinate any one."""
     atoms = [ATOM - k for k in range(len(variable.atoms))]
     if has_coordinate(variable):
         return [0.0, *atoms, *([ATOM - len(atoms)] * variable.may_be_missing)]
+    first = _first_echo(variable)
     by_value = dict(zip(variable.atoms, atoms, strict=True))
+    by_value |= {value: first - j for j, value in enumerate(variable.echoes)}
     count = variable.num_values or 0
     missing = ATOM - len(atoms) if variable.is_number else float(count)
     values = [by_value.get(value, float(value)) for value in range(count)]
