@@ -35,6 +35,7 @@ RUN_BY = {
     "model.networks": "test_made",
     "settings.dataset": "test_config",
     "training.loop": "test_training",
+    "variables.echoes": "test_conditionals",
 }
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
