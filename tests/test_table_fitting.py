@@ -1,11 +1,14 @@
 """Transforms, atoms and knots found in train, on simulated columns with known truth."""
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from builders import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from made_exp.datasets.baselines.scores import compute
 from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms, lattice
 from made_exp.datasets.table.fitting import (
     Limits,
@@ -13,6 +16,8 @@ from made_exp.datasets.table.fitting import (
     choose_transform,
     fit_numbers,
 )
+from made_exp.datasets.table.making import last_digit
+from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.pooling import MAX_FREE, pool_rare
 from made_exp.variables.transform import Transform
 
@@ -162,3 +167,30 @@ def test_the_most_frequent_values_keep_their_own_probability():
     pool = pool_rare({str(i): 1000 - i for i in range(600)})
     assert len(pool.shares) == 600 - MAX_FREE + 1
     assert pool.values[:3] == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("cells", "digit"),
+    [
+        (["1.25", "300.5", "7"], 0.01),
+        (["1.234e-01", "5.678e-01"], 1e-4),
+        (["1e-05", "0.25", "0.5"], 0.01),
+        (["12", "345"], 1.0),
+        (["0.12345678901234567", "0.9876543210987654"], np.spacing(0.98)),
+    ],
+)
+def test_the_last_digit_is_worth_what_is_written(cells, digit):
+    texts = pl.Series(cells)
+    form = NumberFormat.of_texts(texts)
+    values = form.parse(texts).cast(pl.Float64).to_numpy()
+    assert last_digit(form, values) == pytest.approx(digit)
+
+
+def test_wide_whole_numbers_have_a_least_deviation(tmp_path):
+    """A cell of seconds is less than float32 can tell: the classes of a table stand it."""
+    rng = np.random.RandomState(0)
+    rows = [f"{1700000000 + rng.randint(31 * 10**6)},{rng.randn():.3f}" for _ in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["at,v", *rows]) + "\n")
+    found = compute(load_dataset("table", seed=0, data_dir=tmp_path, path=str(tmp_path / "t.csv")))
+    assert all(np.isfinite(nll) for nll in found.values() if isinstance(nll, float))
+    assert "gaussian_mixture" in found

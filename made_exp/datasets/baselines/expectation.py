@@ -176,9 +176,11 @@ def least_deviations(start: GaussianClasses) -> Tensor:
     for r, d in enumerate(coordinates.numeric.tolist()):
         if coordinates.whole[r]:
             variable = coordinates.variables[d]
-            at = torch.tensor(variable.transform.centre if variable.transform.bend else 0.0)
+            at = torch.tensor(
+                variable.transform.centre if variable.transform.bend else 0.0
+            ).double()
             cell = variable.transform.forward(at + 0.5) - variable.transform.forward(at - 0.5)
-            out[r] = cell / start.scales[r]
+            out[r] = (cell / start.scales[r]).clamp(min=LEAST_DEVIATION)
     return out
 
 

@@ -1,5 +1,6 @@
 """From what was understood of a column and its training values to the column as it is modelled."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -222,10 +223,12 @@ def _range(column: Numbers, values: np.ndarray) -> str:
 def last_digit(form: Format, values: np.ndarray) -> float:
     """What the last digit of values (N,) is worth, no less than float64 can tell apart."""
     finest = float(np.spacing(np.abs(values).max())) or 1e-300
-    if isinstance(form, NumberFormat) and form.style == "fixed":
-        return max(10.0**-form.decimals, finest)
-    spread = float(np.quantile(values, 0.75) - np.quantile(values, 0.25)) or 1.0
-    return float(max(10.0 ** (np.floor(np.log10(abs(spread))) - MAX_DECIMALS), finest))
+    if isinstance(form, NumberFormat) and form.style != "fixed":
+        digits = form.decimals + 1 if form.style == "exponent" else form.digits
+        usual = float(np.median(np.abs(values[values != 0]))) if values.any() else 1.0
+        return max(10.0 ** (math.floor(math.log10(usual)) + 1 - digits), finest)
+    decimals = form.decimals if isinstance(form, NumberFormat) else 0
+    return max(10.0**-decimals, finest)
 
 
 def _no_value(cells: Cells) -> ValueError:
