@@ -140,6 +140,8 @@ def test_no_mixture_is_worse_than_its_best_part_by_more_than_its_price(generator
         best = -log_probs_by_ordering(model, x[400:]).mean(1).max().item()
         assert fitted_nll < best + 0.05
         assert evaluate(model, x[400:]).nll == pytest.approx(fitted_nll, rel=1e-5)
+        known = log_probs_by_ordering(model, x[400:])[-2:]
+        assert fit_mixture(model, x[400:], batch_size=100, of_extras=known).nll == fitted_nll
 
 
 def test_weights_of_a_part_of_the_orderings(generator):

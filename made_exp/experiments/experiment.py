@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from made_exp.datasets.base import describe_data
 from made_exp.datasets.registry import load_dataset
@@ -160,11 +161,23 @@ class _Experiment:
 
     def _fit_and_validate(self) -> Evaluation:
         count = self.settings.ordering.valid_orderings or self.model.num_orderings
-        score = fit_mixture if self.model.mixture.fits else evaluate
+        score: Callable[..., Evaluation] = evaluate
+        if self.model.mixture.fits:
+            score = partial(fit_mixture, of_extras=self._extras_on_valid)
         count = min(count, self.model.num_orderings)
         valid = self._evaluate("valid", partial(score, num_orderings=count))
         refuse_impossible(self.model, self.dataset, "valid", valid)
         return valid
+
+    @cached_property
+    def _extras_on_valid(self) -> Tensor | None:
+        """Log-probabilities (E, N) of valid under the simple densities of the mixture."""
+        x = self.dataset.valid.to(self.model.device)
+        rows = [
+            self.model.ordering_log_prob(x, index).double()
+            for index in range(-len(self.model.extras), 0)
+        ]
+        return torch.stack(rows) if rows else None
 
     def _finish(self, trainer: Trainer, observer: RunObserver) -> float:
         """The one look at test, the last picture, checks; results.json comes last."""

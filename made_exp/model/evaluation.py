@@ -87,12 +87,20 @@ def log_probs_by_ordering(
     context: Tensor | None = None,
     num_orderings: int | None = None,
     batch_size: int = 1000,
+    of_extras: Tensor | None = None,
 ) -> Tensor:
-    """Log-probability (M + E, N) of each example under each density of the mixture alone, nats."""
+    """Log-probability (M + E, N) of each example under each density of the mixture alone, nats.
+
+    Training does not change those of simple densities, `of_extras` (E, N), where they are known.
+    """
+    indices = model.indices(num_orderings)
+    known = [] if of_extras is None else list(of_extras)
     scores = [
-        partial(model.ordering_log_prob, index=index) for index in model.indices(num_orderings)
+        partial(model.ordering_log_prob, index=index)
+        for index in indices[: len(indices) - len(known)]
     ]
-    return torch.stack([batched(model, x, context, batch_size, score) for score in scores])
+    own = [batched(model, x, context, batch_size, score) for score in scores]
+    return torch.stack([*own, *known])
 
 
 def fit_mixture(
@@ -102,10 +110,16 @@ def fit_mixture(
     context: Tensor | None = None,
     num_orderings: int | None = None,
     batch_size: int,
+    of_extras: Tensor | None = None,
 ) -> Evaluation:
     """Weight the densities of the mixture as suits x (N, D) best, and score x; see `evaluate`."""
     rows = log_probs_by_ordering(
-        model, x, context=context, num_orderings=num_orderings, batch_size=batch_size
+        model,
+        x,
+        context=context,
+        num_orderings=num_orderings,
+        batch_size=batch_size,
+        of_extras=of_extras,
     )
     model.mixture.fit(rows)
     count = num_orderings or model.num_orderings
