@@ -13,7 +13,13 @@ from made_exp.datasets.baselines.choice import fit_classes
 from made_exp.datasets.baselines.coordinates import ATOM, Coordinates, encoded
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
-from made_exp.datasets.baselines.expectation import Fit, Form, first_responsibilities, started
+from made_exp.datasets.baselines.expectation import (
+    Fit,
+    Form,
+    first_responsibilities,
+    floored,
+    started,
+)
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.mixing import fit_log_weights
@@ -282,3 +288,13 @@ def test_values_that_come_again_are_to_simple_densities_as_any_others(generator)
     torch.testing.assert_close(found.numbers, expected.numbers, equal_nan=True)
     torch.testing.assert_close(groups.decode(same.codes(found)), x.double())
     assert torch.equal(same.codes(found)[:, 1:], codes[:, 1:])  # whole numbers to the code
+
+
+def test_a_floor_far_below_the_spread_is_none_too_low(generator):
+    """Of whole numbers up to 10^12 beside constants: eigenvalues over 24 decades would not do."""
+    root = torch.randn(2, 3, 3, generator=generator, dtype=torch.float64)
+    covariances = root @ root.mT
+    covariances[1, 0], covariances[1, :, 0] = 0.0, 0.0
+    found = floored(covariances, torch.full((3,), 1e-12, dtype=torch.float64))
+    torch.testing.assert_close(found, covariances, rtol=1e-6, atol=1e-9)
+    assert (torch.linalg.eigvalsh(found) > 0).all()

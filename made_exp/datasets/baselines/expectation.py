@@ -18,6 +18,7 @@ _STEP_WORK = 2e6  # of a step, whatever its size
 _MEAN_EXAMPLES = 0.01  # that have the mean of all, for the mean of a class
 _FEATURE_STATES = 200  # most states that count in the first guess
 _LLOYD_STEPS = 5
+_SMALLEST_SHARE = 1e-6  # of the spread of a number that its least deviation may be
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,9 @@ def floored(covariances: Tensor, least: Tensor) -> Tensor:
 
     In units of the deviations `least` (R,) all eigenvalues are at least one.
     """
+    # A floor far below the spread, as of wide whole numbers, would be lost in rounding.
+    spread = covariances.diagonal(dim1=1, dim2=2).amax(0).sqrt()
+    least = least.maximum(_SMALLEST_SHARE * spread)
     scaled = covariances / (least[:, None] * least)
     values, vectors = torch.linalg.eigh(scaled)
     raised = (vectors * values.clamp(min=1.0)[:, None]) @ vectors.mT
