@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import zstandard
+from builders import load_dataset
 
 from made_exp.datasets.table.files import read_tables, refuse_other_columns
 from made_exp.datasets.table.sources import find_tables, format_of
@@ -201,9 +202,9 @@ def test_a_million_rows_are_read_within_ten_seconds(tmp_path):
     mixed_table(1_000_000, np.random.RandomState(0)).write_csv(tmp_path / "t.csv")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.monotonic()
-    table = read(tmp_path, "t.csv")
+    dataset = load_dataset("table", seed=0, data_dir=tmp_path, path="t.csv")
     seconds = time.monotonic() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert len(table) == 1_000_000
-    assert seconds < 5, seconds
+    assert len(dataset.train) == 800_000
+    assert seconds < 10, seconds
     assert peak < 2_000_000, (before, peak)

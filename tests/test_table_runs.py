@@ -60,3 +60,36 @@ def test_folds_are_a_sweep_whose_report_gives_mean_and_spread(folder, capsys):
     assert float(row["test_nll"]) == pytest.approx(fmean(nll))
     assert float(row["test_nll_stderr"]) == pytest.approx(stdev(nll) / 3**0.5)
     assert row["count"] == "3"
+
+
+GOOD = [f"{i}.5,{'abc'[i % 3]}" for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["v,k", *GOOD, "1.2.3,a"], "line 42, column 'v': '1.2.3' is not a number"),
+        (["v,k", *GOOD, "1,2,3"], "line 42 has 3 fields, the header has 2"),
+        (["v,k", *GOOD, '1,"a'], 'line 42: a quote (") is opened here'),
+        (["v,k", "1.5,a"], "too few rows (1) for the splits train, valid, test"),
+        (["v,k", *[","] * 30], "no column is left to be modelled"),
+        (["v,k"], "has a header but no rows"),
+    ],
+)
+def test_a_bad_table_is_one_line_and_nothing_is_written(folder, capsys, lines, message):
+    (folder / "bad.csv").write_text("\n".join([*lines, ""]))
+    before = sorted(path.name for path in folder.iterdir())
+    assert train("dataset.path=bad.csv") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_odd_tables_are_trained_on(folder, caplog):
+    wide = [",".join(f"{i * d % 7}.{d}" for d in range(12)) for i in range(1, 9)]
+    (folder / "wide.csv").write_text("\n".join([",".join(f"c{d}" for d in range(12)), *wide, ""]))
+    assert train("dataset.path=wide.csv") == 0
+    odd = [f"{i},{row},," for i, row in enumerate(GOOD)]
+    (folder / "odd.csv").write_text("\n".join([",v,v,empty,", *odd, ""]))
+    assert train("dataset.path=odd.csv", "dataset.drop=[column_1]") == 0

@@ -56,7 +56,7 @@ def share_out(given: Mapping[str, np.ndarray], choice: SplitChoice, source: str)
     num_rows = len(order)
     if "test" not in rows and choice.folds:
         if choice.folds > num_rows:
-            raise ValueError(f"{source}: {num_rows} rows are too few for {choice.folds} folds")
+            raise ValueError(f"{source}: too few rows ({num_rows}) for {choice.folds} folds")
         bounds = np.linspace(0, num_rows, choice.folds + 1).round().astype(int)
         start, end = bounds[choice.fold : choice.fold + 2]
         rows["test"] = np.sort(order[start:end])
@@ -70,7 +70,7 @@ def share_out(given: Mapping[str, np.ndarray], choice: SplitChoice, source: str)
             start += size
     if start >= len(order):
         raise ValueError(
-            f"{source}: {num_rows} rows are too few for the splits train, {', '.join(rows)}"
+            f"{source}: too few rows ({num_rows}) for the splits train, {', '.join(rows)}"
         )
     rows["train"] = np.sort(order[start:])
     return {split: rows[split] for split in SPLITS if split in rows}
