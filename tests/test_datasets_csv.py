@@ -164,3 +164,10 @@ def test_new_rows_with_unseen_values_are_taken_and_said(tmp_path, caplog):
     assert x[0, [0, 1, 3]].tolist() == [-1, schema.variables[1].num_values - 1, 4]
     assert "line 2, column 'sex': 'x' is not in the training rows" in caplog.text
     assert "line 2, column 'age': '900' is outside" in caplog.text
+
+
+def test_new_rows_may_have_the_column_of_splits(tmp_path):
+    rows = [[*row, ("train", "valid", "test")[i % 3]] for i, row in enumerate(mixed_rows())]
+    file = write(tmp_path, rows, [*HEADER, "part"])
+    schema = schema_of(read(file, split_column="part"))
+    assert encode_rows(file, schema).shape == (60, 5)

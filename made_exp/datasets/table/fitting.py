@@ -148,7 +148,7 @@ def _knots(values: np.ndarray, transform: Transform, most: int) -> tuple[float, 
     """Quantiles of z, distinct, at most `most` and fewer than there are different values."""
     if most == 0 or len(values) == 0:
         return ()
-    z = bent(values, transform)
+    z = bent(values[:: max(len(values) // Limits.looked_at, 1)], transform)
     count = min(most, len(np.unique(z)) - 2)
     if count < 1:
         return ()

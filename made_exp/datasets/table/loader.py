@@ -70,6 +70,7 @@ def load(
     rows = rows_of_files(raw, {split: len(some) for split, some in files.items()})
     if split_column is not None:
         rows = rows_by_column(raw, split_column)
+        options["ignored"] = [split_column]
         raw = raw.select([name for name in raw.names if name != split_column])
     shares = ("valid_fraction", "test_fraction", "folds", "fold")
     choice = SplitChoice(**{key: options.pop(key) for key in shares}, seed=seed)
