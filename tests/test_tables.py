@@ -268,7 +268,7 @@ def test_rows_are_drawn_without_the_data_and_pictures_where_they_have_moved(fold
     try:
         for name in ("new.csv", "new.tsv.gz", "new.parquet", "new.npz"):
             assert sample_run(tmp_path / "run", num_samples=3, path=tmp_path / name).exists()
-        with pytest.raises(ConfigError, match="not found"):
+        with pytest.raises(ConfigError, match=r"not found.*say data=FILE"):
             sample_run(tmp_path / "run", num_samples=3, path=tmp_path / "s.png")
         moved = tmp_path / "moved.csv"
         sample_run(tmp_path / "run", num_samples=3, path=tmp_path / "s.PNG", data=moved)

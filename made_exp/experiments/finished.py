@@ -66,16 +66,26 @@ class FinishedRun:
         with as_config_errors():
             if self._moved is not None:
                 options |= self._place(self._moved)
-            dataset = load_dataset(**options)
+            try:
+                dataset = load_dataset(**options)
+            except ValueError as error:
+                hint = "; where it has moved, say data=FILE"
+                hint = hint if self._is_file and not self._moved else ""
+                raise ValueError(f"{error}{hint}") from error
         if fingerprint(dataset) != self.data["fingerprint"]:
             what = "the data have changed since it was trained"
             what = what if self._moved is None else f"data={self._moved} is not what it learned"
             raise ConfigError(f"{self.path}: {what} ({dataset.name})")
         return dataset
 
+    @property
+    def _is_file(self) -> bool:
+        """Whether the data are in a file of the user's."""
+        return isinstance(self.settings.dataset, FileSettings | TableSettings)
+
     def _place(self, moved: str) -> dict[str, str]:
         name = self.settings.dataset.name
-        if not isinstance(self.settings.dataset, FileSettings | TableSettings):
+        if not self._is_file:
             raise ValueError(f"data={moved}: dataset={name} of this run is no file of yours")
         return {"path": moved}
 
