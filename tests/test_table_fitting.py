@@ -134,7 +134,7 @@ def test_knots_are_quantiles_of_z_and_few_where_columns_are_many():
     assert len(fit.knots) == 16
     assert fit.knots[0] == pytest.approx(-1.56, abs=0.1)
     assert [Limits.among(n).knots for n in (1, 64, 129)] == [16, 8, 0]
-    assert [Limits.among(n).atoms for n in (1, 64, 1000)] == [256, 32, 8]
+    assert [Limits.among(n).atoms for n in (1, 64, 1000)] == [128, 32, 8]
     assert len(fit_numbers(np.repeat([1.0, 2, 3, 4], 2), step=1).knots) == 2
 
 

@@ -48,7 +48,7 @@ class Numbers(Tables):
         is_wide: Whether float32 cannot tell neighbouring whole numbers apart.
         num_values: (G,) of whole numbers, infinite for real ones.
         knots: (G, T) in z.
-        cells: (G,) width in z of the widest cell of a whole number.
+        cells: (G,) width in z of the cell of a whole number where the values are.
         min_scale: (G,) least scale of a component, in units of z.
         special_z: (G, S) z of the special codes, 0 for a missing value.
         special_logs: (G, S) log-density of a unit mass in an atom, in units of z; 0 where whole or
@@ -222,7 +222,8 @@ def _row(variable: Variable) -> dict[str, Tensor]:
 
     is_real, transform = variable.is_real, numeric_transform(variable)
     atoms, num_values = table(*variable.atoms), float(variable.num_values or math.inf)
-    cell = transform.log_slope(table(transform.centre))[0].exp()
+    # Where the values are; at the centre of a logarithm there may be none.
+    cell = transform.log_slope(transform.inverse(table(0.0)))[0].exp()
     resolution = variable.resolution if is_real else 1.0
     logs = -transform.log_slope(atoms) - math.log(resolution)
     atom_z = transform.forward(atoms).clamp(-MAX_Z, MAX_Z)

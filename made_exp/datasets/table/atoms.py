@@ -8,7 +8,10 @@ MIN_RATIO = 3.0
 MIN_COUNT, MIN_SHARE = 4, 1e-4
 # ... and gains the likelihood this many nats beyond one for each different value (e-folds).
 MIN_GAIN = 4.0
-MAX_ATOMS = 256
+MAX_ATOMS = 128
+# Where more stand out, values repeat everywhere (`echoes`), and few of them deserve parameters:
+# those in this share of the rows.
+LARGE_SHARE = 2e-3
 # Rows on each side that tell how frequent a value of the neighbourhood is.
 _NEIGHBOURS = 50
 
@@ -42,6 +45,8 @@ def find_atoms(values: np.ndarray, step: float, most: int = MAX_ATOMS) -> np.nda
         if not (stands_out & ~chosen).any():
             break
         chosen |= stands_out
+    if chosen.sum() > MAX_ATOMS:
+        chosen &= counts >= LARGE_SHARE * len(values)
     best = np.flatnonzero(chosen)[np.argsort(-gain[chosen], kind="stable")[:most]]
     return np.sort(distinct[best])
 
