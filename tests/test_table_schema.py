@@ -63,6 +63,8 @@ def kind_of(*cells, **options):
         ([str(i + 1) for i in range(30)], "identifier"),
         ([str(1990 + i) for i in range(30)], "integer"),
         ([str(i * 10**17) for i in range(30)], "identifier"),
+        ([str(10**25 + i) for i in range(30)], "identifier"),
+        ([str(10**25 + i % 3) for i in range(60)], "categorical"),
     ],
 )
 def test_column_kind(cells, kind):

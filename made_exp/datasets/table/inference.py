@@ -193,7 +193,7 @@ def _by_values(cells: Cells, found: Reading) -> Reading:
         found.kind = "constant" if num_known == len(cells) else "categorical"
     elif distinct == 2 and found.kind != "date":
         found.kind = "binary"
-    elif found.kind == "integer":
+    elif found.kind == "integer" or _is_beyond_int64(found):
         _refine_whole(cells, found, num_known, distinct)
     elif found.kind == "categorical" and _names_rows(num_known, distinct):
         found.kind, found.decided = "identifier", "nearly every row has its own: set aside"
@@ -214,6 +214,12 @@ def _names_rows(num_known: int, distinct: int) -> bool:
     return num_known >= MIN_NAMED_ROWS and distinct >= _UNIQUE * num_known
 
 
+def _is_beyond_int64(found: Reading) -> bool:
+    """Whether digits without a point are real only because they are too many."""
+    form = found.form
+    return isinstance(form, NumberFormat) and form.style == "fixed" and form.decimals == 0
+
+
 def _refine_whole(cells: Cells, found: Reading, num_known: int, distinct: int) -> None:
     """Whole numbers: few are categories, some name the rows, the widest are real."""
     if distinct <= MAX_FEW:
@@ -221,7 +227,7 @@ def _refine_whole(cells: Cells, found: Reading, num_known: int, distinct: int) -
         return
     values = cells.raw.values if found.numbers is None else found.numbers
     low, high = int(values.min()), int(values.max())  # type: ignore[arg-type]
-    span = high - low
+    span = MAX_SPAN + 1 if found.kind == "real" else high - low
     is_named = bool(pl.Series([cells.raw.name]).str.contains(_ID_NAME)[0])
     counts_rows = low in (0, 1) and span + 1 == num_known
     named = _names_rows(num_known, distinct)
