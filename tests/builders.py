@@ -1,10 +1,13 @@
 """Small models for the tests."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
 from made_exp.datasets import registry
+from made_exp.datasets.table.files import read_tables
+from made_exp.datasets.table.text import TextStyle
 from made_exp.model import build
 from made_exp.settings.experiment import OPTIONS, option_fields
 from made_exp.settings.model import MadeSettings, ResMadeSettings
@@ -115,3 +118,13 @@ def tiny_made(
 def all_binary(num_dims):
     """All 2^D binary inputs, (2^D, D) int64."""
     return torch.cartesian_prod(*[torch.arange(2)] * num_dims).reshape(-1, num_dims)
+
+
+def encode_rows(file, schema):
+    """Rows (N, D) float64 of a file of a known table, NaN where missing."""
+    return torch.from_numpy(schema.encode(read_tables([Path(file)], TextStyle(schema.delimiter))))
+
+
+def write_rows(path, schema, x):
+    """Write x (N, D) as a CSV file with the columns of the table."""
+    schema.decode(x.double().numpy()).write_csv(path, separator=schema.delimiter)

@@ -6,9 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from builders import load_dataset
+from builders import encode_rows, load_dataset, write_rows
 
-from made_exp.datasets.csv import encode_rows, write_rows
 from made_exp.datasets.table.schema import TableSchema
 
 RANDOM = np.random.RandomState(0)

@@ -5,11 +5,10 @@ import csv
 import numpy as np
 import pytest
 import torch
-from builders import load_dataset
+from builders import encode_rows, load_dataset
 from experiment_cases import evaluate_run, make_settings, read_results, sample_run
 
 from made_exp import load_run
-from made_exp.datasets.csv import encode_rows
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import ConfigError
 from made_exp.experiments.experiment import run
