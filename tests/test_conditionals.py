@@ -481,3 +481,12 @@ def test_echoes_are_drawn_by_their_counts_and_a_row_in_training_is_not_told_of_i
     conditional.numbers.train()
     density = conditional.log_prob(params.expand(4, -1), codes).exp()
     assert density.tolist() == pytest.approx([50 / 9, 20 / 9, 0, 0], abs=1e-9)
+
+
+def test_codes_of_draws_are_those_of_their_values(generator, dtype, device):
+    for conditional in (WHOLE[4], WHOLE[5], WHOLE[-1], WHOLE[-2]):
+        params = random_params(conditional, generator=generator, device=device, dtype=dtype, size=1)
+        uniforms = even_uniforms(conditional, 100, device, dtype)
+        drawn = conditional.sample(params.expand(len(uniforms), -1), uniforms)
+        numbers = conditional.numbers.to(device)
+        assert torch.equal(numbers.encode(numbers.decode(drawn)).to(drawn), drawn)

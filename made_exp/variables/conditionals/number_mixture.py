@@ -155,6 +155,10 @@ class NumberMixture(Conditional):
         scale = self._scales(raw_scale) * temperature
         drawn = self._smooth_quantile(uniforms[..., 1], mean, scale)
         if self.num_special or self.has_echoes:
+            if (
+                not self.numbers.is_real
+            ):  # a smooth component may draw what is an atom, or comes again
+                drawn = self.numbers.encode(drawn)
             special = ATOM + self.num_components - chosen
             drawn = torch.where(chosen < self.num_components, drawn, special)
         if self.numbers.echoes is not None:
