@@ -46,16 +46,23 @@ def test_spikes_are_atoms(values, step, atoms):
     ("values", "step"),
     [
         (RANDOM.randn(3000), 1e-12),
-        (np.round(40 + 12 * RANDOM.randn(40000)), 1),
+        (np.round(40 + 12 * RANDOM.randn(4000)), 1),
         (np.round(RANDOM.randn(100000), 2), 1e-2),
         (25 * np.round(160 + 30 * RANDOM.randn(300)), 1),
-        (RANDOM.poisson(3, 2000).astype(float), 1),
+        (RANDOM.poisson(3, 800).astype(float), 1),
         (np.floor(RANDOM.exponential(10, 3000)), 1),
         (RANDOM.randint(0, 60, 5000).astype(float), 1),
     ],
 )
 def test_ties_of_rounded_smooth_data_are_no_atoms(values, step):
     assert len(find_atoms(values, step)) == 0
+
+
+def test_few_values_of_many_rows_are_a_free_table():
+    values = np.round(40 + 12 * np.random.RandomState(3).randn(40000))
+    distinct, counts = np.unique(values, return_counts=True)
+    assert find_atoms(values, 1).tolist() == distinct[counts >= 10].tolist()
+    assert len(find_atoms(values, 1, most=8)) == 0  # where columns are many
 
 
 def test_false_atoms_are_rare():

@@ -12,6 +12,9 @@ MAX_ATOMS = 128
 # Where more stand out, values repeat everywhere (`echoes`), and few of them deserve parameters:
 # those in this share of the rows.
 LARGE_SHARE = 2e-3
+# Where a value has so many rows on average, all that are in some rows are atoms: beside smooth
+# components a free table, which such rows fill.
+MANY_ROWS, SOME_ROWS = 100, 10
 # Rows on each side that tell how frequent a value of the neighbourhood is.
 _NEIGHBOURS = 50
 
@@ -21,7 +24,8 @@ def find_atoms(values: np.ndarray, step: float, most: int = MAX_ATOMS) -> np.nda
 
     On the column's grid of this step, c rows hold the value where e are expected from the rows
     nearby. It is an atom where c is several times e and the gain of likelihood
-    c log(c / e) - (c - e) is beyond what chance gives. Ties of rounded smooth data are none.
+    c log(c / e) - (c - e) is beyond what chance gives. Ties of rounded smooth data are none, but
+    where values are few and rows many, all of them are.
 
     Args:
         values: (N,) float64, finite.
@@ -32,6 +36,8 @@ def find_atoms(values: np.ndarray, step: float, most: int = MAX_ATOMS) -> np.nda
         The values, rising.
     """
     distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= most and len(values) >= MANY_ROWS * len(distinct):
+        return distinct[counts >= SOME_ROWS]
     enough = counts >= max(MIN_COUNT, MIN_SHARE * len(values))
     if not enough.any():
         return np.empty(0)
