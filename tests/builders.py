@@ -32,7 +32,16 @@ def load_dataset(name, *, seed, data_dir, **options):
 
 
 def make_schedules(
-    ordering, num_dims, hidden_sizes, *, tied=False, image_shape=None, seed=0, missing=(), **options
+    ordering,
+    num_dims,
+    hidden_sizes,
+    *,
+    tied=False,
+    image_shape=None,
+    seed=0,
+    missing=(),
+    first=(),
+    **options,
 ):
     """Mask schedules of the option `ordering`, with those of these settings that it has."""
     known = option_fields("ordering", ordering)
@@ -45,6 +54,7 @@ def make_schedules(
         image_shape=image_shape,
         seed=seed,
         missing=missing,
+        first=first,
     )
 
 

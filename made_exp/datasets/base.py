@@ -11,6 +11,7 @@ from torch import Tensor
 from made_exp.variables.variable import Kind, Variable
 
 SPLITS = ("train", "valid", "test")
+MAX_GIVEN_ROWS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,16 @@ class Dataset:
         return len(self.variables)
 
     @property
+    def given(self) -> tuple[int, ...]:
+        """Numbers of the variables that are given; the others are modelled given them."""
+        return tuple(d for d, variable in enumerate(self.variables) if variable.is_given)
+
+    @property
+    def num_modelled(self) -> int:
+        """How many of the D variables have a probability."""
+        return self.num_dims - len(self.given)
+
+    @property
     def is_binary(self) -> bool:
         """Whether every variable is binary."""
         return all(variable.kind is Kind.BINARY for variable in self.variables)
@@ -179,6 +190,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "class_names": dataset.class_names and list(dataset.class_names),
         "table": dataset.schema,
         "missing": _missing_shares(dataset),
+        "given": _given_rows(dataset),
         "fingerprint": fingerprint(dataset),
     }
 
@@ -188,6 +200,23 @@ def _missing_shares(dataset: Dataset) -> list[float]:
     are_values = torch.tensor([variable.may_be_missing for variable in dataset.variables])
     missing = dataset.train.isnan() & ~are_values
     return missing.double().mean(0).tolist() if missing.any() else []
+
+
+def _given_rows(dataset: Dataset) -> dict[str, Any] | None:
+    """The different values that the given variables have together in train, and how often.
+
+    Of more than `MAX_GIVEN_ROWS` training rows so many, that differ, are drawn at random.
+    """
+    if not dataset.given:
+        return None
+    missing = torch.inf  # NaN would not equal itself
+    rows = dataset.train[:, list(dataset.given)].double().nan_to_num(missing, torch.inf, -torch.inf)
+    different, counts = rows.unique(dim=0, return_counts=True)
+    if len(different) > MAX_GIVEN_ROWS:
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+        different, counts = rows[order[:MAX_GIVEN_ROWS]].unique(dim=0, return_counts=True)
+    different = different.masked_fill(different == missing, torch.nan)
+    return {"rows": different.tolist(), "counts": counts.tolist()}
 
 
 def reference_nll(dataset: Dataset, split: str) -> float | None:

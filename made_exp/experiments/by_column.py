@@ -66,7 +66,7 @@ def score_columns(
     num_orderings: int | None = None,
     batch_size: int = 1000,
 ) -> ColumnScores | None:
-    """The columns of a split under the model; None for images and more than 1000 columns."""
+    """The modelled columns of a split; None for images and more than 1000 columns."""
     if dataset.image_shape is not None or dataset.num_dims > MAX_COLUMNS:
         return None
     x, context = dataset.split(split), dataset.context(split)
@@ -75,8 +75,9 @@ def score_columns(
     )
     codes, log_slopes = encoded(dataset.variables, x)
     counted = independent(dataset).terms(codes) + log_slopes
-    names = tuple(variable.name for variable in dataset.variables)
-    return ColumnScores(names, -parts.cpu(), -counted)
+    modelled = [d for d in range(dataset.num_dims) if d not in dataset.given]
+    names = tuple(dataset.variables[d].name for d in modelled)
+    return ColumnScores(names, -parts.cpu()[:, modelled], -counted[:, modelled])
 
 
 def _stderr(rows: Tensor) -> Tensor:

@@ -104,4 +104,5 @@ def _least_likely(model: MADE, dataset: Dataset, split: str, row: int) -> int:
     observed = observed_in(codes)
     component = model.component(0).observed_first(observed)
     log_probs = component.conditionals(codes, context, observed).log_prob(codes)[0]
-    return int(log_probs.nan_to_num(-torch.inf).argmin())
+    log_probs = log_probs.masked_fill(model.groups.is_given, torch.inf)
+    return int(log_probs.nan_to_num(-torch.inf, torch.inf).argmin())

@@ -27,7 +27,7 @@ _TAIL, _MARGIN = 0.002, 0.08  # what lies beyond the plane, and what is left aro
 
 def is_worth_watching(dataset: Dataset) -> bool:
     """Whether pictures during training say much for little: images, and one or two variables."""
-    return dataset.is_discrete and (dataset.image_shape is not None or dataset.num_dims <= 2)
+    return dataset.is_discrete and not is_table(dataset)
 
 
 @torch.no_grad()
@@ -103,7 +103,7 @@ def _rows_picture(
     real, drawn = as_read(dataset, some_rows(dataset)[0]), as_read(dataset, samples)
     is_real = [variable.num_values is None for variable in dataset.variables]
     names = [variable.name for variable in dataset.variables]
-    if len(names) == 2 and all(is_real) and not dataset.num_classes:
+    if len(names) == 2 and all(is_real) and not (dataset.num_classes or dataset.given):
         complete = real[~np.isnan(real).any(axis=1)]
         if count := min(len(complete), len(drawn), _MAX_DOTS):
             edges = _ends(complete[:, 0]), _ends(complete[:, 1])
@@ -167,7 +167,7 @@ def _image_picture(
 
 def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:
     """Probabilities of all values of one or two discrete variables, else None."""
-    if not dataset.is_discrete or dataset.num_dims > 2 or dataset.num_classes:
+    if not dataset.is_discrete or dataset.num_dims > 2 or is_table(dataset) or dataset.num_classes:
         return None
     shape = [variable.num_values or 0 for variable in dataset.variables]
     if math.prod(shape) > MAX_TABLE:

@@ -61,7 +61,7 @@ class RunObserver(Observer):
         self, state: TrainState, train_nll: float, valid: Evaluation, lr: float, is_best: bool
     ) -> Record:
         self.progress.evaluated(state.step, state.epochs_begun, train_nll, valid.nll, is_best)
-        train_bits = train_nll / (self.dataset.num_dims * LOG2)
+        train_bits = train_nll / (self.dataset.num_modelled * LOG2)
         self.tracker.scalars(
             state.step,
             {

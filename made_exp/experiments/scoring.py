@@ -97,5 +97,5 @@ def _score(
     log_probs = model.mixture.log_prob(rows).cpu()
     log_weights = model.mixture.log_weights(count)
     nll, stderr = nll_by_num_orderings(rows, log_weights, len(model.extras))
-    evaluation = Evaluation.from_log_probs(log_probs, model.num_dims, count)
+    evaluation = Evaluation.from_log_probs(log_probs, model.num_modelled, count)
     return evaluation, (nll.tolist(), stderr.tolist())

@@ -17,7 +17,8 @@ _MAX_TOLD = 100  # columns and pairs in results.json
 
 def is_table(dataset: Dataset) -> bool:
     """Whether columns and pairs say more of the data than a picture of them: no images."""
-    return dataset.image_shape is None and not (dataset.is_discrete and dataset.num_dims <= 2)
+    is_small = dataset.is_discrete and dataset.num_dims <= 2 and not dataset.given
+    return dataset.image_shape is None and not is_small
 
 
 def fields_of(dataset: Dataset) -> tuple[Field, ...]:

@@ -20,7 +20,8 @@ class Connectivity:
     """The connections that a mask set leaves.
 
     Attributes:
-        num_pairs: Pairs (earlier, later) of variables, D (D - 1) / 2.
+        num_pairs: Pairs (earlier, later) of variables, D (D - 1) / 2; without those of which the
+            later one is given.
         lost_pairs: Pairs without any path from the earlier to the later variable.
         lost_by_layer: For each hidden layer the pairs lost in it for the first time.
         dead_units: For each hidden layer the units that no output sees or that see no input.
@@ -71,10 +72,12 @@ def connectivity(
         direct_connections: Whether inputs also reach the outputs directly; then no pair is lost.
         layers: Degrees of the units below (I,) and above (O,) each layer whose weights count.
     """
-    num_dims = masks.num_dims
-    num_pairs = num_dims * (num_dims - 1) // 2
+    num_dims, num_given = masks.num_dims, masks.num_given
+    num_pairs = (num_dims * (num_dims - 1) - num_given * (num_given - 1)) // 2
     hidden = [np.sort(degrees.numpy()) for degrees in masks.hidden_degrees]
-    lost = [0] * len(hidden) if direct_connections else _lost_after_layers(num_dims, hidden)
+    lost = [0] * len(hidden)
+    if not direct_connections:
+        lost = _lost_after_layers(num_dims, hidden, num_given)
     without_hidden = 0 if direct_connections else num_pairs
     return Connectivity(
         num_pairs=num_pairs,
@@ -103,13 +106,14 @@ def reachable(masks: MaskSet) -> Tensor:
     return visibility(degrees, masks.output_degrees).float() @ paths > 0
 
 
-def _lost_after_layers(num_dims: int, hidden: list[np.ndarray]) -> list[int]:
+def _lost_after_layers(num_dims: int, hidden: list[np.ndarray], num_given: int) -> list[int]:
     """Pairs lost up to and including each hidden layer."""
-    start = np.arange(1, num_dims + 1)
-    signal, lost = start, []
+    signal, lost = np.arange(1, num_dims + 1), []
+    start = np.maximum(signal, num_given)  # the least degree of an output
     for degrees in hidden:
         signal = np.append(degrees, num_dims)[np.searchsorted(degrees, signal)]
-        lost.append(int((signal - start).sum()))  # each step up passes by one later variable
+        # Each step up passes by one later variable.
+        lost.append(int((signal - start).clip(0).sum()))
     return lost
 
 

@@ -43,11 +43,13 @@ class MaskSet:
         index: Which mask set of its schedule this is, or has the hidden degrees of.
         ordering: (D,) int64, `ordering[t]` is the variable modelled at step t; or (B, D).
         hidden_degrees: For each hidden layer (H,) int64 in 1..D-1.
+        num_given: Variables at the front of the ordering that are given and have no output.
     """
 
     index: int
     ordering: Tensor
     hidden_degrees: tuple[Tensor, ...]
+    num_given: int = 0
 
     @property
     def num_dims(self) -> int:

@@ -41,6 +41,8 @@ class MaskSchedule:
         image_shape: (height, width) of the image, if there are sweeps.
         missing: Share (0..1) of the training examples in which each variable is missing; () where
             none ever is.
+        first: Variables that come first in every ordering, as those do that are given; hidden
+            units see all of them.
     """
 
     ordering: tuple[int, ...]
@@ -53,10 +55,12 @@ class MaskSchedule:
     sweeps: float = 0.0
     image_shape: orderings.ImageShape | None = None
     missing: tuple[float, ...] = ()
+    first: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         assert sorted(self.ordering) == list(range(self.num_dims))
         assert not self.tied or len(set(self.hidden_sizes)) <= 1
+        assert len(set(self.first)) == len(self.first) < self.num_dims
         if self.sweeps and not orderings.is_image(self.image_shape, self.num_dims):
             raise ValueError(f"sweeps={self.sweeps} needs images, but the data have no image shape")
 
@@ -64,6 +68,18 @@ class MaskSchedule:
     def num_dims(self) -> int:
         """Number of variables D."""
         return len(self.ordering)
+
+    @property
+    def lowest_degree(self) -> int:
+        """The least degree of a hidden unit: it sees all variables that come first."""
+        return max(1, len(self.first))
+
+    def first_first(self, ordering: Tensor) -> Tensor:
+        """The ordering (D,) with the variables that come first moved to its front."""
+        if not self.first:
+            return ordering
+        is_late = ~torch.isin(ordering, torch.tensor(self.first))
+        return ordering[torch.argsort(is_late.int(), stable=True)]
 
     @cached_property
     def is_resampled(self) -> bool:
@@ -135,22 +151,24 @@ def _mask_set(schedule: MaskSchedule, index: int) -> MaskSet:
         ordering = orderings.sweep(schedule.image_shape, seed)
     else:
         ordering = orderings.random(schedule.num_dims, seed)
-    if schedule.hidden_degrees == "by_variable":
-        return MaskSet(index, ordering, _owned_degrees(schedule, ordering))
-    return MaskSet(index, ordering, _hidden_degrees(schedule, index))
+    ordering = schedule.first_first(ordering)
+    owned = schedule.hidden_degrees == "by_variable"
+    degrees = _owned_degrees(schedule, ordering) if owned else _hidden_degrees(schedule, index)
+    return MaskSet(index, ordering, degrees, len(schedule.first))
 
 
 def _owned_degrees(schedule: MaskSchedule, ordering: Tensor) -> tuple[Tensor, ...]:
     """Degrees of every hidden layer whose units belong to the variables in equal shares.
 
     A unit of variable d, at position p (0..D-1), sees the p variables before it; what belongs to
-    the first variable is of use to the later ones and sees it.
+    the first variable is of use to the later ones and sees it. What is given owns none.
     """
     num_dims, positions = schedule.num_dims, orderings.inverse_ordering(ordering)
+    late = torch.tensor([d for d in range(num_dims) if d not in schedule.first])
     layers = []
     for size in schedule.hidden_sizes:
-        owners = torch.arange(size) * num_dims // size
-        degrees = positions[owners].clamp(1, max(num_dims - 1, 1))
+        owners = late[torch.arange(size) * len(late) // size]
+        degrees = positions[owners].clamp(schedule.lowest_degree, max(num_dims - 1, 1))
         layers.append(degrees if schedule.resamples_order else degrees.sort().values)
     return tuple(layers)
 
@@ -176,22 +194,16 @@ def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:
             continue
         seed = [schedule.seed, index if resamples else 0, _DEGREE_STREAM, layer]
         rng = np.random.Generator(np.random.PCG64(seed))
-        lowest = int(layers[-1].min()) if layers else 1
-        degrees = _draw_degrees(schedule.hidden_degrees, size, schedule.num_dims, lowest, rng)
+        lowest = int(layers[-1].min()) if layers else schedule.lowest_degree
+        start = lowest if schedule.hidden_degrees == "random" else schedule.lowest_degree
+        span = schedule.num_dims - start
+        if schedule.hidden_degrees == "spread":
+            degrees = start + np.arange(size, dtype=np.int64) * span // size
+        else:
+            degrees = start + np.minimum((rng.random(size) * span).astype(np.int64), span - 1)
         if resamples:
             degrees = degrees[np.argsort(rng.random(size), kind="stable")]
         else:
             degrees = np.sort(degrees)
         layers.append(torch.from_numpy(degrees))
     return tuple(layers)
-
-
-def _draw_degrees(
-    kind: str, size: int, num_dims: int, lowest: int, rng: np.random.Generator
-) -> np.ndarray:
-    """(size,) int64 degrees in 1..num_dims-1."""
-    if kind == "spread":
-        return 1 + np.arange(size, dtype=np.int64) * (num_dims - 1) // size
-    start = lowest if kind == "random" else 1
-    span = num_dims - start
-    return start + np.minimum((rng.random(size) * span).astype(np.int64), span - 1)

@@ -14,6 +14,7 @@ from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.masks import orderings
 from made_exp.masks.orderings import ImageShape
 from made_exp.masks.schedule import ORDER_STREAM, MaskSchedule
+from made_exp.model.given_rows import GivenRows
 from made_exp.model.layers import CPU
 from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
@@ -72,6 +73,7 @@ def build_model(
         image_shape=tuple(data["image_shape"]) if data["image_shape"] else None,
         seed=settings.seed,
         missing=data.get("missing", ()),
+        first=[d for d, variable in enumerate(variables) if variable.is_given],
     )
     return build_made(
         variables,
@@ -81,6 +83,7 @@ def build_model(
         num_orderings=ordering.eval_orderings,
         fits_weights=isinstance(ordering, EnsembleSettings) and ordering.fit_weights,
         extras={name: KINDS[name](variables) for name in network.baselines},
+        given_rows=GivenRows.of(variables, data.get("given")),
         kernel=kernel,
         device=device,
         dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
@@ -96,6 +99,7 @@ def make_schedules(
     image_shape: ImageShape | None = None,
     seed: int = 0,
     missing: Sequence[float] = (),
+    first: Sequence[int] = (),
 ) -> tuple[MaskSchedule, ...]:
     """Mask sets of an ordering, for each member of the model that is to have it.
 
@@ -106,6 +110,7 @@ def make_schedules(
         image_shape: (height, width), for the image scans; None where there are no images.
         seed: Seed of everything that is drawn.
         missing: Share of the training examples in which each variable is missing, () for none.
+        first: Variables that come first in every ordering.
 
     Raises:
         ValueError: If the ordering does not fit the data.
@@ -119,6 +124,7 @@ def make_schedules(
         tied=network.residual,
         seed=seed,
         missing=tuple(missing),
+        first=tuple(first),
     )
     if isinstance(ordering, EnsembleSettings):
         return _member_schedules(ordering, whole, image_shape)
@@ -144,6 +150,7 @@ def build_made(
     num_orderings: int | None = None,
     fits_weights: bool = False,
     extras: Mapping[str, SimpleDensity] | None = None,
+    given_rows: GivenRows | None = None,
     kernel: str = "auto",
     device: torch.device = CPU,
     dtype: torch.dtype = torch.float32,
@@ -159,6 +166,7 @@ def build_made(
         num_orderings: See `MADE`.
         fits_weights: See `MADE`.
         extras: See `MADE`.
+        given_rows: See `MADE`.
         kernel: See `MaskedLinear`, also for what follows.
         device: Where the model will be used.
         dtype: In which products will be taken.
@@ -189,7 +197,7 @@ def build_made(
         )
         for schedule in schedules
     ]
-    return MADE(groups, networks, num_orderings, fits_weights, extras)
+    return MADE(groups, networks, num_orderings, fits_weights, extras, given_rows)
 
 
 def _one_order(

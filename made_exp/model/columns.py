@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from made_exp.model.attribution import split_by_variable
-from made_exp.model.entry import as_examples, enter
+from made_exp.model.entry import as_examples, check_given, enter
 from made_exp.model.evaluation import batched
 from made_exp.model.made import MADE
 from made_exp.variables.variable import Variable
@@ -38,6 +38,7 @@ def _by_variable(
     model: MADE, num_orderings: int | None, x: Tensor, context: Tensor | None
 ) -> Tensor:
     x = as_examples(x, model.num_dims, model.device)
+    check_given(model.groups, x)
     entered, indices = enter(model.groups, x), model.indices(num_orderings)
     components = (model.density(index).observed_first(entered.observed) for index in indices)
     terms = [
@@ -56,6 +57,6 @@ def _log_slopes(variables: Sequence[Variable], x: Tensor) -> Tensor:
     """Log dz/dx (N, D) of real values that are there, 0 elsewhere."""
     slopes = x.new_zeros(x.shape, dtype=torch.float64)
     for d, variable in enumerate(variables):
-        if variable.is_real:
+        if variable.is_real and not variable.is_given:
             slopes[:, d] = variable.transform.log_slope(x[:, d])
     return slopes.masked_fill(x.isnan(), 0.0)

@@ -1,5 +1,6 @@
 """The door between data space, in which users have their examples, and codes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,24 @@ def as_examples(x: Any, num_dims: int, device: torch.device) -> Tensor:
     return x.to(torch.uint8) if x.dtype == torch.bool else x
 
 
+def check_given(groups: VariableGroups, x: Tensor) -> None:
+    """Raise ValueError unless x (B, D) has a value of each given variable; with row and column."""
+    given = list(groups.given)
+    if not given:
+        return
+    may_be_missing = torch.tensor([groups.variables[d].may_be_missing for d in given])
+    is_legal = groups.possible(x)[:, given] & (
+        ~torch.isnan(x[:, given]) | may_be_missing.to(x.device)
+    )
+    if not is_legal.all():
+        row, place = torch.nonzero(~is_legal)[0].tolist()
+        value, name = x[row, given[place]].item(), groups.variables[given[place]].name
+        what = "is missing" if math.isnan(value) else f"is {value:g}, which is no value of it"
+        raise ValueError(
+            f"x[{row}, {given[place]}] {what}: the model is of the other columns given '{name}'"
+        )
+
+
 def as_given(
     groups: VariableGroups, x: Any, observed: Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -91,6 +110,10 @@ def as_given(
     x = as_examples(x, groups.num_dims, device)
     may_be_missing = [variable.may_be_missing for variable in groups.variables]
     observed = check_observed(observed, x, groups.num_dims, may_be_missing)
+    if groups.given and not observed[:, list(groups.given)].all():
+        names = ", ".join(f"'{groups.variables[d].name}'" for d in groups.given)
+        raise ValueError(f"observed must be true of {names}, which the model is given")
+    check_given(groups, x)
     bad = ~groups.possible(x) & observed
     if bad.any():
         row, column = torch.nonzero(bad)[0].tolist()
@@ -124,6 +147,7 @@ def scored(
         rows: Examples that are scored together; None for all.
     """
     x = as_examples(x, groups.num_dims, device)
+    check_given(groups, x)
     rows = max(1, rows or len(x))
     if context is not None and len(x) > rows and context.shape != (len(x),):
         raise ValueError(f"context must have shape ({len(x)},), got {tuple(context.shape)}")

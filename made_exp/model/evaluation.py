@@ -20,7 +20,7 @@ class Evaluation:
     Attributes:
         nll: Mean over examples, nats per example; infinite where one has probability zero.
         nll_stderr: Standard error of that mean over examples, nats; NaN where it is not known.
-        nll_per_dim: nll / D, nats per variable.
+        nll_per_dim: nll / D, nats per variable, of those D that are not given.
         bits_per_dim: nll / (D ln 2), bits per variable.
         num_examples: Number of examples N.
         num_orderings: Orderings in the mixture.
@@ -76,7 +76,7 @@ def evaluate(
     count = num_orderings or model.num_orderings
     score = partial(model.log_prob, num_orderings=count)
     log_probs = batched(model, x, context, batch_size, score)
-    return Evaluation.from_log_probs(log_probs, model.num_dims, count)
+    return Evaluation.from_log_probs(log_probs, model.num_modelled, count)
 
 
 @torch.no_grad()
@@ -123,7 +123,7 @@ def fit_mixture(
     )
     model.mixture.fit(rows)
     count = num_orderings or model.num_orderings
-    return Evaluation.from_log_probs(model.mixture.log_prob(rows), model.num_dims, count)
+    return Evaluation.from_log_probs(model.mixture.log_prob(rows), model.num_modelled, count)
 
 
 def nll_by_num_orderings(

@@ -16,6 +16,7 @@ from torch import Tensor
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.model.completion import Completion
 from made_exp.model.entry import as_given, completed, enter, rows_at_once, scored
+from made_exp.model.given_rows import GivenRows
 from made_exp.model.members import Members
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
@@ -41,6 +42,7 @@ class MADE(Members):
         fits_weights: Whether orderings have weights of their own in the mixture, to be fitted;
             otherwise theirs are equal.
         extras: Simple densities that are part of the mixture too, by name, with fitted weights.
+        given_rows: Where variables are given, the values of them that samples have.
 
     Raises:
         ValueError: If the model does not have that many components.
@@ -53,10 +55,11 @@ class MADE(Members):
         num_orderings: int | None = None,
         fits_weights: bool = False,
         extras: Mapping[str, SimpleDensity] | None = None,
+        given_rows: GivenRows | None = None,
     ) -> None:
         super().__init__(groups, networks, num_orderings, extras or {})
         self.mixture = MixtureWeights(self.num_orderings, fits_weights, len(self.extras))
-        self._samplers = Samplers()
+        self.given_rows, self._samplers = given_rows, Samplers()
 
     def ordering_log_prob(
         self, x: Tensor, index: int, context: Tensor | None = None, grad: bool = False
@@ -73,7 +76,8 @@ class MADE(Members):
     ) -> Tensor:
         """Log-probability of x under the model, a mixture over its orderings.
 
-        Where values are missing it is that of the others: orderings put these first.
+        Where variables are given it is that of the others given them. Where values are missing it
+        is that of the other values: orderings put these first.
 
         Args:
             x: (B, D) in data space, a tensor or an array; NaN is missing.
@@ -124,6 +128,7 @@ class MADE(Members):
         """Draw exact samples: first the ordering, then the example.
 
         A seed gives the same samples whatever the batch size: every example has its own uniforms.
+        Given variables have the values of training rows; `complete` takes those that you choose.
 
         Args:
             num_samples: Number of examples n >= 0.
@@ -139,28 +144,38 @@ class MADE(Members):
             values are real, may be missing or are wide.
 
         Raises:
-            ValueError: If an argument is out of range.
+            ValueError: If an argument is out of range, or it is not known which values given
+                variables have in train.
         """
         check_request(num_samples, temperature, batch_size)
         one_hot = self.component(0).one_hot(context, num_samples)
-        out = self.groups.empty_codes(num_samples)
+        out, is_given = self.groups.empty_codes(num_samples), self.groups.is_given
+        x = torch.full(out.shape, torch.nan, dtype=torch.float64, device=out.device)
         for start in range(0, num_samples, _REQUEST):
-            uniforms = self._uniforms(min(_REQUEST, num_samples - start), generator)
+            own = slice(start, min(start + _REQUEST, num_samples))
+            uniforms = self._uniforms(len(x[own]), generator)
             chosen = self.mixture.choose(uniforms[:, 0])
             if component is not None:
                 chosen.fill_(component)
-            own = slice(start, start + len(uniforms))
+            if self.groups.given:
+                x[own] = self._rows_of_train().draw(uniforms[:, 1])
             self._samplers.draw(
                 [
                     (self.density(index), torch.nonzero(chosen == index).flatten())
                     for index in torch.unique(chosen).tolist()
                 ],
-                Request(uniforms[:, 1:], None if one_hot is None else one_hot[own], temperature),
+                Request(
+                    uniforms[:, self._num_choices :],
+                    None if one_hot is None else one_hot[own],
+                    temperature,
+                    self._codes(x[own], is_given) if self.groups.given else None,
+                ),
                 out[own],
                 batch_size,
                 progress,
             )
-        return self.groups.decode(out)
+        drawn = self.groups.decode(out)
+        return completed(x, is_given, drawn) if self.groups.given else drawn
 
     @torch.no_grad()
     def complete(
@@ -187,11 +202,11 @@ class MADE(Members):
         x, observed = as_given(self.groups, x, observed, self.device)
         uniforms = self._uniforms(len(x), generator)
         one_hot = self.component(0).one_hot(context, len(x))
-        codes = self.groups.cast(self.groups.encode(x.where(observed, 0)))
-        given, out = codes.where(observed, torch.nan), torch.empty_like(codes)
+        given = self._codes(x, observed)
+        out = torch.empty_like(given)
         self._samplers.draw(
             self._completion().choose(given, observed, uniforms[:, 0], context, batch_size),
-            Request(uniforms[:, 1:], one_hot, temperature, given),
+            Request(uniforms[:, self._num_choices :], one_hot, temperature, given),
             out,
             batch_size,
             progress,
@@ -217,10 +232,29 @@ class MADE(Members):
         for member in self.members:
             member.output_bias.copy_(params)
 
+    @property
+    def _num_choices(self) -> int:
+        """Uniform numbers N that choose a density, and a row of what is given if anything is."""
+        return 1 + bool(self.groups.given)
+
+    def _rows_of_train(self) -> GivenRows:
+        if self.given_rows is None:
+            names = ", ".join(f"'{self.groups.variables[d].name}'" for d in self.groups.given)
+            raise ValueError(
+                f"this model is given {names} and knows no values of training rows: "
+                "choose some with complete(x, observed)"
+            )
+        return self.given_rows
+
+    def _codes(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Codes (B, D) of x (B, D) where observed, NaN elsewhere."""
+        codes = self.groups.cast(self.groups.encode(x.where(observed, 0)))
+        return codes.where(observed, torch.nan)
+
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """(count, 1 + U + V) in [0, 1): for the choice, networks, and simple densities if any."""
+        """(count, N + U + V) in [0, 1): for choices, networks, and simple densities if any."""
         own = num_uniforms(self.num_dims) if self.extras else 0
-        size = (count, 1 + sum(self.groups.uniform_widths) + own)
+        size = (count, self._num_choices + sum(self.groups.uniform_widths) + own)
         return draw_uniforms(size, self.dtype, generator).to(self.device)
 
     def _completion(self) -> Completion:

@@ -64,6 +64,11 @@ class Members(nn.Module, ABC):
         return self.groups.num_dims
 
     @property
+    def num_modelled(self) -> int:
+        """How many of the D variables have a probability."""
+        return self.groups.num_modelled
+
+    @property
     def dtype(self) -> torch.dtype:
         """Floating dtype of the parameters."""
         return self.members[0].output_bias.dtype

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from made_exp.variables.conditionals.base import Conditional
-from made_exp.variables.conditionals.number_mixture import NumberMixture
 from made_exp.variables.encodings import Encoding, encoding_for
 from made_exp.variables.numbers import Numbers
 from made_exp.variables.variable import Variable
@@ -27,6 +26,7 @@ class Group:
         num_levels: Values of each, where codes are values.
         missing: Code of a missing value, where codes are values; NaN if it is none of them.
         numbers: Where their values lie, where codes are numbers; else None.
+        is_given: Whether they have no probability.
     """
 
     conditional: Conditional
@@ -35,6 +35,7 @@ class Group:
     num_levels: int
     missing: float
     numbers: Numbers | None
+    is_given: bool
 
     def possible(self, x: Tensor) -> Tensor:
         """Whether values x (B, G) are any of the variables'; NaN counts as one."""
@@ -45,6 +46,11 @@ class Group:
         # Compared with a larger number than its type has, a small integer would wrap around.
         highest = min(self.num_levels - 1, torch.iinfo(x.dtype).max)
         return (x >= 0) & (x <= highest)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether what the model gives them is a density of z."""
+        return self.numbers is not None and self.numbers.is_real and not self.is_given
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes (B, G) float64 of possible values x (B, G)."""
@@ -59,8 +65,8 @@ class Group:
         return codes.double().masked_fill(codes == self.missing, torch.nan)
 
     def log_slopes(self, x: Tensor) -> Tensor | None:
-        """Sum (B,) of log |dz/dx| of values x (B, G), or None for all that is not real."""
-        if self.numbers is None or not self.numbers.is_real:
+        """Sum (B,) of log |dz/dx| of values x (B, G), or None for all that has no density."""
+        if self.numbers is None or not self.has_density:
             return None
         return self.numbers.log_slopes(x).sum(1)
 
@@ -70,8 +76,16 @@ def make_group(
 ) -> Group:
     """The group of those of the D variables whose numbers are `own`; they are alike."""
     alike = [variables[d] for d in own]
-    numbers = Numbers(alike) if isinstance(conditional, NumberMixture) else None
+    numbers = Numbers(alike) if conditional.codes_are_numbers else None
     encodes = encoding_for(encoding, alike[0], numbers)
     num_levels = alike[0].num_values or 0
     missing = float(num_levels) if alike[0].may_be_missing else math.nan
-    return Group(conditional.of_group(numbers), encodes, tuple(own), num_levels, missing, numbers)
+    return Group(
+        conditional.of_group(numbers),
+        encodes,
+        tuple(own),
+        num_levels,
+        missing,
+        numbers,
+        alike[0].is_given,
+    )

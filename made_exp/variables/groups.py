@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.variables.conditionals.base import Conditional, conditional_for
-from made_exp.variables.conditionals.number_mixture import NumberMixture
 from made_exp.variables.encodings import encoding_key
 from made_exp.variables.group import Group, make_group
 from made_exp.variables.variable import MAX_CODE, Variable
@@ -40,11 +39,14 @@ class VariableGroups(nn.Module):
         uniform_widths: (D,) uniform numbers that a draw of each variable takes.
         param_starts: (D,) the first network output of each variable.
         uniform_starts: (D,) the first uniform number of each variable.
+        given: Numbers of the variables that are given; the others are modelled given them.
+        is_given: (D,) bool, the same.
 
     Raises:
         ValueError: If a conditional or encoding does not fit the kind of a variable.
     """
 
+    is_given: Tensor
     _like: Tensor
     _by_group: Tensor
     _params_by_group: Tensor
@@ -69,7 +71,7 @@ class VariableGroups(nn.Module):
         ]
         alike: dict[object, list[int]] = {}
         for index, variable in enumerate(self.variables):
-            is_number = isinstance(conditionals[index], NumberMixture)
+            is_number = conditionals[index].codes_are_numbers
             key = (conditionals[index], encoding_key(encoding, variable, is_number))
             alike.setdefault(key, []).append(index)
         self._groups = [
@@ -86,9 +88,10 @@ class VariableGroups(nn.Module):
             group.numbers is not None and (self.variables[d].num_values or 0) > MAX_CODE
             for d, (group, _) in self._place.items()
         )
-        self.has_slopes = any(
-            group.numbers is not None and group.numbers.is_real for group in self._groups
-        )
+        self.has_slopes = any(group.has_density for group in self._groups)
+        self.given = tuple(d for d, variable in enumerate(self.variables) if variable.is_given)
+        is_given = torch.tensor([variable.is_given for variable in self.variables])
+        self.register_buffer("is_given", is_given, persistent=False)
         self.register_buffer("_like", torch.empty(0), persistent=False)
         self._set_layout()
 
@@ -115,6 +118,11 @@ class VariableGroups(nn.Module):
     def num_dims(self) -> int:
         """Number of variables D."""
         return len(self.variables)
+
+    @property
+    def num_modelled(self) -> int:
+        """How many of the D variables have a probability."""
+        return self.num_dims - len(self.given)
 
     @property
     def only(self) -> Conditional | None:

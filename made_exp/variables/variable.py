@@ -87,6 +87,7 @@ class Variable:
         pooled: The last len(pooled) values of a categorical variable are modelled together and
             have these shares of their pool, which sum to one.
         reserve: Probability that the pool keeps whatever the network says, in [0, 1).
+        is_given: Whether it has no probability: the others are modelled given it.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Variable:
     echo_counts: tuple[int, ...] = field(default=(), repr=False)
     pooled: tuple[float, ...] = ()
     reserve: float = 0.0
+    is_given: bool = False
 
     def __post_init__(self) -> None:
         if self.is_real:

@@ -47,7 +47,9 @@ class Coordinates:
     Attributes:
         sizes: (D,) states of each variable.
         starts: (D,) the first of a variable's states among those of all.
+        order: (D,) the variables in the order of their chain: given ones first.
         numeric: (R,) which variables have a coordinate.
+        numeric_order: (R,) numbers of those in the order of their chain.
         whole: (R,) bool, which of these are whole numbers.
         log_units: (T + 2,) what the log-probability of a state lacks to be a log-density: of an
             atom of a real variable that of its cell, in z. At the end what is unknown (0), and
@@ -61,6 +63,10 @@ class Coordinates:
         self.sizes = tuple(map(len, codes))
         self.starts = tuple(accumulate(self.sizes, initial=0))[:-1]
         self.numeric = torch.tensor(numeric, dtype=torch.long)
+        is_given = torch.tensor([variable.is_given for variable in variables])
+        self.order = torch.argsort((~is_given).int(), stable=True)
+        late = (~is_given[self.numeric]).int()
+        self.numeric_order = torch.argsort(late, stable=True)
         self.whole = torch.tensor([not variables[d].is_real for d in numeric], dtype=torch.bool)
         self._codes = torch.tensor([c for own in codes for c in own], dtype=torch.float64)
         self.log_units = torch.zeros(self.num_states + 2, dtype=torch.float64)
@@ -213,7 +219,8 @@ def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
         own, missing = x[:, d].double(), torch.isnan(x[:, d])
         if variable.is_real:
             codes[:, d] = variable.transform.forward(own)
-            slopes[:, d] = variable.transform.log_slope(own).masked_fill(missing, 0.0)
+            if not variable.is_given:
+                slopes[:, d] = variable.transform.log_slope(own).masked_fill(missing, 0.0)
         for k, atom in enumerate(variable.atoms):
             codes[own == atom, d] = ATOM - k
         if variable.may_be_missing:

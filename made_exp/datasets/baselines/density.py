@@ -17,6 +17,8 @@ _MAX_NUMBERS = 2**23  # in memory at once
 class SimpleDensity(nn.Module, ABC):
     """A density of codes that gives the marginal and the conditional of any known variables.
 
+    Variables that are given are condition: it is the density of the others given them.
+
     Its numbers are float64 buffers. Their sizes are found in fitting, so a state_dict brings its
     own.
 
@@ -27,6 +29,8 @@ class SimpleDensity(nn.Module, ABC):
     def __init__(self, variables: Sequence[Variable]) -> None:
         super().__init__()
         self.coordinates = Coordinates(variables)
+        self._is_given = torch.tensor([variable.is_given for variable in variables])
+        self._given = bool(self._is_given.any())
 
     @abstractmethod
     def row_terms(self, rows: Rows) -> Tensor:
@@ -52,14 +56,19 @@ class SimpleDensity(nn.Module, ABC):
     def terms(self, codes: Tensor) -> Tensor:
         """Log p(x_d | known x before d), (B, D) float64 in nats, of codes (B, D).
 
-        NaN is unknown and counts 0.
+        NaN is unknown and counts 0. Given variables count 0 and come before all others.
         """
-        return self._by_parts(self.row_terms, codes)
+        terms = self._by_parts(self.row_terms, codes)
+        return terms.masked_fill(self._is_given.to(terms.device), 0.0) if self._given else terms
 
     @torch.no_grad()
     def log_prob(self, codes: Tensor) -> Tensor:
         """Log-probability (B,) float64 in nats of what is known of codes (B, D); NaN is unknown."""
-        return self._by_parts(self.row_log_prob, codes)
+        log_prob = self._by_parts(self.row_log_prob, codes)
+        if not self._given:
+            return log_prob
+        condition = codes.double().where(self._is_given.to(codes.device), torch.nan)
+        return log_prob - self._by_parts(self.row_log_prob, condition)
 
     def _by_parts(self, score: Callable[[Rows], Tensor], codes: Tensor) -> Tensor:
         size = max(1, _MAX_NUMBERS // (codes.shape[1] * self.num_classes))

@@ -64,10 +64,11 @@ class GaussianClasses(SimpleDensity):
     @override
     def row_terms(self, rows: Rows) -> Tensor:
         """In the order of the columns: what is known of the class after each of them counts."""
-        joint = self.class_terms(rows).cumsum(1) + self.log_weights
+        order = self.coordinates.order
+        joint = self.class_terms(rows)[:, order].cumsum(1) + self.log_weights
         prefixes = joint.logsumexp(2)
         terms = prefixes.diff(dim=1, prepend=prefixes.new_zeros(len(rows), 1))
-        terms = terms.masked_fill(prefixes == -torch.inf, -torch.inf)
+        terms = terms.masked_fill(prefixes == -torch.inf, -torch.inf)[:, order.argsort()]
         unknown = (rows.states < 0) | torch.isnan(terms)
         return terms.masked_fill(unknown, 0.0) + self.log_cells(rows)
 
@@ -103,10 +104,11 @@ class GaussianClasses(SimpleDensity):
     def class_terms(self, rows: Rows) -> Tensor:
         """Log p(x_d | known x before d, class k), (N, D, K), without what `log_cells` says."""
         terms = self.tables.T[self.coordinates.index(rows.states)]
-        numeric = self.coordinates.numeric
+        numeric, order = self.coordinates.numeric, self.coordinates.numeric_order
         for own, known, z in patterns(self.standardised(rows)):
-            normal = normal_terms(z[:, known], self.means[:, known], self._block(known))
-            terms[own[:, None], numeric[known]] += normal
+            chain = order[known[order]]
+            normal = normal_terms(z[:, chain], self.means[:, chain], self._block(chain))
+            terms[own[:, None], numeric[chain]] += normal
         return terms
 
     def _block(self, known: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ def compute(dataset: Dataset) -> Scores:
     valid; `histogram` and `uniform`: the joint table, for one or two variables. One is added to
     the counts of single binary variables, 1/4 to those of a table of two, PAIR_COUNT to those of
     the tree. Missing values (NaN) are left out, in fitting as in scoring. Grey levels of dynamic
-    binarization count as the probabilities that they are.
+    binarization count as the probabilities that they are. Where variables are given, these are
+    densities of the others: `independent` ignores what is given, `gaussian_mixture` is given it.
 
     Returns:
         NLL by name of the baseline, each finite; their standard errors by the same names in
@@ -43,7 +44,7 @@ def compute(dataset: Dataset) -> Scores:
     test, log_slopes = encoded(dataset.variables, dataset.split(dataset.scored))
     terms = independent(dataset).terms(test) + log_slopes
     log_probs = {"independent": terms.sum(1)}
-    if dataset.is_binary and dataset.num_dims > 1 and not has_missing(dataset):
+    if _suits_tree(dataset):
         log_probs["chow_liu"] = ChowLiuTree(_shares_of_one(dataset)).log_prob(
             dataset.split(dataset.scored)
         )
@@ -53,8 +54,8 @@ def compute(dataset: Dataset) -> Scores:
     scores: Scores = {name: -float(rows.mean()) for name, rows in log_probs.items()}
     scores["stderr"] = {name: _stderr(rows) for name, rows in log_probs.items()}
     if dataset.image_shape is None:
-        names = (variable.name for variable in dataset.variables)
-        scores["columns"] = dict(zip(names, (-terms.mean(0)).tolist(), strict=True))
+        means = zip(dataset.variables, (-terms.mean(0)).tolist(), strict=True)
+        scores["columns"] = {v.name: mean for v, mean in means if not v.is_given}
     return scores
 
 
@@ -112,6 +113,11 @@ def suits_classes(dataset: Dataset) -> bool:
     return not (is_picture or dataset.is_binary)
 
 
+def _suits_tree(dataset: Dataset) -> bool:
+    is_joint = dataset.is_binary and dataset.num_dims > 1 and not dataset.given
+    return is_joint and not has_missing(dataset)
+
+
 def has_missing(dataset: Dataset) -> bool:
     """Whether a value of train or test is missing."""
     return any(bool(x.isnan().any()) for x in (dataset.train, dataset.split(dataset.scored)))
@@ -132,6 +138,7 @@ def _joint_table(dataset: Dataset) -> dict[str, Tensor]:
     shape = tuple(variable.num_values or 0 for variable in dataset.variables)
     size = math.prod(shape)
     fits = len(shape) <= 2 and 0 < size <= MAX_TABLE and not dataset.dynamic_binarization
+    fits = fits and not dataset.given
     if not fits or has_missing(dataset):
         return {}
     strides = torch.tensor([math.prod(shape[d + 1 :]) for d in range(len(shape))])

@@ -45,6 +45,8 @@ def _details(column: Column) -> list[str]:
     if isinstance(column, Numbers):
         found.append(column.format.describe())
     variable = column.variable
+    if variable is not None and variable.is_given:
+        found.append("given")
     if variable is not None and variable.atoms:
         texts = column.decode(np.array(variable.atoms[:3])).to_list()
         more = f", ... ({len(variable.atoms)})" if len(variable.atoms) > 3 else ""

@@ -79,8 +79,6 @@ def load(
 
 
 def _dataset(name: str, raw: RawTable, rows: Rows, **options: Any) -> Dataset:
-    if given := options.pop("context"):
-        raise ValueError(f"dataset.context={given}: columns of a table cannot be given yet")
     fitted = fit_table(raw, rows, **options)
     variables = fitted.schema.variables
     x = to_tensor(fitted.x, variables)

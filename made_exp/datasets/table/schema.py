@@ -11,6 +11,7 @@ import polars as pl
 from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.column import Column, Say
 from made_exp.datasets.table.columns import column_from_dict
+from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
 from made_exp.datasets.table.inference import understand
@@ -143,6 +144,7 @@ def fit_table(
     drop: Sequence[str] = (),
     columns: Sequence[str] = (),
     ignored: Sequence[str] = (),
+    context: Sequence[str] = (),
 ) -> FittedTable:
     """Understand a table: how it is written from all rows, what its values are from train.
 
@@ -155,6 +157,7 @@ def fit_table(
         drop: Columns to leave out.
         columns: Columns to keep, in this order; all where empty.
         ignored: Columns that new rows may have and `raw` has no more.
+        context: Columns that are given; the others are modelled given these.
 
     Raises:
         ValueError: If a column is unknown, or a cell does not fit; with its place.
@@ -165,6 +168,7 @@ def fit_table(
     wanted = [name for name in (columns or raw.names) if name not in set(drop)]
     if not wanted:
         raise ValueError(f"{raw.origin.source}: no column is left")
+    check_context(context, raw, wanted)
     cells = [Cells.of(raw.column(name)) for name in wanted]
     readings = [understand(c, kinds.get(c.raw.name), missing_values) for c in cells]
     limits = Limits.among(sum(reading.kind in _NUMERIC for reading in readings))
@@ -186,9 +190,13 @@ def fit_table(
         )
         for column, reading in zip(cells, readings, strict=True)
     ]
+    made = [(as_given(column, x) if column.name in context else column, x) for column, x in made]
     values = [x for _, x in made if x is not None]
-    if not values:
-        why = ", ".join(f"'{column.name}' ({column.kind})" for column, _ in made)
+    if len(values) <= len(context):
+        why = ", ".join(
+            f"'{column.name}' ({'given' if column.name in context else column.kind})"
+            for column, _ in made
+        )
         raise ValueError(
             f"{raw.origin.source}: no column is left to be modelled: {why}; "
             "keep one by 'dataset.kinds={NAME: categorical}'"

@@ -30,6 +30,11 @@ class Conditional(ABC):
 
     num_uniforms: ClassVar[int]
 
+    @property
+    def codes_are_numbers(self) -> bool:
+        """Whether codes are z or whole numbers, and atoms, as `Numbers` has them."""
+        return False
+
     def of_group(self, numbers: Numbers | None) -> Self:
         """The same for all variables of a group at once, whose values lie where `numbers` says."""
         return self
@@ -125,7 +130,8 @@ def conditional_for(
         name = "categorical"
     module = import_module(f"{__package__}.{name}")
     kind: type[Conditional] = getattr(module, CONDITIONALS[name].class_name)
-    return kind.for_variable(variable, num_components, smooth_logits)
+    found = kind.for_variable(variable, num_components, smooth_logits)
+    return import_module(f"{__package__}.given").Given(found) if variable.is_given else found
 
 
 def vjp(

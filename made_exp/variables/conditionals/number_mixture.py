@@ -67,6 +67,11 @@ class NumberMixture(Conditional):
         object.__setattr__(self, "has_echoes", self.numbers.echoes is not None)
 
     @property
+    @override
+    def codes_are_numbers(self) -> bool:
+        return True
+
+    @property
     def num_special(self) -> int:
         """S."""
         return self.num_atoms + self.may_be_missing
