@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,6 +15,7 @@ from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.settings.base import described
 
 T = TypeVar("T")
+_NOTHING = ("null", "")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,19 @@ class Command(Generic[T]):
 def _assign(node: DictConfig, key: str, value: str) -> None:
     if "${" in value or value == "???":
         raise ConfigError(f"{key}: '{value}' is not a value")
+    is_mapping = OmegaConf.is_dict(node[key]) if not OmegaConf.is_missing(node, key) else False
     try:
-        node[key] = None if value in ("null", "") else value
+        node[key] = _mapping(key, value) if is_mapping else None if value in _NOTHING else value
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
+
+
+def _mapping(key: str, value: str) -> dict[str, str]:
+    """The texts {NAME: VALUE} as they stand there; a name or a value with , : {} in quotes."""
+    try:
+        found = yaml.load(value, Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise ConfigError(f"{key} must be {{NAME: VALUE, ...}}, got '{value}'")
+    return {str(name): text for name, text in found.items()}

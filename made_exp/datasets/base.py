@@ -205,18 +205,19 @@ def _missing_shares(dataset: Dataset) -> list[float]:
 def _given_rows(dataset: Dataset) -> dict[str, Any] | None:
     """The different values that the given variables have together in train, and how often.
 
-    Of more than `MAX_GIVEN_ROWS` training rows so many, that differ, are drawn at random.
+    Missing is None, which equals itself. Of more different rows than `MAX_GIVEN_ROWS` so many
+    training rows are drawn at random.
     """
     if not dataset.given:
         return None
-    missing = torch.inf  # NaN would not equal itself
+    missing = torch.inf
     rows = dataset.train[:, list(dataset.given)].double().nan_to_num(missing, torch.inf, -torch.inf)
     different, counts = rows.unique(dim=0, return_counts=True)
     if len(different) > MAX_GIVEN_ROWS:
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
         different, counts = rows[order[:MAX_GIVEN_ROWS]].unique(dim=0, return_counts=True)
-    different = different.masked_fill(different == missing, torch.nan)
-    return {"rows": different.tolist(), "counts": counts.tolist()}
+    listed = [[None if v == missing else v for v in row] for row in different.tolist()]
+    return {"rows": listed, "counts": counts.tolist()}
 
 
 def reference_nll(dataset: Dataset, split: str) -> float | None:

@@ -1,5 +1,6 @@
 """Drawing from finished runs: new samples, or completions of partly observed examples."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
-from made_exp.experiments.given import Given, given_examples
+from made_exp.experiments.given import Given, given_examples, given_row
 from made_exp.experiments.pictures import picture_of
 from made_exp.experiments.written import write_completed, write_drawn
 from made_exp.files import atomic_path
@@ -45,12 +46,18 @@ def _target(run: FinishedRun, settings: SampleSettings) -> Path:
         return target
     observed = settings.observed
     what = "samples" if observed is None else f"completions_{Path(observed).stem}"
+    what = "_".join([what, *map(_safe, settings.given.values())])
     suffix = ".csv" if run.data.get("table") else ".npz"
     if run.data["image_shape"] or (observed is None and len(run.data["variables"]) <= 2):
         suffix = ".png"
     folder = RunDirectory(run.path).samples
     folder.mkdir(exist_ok=True)
     return folder / f"{what}_seed_{settings.seed}{suffix}"
+
+
+def _safe(text: str) -> str:
+    """A text as a part of the name of a file."""
+    return re.sub(r"[^\w.+-]+", "_", text)
 
 
 def _draw_samples(
@@ -62,9 +69,17 @@ def _draw_samples(
         context = torch.full((count,), number)
     elif num_classes := model.num_classes:
         context = torch.arange(count) * num_classes // count
-    samples = model.sample(
-        count, generator=generator, context=context, temperature=settings.temperature
-    ).cpu()
+    options: dict[str, Any] = {
+        "generator": generator,
+        "context": context,
+        "temperature": settings.temperature,
+    }
+    if settings.given:
+        row = given_row(run, settings.given)
+        with as_config_errors():
+            samples = model.complete(row.x.expand(count, -1), row.known[0], **options).cpu()
+    else:
+        samples = model.sample(count, **options).cpu()
     match target.suffix.lower():
         case ".png":
             save_png(target, picture_of(model, run.dataset, samples, context=context))

@@ -1,21 +1,24 @@
 """What a user asks to have completed: test examples under a pattern, or a file of examples."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
+from made_exp.datasets.table.column import warn_of_place
 from made_exp.datasets.table.files import read_tables
-from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
+from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.sources import find_tables
 from made_exp.datasets.table.text import TextStyle
-from made_exp.errors import ConfigError, as_config_errors
+from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
 from made_exp.model.made import MADE
@@ -69,6 +72,7 @@ def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.
         x, known, context = _read_npz(Path(observed), run.model)
     else:
         x, known, table = _read_table(observed, run)
+    known = _with_context(run, x, known, table)
     if number is not None:
         context = torch.full((len(x),), number)
     if context is None and run.model.num_classes:
@@ -86,9 +90,69 @@ def _read_table(path: str, run: FinishedRun) -> tuple[Tensor, Tensor, RawTable]:
     """
     with as_config_errors():
         raw = read_tables(find_tables(path, Path.cwd(), "observed"), TextStyle())
-        x = torch.from_numpy(run.schema.encode(raw))
+        x = torch.from_numpy(run.schema.encode(raw, needed=_needed(run.schema)))
     # What a column cannot hold stays where it is, and nothing is drawn from it.
     return x, ~torch.isnan(x) & ~_impossible(x, run.model.groups.variables), raw
+
+
+def _needed(schema: TableSchema) -> Sequence[str]:
+    """Columns that rows must have: what is given, else all; what they lack is drawn."""
+    return schema.given or schema.names
+
+
+def _with_context(run: FinishedRun, x: Tensor, known: Tensor, table: RawTable | None) -> Tensor:
+    """What is known (N, D), with the columns that are given, of which missing may be a value.
+
+    Raises:
+        ConfigError: If one has no value in a row of x (N, D), with its place.
+    """
+    groups = run.model.groups
+    for d in groups.given:
+        variable = groups.variables[d]
+        bad = ~groups.possible(x)[:, d] | (x[:, d].isnan() & (not variable.may_be_missing))
+        if bad.any():
+            row = int(bad.nonzero()[0])
+            place = f"row {row}"
+            if table is not None and variable.name in table.names:
+                place = table.column(variable.name).place(row)
+            raise ConfigError(
+                f"{place}: the model is of the other columns given '{variable.name}', which has no "
+                "value there"
+            )
+    return known | groups.is_given.cpu()
+
+
+def given_row(run: FinishedRun, values: Mapping[str, str]) -> Given:
+    """One row with these values by column, as they are written in the table.
+
+    Raises:
+        ConfigError: If the model has no such column or value, or is given one that is not there.
+    """
+    with as_config_errors():
+        schema = run.schema
+        names = [column.name for column in schema.modelled]
+        for name in values:
+            if name not in names:
+                hint = did_you_mean(name, names) or f" (have: {listed(names)})"
+                raise ValueError(f"given: the model has no column '{name}'{hint}")
+        if lacking := [name for name in schema.given if name not in values]:
+            raise ValueError(
+                f"given: '{lacking[0]}' is missing; the model is of the other columns given "
+                f"{', '.join(schema.given)}"
+            )
+        frame = pl.DataFrame({name: [text] for name, text in values.items()})
+        raw = RawTable.of_frame(frame, Origin(("given",)))
+        categories = {variable.name: variable.categories for variable in schema.variables}
+
+        def refuse(column: RawColumn, row: int, count: int, what: str) -> None:
+            text, known = str(column.values[row]), categories[column.name]
+            if known is None:
+                return warn_of_place(column, row, count, what)
+            hint = did_you_mean(text, known) or f" (have: {listed(known)})"
+            raise ValueError(f"given: '{text}' is no value of '{column.name}' in train{hint}")
+
+        x = torch.from_numpy(schema.encode(raw, refuse, needed=()))
+    return Given(x, _with_context(run, x, ~torch.isnan(x), raw), None, raw)
 
 
 def _impossible(x: Tensor, variables: Sequence[Variable]) -> Tensor:

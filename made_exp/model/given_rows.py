@@ -1,5 +1,6 @@
 """Which values the given variables of a model have in train, from which a draw takes its own."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, final
@@ -31,7 +32,8 @@ class GivenRows:
             return None
         counts = torch.tensor(content["counts"], dtype=torch.float64)
         x = torch.full((len(counts), len(variables)), torch.nan, dtype=torch.float64)
-        x[:, given] = torch.tensor(content["rows"], dtype=torch.float64)
+        rows = [[math.nan if v is None else v for v in row] for row in content["rows"]]
+        x[:, given] = torch.tensor(rows, dtype=torch.float64)
         return cls(x, counts / counts.sum())
 
     def draw(self, uniforms: Tensor) -> Tensor:

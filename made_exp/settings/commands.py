@@ -52,6 +52,9 @@ class SampleSettings(CheckedSettings):
     observed: str | None = setting(
         None, f"{', '.join(PATTERNS)}, or a table or .npz file with the given values"
     )
+    given: dict[str, str] = setting(
+        {}, "values that all rows have: {COLUMN: VALUE}; the other columns are drawn given them"
+    )
     data: str | None = setting(
         None, "where the table is that the run was trained on, if it has moved"
     )
@@ -71,6 +74,11 @@ class SampleSettings(CheckedSettings):
             )
         if self.observed is not None:
             _check_observed(self.observed)
+            if self.given:
+                raise ValueError(
+                    f"observed={self.observed} and given={self.given} both say what is known; "
+                    "take one"
+                )
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """A table as it is modelled: its columns, and how rows become numbers and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self, final
@@ -58,24 +58,34 @@ class TableSchema:
         """What the model is built for, D in all."""
         return tuple(c.variable for c in self.modelled if c.variable is not None)
 
-    def encode(self, raw: RawTable, say: Say | None = None) -> np.ndarray:
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The columns that are given; the others are modelled given them."""
+        return tuple(c.name for c in self.modelled if c.variable and c.variable.is_given)
+
+    def encode(
+        self, raw: RawTable, say: Say | None = None, needed: Collection[str] | None = None
+    ) -> np.ndarray:
         """The table (N, D) float64 of rows with its columns in any order, NaN where missing.
 
-        Columns that are kept aside need not be there; `say` hears of values that train did not
-        have; without it they are warned of by their place.
+        Columns that are kept aside need not be there, nor others than those that are `needed`,
+        by default all; `say` hears of values that train did not have; without it they are warned
+        of by their place.
 
         Raises:
             ValueError: If columns are missing or unknown, or a cell is no value of its column.
         """
-        missing = [c.name for c in self.modelled if c.name not in raw.names]
+        needed = self.names if needed is None else needed
+        missing = [c.name for c in self.modelled if c.name in needed and c.name not in raw.names]
         unknown = [name for name in raw.names if name not in {*self.names, *self.ignored}]
         if missing or unknown:
             what = f"no column '{missing[0]}'" if missing else f"unknown column '{unknown[0]}'"
             raise ValueError(
                 f"{raw.origin.source} has {what}; the table has {', '.join(self.names)}"
             )
-        x = np.empty((len(raw), len(self.modelled)))
-        for d, column in enumerate(self.modelled):
+        x = np.full((len(raw), len(self.modelled)), np.nan)
+        present = [(d, c) for d, c in enumerate(self.modelled) if c.name in raw.names]
+        for d, column in present:
             x[:, d] = column.encode(Cells.of(raw.column(column.name)), *([say] if say else []))
         return x
 
