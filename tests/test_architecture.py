@@ -24,6 +24,7 @@ FLOORS = [
     {"train", "eval", "sample", "report"},
 ]
 RUN_BY = {
+    "datasets.baselines.fitted": "test_simple_members",
     "datasets.table.loader": "test_table_splits",
     "experiments.outcome": "test_experiment",
     "model.completion": "test_completion",

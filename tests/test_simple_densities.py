@@ -9,6 +9,7 @@ import torch
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.baselines import scores
+from made_exp.datasets.baselines.chains import cell_log_prob
 from made_exp.datasets.baselines.choice import fit_classes
 from made_exp.datasets.baselines.coordinates import ATOM, Coordinates, encoded
 from made_exp.datasets.baselines.counting import Independent
@@ -21,6 +22,7 @@ from made_exp.datasets.baselines.expectation import (
     started,
 )
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
+from made_exp.datasets.baselines.marginals import Marginals
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.mixing import fit_log_weights
 from made_exp.variables.transform import Transform
@@ -288,6 +290,125 @@ def test_values_that_come_again_are_to_simple_densities_as_any_others(generator)
     torch.testing.assert_close(found.numbers, expected.numbers, equal_nan=True)
     torch.testing.assert_close(groups.decode(same.codes(found)), x.double())
     assert torch.equal(same.codes(found)[:, 1:], codes[:, 1:])  # whole numbers to the code
+
+
+ECHOING = (
+    Variable(
+        "weight",
+        Kind.INTEGER,
+        90,
+        transform=Transform(centre=20.0, bend=9.0, scale=2.0),
+        atoms=(0.0, 40.0, 41.0, 89.0),
+        may_be_missing=True,
+        echoes=(3.0, 17.0, 60.0),
+        echo_counts=(2, 5, 3),
+    ),
+    Variable("hours", Kind.INTEGER, 60, transform=Transform(shift=30.0, scale=10.0)),
+    Variable("married", Kind.BINARY, 2),
+)
+
+
+def echoing_rows(count, generator):
+    """Data (count, 3) of ECHOING, whose numbers depend on each other up to the ends."""
+    noise = torch.randn(count, 2, generator=generator, dtype=torch.float64)
+    weight = (30 + 40 * noise[:, 0]).round().clamp(0, 89)
+    weight = torch.where(torch.rand(count, generator=generator) < 0.1, torch.nan, weight)
+    hours = (weight.nan_to_num(30) / 2 + 25 * noise[:, 1]).round().clamp(0, 59)
+    return torch.stack([weight, hours, (hours > 30).double()], 1)
+
+
+@KINDS
+def test_masses_of_whole_numbers_sum_to_one(kind, generator):
+    """With atoms, values that come again, missing cells, and mass beyond both ends."""
+    density = fitted(kind, ECHOING, echoing_rows(300, generator))
+    weights = torch.cat([torch.arange(90.0), torch.tensor([torch.nan])])
+    x = torch.cartesian_prod(weights, torch.arange(60.0), torch.arange(2.0)).double()
+    codes, _ = encoded(ECHOING, x)
+    total = density.log_prob(codes).exp().sum().item()
+    assert total == pytest.approx(1, abs=1e-9)
+    for unknown in (1, 0):
+        part = codes.clone()
+        part[:, unknown] = torch.nan
+        part = part.nan_to_num(-1).unique(dim=0)
+        part[:, unknown] = torch.nan
+        assert density.log_prob(part).exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+@KINDS
+def test_draws_of_whole_numbers_avoid_what_atoms_have(kind, generator):
+    density = fitted(kind, ECHOING, echoing_rows(300, generator))
+    uniforms = torch.rand(40_000, 7, generator=generator, dtype=torch.float64)
+    drawn = density.sample(torch.full((40_000, 3), torch.nan).double(), uniforms)
+    distinct, counts = drawn.unique(dim=0, return_counts=True)
+    assert (density.log_prob(distinct) > -math.inf).all()  # never an atom's value but as the atom
+    expected = density.log_prob(distinct).exp() * len(drawn)
+    often = expected > 8
+    chi = ((counts - expected).square() / expected)[often].sum().item()
+    assert chi < often.sum() + 5 * math.sqrt(2 * often.sum())
+
+
+def test_codes_are_those_of_models(generator):
+    """Also where text and float32 have changed the last digits of an atom or an echo."""
+    real = replace(SPIKY, echoes=(-1.5, 0.25, 4.0), echo_counts=(2, 1, 5), may_be_missing=True)
+    for variables, x in (
+        ((real, *DISCRETE[:2], *ECHOING[:1]), torch.tensor([[2.5, 1, 2, 40], [0.25, 0, 1, 3]])),
+        (DISCRETE, discrete_rows(50, generator)),
+    ):
+        x = x.double()
+        if variables[0] is real:
+            x = torch.cat([x, x, x, torch.full((1, 4), torch.nan)])
+            x[2:4, 0] += 1e-7
+            x[4:6, 0] += 0.01
+            x[6, 2] = 0.0
+        groups = VariableGroups(
+            variables, conditional="auto", num_components=2, encoding="auto", smooth_logits=False
+        ).double()
+        codes, slopes = encoded(variables, x)
+        assert torch.equal(codes, groups.encode(x))
+        torch.testing.assert_close(slopes.sum(1), groups.log_slopes(x))
+
+
+def test_values_that_come_again_are_counted(generator):
+    """Of a column with a hundred values to the last digit half of the mass is theirs."""
+    prices = torch.randn(100, generator=generator, dtype=torch.float64).round(decimals=6)
+    x = prices[torch.randint(100, (2000,), generator=generator)]
+    fresh = torch.randn(2000, generator=generator, dtype=torch.float64)
+    x = torch.where(torch.rand(2000, generator=generator) < 0.5, x, fresh)[:, None]
+    values, counts = x.unique(return_counts=True)
+    plain = Variable("price", Kind.REAL, resolution=1e-6)
+    echoing = replace(plain, echoes=tuple(values.tolist()), echo_counts=tuple(counts.tolist()))
+    nlls = [
+        -Independent.fit((v,), encoded((v,), x)[0][:1000]).log_prob(encoded((v,), x)[0][1000:])
+        for v in (plain, echoing)
+    ]
+    gain = 0.5 * (math.log(1e6 / 100) + 1.42) + math.log(0.5)
+    assert (nlls[0].mean() - nlls[1].mean()).item() == pytest.approx(gain, abs=0.6)
+    own = fitted(Independent, (echoing,), x)
+    drawn = own.sample(torch.full((2000, 1), torch.nan).double(), torch.rand(2000, 3).double())
+    assert (drawn < ATOM / 2).double().mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_masses_of_cells_are_exact_in_both_tails():
+    places = [-math.inf, -40, -9, -1, -0.5, -0.5 + 1e-9, 0, 2, 9, 40, math.inf]
+    edges = torch.tensor(places, dtype=torch.float64)
+    masses = cell_log_prob(edges[:-1], edges[1:])
+    assert masses.exp().sum().item() == pytest.approx(1, abs=1e-14)
+    torch.testing.assert_close(cell_log_prob(-edges[1:], -edges[:-1]), masses)
+    assert masses[1].item() == pytest.approx(torch.special.log_ndtr(edges[2]).item())
+    density = math.log(1e-9) - 0.125 - 0.5 * math.log(2 * math.pi)
+    assert masses[4].item() == pytest.approx(density)
+
+
+def test_quantiles_of_numbers_undo_their_cumulative_function(generator):
+    x = mixed_rows(500, generator)
+    coordinates = Coordinates(MIXED)
+    marginals = Marginals(coordinates)
+    marginals.fit(coordinates.rows(encoded(MIXED, x)[0]).numbers)
+    uniforms = torch.rand(2000, 3, generator=generator, dtype=torch.float64)
+    lower, upper = marginals.cumulative(marginals.quantile(uniforms))
+    assert ((lower - 2e-3 < uniforms) & (uniforms < upper + 2e-3)).all()
+    masses = marginals.log_prob(marginals.quantile(uniforms))[:, 2].exp()
+    torch.testing.assert_close(masses, (upper - lower)[:, 2], rtol=1e-6, atol=1e-12)
 
 
 def test_a_floor_far_below_the_spread_is_none_too_low(generator):

@@ -15,7 +15,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from made_exp.variables.numbers import ATOM
+from made_exp.variables.numbers import ATOM, Numbers
 from made_exp.variables.variable import Variable
 
 # Whole numbers with at most so many values are states: no smooth density fits them better.
@@ -69,6 +69,7 @@ class Coordinates:
         self.numeric_order = torch.argsort(late, stable=True)
         self.whole = torch.tensor([not variables[d].is_real for d in numeric], dtype=torch.bool)
         self._codes = torch.tensor([c for own in codes for c in own], dtype=torch.float64)
+        self._echoes = {d: _echoes(v) for d, v in enumerate(variables) if v.echoes}
         self.log_units = torch.zeros(self.num_states + 2, dtype=torch.float64)
         self.log_units[-1] = -torch.inf
         for start, variable in zip(self.starts, self.variables, strict=True):
@@ -109,24 +110,21 @@ class Coordinates:
                 number = number.clamp(0, (variable.num_values or 1) - 1)
                 for k, atom in enumerate(variable.atoms):
                     number = torch.where(number == atom, ATOM - k, number)
-                if variable.echoes:
-                    echoes = torch.tensor(variable.echoes, dtype=torch.float64)
-                    place = torch.searchsorted(echoes, number).clamp(max=len(echoes) - 1)
-                    is_echo = echoes[place] == number
-                    number = torch.where(is_echo, _first_echo(variable) - place, number)
+            if d in self._echoes:
+                echoes = self._echoes[d]
+                place = torch.searchsorted(echoes, number.contiguous()).clamp(max=len(echoes) - 1)
+                is_echo = echoes[place] == number
+                number = torch.where(is_echo, _first_echo(variable) - place, number)
             codes[:, d] = torch.where(rows.states[:, d] == 0, number, codes[:, d])
         return codes
 
     def _without_echoes(self, codes: Tensor) -> Tensor:
         """Codes (N, D) in which values that come again are coded as any others."""
-        for d, variable in enumerate(self.variables):
-            if variable.echoes:
-                echo = _first_echo(variable) - codes[:, d]
-                values = torch.tensor(variable.echoes, dtype=torch.float64)
-                own = values[echo.nan_to_num(-1).clamp(0, len(values) - 1).long()]
-                own = variable.transform.forward(own) if variable.is_real else own
-                codes = codes.clone()
-                codes[:, d] = torch.where(echo >= 0, own, codes[:, d])
+        for d, values in self._echoes.items():
+            echo = _first_echo(self.variables[d]) - codes[:, d]
+            own = values[echo.nan_to_num(-1).clamp(0, len(values) - 1).long()]
+            codes = codes.clone()
+            codes[:, d] = torch.where(echo >= 0, own, codes[:, d])
         return codes
 
     def index(self, states: Tensor) -> Tensor:
@@ -136,36 +134,53 @@ class Coordinates:
 
     def values(self, numbers: Tensor) -> Tensor:
         """The values (N, R) of numbers: whole ones as they are in codes, real ones as given."""
-        values = numbers.clone()
-        for r, d in enumerate(self.numeric.tolist()):
-            if self.whole[r]:
-                values[:, r] = self.variables[d].transform.inverse(numbers[:, r]).round()
-        return values
+        columns = [self.values_of(r, column) for r, column in enumerate(numbers.T)]
+        return torch.stack(columns, 1) if columns else numbers
+
+    def values_of(self, r: int, numbers: Tensor) -> Tensor:
+        """As `values`, of the r-th number alone, (n,)."""
+        if not self.whole[r]:
+            return numbers
+        return self._variable(r).transform.inverse(numbers).round()
+
+    def inside(self, r: int, values: Tensor) -> Tensor:
+        """Values (n,) of the r-th number, a whole one, moved into its range."""
+        return values.clamp(0, (self._variable(r).num_values or 1) - 1)
+
+    def whole_at(self, r: int, values: Tensor) -> Tensor:
+        """The r-th number (n,), a whole one, at the value next to each of `values` (n,)."""
+        return self._variable(r).transform.forward(self.inside(r, values.round()))
+
+    def cell(self, r: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Lower and upper edge (n,) of the cell of the r-th number, transformed like it.
+
+        The first and the last value reach to infinity; edges of a real number are itself.
+        """
+        if not self.whole[r]:
+            return numbers, numbers
+        values, variable = self.values_of(r, numbers), self._variable(r)
+        lower, upper = (variable.transform.forward(values + side) for side in (-0.5, 0.5))
+        is_last = values >= (variable.num_values or 1) - 1
+        return (
+            lower.masked_fill(values <= 0, -torch.inf),
+            upper.masked_fill(is_last, torch.inf),
+        )
 
     def cells(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Lower and upper edge (N, R) of the cells of whole numbers, transformed like `numbers`.
-
-        The first and the last value reach to infinity; edges of real numbers are themselves.
-        """
-        lower, upper, values = numbers.clone(), numbers.clone(), self.values(numbers)
-        for r, d in enumerate(self.numeric.tolist()):
-            if self.whole[r]:
-                variable, value = self.variables[d], values[:, r]
-                below = variable.transform.forward(value - 0.5)
-                above = variable.transform.forward(value + 0.5)
-                last = (variable.num_values or 1) - 1
-                lower[:, r] = torch.where(value <= 0, -torch.inf, below)
-                upper[:, r] = torch.where(value >= last, torch.inf, above)
+        """As `cell`, of all numbers (N, R)."""
+        pairs = [self.cell(r, column) for r, column in enumerate(numbers.T)]
+        lower, upper = (torch.stack(part, 1) for part in zip(*pairs, strict=True))
         return lower, upper
 
-    def widths(self, numbers: Tensor) -> Tensor:
-        """Width (N, R) of the cells of whole numbers, as `numbers` are; 1 of real ones."""
-        widths, values = torch.ones_like(numbers), self.values(numbers)
-        for r, d in enumerate(self.numeric.tolist()):
-            if self.whole[r]:
-                forward = self.variables[d].transform.forward
-                widths[:, r] = forward(values[:, r] + 0.5) - forward(values[:, r] - 0.5)
-        return widths
+    def atom_cells(self, r: int) -> Tensor:
+        """Edges (A, 2) of the cells of the r-th number's atoms, if it is a whole one."""
+        if not self.whole[r]:
+            return torch.zeros(0, 2, dtype=torch.float64)
+        atoms = torch.tensor(self._variable(r).atoms, dtype=torch.float64)
+        return torch.stack(self.cell(r, self._variable(r).transform.forward(atoms)), 1)
+
+    def _variable(self, r: int) -> Variable:
+        return self.variables[int(self.numeric[r])]
 
 
 def has_coordinate(variable: Variable) -> bool:
@@ -176,6 +191,12 @@ def has_coordinate(variable: Variable) -> bool:
 def _first_echo(variable: Variable) -> float:
     """The code of the first value that comes again; the others follow downwards."""
     return ATOM - len(variable.atoms) - variable.may_be_missing
+
+
+def _echoes(variable: Variable) -> Tensor:
+    """The values (V,) that come again as they would be coded if they did not."""
+    echoes = torch.tensor(variable.echoes, dtype=torch.float64)
+    return variable.transform.forward(echoes) if variable.is_real else echoes
 
 
 def _codes_of_states(variable: Variable) -> list[float]:
@@ -207,27 +228,21 @@ def _states_of_number(variable: Variable, codes: Tensor) -> Tensor:
 
 
 def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (N, D) of data x (N, D), and log dz/dx (N, D) of real values; 0 elsewhere.
+    """Codes (N, D) of data x (N, D), as `VariableGroups.encode` gives them, and log dz/dx (N, D).
 
-    NaN stays what it is where it is no value; tables without numbers are their own codes.
+    The latter is of real values, 0 elsewhere. NaN stays what it is where it is no value; tables
+    without numbers are their own codes.
     """
-    slopes = torch.zeros(x.shape, dtype=torch.float64) if any(map(_is_coded, variables)) else None
-    if slopes is None:
+    if not any(variable.is_number or variable.may_be_missing for variable in variables):
         return x, torch.zeros((), dtype=torch.float64).expand(x.shape)
-    codes = x.double().clone()
+    codes, slopes = x.double().clone(), torch.zeros(x.shape, dtype=torch.float64)
     for d, variable in enumerate(variables):
-        own, missing = x[:, d].double(), torch.isnan(x[:, d])
-        if variable.is_real:
-            codes[:, d] = variable.transform.forward(own)
-            if not variable.is_given:
-                slopes[:, d] = variable.transform.log_slope(own).masked_fill(missing, 0.0)
-        for k, atom in enumerate(variable.atoms):
-            codes[own == atom, d] = ATOM - k
-        if variable.may_be_missing:
-            last = ATOM - len(variable.atoms) if variable.is_number else variable.num_values
-            codes[missing, d] = float(last or 0)
+        own = codes[:, d]
+        if variable.is_number:
+            numbers = Numbers([variable]).of(0)
+            if variable.is_real and not variable.is_given:
+                slopes[:, d] = numbers.log_slopes(own)
+            codes[:, d] = numbers.encode(own)
+        elif variable.may_be_missing:
+            codes[:, d] = own.masked_fill(torch.isnan(own), float(variable.num_values or 0))
     return codes, slopes
-
-
-def _is_coded(variable: Variable) -> bool:
-    return variable.is_real or variable.may_be_missing or bool(variable.atoms)

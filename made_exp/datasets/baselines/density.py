@@ -2,25 +2,21 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from typing_extensions import override
+from torch import Tensor
 
 from made_exp.datasets.baselines.coordinates import Coordinates, Rows
+from made_exp.datasets.baselines.fitted import FittedTables
 from made_exp.variables.variable import Variable
 
 _MAX_NUMBERS = 2**23  # in memory at once
 
 
-class SimpleDensity(nn.Module, ABC):
+class SimpleDensity(FittedTables, ABC):
     """A density of codes that gives the marginal and the conditional of any known variables.
 
     Variables that are given are condition: it is the density of the others given them.
-
-    Its numbers are float64 buffers. Their sizes are found in fitting, so a state_dict brings its
-    own.
 
     Args:
         variables: What each of the D variables holds.
@@ -82,17 +78,3 @@ class SimpleDensity(nn.Module, ABC):
         drawn = self.draw(self.coordinates.rows(given), uniforms.to("cpu", torch.float64))
         codes = self.coordinates.codes(drawn).to(given.device)
         return torch.where(known, given.double(), codes)
-
-    @override
-    def _apply(self, fn: Any, recurse: bool = True) -> "SimpleDensity":
-        return self  # it counts in float64 on the CPU, wherever the networks are
-
-    @override
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
-    ) -> None:
-        for name, buffer in self._buffers.items():
-            saved = state_dict.get(prefix + name)
-            if buffer is not None and saved is not None and saved.shape != buffer.shape:
-                self._buffers[name] = buffer.new_zeros(saved.shape)
-        super()._load_from_state_dict(state_dict, prefix, *arguments)

@@ -77,7 +77,7 @@ class Fit:
 
     def expect(self) -> tuple[Tensor, float]:
         """Responsibilities (N, K), and the log-likelihood with its prior, in nats."""
-        joint = self.model.class_log_probs(self.rows) + self.model.log_weights
+        joint = self.model.class_log_probs(self.rows, has_cells=False) + self.model.log_weights
         total = joint.logsumexp(1)
         return (joint - total[:, None]).exp(), float(total.sum()) + self.log_prior()
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 from typing_extensions import override
 
+from made_exp.datasets.baselines.chains import Cells, chain_terms, outside_holes
 from made_exp.datasets.baselines.coordinates import Rows
 from made_exp.datasets.baselines.density import SimpleDensity
-from made_exp.variables.distributions import categorical_quantile, normal_log_prob, normal_quantile
+from made_exp.variables.distributions import categorical_quantile, normal_quantile
 from made_exp.variables.variable import Variable
 
 LEAST_DEVIATION = 1e-3  # of a real number in a class, in units of its standard deviation
@@ -27,9 +28,10 @@ LEAST_DEVIATION = 1e-3  # of a real number in a class, in units of its standard 
 class GaussianClasses(SimpleDensity):
     """The density above, with numbers standardised by `locations` and `scales`.
 
-    A whole number has the mass density times width of its cell. With a deviation of a cell or
-    more, which `least` sees to, these sum to one but for what lies beyond the first and the last
-    value and in atoms: that is lost, so the sum is never more than one.
+    A whole number has the mass of its cell given the numbers before it, see `chains`: this sums to
+    one exactly. Where some numbers are unknown it is so too, though what is left is the marginal
+    only as far as a cell is narrow; with a deviation of a cell or more, which `least` sees to,
+    they differ by little.
     """
 
     log_weights: Tensor
@@ -50,7 +52,7 @@ class GaussianClasses(SimpleDensity):
             ("locations", (numbers,)),
             ("scales", (numbers,)),
         ):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+            self._hold(**{name: torch.zeros(shape)})
 
     @property
     @override
@@ -59,7 +61,10 @@ class GaussianClasses(SimpleDensity):
 
     def standardised(self, rows: Rows) -> Tensor:
         """The numbers (N, R) of rows in units of their deviations."""
-        return (rows.numbers - self.locations) / self.scales
+        return self._in_deviations(rows.numbers)
+
+    def _in_deviations(self, numbers: Tensor) -> Tensor:
+        return (numbers - self.locations) / self.scales
 
     @override
     def row_terms(self, rows: Rows) -> Tensor:
@@ -70,15 +75,18 @@ class GaussianClasses(SimpleDensity):
         terms = prefixes.diff(dim=1, prepend=prefixes.new_zeros(len(rows), 1))
         terms = terms.masked_fill(prefixes == -torch.inf, -torch.inf)[:, order.argsort()]
         unknown = (rows.states < 0) | torch.isnan(terms)
-        return terms.masked_fill(unknown, 0.0) + self.log_cells(rows)
+        return terms.masked_fill(unknown, 0.0) + self.log_units(rows)
 
     @override
     def row_log_prob(self, rows: Rows) -> Tensor:
         joint = self.class_log_probs(rows) + self.log_weights
-        return joint.logsumexp(1) + self.log_cells(rows).sum(1)
+        return joint.logsumexp(1) + self.log_units(rows).sum(1)
 
-    def class_log_probs(self, rows: Rows) -> Tensor:
-        """Log p(known x, class k) (N, K) but for the classes' weights: the sum of `class_terms`."""
+    def class_log_probs(self, rows: Rows, has_cells: bool = True) -> Tensor:
+        """Log p(known x, class k) (N, K) but for the classes' weights: the sum of `class_terms`.
+
+        Without cells whole numbers have densities too, which is faster to compute.
+        """
         index = self.coordinates.index(rows.states)
         varied = torch.tensor([size > 1 for size in self.coordinates.sizes])
         # Of a variable with one state only what is no value of it counts.
@@ -86,33 +94,47 @@ class GaussianClasses(SimpleDensity):
         nothing = index.new_full((len(index), 1), self.coordinates.num_states)
         index = torch.cat([nothing, index[:, counts]], 1)
         log_probs = embedding_bag(index, self.tables.T.contiguous(), mode="sum")
-        for own, known, z in patterns(self.standardised(rows)):
-            normal = normal_terms(z[:, known], self.means[:, known], self._block(known))
-            log_probs[own] += normal.sum(1)
+        for own, _, terms in self._normal_terms(rows, has_cells):
+            log_probs[own] += terms.sum(1)
         return log_probs
 
-    def log_cells(self, rows: Rows) -> Tensor:
-        """Log of the cell (N, D) of each value, in which its density counts as mass or is one."""
-        log_cells = self.coordinates.log_units[self.coordinates.index(rows.states)]
-        log_cells = log_cells.masked_fill(log_cells == -torch.inf, 0.0)
-        widths = self.coordinates.widths(rows.numbers) / self.scales
-        widths = torch.where(self.coordinates.whole, widths, 1 / self.scales)
-        log_widths = widths.log().masked_fill(torch.isnan(rows.numbers), 0.0)
-        log_cells[:, self.coordinates.numeric] += log_widths
-        return log_cells
+    def log_units(self, rows: Rows) -> Tensor:
+        """Log of the units (N, D) in which terms are densities: of atoms, and of real numbers."""
+        log_units = self.coordinates.log_units[self.coordinates.index(rows.states)]
+        log_units = log_units.masked_fill(log_units == -torch.inf, 0.0)
+        is_density = ~self.coordinates.whole & ~torch.isnan(rows.numbers)
+        log_units[:, self.coordinates.numeric] -= torch.where(is_density, self.scales.log(), 0.0)
+        return log_units
 
     def class_terms(self, rows: Rows) -> Tensor:
-        """Log p(x_d | known x before d, class k), (N, D, K), without what `log_cells` says."""
+        """Log p(x_d | known x before d, class k), (N, D, K), without what `log_units` says."""
         terms = self.tables.T[self.coordinates.index(rows.states)]
-        numeric, order = self.coordinates.numeric, self.coordinates.numeric_order
-        for own, known, z in patterns(self.standardised(rows)):
-            chain = order[known[order]]
-            normal = normal_terms(z[:, chain], self.means[:, chain], self._block(chain))
-            terms[own[:, None], numeric[chain]] += normal
+        for own, chain, normal in self._normal_terms(rows):
+            terms[own[:, None], self.coordinates.numeric[chain]] += normal
         return terms
 
-    def _block(self, known: Tensor) -> Tensor:
-        return self.covariances[:, known][:, :, known]
+    def _normal_terms(
+        self, rows: Rows, has_cells: bool = True
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows that are alike (n,), the numbers they have (R',), and their terms (n, R', K)."""
+        z = self.standardised(rows)
+        cells = Cells(z, z, z, {})
+        if has_cells and bool(self.coordinates.whole.any()):
+            lower, upper = map(self._in_deviations, self.coordinates.cells(rows.numbers))
+            cells = Cells(z, lower, upper, self._holes)
+        order = self.coordinates.numeric_order
+        for own, known, _ in patterns(z):
+            chain = order[known[order]]
+            covariances = self.covariances[:, chain][:, :, chain]
+            yield own, chain, chain_terms(cells.of(own, chain), self.means[:, chain], covariances)
+
+    @property
+    def _holes(self) -> dict[int, Tensor]:
+        """Edges (A, 2) in deviations of the cells of each whole number's atoms."""
+        edges = {r: self.coordinates.atom_cells(r) for r in range(len(self.scales))}
+        return {
+            r: (own - self.locations[r]) / self.scales[r] for r, own in edges.items() if len(own)
+        }
 
     @override
     def draw(self, given: Rows, uniforms: Tensor) -> Rows:
@@ -123,30 +145,44 @@ class GaussianClasses(SimpleDensity):
             probs = self.tables[chosen, start : start + size].exp()
             drawn = categorical_quantile(probs, uniforms[:, 1 + d])
             states[:, d] = torch.where(states[:, d] < 0, drawn, states[:, d])
-        noise = normal_quantile(uniforms[:, 1 + len(coordinates.sizes) + coordinates.numeric])
-        numbers = self.standardised(given)
-        for own, known, z in patterns(numbers):
-            numbers[own] = self._numbers(z, known, chosen[own], noise[own])
-        numbers = numbers * self.scales + self.locations
-        return Rows(states, numbers.masked_fill(states[:, coordinates.numeric] != 0, torch.nan))
+        own = uniforms[:, 1 + len(coordinates.sizes) + coordinates.numeric]
+        numbers, is_there = given.numbers.clone(), states[:, coordinates.numeric] == 0
+        for rows, known, part in patterns(numbers):
+            drawn = self._numbers(part, known, is_there[rows], chosen[rows], own[rows])
+            numbers[rows] = drawn
+        return Rows(states, numbers.where(is_there, torch.nan))
 
-    def _numbers(self, z: Tensor, known: Tensor, classes: Tensor, noise: Tensor) -> Tensor:
-        """Standardised numbers (n, R) of rows whose `known` (R,) are given, by their classes (n,).
+    def _numbers(
+        self, numbers: Tensor, known: Tensor, is_there: Tensor, classes: Tensor, uniforms: Tensor
+    ) -> Tensor:
+        """Numbers (n, R) of rows whose `known` (R,) are given, by their classes (n,).
 
-        With the known ones first, a Cholesky factor draws each number given those before it.
+        Each given the known ones, and those drawn before it; whole ones that are there (n, R), and
+        not in an atom, are in cells.
         """
-        order = torch.cat([known.nonzero().flatten(), (~known).nonzero().flatten()])
+        order = self.coordinates.numeric_order
+        order = torch.cat([order[known[order]], order[~known[order]]])
         factors = torch.linalg.cholesky(self.covariances[:, order][:, :, order])[classes]
-        count, means = int(known.sum()), self.means[classes][:, order]
-        white = noise[:, order].clone()
-        if count:
-            rest = (z[:, order[:count]] - means[:, :count])[..., None]
-            block = factors[:, :count, :count]
-            white[:, :count] = torch.linalg.solve_triangular(block, rest, upper=False)[..., 0]
-        drawn = means + (factors @ white[..., None])[..., 0]
-        out = torch.empty_like(z)
-        out[:, order] = drawn
-        return torch.where(known, z, out)
+        z, white, holes = self._in_deviations(numbers), torch.zeros_like(numbers), self._holes
+        for place, r in enumerate(order.tolist()):
+            scale = factors[:, place, place]
+            mean = self.means[classes, r]
+            mean = mean + (factors[:, place, :place] * white[:, :place]).sum(1)
+            if not known[r]:
+                z[:, r] = mean + scale * normal_quantile(uniforms[:, r])
+                if self.coordinates.whole[r]:
+                    at = uniforms[:, r]
+                    at = outside_holes(at, mean, scale, holes[r]) if r in holes else at
+                    whole = self._rounded(r, mean + scale * normal_quantile(at))
+                    z[:, r] = whole.where(is_there[:, r], z[:, r])
+            white[:, place] = (z[:, r] - mean) / scale
+        return numbers.where(known, z * self.scales + self.locations)
+
+    def _rounded(self, r: int, z: Tensor) -> Tensor:
+        """The r-th number (n,), a whole one, in the middle of the cell in which z (n,) is."""
+        numbers = z * self.scales[r] + self.locations[r]
+        whole = self.coordinates.whole_at(r, self.coordinates.values_of(r, numbers))
+        return (whole - self.locations[r]) / self.scales[r]
 
     @classmethod
     def merged(cls, parts: Sequence["GaussianClasses"], log_weights: Tensor) -> Self:
@@ -170,17 +206,3 @@ def patterns(numbers: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     order, counts = inverse.argsort(stable=True), torch.bincount(inverse, minlength=len(found))
     for pattern, rows in zip(found, order.split(counts.tolist()), strict=True):
         yield rows, pattern, numbers[rows]
-
-
-def normal_terms(z: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
-    """Log N(z_r | z before r) of each coordinate, (n, R, K), in nats.
-
-    Given are z (n, R), means (K, R) and covariances (K, R, R) of K normal densities.
-    """
-    if not z.shape[1]:
-        return z.new_zeros(len(z), 0, len(means))
-    factors = torch.linalg.cholesky(covariances)
-    rest = (z - means[:, None]).mT
-    white = torch.linalg.solve_triangular(factors, rest, upper=False)  # (K, R, n)
-    log_scales = factors.diagonal(dim1=1, dim2=2).log()[..., None]
-    return normal_log_prob(white, log_scales).permute(2, 1, 0)
