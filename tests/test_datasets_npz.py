@@ -102,6 +102,15 @@ def test_spikes_and_tails_are_found_as_in_any_table(tmp_path):
     assert (plain.atoms, len(plain.knots)) == ((), 16)
 
 
+def test_values_that_come_again_are_found_as_in_any_table(tmp_path):
+    rng = np.random.RandomState(0)
+    again = rng.choice(np.round(rng.randn(200), 6), 1000)
+    again_variable, plain = load(tmp_path, train=np.stack([again, rng.randn(1000)], 1)).variables
+    assert again_variable.echoes
+    assert sum(again_variable.echo_counts) <= 1000
+    assert plain.echoes == ()
+
+
 def test_labels_become_context(tmp_path):
     labels = {f"{s}_labels": np.arange(10) % 3 for s in ("train", "valid", "test")}
     splits = {"train": BITS[:10], "valid": BITS[10:20], "test": BITS[20:30]}

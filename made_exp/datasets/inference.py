@@ -76,15 +76,7 @@ def _variable(
         raise ValueError(f"column {d} of 'train' of {source} is constant ({values[0]:g}); drop it")
     step = 1.0 if num_values is not None else last_digit(_written(train), values)
     fit = fit_numbers(values, step=step, limits=limits)
-    return Variable(
-        name,
-        kind,
-        num_values,
-        transform=fit.transform,
-        atoms=fit.atoms,
-        resolution=step,
-        knots=fit.knots,
-    )
+    return Variable(name, kind, num_values, resolution=step, **vars(fit))
 
 
 def _written(train: np.ndarray) -> NumberFormat:
