@@ -39,13 +39,13 @@ def _by_variable(
 ) -> Tensor:
     x = as_examples(x, model.num_dims, model.device)
     check_given(model.groups, x)
-    entered, indices = enter(model.groups, x), model.indices(num_orderings)
-    components = (model.density(index).observed_first(entered.observed) for index in indices)
+    entered, weighted = enter(model.groups, x), model.weighted(num_orderings)
+    components = (model.density(index).observed_first(entered.observed) for index in weighted)
     terms = [
         component.terms(entered.codes, context, entered.observed).double()
         for component in components
     ]
-    log_weights = model.mixture.log_weights(num_orderings).to(x.device)
+    log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)
     parts = split_by_variable(torch.stack(terms), log_weights)
     parts = parts + _log_slopes(model.groups.variables, x)
     if entered.impossible is not None:

@@ -7,6 +7,7 @@ what is averaged are probabilities of whole examples (Germain et al. 2015, secti
 logits, which would be no distribution.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -92,9 +93,13 @@ class MADE(Members):
             ValueError: If x does not have D columns of numbers.
         """
         count = self.check_num_orderings(num_orderings or self.num_orderings)
-        log_weights = self.mixture.log_weights(count).tolist()
-        weighted = dict(zip(self.indices(count), log_weights, strict=True))
-        return self._log_prob(x, context, weighted, grad)
+        return self._log_prob(x, context, self.weighted(count), grad)
+
+    def weighted(self, num_orderings: int | None = None) -> dict[int, float]:
+        """Log-weight of each density of the mixture that has any, by its index; see `indices`."""
+        log_weights = self.mixture.log_weights(num_orderings).tolist()
+        pairs = zip(self.indices(num_orderings), log_weights, strict=True)
+        return {index: log_weight for index, log_weight in pairs if log_weight > -math.inf}
 
     def _log_prob(
         self, x: Tensor, context: Tensor | None, log_weights: Mapping[int, float], grad: bool
@@ -258,5 +263,7 @@ class MADE(Members):
         return draw_uniforms(size, self.dtype, generator).to(self.device)
 
     def _completion(self) -> Completion:
-        components = [self.density(index) for index in self.indices()]
-        return Completion(components, self.mixture.log_weights().to(self.device, self.dtype))
+        weighted = self.weighted()
+        log_weights = torch.tensor([*weighted.values()], dtype=torch.float64)
+        components = [self.density(index) for index in weighted]
+        return Completion(components, log_weights.to(self.device, self.dtype))

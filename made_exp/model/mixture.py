@@ -3,13 +3,17 @@
 import torch
 from torch import Tensor, nn
 
-from made_exp.variables.mixing import fit_log_weights
+from made_exp.variables.mixing import PRIOR_EXAMPLES, fit_log_weights
+
+# Examples that a simple density must explain to stay in the mixture.
+LEAST_EXPLAINED = 1.0
 
 
 class MixtureWeights(nn.Module):
     """Weights w of the mixture sum_m w_m p_m(x) of orderings, and after them of simple densities.
 
-    Equal until they are fitted. Where the orderings' own are not, orderings have equal weights
+    Equal until they are fitted. A simple density that explains next to nothing has the weight zero
+    and is no more looked at. Where the orderings' own are not, orderings have equal weights
     among each other, and what is fitted is how much all of them together have.
 
     Args:
@@ -58,7 +62,7 @@ class MixtureWeights(nn.Module):
             return
         count = len(log_probs) - self.num_extras
         orderings = log_probs[:count].double().logsumexp(0) - torch.tensor(float(count)).log()
-        fitted = fit_log_weights(torch.stack([orderings, *log_probs[count:].double()]))
+        fitted = _needed_weights(torch.stack([orderings, *log_probs[count:].double()]))
         equal = fitted[0] - torch.tensor(float(self.num_orderings)).log()
         own = equal.expand(self.num_orderings)
         self._log_weights.copy_(torch.cat([own, fitted[1:]]))
@@ -75,3 +79,14 @@ class MixtureWeights(nn.Module):
         chosen = torch.searchsorted(ends, uniforms.double().contiguous(), right=True)
         chosen = chosen.clamp(max=count - 1)
         return torch.where(chosen < self.num_orderings, chosen, chosen - count)
+
+
+def _needed_weights(log_probs: Tensor) -> Tensor:
+    """`fit_log_weights` (K,) of log_probs (K, N); -inf for what is not needed, the first never."""
+    fitted = fit_log_weights(log_probs)
+    total = log_probs.shape[1] + PRIOR_EXAMPLES * len(log_probs)
+    needed = fitted.exp() * total - PRIOR_EXAMPLES >= LEAST_EXPLAINED
+    needed[0] = True
+    weights = torch.full_like(fitted, -torch.inf)
+    weights[needed] = fitted[needed] if needed.all() else fit_log_weights(log_probs[needed])
+    return weights
