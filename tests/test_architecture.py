@@ -25,6 +25,7 @@ FLOORS = [
 ]
 RUN_BY = {
     "datasets.baselines.fitted": "test_simple_members",
+    "datasets.baselines.smoothing": "test_simple_densities",
     "datasets.table.loader": "test_table_splits",
     "experiments.outcome": "test_experiment",
     "model.completion": "test_completion",

@@ -8,7 +8,9 @@ import torch
 
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.baselines import scores
-from made_exp.datasets.baselines.tree import ChowLiuTree
+from made_exp.datasets.baselines.counting import Independent
+from made_exp.datasets.baselines.labels import Labels
+from made_exp.datasets.baselines.tree import ChowLiu, information
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -21,6 +23,16 @@ def binary(x, test=None, **changes):
 def nlls(dataset):
     """NLL by name of the baseline."""
     return {k: nll for k, nll in scores.compute(dataset).items() if isinstance(nll, float)}
+
+
+def fitted_tree(x):
+    variables = binary_variables(x.shape[1])
+    return ChowLiu.fit(Independent.fit(variables, x), x)
+
+
+def edges_of(tree):
+    parents = tree.parents.long().tolist()
+    return [(d, parent) for d, parent in enumerate(parents) if parent >= 0]
 
 
 def all_inputs(num_dims):
@@ -41,36 +53,64 @@ def chain(num_rows, num_dims, generator, stay=0.9):
 
 def test_tree_probabilities_of_all_inputs_sum_to_one(generator):
     x, _ = chain(200, 8, generator)
-    log_prob = ChowLiuTree(x).log_prob(all_inputs(8))
+    log_prob = fitted_tree(x).log_prob(all_inputs(8))
     assert float(log_prob.exp().sum()) == pytest.approx(1, abs=1e-12)
 
 
 def test_tree_finds_the_chain_that_made_the_data(generator):
     x, order = chain(4000, 12, generator)
-    parents = ChowLiuTree(x).parents
-    edges = {frozenset((int(order[d]), int(order[p]))) for d, p in enumerate(parents) if p >= 0}
+    edges = {frozenset((int(order[d]), int(order[p]))) for d, p in edges_of(fitted_tree(x))}
     assert edges == {frozenset((d, d + 1)) for d in range(11)}
 
 
 def test_tree_scores_the_chain_near_its_entropy(generator):
     x, _ = chain(40_000, 6, generator)
     entropy = math.log(2) + 5 * -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
-    assert ChowLiuTree(x).nll(x) == pytest.approx(entropy, abs=0.02)
+    assert -fitted_tree(x).log_prob(x).mean().item() == pytest.approx(entropy, abs=0.02)
 
 
 def test_tree_is_the_best_of_all_trees(generator):
     """Against every spanning tree of 4 nodes (Cayley: 16), by total mutual information."""
     x = (torch.rand(300, 4, generator=generator) < 0.4).to(torch.uint8)
     x[:, 3] = x[:, 0] & x[:, 1]
-    tree = ChowLiuTree(x)
+    labels = torch.stack([1 - x, x], 2).flatten(1).double()
+    gains = information(labels.T @ labels, 2 * torch.arange(4))
     pairs = list(itertools.combinations(range(4), 2))
     best = max(
-        sum(float(tree.information[i, j]) for i, j in edges)
+        sum(float(gains[i, j]) for i, j in edges)
         for edges in itertools.combinations(pairs, 3)
         if is_tree(edges)
     )
-    found = sum(float(tree.information[d, p]) for d, p in enumerate(tree.parents) if p >= 0)
+    found = sum(float(gains[d, p]) for d, p in edges_of(fitted_tree(x)))
     assert found == pytest.approx(best, abs=1e-12)
+
+
+def test_information_is_that_of_the_pairs_that_are_known():
+    """Of two fair coins that agree, and a third that is known in half of the rows."""
+    counts = torch.zeros(6, 6, dtype=torch.float64)
+    counts[:4, :4] = torch.tensor([[8.0, 0], [0, 8]]).repeat(2, 2)
+    counts[4:, :4], counts[:4, 4:] = 2.0, 2.0
+    counts[4:, 4:] = torch.eye(2) * 4
+    found = information(counts, torch.tensor([0, 2, 4]))
+    assert found[0, 1].item() == pytest.approx(math.log(2) - 1 / 32, abs=0.02)
+    assert found[0, 2].item() == found[2, 1].item() == pytest.approx(-1 / 16, abs=1e-3)
+    assert (found.diagonal() == 0).all()
+
+
+def test_rare_values_share_a_label(generator):
+    """Of a hundred values, and inside it each keeps its own probability."""
+    x = (torch.rand(4000, 2, generator=generator).pow(3) * 100).long()
+    x[:, 1] = x[:, 0] // 2 + 50 * (torch.rand(4000, generator=generator) < 0.5)
+    variables = tuple(Variable(f"x{d}", Kind.CATEGORICAL, 100) for d in range(2))
+    independent = Independent.fit(variables, x)
+    labels = Labels(independent)
+    labels.fit(x, seed=0)
+    assert labels.sizes.tolist() == [32, 32]
+    torch.testing.assert_close(labels.log_probs.logsumexp(1), torch.zeros(2).double())
+    tree = ChowLiu.fit(independent, x)
+    total = tree.log_prob(torch.cartesian_prod(torch.arange(100), torch.arange(100)))
+    assert total.exp().sum().item() == pytest.approx(1, abs=1e-9)
+    assert tree.log_prob(x).mean() > independent.log_prob(x).mean() + 1
 
 
 def is_tree(edges):
@@ -100,7 +140,7 @@ def test_missing_values_are_left_out():
     x = torch.tensor([[1.0, 0], [math.nan, 0], [0, math.nan]])
     found = nlls(binary(x))
     expected = -(2 * math.log(0.5) + 2 * math.log(3 / 4)) / 3
-    assert found == {"independent": pytest.approx(expected)}
+    assert found["independent"] == pytest.approx(expected)
     complete = torch.tensor([[1, 0], [0, 1]], dtype=torch.uint8)
     expected = -(2 * math.log(0.5) + 2 * math.log(0.5)) / 3
     assert nlls(binary(complete, test=x))["independent"] == pytest.approx(expected)
@@ -135,7 +175,7 @@ def test_real_variables_are_gaussian(generator):
     )
     found = nlls(binary(x, variables=variables))
     entropy = 2 * (0.5 * math.log(2 * math.pi * math.e) + math.log(2))
-    names = ("independent", "gaussian_mixture")
+    names = ("independent", "chow_liu", "copula", "gaussian_mixture")
     assert found == dict.fromkeys(names, pytest.approx(entropy, abs=0.05))
 
 

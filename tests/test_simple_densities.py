@@ -12,6 +12,7 @@ from made_exp.datasets.baselines import scores
 from made_exp.datasets.baselines.chains import cell_log_prob
 from made_exp.datasets.baselines.choice import fit_classes
 from made_exp.datasets.baselines.coordinates import ATOM, Coordinates, encoded
+from made_exp.datasets.baselines.copula import Copula
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.expectation import (
@@ -23,6 +24,7 @@ from made_exp.datasets.baselines.expectation import (
 )
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
 from made_exp.datasets.baselines.marginals import Marginals
+from made_exp.datasets.baselines.tree import ChowLiu
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.mixing import fit_log_weights
 from made_exp.variables.transform import Transform
@@ -68,10 +70,15 @@ def discrete_rows(count, generator):
 
 def fitted(kind, variables, x):
     codes, _ = encoded(variables, x)
+    independent = Independent.fit(variables, codes)
     if kind is Independent:
-        return Independent.fit(variables, codes)
+        return independent
+    if kind is ChowLiu:
+        return ChowLiu.fit(independent, codes)
     coordinates = Coordinates(variables)
     rows = coordinates.rows(codes)
+    if kind is Copula:
+        return Copula.fit(independent, rows, rows)
     start = started(coordinates, rows)
     fits = []
     for covariance in ("full", "diagonal"):
@@ -88,7 +95,7 @@ def all_codes(variables):
     return torch.cartesian_prod(*codes)
 
 
-KINDS = pytest.mark.parametrize("kind", [Independent, GaussianClasses])
+KINDS = pytest.mark.parametrize("kind", [Independent, ChowLiu, Copula, GaussianClasses])
 
 
 @KINDS
@@ -121,7 +128,7 @@ def test_densities_of_spiky_numbers_integrate_to_one(kind, generator):
     x = mixed_rows(400, generator)
     density = fitted(kind, MIXED, x)
     grid = torch.linspace(-200, 200, 40_001, dtype=torch.float64) + 1e-3
-    if kind is Independent:  # the share of the tails
+    if kind is not GaussianClasses:  # the share of the tails
         grid = torch.cat([-torch.logspace(6, -6, 10_000).double(), torch.logspace(-6, 6, 10_000)])
     rows = torch.full((len(grid), 4), torch.nan, dtype=torch.float64)
     rows[:, 0] = grid
@@ -131,7 +138,7 @@ def test_densities_of_spiky_numbers_integrate_to_one(kind, generator):
     atoms, slopes = encoded(MIXED, torch.cat([torch.tensor([[0.0], [2.5]]), rows[:2, 1:]], 1))
     assert atoms[:, 0].tolist() == [ATOM, ATOM - 1]
     total += (density.log_prob(atoms) + slopes.sum(1)).exp().sum() * 0.01
-    assert total.item() == pytest.approx(1, abs=0.02 if kind is Independent else 1e-4)
+    assert total.item() == pytest.approx(1, abs=1e-4 if kind is GaussianClasses else 0.02)
 
 
 @KINDS
@@ -183,7 +190,7 @@ def test_draws_of_mixed_rows_look_like_the_data(kind, generator):
     given = torch.full((2000, 4), torch.nan).double()
     given[:1000, 1], given[1000:, 1] = 0, 2
     means = density.sample(given, uniforms[:2000])[:, 2].view(2, 1000).mean(1)
-    expected = 4 / 3 if kind is GaussianClasses else 0
+    expected = 4 / 3 if kind in (GaussianClasses, ChowLiu) else 0
     assert (means[1] - means[0]).item() == pytest.approx(expected, abs=0.2)
 
 
@@ -256,7 +263,9 @@ def test_scores_of_a_mixed_table_add_up_by_column(generator):
     assert found["gaussian_mixture"] < found["independent"] - 0.3
     assert list(found["columns"]) == [variable.name for variable in MIXED]
     assert sum(found["columns"].values()) == pytest.approx(found["independent"])
-    assert found["stderr"].keys() == {"gaussian_mixture", "independent"}
+    assert found["stderr"].keys() == set(scores.FITTED)
+    assert found["copula"] < found["independent"] - 0.1
+    assert found["chow_liu"] < found["independent"] - 0.3
 
 
 def test_fitted_weights_forget_a_density_that_explains_nothing():

@@ -10,7 +10,6 @@ from test_simple_densities import DISCRETE, MIXED, all_codes, discrete_rows, fit
 
 from made_exp.datasets.baselines.coordinates import encoded
 from made_exp.datasets.baselines.counting import Independent
-from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
 from made_exp.model import build
 from made_exp.model.checks import check_masks, check_normalisation, check_samples
 from made_exp.model.columns import log_probs_by_variable
@@ -67,7 +66,7 @@ def test_probabilities_of_the_mixture_sum_to_one(discrete):
     total = discrete.log_prob(x).double().exp().sum().item()
     assert total == pytest.approx(1, abs=1e-5)
     rows = log_probs_by_ordering(discrete, x)
-    assert len(rows) == discrete.num_orderings + 2
+    assert len(rows) == discrete.num_orderings + len(KINDS)
     mixed = (rows + discrete.mixture.log_weights()[:, None]).logsumexp(0)
     torch.testing.assert_close(mixed.float(), discrete.log_prob(x))
     assert check_normalisation(discrete).passed
@@ -124,7 +123,7 @@ def test_real_densities_are_those_of_the_data(generator):
     x = mixed_rows(300, generator)
     model = model_of("random", MIXED, x, generator)
     codes, slopes = encoded(MIXED, x)
-    for index, name in ((-2, "independent"), (-1, "gaussian_mixture")):
+    for index, name in zip(range(-len(KINDS), 0), KINDS, strict=True):
         expected = model.extras[name].log_prob(codes) + slopes.sum(1)
         found = model.ordering_log_prob(x, index).double()
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
@@ -140,7 +139,7 @@ def test_no_mixture_is_worse_than_its_best_part_by_more_than_its_price(generator
         best = -log_probs_by_ordering(model, x[400:]).mean(1).max().item()
         assert fitted_nll < best + 0.05
         assert evaluate(model, x[400:]).nll == pytest.approx(fitted_nll, rel=1e-5)
-        known = log_probs_by_ordering(model, x[400:])[-2:]
+        known = log_probs_by_ordering(model, x[400:])[-len(KINDS) :]
         assert fit_mixture(model, x[400:], batch_size=100, of_extras=known).nll == fitted_nll
 
 
@@ -171,7 +170,7 @@ def test_a_reloaded_model_is_the_same(discrete):
     again = build_made(
         DISCRETE, [member.schedule for member in discrete.members], num_orderings=None
     )
-    extras = {"independent": Independent(DISCRETE), "gaussian_mixture": GaussianClasses(DISCRETE)}
+    extras = {name: kind(DISCRETE) for name, kind in KINDS.items()}
     again = type(again)(
         again.groups, again.members, fits_weights=discrete.mixture.fits_orderings, extras=extras
     )

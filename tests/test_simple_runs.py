@@ -14,6 +14,7 @@ from made_exp.errors import ConfigError
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.experiment import run
 from made_exp.experiments.finished import FinishedRun
+from made_exp.settings.model import BASELINES
 from made_exp.variables.variable import Kind, Variable
 
 AGNOSTIC = {"name": "agnostic", "num_orderings": 4, "valid_orderings": 2}
@@ -27,7 +28,7 @@ def settings(path, ordering, **trainer):
         model={
             "name": "made",
             "hidden_sizes": [20],
-            "baselines": ["independent", "gaussian_mixture"],
+            "baselines": list(BASELINES),
         },
         ordering=ordering,
         trainer={"epochs": 4, "samples_every": 0, **trainer},
@@ -52,7 +53,7 @@ def test_no_table_ends_much_worse_than_its_best_baseline(folder, name):
     results = read_results(folder / name)
     nlls = [nll for nll in results["baselines"].values() if isinstance(nll, float)]
     assert results["test"]["nll"] < min(nlls) + 0.3  # the networks are hardly trained
-    assert results["baselines"].keys() >= {"independent", "gaussian_mixture", "stderr", "columns"}
+    assert results["baselines"].keys() >= {*BASELINES, "stderr", "columns"}
     assert all(check["passed"] for check in results["checks"].values())
 
 
@@ -78,7 +79,7 @@ def test_a_loaded_model_holds_its_simple_densities(folder):
         model, data = load_run(folder / name), FinishedRun(folder / name, "cpu").dataset
         nll = -model.log_prob(data.test).mean().item()
         assert nll == pytest.approx(read_results(folder / name)["test"]["nll"], rel=1e-5)
-        assert len(model.mixture.log_weights()) == model.num_orderings + 2
+        assert len(model.mixture.log_weights()) == model.num_orderings + len(BASELINES)
     path = sample_run(folder / "agnostic", num_samples=200, path=folder / "new.csv")
     assert len(path.read_text().splitlines()) == 201
     completed = sample_run(

@@ -6,13 +6,17 @@ from typing import ClassVar, Self, final
 import torch
 from torch import Tensor
 
+from made_exp.datasets.baselines.copula import Copula
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
+from made_exp.datasets.baselines.tree import ChowLiu
 from made_exp.model.sampling import Request
 
 KINDS: dict[str, type[SimpleDensity]] = {
     "independent": Independent,
+    "chow_liu": ChowLiu,
+    "copula": Copula,
     "gaussian_mixture": GaussianClasses,
 }
 """The simple densities that a model may hold, by the names of its setting `baselines`."""

@@ -8,7 +8,7 @@ from made_exp.settings.base import OptionSettings, setting
 from made_exp.variables.variable import ALLOWED_ENCODINGS, CONDITIONALS
 
 _ACTIVATIONS = ("relu", "elu", "tanh", "sigmoid", "softplus", "leaky_relu", "silu")
-BASELINES = ("independent", "gaussian_mixture")
+BASELINES = ("independent", "chow_liu", "copula", "gaussian_mixture")
 _ENCODINGS = dict.fromkeys(name for names in ALLOWED_ENCODINGS.values() for name in names)
 
 

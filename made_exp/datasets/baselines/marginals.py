@@ -18,12 +18,9 @@ from torch import Tensor
 
 from made_exp.datasets.baselines.coordinates import Coordinates
 from made_exp.datasets.baselines.fitted import FittedTables
+from made_exp.datasets.baselines.smoothing import kernels, tail
 from made_exp.variables.distributions import normal_log_prob
 
-# Points that stand for the values of a number, and over which share of them each is spread.
-_MAX_KNOTS = 200
-_SPREADS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
-_FLOOR = 1e-3  # of the deviation, the least width of a kernel; as in conditionals
 _MAX_JUDGED = 20_000  # rows by which it is decided how much counting counts
 _ROWS = 4096
 _PLACES, _TAIL_STEPS = 300, 40  # at which F is known for draws
@@ -62,10 +59,10 @@ class Marginals(FittedTables):
     def fit(self, numbers: Tensor) -> None:
         """Fit to numbers (N, R); NaN is left out."""
         columns = [column[~torch.isnan(column)] for column in numbers.T]
-        kernels = [_kernels(column) for column in columns]
-        self.knots = padded([knots for knots, _ in kernels], torch.inf)
-        self.widths = padded([widths for _, widths in kernels], 1.0)
-        self.tails = torch.stack([_tail(column) for column in columns])
+        found = [kernels(column) for column in columns]
+        self.knots = padded([knots for knots, _ in found], torch.inf)
+        self.widths = padded([widths for _, widths in found], 1.0)
+        self.tails = torch.stack([tail(column) for column in columns])
         none = numbers.new_zeros(0)
         self.values, self.shares = (padded([none] * len(columns), v) for v in (torch.inf, 0.0))
         edges = [self.coordinates.atom_cells(r) for r in range(len(columns))]
@@ -95,29 +92,47 @@ class Marginals(FittedTables):
 
     def cumulative(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """F (N, R) up to numbers, without what has its mass there and with it; NaN where NaN."""
-        pairs = [self._cumulative(r, column) for r, column in enumerate(numbers.T)]
-        lower, upper = (torch.stack(part, 1) for part in zip(*pairs, strict=True))
+        lower, upper = torch.empty_like(numbers), torch.empty_like(numbers)
+        for r, column in enumerate(numbers.T):
+            lower[:, r], upper[:, r] = self.cumulative_of(r, column)
         return lower, upper
 
-    def _cumulative(self, r: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """`cumulative` of one number, (n,)."""
-        numbers, index = numbers.unique(return_inverse=True)
-        edges = self.coordinates.cell(r, numbers)
-        below, share = self._counted_below(r, numbers), self._share(r, numbers)
-        lower, upper = self._cdf(r, edges[0]) + below, self._cdf(r, edges[1]) + below + share
-        return lower.clamp(0, 1)[index], upper.clamp(0, 1)[index]
+    def cumulative_of(self, r: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """`cumulative` of the r-th number alone, (n,)."""
+        known = ~torch.isnan(numbers)
+        distinct, index = numbers[known].unique(return_inverse=True)
+        edges = self.coordinates.cell(r, distinct)
+        below, share = self._counted_below(r, distinct), self._share(r, distinct)
+        pair = self._cdf(r, edges[0]) + below, self._cdf(r, edges[1]) + below + share
+        lower, upper = torch.empty_like(numbers), torch.empty_like(numbers)
+        for out, part in zip((lower, upper), pair, strict=True):
+            out.fill_(torch.nan)[known] = part.clamp(0, 1)[index]
+        return lower, upper
+
+    def up_to(self, r: int, t: Tensor) -> Tensor:
+        """F (n,) of the r-th number at t (n,), which are no values that have a mass."""
+        transform = self.coordinates.variables[int(self.coordinates.numeric[r])].transform
+        values = transform.inverse(t) if self.coordinates.whole[r] else t
+        return self._cdf(r, t) + self._shares_below(r, values)
+
+    def jumps(self, r: int) -> bool:
+        """Whether values of the r-th number have masses."""
+        return bool(self.coordinates.whole[r]) or bool(self.shares[r].any())
 
     def quantile(self, uniforms: Tensor) -> Tensor:
         """Numbers (N, R) at which F is uniforms (N, R): between known places it is a line."""
-        out = torch.empty_like(uniforms)
-        for r, (places, heights) in enumerate(zip(self.places, self.heights, strict=True)):
-            u = uniforms[:, r].contiguous()
-            above = torch.searchsorted(heights, u, right=True).clamp(1, len(heights) - 1)
-            low, high = heights[above - 1], heights[above]
-            part = ((u - low) / (high - low).clamp(min=1e-300)).clamp(0, 1)
-            at = places[above - 1] + part * (places[above] - places[above - 1])
-            out[:, r] = self.coordinates.whole_at(r, at) if self.coordinates.whole[r] else at
-        return out
+        columns = [self.quantile_of(r, own) for r, own in enumerate(uniforms.T)]
+        return torch.stack(columns, 1) if columns else uniforms
+
+    def quantile_of(self, r: int, uniforms: Tensor) -> Tensor:
+        """`quantile` of the r-th number alone, (n,)."""
+        places, heights = self.places[r], self.heights[r]
+        above = torch.searchsorted(heights, uniforms.contiguous(), right=True)
+        above = above.clamp(1, len(heights) - 1)
+        low, high = heights[above - 1], heights[above]
+        part = ((uniforms - low) / (high - low).clamp(min=1e-300)).clamp(0, 1)
+        at = places[above - 1] + part * (places[above] - places[above - 1])
+        return self.coordinates.whole_at(r, at) if self.coordinates.whole[r] else at
 
     def _cdf(self, r: int, t: Tensor) -> Tensor:
         """F (n,) of the smooth part at t (n,), with its share."""
@@ -199,9 +214,11 @@ class Marginals(FittedTables):
 
     def _counted_below(self, r: int, numbers: Tensor) -> Tensor:
         """Sum (n,) of the probabilities of counted values below numbers (n,)."""
-        values = self.coordinates.values_of(r, numbers)
+        return self._shares_below(r, self.coordinates.values_of(r, numbers))
+
+    def _shares_below(self, r: int, values: Tensor) -> Tensor:
         sums = torch.cat([self.shares.new_zeros(1), self.shares[r].cumsum(0)])
-        return sums[torch.searchsorted(self.values[r], values)]
+        return sums[torch.searchsorted(self.values[r], values.contiguous())]
 
     def _known_places(self, r: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Rising places (P,) from end to end, and F (P,) there."""
@@ -215,68 +232,20 @@ class Marginals(FittedTables):
         counted = self.values[r][torch.isfinite(self.values[r])]
         if not self.coordinates.whole[r]:
             places = torch.cat([at, counted]).sort().values
-            heights = self._cumulative(r, places)
+            heights = self.cumulative_of(r, places)
             places = torch.stack([places, places], 1)
         else:
             variable = self.coordinates.variables[int(self.coordinates.numeric[r])]
             values = torch.cat([self.coordinates.values_of(r, at), counted])
             values = torch.cat([values, values.new_tensor(variable.atoms)])
             values = self.coordinates.inside(r, values).unique()
-            heights = self._cumulative(r, self.coordinates.whole_at(r, values))
+            heights = self.cumulative_of(r, self.coordinates.whole_at(r, values))
             places = torch.stack([values - 0.5, values + 0.5], 1)
         return places.flatten(), torch.stack(heights, 1).flatten().cummax(0).values
 
 
 def _cauchy(z: Tensor) -> Tensor:
     return torch.atan(z) / torch.pi + 0.5
-
-
-def _kernels(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Knots (Q,) of values (N,) and the widths (Q,) of the kernels there."""
-    if len(values) == 0:
-        return values.new_zeros(1), values.new_ones(1)
-    ranked = values.sort().values
-    count = min(len(values), _MAX_KNOTS)
-    knots = ranked[((torch.arange(count).double() + 0.5) * len(values) / count).long()]
-    # Rounded numbers repeat: kernels narrower than the digits are apart would be spikes.
-    floor = torch.clamp(_gaps(ranked)[torch.searchsorted(ranked.unique(), knots)] / 2, min=1e-9)
-    floor = floor.clamp(min=float(values.std(correction=0)) * _FLOOR)
-    if count < 3:
-        return knots, floor.clamp(min=max(float(knots.std(correction=0)), 1e-3))
-
-    def widths(spread: float) -> Tensor:
-        reach, at = max(1, round(spread * count)), torch.arange(count)
-        above, below = (at + reach).clamp(max=count - 1), (at - reach).clamp(min=0)
-        return ((knots[above] - knots[below]) / (above - below) * reach / 2).maximum(floor)
-
-    def score(spread: float) -> float:
-        own = widths(spread)
-        z = (knots[:, None] - knots) / own
-        kernels = normal_log_prob(z, own.log()).exp()
-        kernels.fill_diagonal_(0)
-        return float((kernels.sum(1) / (count - 1)).clamp(min=1e-12).log().sum())
-
-    return knots, widths(max(_SPREADS, key=score))
-
-
-def _gaps(ranked: Tensor) -> Tensor:
-    """How far each different value of rising ones is from its nearest neighbour; 0 for one."""
-    apart = ranked.unique().diff()
-    if not len(apart):
-        return ranked.new_zeros(1)
-    ends = apart.new_tensor([torch.inf])
-    return torch.minimum(torch.cat([ends, apart]), torch.cat([apart, ends]))
-
-
-def _tail(values: Tensor) -> Tensor:
-    """Middle, width and share (3,) of the Cauchy density for values (N,)."""
-    if len(values) == 0:
-        return values.new_tensor([0.0, 1.0, 0.5])
-    quartiles = values.quantile(values.new_tensor([0.25, 0.5, 0.75]))
-    width = max(float(quartiles[2] - quartiles[0]), float(values.std(correction=0)), 1e-6)
-    return torch.stack(
-        [quartiles[1], quartiles.new_tensor(width), quartiles.new_tensor(1 / (len(values) + 1))]
-    )
 
 
 def padded(columns: Sequence[Tensor], value: float) -> Tensor:

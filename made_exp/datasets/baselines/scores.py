@@ -12,29 +12,31 @@ from torch import Tensor
 
 from made_exp.datasets.base import Dataset, fingerprint
 from made_exp.datasets.baselines.choice import fit_classes
-from made_exp.datasets.baselines.coordinates import Coordinates, encoded
+from made_exp.datasets.baselines.coordinates import Coordinates, Rows, encoded, has_coordinate
+from made_exp.datasets.baselines.copula import Copula
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
-from made_exp.datasets.baselines.tree import ChowLiuTree
+from made_exp.datasets.baselines.tree import ChowLiu
 from made_exp.datasets.download import cached
 from made_exp.files import atomic_write_json
 
 Scores = dict[str, Any]
 MAX_TABLE = 2**17  # cells of a joint table that is still worth counting
-_VERSION = 4  # raise it when a baseline changes: the cached file's name holds it
+_VERSION = 5  # raise it when a baseline changes: the cached file's name holds it
 
 
 def compute(dataset: Dataset) -> Scores:
     """Test NLL of simple models fitted to train, in nats per example.
 
     `independent`: every variable on its own, by counting, and numbers by a smooth density too;
-    `chow_liu`: the best tree, for binary data without missing values (Chow and Liu 1968);
-    `gaussian_mixture`: latent classes, for tables that are not binary, their number chosen on
-    valid; `histogram` and `uniform`: the joint table, for one or two variables. One is added to
-    the counts of single binary variables, 1/4 to those of a table of two, PAIR_COUNT to those of
-    the tree. Missing values (NaN) are left out, in fitting as in scoring. Grey levels of dynamic
-    binarization count as the probabilities that they are. Where variables are given, these are
-    densities of the others: `independent` ignores what is given, `gaussian_mixture` is given it.
+    `chow_liu`: the best tree, for binary data and tables (Chow and Liu 1968); `copula`: a Gaussian
+    one, for tables with several numbers; `gaussian_mixture`: latent classes, for tables that are
+    not binary, their number chosen on valid; `histogram` and `uniform`: the joint table, for one or
+    two variables. One is added to the counts of single binary variables, 1/4 to those of a table of
+    two, PAIR_COUNT to those of the tree. Missing values (NaN) are left out, in fitting as in
+    scoring. Grey levels of dynamic binarization count as the probabilities that they are. Where
+    variables are given, these are densities of the others: `independent` ignores what is given, the
+    others are given it.
 
     Returns:
         NLL by name of the baseline, each finite; their standard errors by the same names in
@@ -44,12 +46,9 @@ def compute(dataset: Dataset) -> Scores:
     test, log_slopes = encoded(dataset.variables, dataset.split(dataset.scored))
     terms = independent(dataset).terms(test) + log_slopes
     log_probs = {"independent": terms.sum(1)}
-    if _suits_tree(dataset):
-        log_probs["chow_liu"] = ChowLiuTree(_shares_of_one(dataset)).log_prob(
-            dataset.split(dataset.scored)
-        )
-    if suits_classes(dataset):
-        log_probs["gaussian_mixture"] = classes(dataset).log_prob(test) + log_slopes.sum(1)
+    for name, fit in FITTED.items():
+        if name != "independent" and _SUITS[name](dataset):
+            log_probs[name] = fit(dataset).log_prob(test) + log_slopes.sum(1)
     log_probs |= _joint_table(dataset)
     scores: Scores = {name: -float(rows.mean()) for name, rows in log_probs.items()}
     scores["stderr"] = {name: _stderr(rows) for name, rows in log_probs.items()}
@@ -84,38 +83,73 @@ def independent(dataset: Dataset) -> Independent:
 
 
 @lru_cache(maxsize=1)
+def tree(dataset: Dataset) -> ChowLiu:
+    """The best tree over train."""
+    train, _ = encoded(dataset.variables, _shares_of_one(dataset))
+    return ChowLiu.fit(independent(dataset), train)
+
+
+@lru_cache(maxsize=1)
 def classes(dataset: Dataset) -> SimpleDensity:
-    """The latent-class model of train whose form valid chose.
+    """The latent-class model of train whose form valid chose."""
+    train, valid = _train_and_valid(dataset, "gaussian_mixture")
+    return fit_classes(Coordinates(dataset.variables), train, valid)
+
+
+@lru_cache(maxsize=1)
+def copula(dataset: Dataset) -> Copula:
+    """The Gaussian copula of train, shrunk as valid is predicted best."""
+    return Copula.fit(independent(dataset), *_train_and_valid(dataset, "copula"))
+
+
+def _train_and_valid(dataset: Dataset, name: str) -> tuple[Rows, Rows]:
+    """Both, taken apart.
 
     Raises:
-        ValueError: If train holds grey levels, which have no classes.
+        ValueError: If train holds grey levels, which are no rows.
     """
     if dataset.dynamic_binarization:
-        raise ValueError("model.baselines: no gaussian_mixture with binarization=dynamic")
+        raise ValueError(f"model.baselines: no {name} with binarization=dynamic")
     coordinates = Coordinates(dataset.variables)
     train, valid = (
         coordinates.rows(encoded(dataset.variables, dataset.split(split))[0])
         for split in ("train", "valid")
     )
-    return fit_classes(coordinates, train, valid)
+    return train, valid
 
 
 FITTED: dict[str, Callable[[Dataset], SimpleDensity]] = {
     "independent": independent,
+    "chow_liu": tree,
+    "copula": copula,
     "gaussian_mixture": classes,
 }
 """Simple densities by name, each fitted to a dataset."""
 
 
-def suits_classes(dataset: Dataset) -> bool:
-    """Whether latent classes are worth their time: for tables that are not binary."""
-    is_picture = dataset.image_shape is not None or (dataset.is_discrete and dataset.num_dims < 3)
-    return not (is_picture or dataset.is_binary)
+def _is_table(dataset: Dataset) -> bool:
+    """Whether it is no picture, and has too many variables for a joint table of values."""
+    is_small = dataset.is_discrete and dataset.num_dims < 3
+    return dataset.image_shape is None and not is_small
 
 
 def _suits_tree(dataset: Dataset) -> bool:
-    is_joint = dataset.is_binary and dataset.num_dims > 1 and not dataset.given
-    return is_joint and not has_missing(dataset)
+    return dataset.num_dims > 1 and (dataset.is_binary or _is_table(dataset))
+
+
+def _suits_copula(dataset: Dataset) -> bool:
+    return _is_table(dataset) and sum(map(has_coordinate, dataset.variables)) > 1
+
+
+def _suits_classes(dataset: Dataset) -> bool:
+    return _is_table(dataset) and not dataset.is_binary
+
+
+_SUITS: dict[str, Callable[[Dataset], bool]] = {
+    "chow_liu": _suits_tree,
+    "copula": _suits_copula,
+    "gaussian_mixture": _suits_classes,
+}
 
 
 def has_missing(dataset: Dataset) -> bool:

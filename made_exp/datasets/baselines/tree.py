@@ -1,75 +1,222 @@
-"""The best tree of binary variables."""
+"""The best tree over the variables of a table, found exactly (Chow and Liu 1968).
+
+    p(x) = prod_d p_d(x_d) P(l_d | l_parent(d)) / P_d(l_d)
+
+with p_d of `Independent` and l_d the label of x_d: its value, or for numbers the interval and for
+rare values the set that it belongs to, P_d(l) its probability under p_d. Inside a label the density
+is that of p_d. The parents are the maximum spanning tree over mutual informations of labels, and
+
+    P(b | a) = (n_ab + alpha q(b)) / (n_a + alpha),
+
+with alpha, and q either even or P_d, of each pair so that rows are predicted best from the others;
+of two binary variables alpha is 2 PAIR_COUNT.
+
+Legend: N rows, D variables, L labels of each, T those of all, a label of the parent, b the own.
+"""
 
 import math
+from collections.abc import Sequence
+from typing import Self, final
 
 import torch
 from torch import Tensor
+from typing_extensions import override
+
+from made_exp.datasets.baselines.coordinates import Rows
+from made_exp.datasets.baselines.counting import Independent
+from made_exp.datasets.baselines.density import SimpleDensity
+from made_exp.datasets.baselines.labels import Labels
+from made_exp.variables.distributions import categorical_quantile
+from made_exp.variables.variable import Variable
 
 _ROWS = 8192
-# Added to each of the four cells of a pair: almost maximum likelihood, but never log 0.
+# Of two values: almost maximum likelihood, as published trees are, but never log 0.
 PAIR_COUNT = 0.01
+_ALPHAS = (0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 
 
-class ChowLiuTree:
-    """The tree of largest likelihood over binary variables, found exactly.
+@final
+class ChowLiu(SimpleDensity):
+    """The density above, exact in all marginals and conditionals."""
 
-    P(x) = P(x_root) prod_d P(x_d | x_parent(d)) with the maximum spanning tree over the mutual
-    informations (Chow and Liu 1968). PAIR_COUNT is added to the count of each of the four cells of
-    a pair, and to that of a single variable in agreement.
+    parents: Tensor
+    tables: Tensor
+
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        super().__init__(variables)
+        self.labels = Labels(Independent(variables))
+        self._hold(
+            parents=torch.full((len(variables),), -1),  # (D,), -1 of the root
+            tables=torch.zeros(len(variables), 1, 1),  # (D, L, L) P(b | a) by d, a, b
+        )
+
+    @classmethod
+    @torch.no_grad()
+    def fit(cls, independent: Independent, codes: Tensor, seed: int = 0) -> Self:
+        """Of codes (N, D); NaN is left out. Binary ones may be probabilities of 1."""
+        tree = cls(independent.coordinates.variables)
+        tree.labels.independent = independent
+        tree.labels.fit(codes, seed)
+        counts = _pair_counts(tree.labels, codes)
+        starts = tree.labels.starts.long()
+        tree.parents = maximum_spanning_tree(information(counts, starts)).double()
+        width = tree.labels.log_probs.shape[1]
+        tree.tables = torch.zeros(len(starts), width, width, dtype=torch.float64)
+        sizes = tree.labels.sizes.long()
+        for d, parent in enumerate(tree.parents.long().tolist()):
+            own = tree.labels.log_probs[d, : sizes[d]].exp()
+            tree.tables[d, :, : sizes[d]] = own
+            if parent >= 0:
+                above, below = (slice(starts[k], starts[k] + sizes[k]) for k in (parent, d))
+                tree.tables[d, : sizes[parent], : sizes[d]] = _smoothed(counts[above, below], own)
+        return tree
+
+    @property
+    @override
+    def num_classes(self) -> int:
+        return self.tables.shape[1]
+
+    @override
+    def row_terms(self, rows: Rows) -> Tensor:
+        """Given the parent where it is known; what is left is shared by those without one."""
+        labels = self.labels.of(rows)
+        terms, is_direct = self._direct(rows, labels)
+        if not (self._given or bool((labels < 0).any())):
+            return terms
+        total = self.row_log_prob(rows)
+        if self._given:
+            is_known = self._is_given & (labels >= 0)
+            states = rows.states.where(is_known, -1)
+            numeric = self.coordinates.numeric
+            numbers = rows.numbers.where(is_known[:, numeric], torch.nan)
+            total = total - self.row_log_prob(Rows(states, numbers))
+            terms, is_direct = terms.masked_fill(self._is_given, 0.0), is_direct & ~self._is_given
+        shares = ((labels >= 0) & ~self._is_given).double()
+        indirect = shares * ~is_direct
+        shares = torch.where(indirect.any(1, keepdim=True), indirect, shares)
+        shares = shares / shares.sum(1, keepdim=True).clamp(min=1)
+        left = (total - terms.sum(1)).nan_to_num(0.0, 0.0, 0.0)
+        return terms + shares * left[:, None]
+
+    @override
+    def row_log_prob(self, rows: Rows) -> Tensor:
+        labels = self.labels.of(rows)
+        total = self._direct(rows, labels)[0].sum(1)
+        partly = (labels < 0).any(1).nonzero().flatten()
+        if len(partly):
+            own = self.labels.own(labels[partly])
+            inside = self.labels.independent.row_terms(rows[partly]) - own
+            total[partly] = inside.sum(1) + self._upwards(labels[partly])[1]
+        return total
+
+    def _direct(self, rows: Rows, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Terms (N, D) of variables given their parents if these are known; where that is so."""
+        parents = self.parents.long()
+        above = labels[:, parents.clamp(min=0)]
+        is_direct = (labels >= 0) & (above >= 0) & (parents >= 0)
+        d = torch.arange(len(parents))
+        given = self.tables[d, above.clamp(min=0), labels.clamp(min=0)].log()
+        gain = (given - self.labels.own(labels)).where(is_direct, 0.0)
+        return self.labels.independent.row_terms(rows) + gain, is_direct
+
+    def _upwards(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What is known at and below each variable, up to a factor: (N, D, L), and its log (N,)."""
+        parents, order = self.parents.long(), self._order()
+        known = labels >= 0
+        everything = torch.isfinite(self.labels.log_probs).double()
+        own = torch.nn.functional.one_hot(labels.clamp(min=0), everything.shape[1]).double()
+        beliefs = torch.where(known[..., None], own, everything)
+        log_total = beliefs.new_zeros(len(labels))
+        for d in reversed(order):
+            table = self.tables[d] if parents[d] >= 0 else self.tables[d, :1]
+            message = beliefs[:, d] @ table.mT
+            scale = message.amax(1, keepdim=True).clamp(min=1e-300)
+            log_total += scale[:, 0].log()
+            if parents[d] >= 0:
+                beliefs[:, parents[d]] *= message / scale
+        return beliefs, log_total
+
+    def _order(self) -> list[int]:
+        """The variables, parents first."""
+        parents = self.parents.long().tolist()
+        below: dict[int, list[int]] = {}
+        for d, parent in enumerate(parents):
+            below.setdefault(parent, []).append(d)
+        order = list(below.get(-1, []))
+        for d in order:
+            order.extend(below.get(d, []))
+        return order
+
+    @override
+    def draw(self, given: Rows, uniforms: Tensor) -> Rows:
+        labels = self.labels.of(given)
+        beliefs, _ = self._upwards(labels)
+        parents = self.parents.long()
+        for d in self._order():
+            above = labels[:, parents[d]] if parents[d] >= 0 else torch.zeros_like(labels[:, d])
+            drawn = categorical_quantile(self.tables[d, above] * beliefs[:, d], uniforms[:, 1 + d])
+            labels[:, d] = torch.where(labels[:, d] < 0, drawn, labels[:, d])
+        return self.labels.inside(given, labels, uniforms[:, 1 + len(parents) :])
+
+
+def _pair_counts(labels: Labels, codes: Tensor) -> Tensor:
+    """How often labels come together (T, T), where both variables are known."""
+    counts = torch.zeros(labels.num_labels, labels.num_labels, dtype=torch.float64)
+    singles = torch.zeros(labels.num_labels, dtype=torch.float64)
+    for part in codes.split(_ROWS):
+        one_hot = labels.one_hot(part)
+        counts += one_hot.mT @ one_hot
+        singles += one_hot.sum(0, dtype=torch.float64)
+    for start, size in zip(labels.starts.long(), labels.sizes.long(), strict=True):
+        own = slice(start, start + size)  # of probabilities it would hold their products
+        counts[own, own] = torch.diag(singles[own])
+    return counts
+
+
+def information(counts: Tensor, starts: Tensor) -> Tensor:
+    """Mutual information (D, D) in nats of each pair, less what chance gives it; 0 with itself.
+
+    From the counts (T, T) of labels, of which those of each variable begin at `starts` (D,).
     """
-
-    def __init__(self, train: Tensor) -> None:
-        """Fit to 0/1 rows, or probabilities of 1 in [0, 1], of shape (N, D), D >= 2."""
-        joint = _pair_probs(train)
-        self.information = _mutual_information(joint)
-        self.parents = _maximum_spanning_tree(self.information)
-        self._conditional = self._tables(joint)
-
-    def _tables(self, joint: Tensor) -> Tensor:
-        """Log P(x_d = b | x_parent = a) as (D, 2, 2) [d, a, b]; rows alike for the root."""
-        d = torch.arange(len(self.parents))
-        parents = torch.where(self.parents < 0, d, self.parents)
-        pair = joint[:, :, parents, d].permute(2, 0, 1)  # [d, a, b]
-        table = (pair / pair.sum(2, keepdim=True)).log()
-        root = self.parents < 0
-        marginal = pair[root].diagonal(dim1=1, dim2=2)
-        table[root] = marginal.log()[:, None, :].expand(-1, 2, -1)
-        return table
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability (N,) in nats of 0/1 rows (N, D)."""
-        d = torch.arange(x.shape[1])
-        parents = torch.where(self.parents < 0, d, self.parents)
-        rows = (part.long() for part in x.split(_ROWS))
-        return torch.cat([self._conditional[d, r[:, parents], r].sum(1) for r in rows])
-
-    def nll(self, x: Tensor) -> float:
-        """Mean NLL of the rows (N, D), in nats."""
-        return float(-self.log_prob(x).mean())
+    sizes = torch.cat([starts[1:], starts.new_tensor([len(counts)])]) - starts
+    variable = torch.repeat_interleave(torch.arange(len(starts)), sizes)
+    # Rows in which both are known, and with label a of one: they differ by pair.
+    above = _summed(counts, variable, len(starts))  # (T, D)
+    totals = _summed(above.mT, variable, len(starts))  # (D, D)
+    out = torch.empty_like(totals)
+    for d, rows in enumerate(counts.split(sizes.tolist())):
+        own = slice(starts[d], starts[d] + sizes[d])
+        expected = above[own][:, variable] * above[:, d] / totals[d, variable].clamp(min=1)
+        terms = torch.xlogy(rows, rows / expected.clamp(min=1e-300))
+        sums = torch.zeros(len(starts), dtype=torch.float64).index_add_(0, variable, terms.sum(0))
+        out[d] = sums / totals[d].clamp(min=1)
+    chance = torch.outer(sizes - 1, sizes - 1) / (2 * totals.clamp(min=1))
+    return (out - chance).fill_diagonal_(0.0)
 
 
-def _pair_probs(train: Tensor) -> Tensor:
-    """Smoothed P(x_i = a, x_j = b), (2, 2, D, D) [a, b, i, j]; P(x_i = a) where i = j."""
-    ones, count = train.sum(0, dtype=torch.float64), len(train)
-    both = torch.zeros(len(ones), len(ones), dtype=torch.float64)
-    for rows in train.split(_ROWS):
-        both += rows.float().T @ rows.float()
-    both.diagonal().copy_(ones)  # of probabilities it would hold the squares
-    only_i, only_j = ones[:, None] - both, ones[None, :] - both
-    neither = count - both - only_i - only_j
-    joint = torch.stack([neither, only_j, only_i, both]).view(2, 2, *both.shape)
-    same = torch.eye(len(ones), dtype=torch.float64)
-    joint += PAIR_COUNT * torch.stack([1 + same, 1 - same, 1 - same, 1 + same]).view_as(joint)
-    return joint / (count + 4 * PAIR_COUNT)
+def _summed(table: Tensor, variable: Tensor, count: int) -> Tensor:
+    """Columns (.., T) of a table added up by variable, (.., D)."""
+    return table.new_zeros(len(table), count).index_add_(1, variable, table)
 
 
-def _mutual_information(joint: Tensor) -> Tensor:
-    """Mutual information (D, D) in nats of each pair; 0 on the diagonal."""
-    independent = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
-    return torch.xlogy(joint, joint / independent).sum((0, 1)).fill_diagonal_(0.0)
+def _smoothed(counts: Tensor, own: Tensor) -> Tensor:
+    """P(b | a) (L, L'), from the counts of pairs and the probabilities (L',) of b alone."""
+    totals = counts.sum(1, keepdim=True)
+    if counts.shape == (2, 2):
+        return (counts + PAIR_COUNT) / (totals + 2 * PAIR_COUNT)
+    even = torch.full_like(own, 1 / len(own))
+
+    def score(added: Tensor) -> float:
+        left = (counts - 1).clamp(min=0) + added
+        log_left = (left / ((totals - 1).clamp(min=0) + added.sum())).clamp(min=1e-300).log()
+        fresh = ((counts + added) / (totals + added.sum())).log().mean()  # one row from anywhere
+        return float((counts * log_left).sum() + fresh)
+
+    added = max((alpha * prior for alpha in _ALPHAS for prior in (even, own)), key=score)
+    return (counts + added) / (totals + added.sum())
 
 
-def _maximum_spanning_tree(weights: Tensor) -> Tensor:
+def maximum_spanning_tree(weights: Tensor) -> Tensor:
     """Parent (D,) of each node in a maximum spanning tree rooted at node 0; -1 at the root.
 
     Prim's algorithm on the dense matrix (D, D): D steps of O(D).
