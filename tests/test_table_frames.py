@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.schema import fit_table
 
 CONTENT = {
     "count": [2**53 + 1, 2, 3],
@@ -88,4 +89,4 @@ def test_arrays_are_tables_without_names():
 )
 def test_what_is_no_table_is_said(data, message):
     with pytest.raises(ValueError, match=message):
-        raw_table(data)
+        fit_table(raw_table(data), {"train": np.arange(1)})

@@ -46,6 +46,12 @@ def test_numbers_come_back_as_they_were_written(cells, numbers):
     assert NumberFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
 
 
+@pytest.mark.parametrize("rare", ["1,234", "12,345,678.5", "1.234,5", "3,5", "7 500", "2'000"])
+def test_a_notation_is_found_by_the_few_cells_that_show_it(rare):
+    cells = texts(*map(str, range(30)), rare)
+    assert NumberFormat.of_texts(cells).parse(cells).null_count() == 0
+
+
 @pytest.mark.parametrize("cells", [["007", "012"], ["a", "b"], ["A1", "A2"], ["1.2.3", "4.5.6"]])
 def test_codes_and_texts_are_no_numbers(cells):
     assert NumberFormat.of_texts(texts(*cells)) is None

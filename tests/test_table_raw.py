@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.schema import fit_table
 
 
 def lines_of(source, row):
@@ -58,10 +59,24 @@ def test_wide_integers_are_kept_exactly_or_refused():
     frame = pl.DataFrame({"i": pl.Series([exact], dtype=pl.UInt64)})
     assert RawTable.of_frame(frame, Origin(("t",))).columns[0].values[0] == exact
     frame = pl.DataFrame({"i": pl.Series([exact + 1], dtype=pl.UInt64)})
-    with pytest.raises(ValueError, match=r"column 'i' holds 9223372036854775808"):
-        RawTable.of_frame(frame, Origin(("t",)))
+    with pytest.raises(ValueError, match=r"column 'i' holds 9223372036854775808.*drop=\[i\]"):
+        RawTable.of_frame(frame, Origin(("t",))).columns[0].check_type()
 
 
-def test_columns_that_hold_no_single_values_are_refused():
-    with pytest.raises(ValueError, match=r"column 'l' holds List"):
-        RawTable.of_frame(pl.DataFrame({"l": [[1, 2]]}), Origin(("t",)))
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [([[1, 2]] * 9, "List"), ([b"x"] * 9, "Binary"), ([{"a": 1}] * 9, "Struct")],
+)
+def test_columns_that_hold_no_single_values_are_refused_unless_left_out(values, dtype):
+    frame = pl.DataFrame({"l": values, "n": list(range(9))})
+    table = RawTable.of_frame(frame, Origin(("t",)))
+    rows = {"train": np.arange(9)}
+    with pytest.raises(ValueError, match=rf"column 'l' holds {dtype}.*'dataset\.drop=\[l\]'"):
+        fit_table(table, rows)
+    assert fit_table(table, rows, drop=["l"]).schema.names == ("n",)
+
+
+def test_a_cell_is_shown_on_one_line_of_bounded_length():
+    table = RawTable.of_frame(pl.DataFrame({"t": ["a\nb\x1b", "x" * 500, None]}), Origin(("t",)))
+    shown = [table.columns[0].shown(row) for row in range(3)]
+    assert shown == ["a\\nb\\x1b", "x" * 60 + "...", ""]

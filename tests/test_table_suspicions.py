@@ -37,7 +37,15 @@ def fitted(splits=None, **columns):
         ({"3.5": NUMBERS}, "column '3.5' is called what is a value"),
         ({"yes": ["yes", "no"] * 150}, "column 'yes' is called what is a value"),
         ({"code": [str(i % 200) for i in range(299)] + ["17a"]}, "'17a' is a code: texts"),
-        ({"code": [f"{i % 70}" if i % 9 else f"x{i % 40}y" for i in range(300)]}, "are numbers"),
+        ({"code": [f"{i % 70}" if i % 9 else f"x{i % 40}y" for i in range(300)]},
+         "look like numbers"),
+        ({"v": ["refused" if i % 5 == 0 else t for i, t in enumerate(NUMBERS)]},
+         "'refused' does not: read as texts; if it is missing"),
+        ({"v": [t.replace(".", "," if i % 2 else ".") for i, t in enumerate(NUMBERS)]},
+         "of no one way"),
+        ({"v": [t.replace("-", "\u2212") for t in NUMBERS]}, "of no one way"),
+        ({"v": [f"20{i % 9 + 10}-03-12" if i % 2 else f"1/{i % 28 + 1}/2024" for i in range(300)]},
+         "of no one way"),
         ({"a": ["1", "2"] * 150, "b": ["x", "y"] * 150, "c": ["p", "q"] * 150},
          "98.0% of the rows repeat others"),
     ],
@@ -45,6 +53,29 @@ def fitted(splits=None, **columns):
 def test_what_is_suspicious_is_said(columns, said):
     with_others = {**columns, **OTHER}
     assert any(re.search(said, one) for one in fitted(**with_others).suspicions)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"{i:05d}" for i in range(300)],
+        [f"10.0.{i % 50}.1" for i in range(300)],
+        [f"{i % 40}-{i % 40 + 5}" for i in range(300)],
+        [f"A{i % 70}" for i in range(300)],
+        [f"0x{i % 70:04x}" for i in range(300)],
+    ],
+)
+def test_codes_are_not_taken_for_numbers(cells):
+    said = fitted(code=cells, **OTHER).suspicions
+    assert not any("look like" in one for one in said)
+
+
+@pytest.mark.parametrize("lines", [["3 a x", "4 b y"], ["3^a", "4^b"], ["1,2,3", "4,5,6"]])
+def test_a_table_of_one_column_with_fields_in_it_is_said(lines):
+    said = fitted(**{"made by X": lines * 50}).suspicions
+    assert any("one column only, but every row has" in one for one in said)
+    assert fitted(name=["Ann", "Bob C", "Dan E F"] * 50).suspicions == ()
+    assert fitted(time=[f"1{i % 10}:{i % 49 + 10}" for i in range(300)]).suspicions == ()
 
 
 def test_nothing_is_said_of_a_plain_table():

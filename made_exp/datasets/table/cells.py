@@ -12,7 +12,8 @@ from made_exp.datasets.table.raw import RawColumn
 
 MISSING = (
     "NA", "na", "Na", "N/A", "n/a", "NaN", "nan", "NAN", "Nan", "NULL", "null", "Null", "?",
-    "None", "none", "#N/A", "-", "--",
+    "None", "none", "<NA>", "NaT", "N.A.", "n.a.", "#N/A", "#DIV/0!", "#VALUE!", "#REF!",
+    "-", "--", ".", "..",
 )  # fmt: skip
 """What stands for no value in a column of numbers or dates, unless the user says otherwise."""
 _WHOLE = r"^([+-]?(?:0|[1-9]\d*))\.0*$"
@@ -39,7 +40,12 @@ class Cells:
 
     @classmethod
     def of(cls, raw: RawColumn) -> Self:
-        """The cells of a column; those of a typed one as a CSV file would have them."""
+        """The cells of a column; those of a typed one as a CSV file would have them.
+
+        Raises:
+            ValueError: If it holds lists and the like.
+        """
+        raw.check_type()
         values = raw.values
         if len(values) and num_different(values) < len(values) / _REPEATS:
             return cls(raw, *_coded(values)).with_texts()

@@ -23,7 +23,7 @@ def warn_of_place(raw: RawColumn, row: int, count: int, what: str) -> None:
     """Warn of cells with the place of the first one."""
     more = f" (and {count - 1} more cells)" if count > 1 else ""
     verb = "are" if count > 1 else "is"
-    _log.warning("%s: '%s'%s %s %s", raw.place(row), raw.values[row], more, verb, what)
+    _log.warning("%s: '%s'%s %s %s", raw.place(row), raw.shown(row), more, verb, what)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ def raw_table(data: Any) -> RawTable:
     that hold several types are read as texts.
 
     Raises:
-        ValueError: If it is no table, has no rows, or a column holds lists and the like.
+        ValueError: If it is no table, has no rows, or a column cannot be read.
     """
     if isinstance(data, np.ndarray):
         if data.ndim != 2:

@@ -18,7 +18,7 @@ MAX_DECIMALS = 12
 _CURRENCY = r"[$€£¥₹₽₩₺]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|Fr\.|Rs\.?)"
 _SPACE = r"[ \u00a0\u202f\u2009]"
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
-# How whole numbers are grouped and where their decimals begin; the first that all cells obey.
+# How whole numbers are grouped and where their decimals begin; the first that most cells obey.
 _NOTATIONS = {
     ("", "."): rf"(?:\d+\.?\d*|\.\d+){_EXPONENT}",
     (",", "."): r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+",
@@ -135,8 +135,7 @@ class NumberFormat(Format):
         """
         if len(texts) == 0 or bool(texts.str.contains(_LEADING_ZERO).any()):
             return None
-        plain = rf"^[+-]?(?:{_NOTATIONS['', '.']})$"
-        if _share(texts, plain) > 0.9:
+        if _share(texts, rf"^[+-]?(?:{_NOTATIONS['', '.']})$") == 1:
             best: Self | None = cls(group=".", point=",") if _has_grouping(texts) else cls()
         else:
             best = cls._dressed(texts)
@@ -150,10 +149,11 @@ class NumberFormat(Format):
         bare = cls(prefix=prefix, suffix=suffix)._bare(stripped)
         if bool(bare.str.contains(_LEADING_ZERO).any()):
             return None
-        for (group, point), pattern in _NOTATIONS.items():
-            if bare.is_not_null().sum() and _share(bare, rf"^[+-]?(?:{pattern})$") > 0.9:
-                return cls(group=group, point=point, prefix=prefix, suffix=suffix)
-        return None
+        shares = {key: _share(bare, rf"^[+-]?(?:{way})$") for key, way in _NOTATIONS.items()}
+        group, point = max(shares, key=lambda key: shares[key])
+        if shares[group, point] <= 0.9:
+            return None
+        return cls(group=group, point=point, prefix=prefix, suffix=suffix)
 
     def _with_digits(self, texts: pl.Series) -> Self:
         """The format, with the digits and spaces that these texts have."""

@@ -9,6 +9,9 @@ import polars as pl
 
 from made_exp.errors import did_you_mean
 
+_PLAIN = (pl.String, pl.Boolean, pl.Date, pl.Time, pl.Datetime)
+_MAX_SHOWN = 60  # letters of a cell in a message
+
 
 @final
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ class RawColumn:
     Attributes:
         name: The column's name, unique in its table.
         values: (N,) String of texts exactly as they were written, spaces included; or Int64,
-            Float64, Boolean, Date, Time, Datetime or String of a typed source. Null where there
-            is nothing: an empty cell, a null or a NaN.
+            Float64, Boolean, Date, Time, Datetime or String of a typed source; what is none of
+            these, lists and the like, as it is. Null where there is nothing: an empty cell, a
+            null or a NaN.
         origin: Where its rows stand.
         stored: The type it had where it came from, for writing it back; String for text.
     """
@@ -73,8 +77,27 @@ class RawColumn:
 
     def error(self, row: int, message: str) -> ValueError:
         """What is wrong with the cell in this row."""
-        value = self.values[row]
-        return ValueError(f"{self.place(row)}: '{'' if value is None else value}' {message}")
+        return ValueError(f"{self.place(row)}: '{self.shown(row)}' {message}")
+
+    def shown(self, row: int) -> str:
+        """The cell in this row for a message: on one line, and its beginning only if it is long."""
+        value: object = self.values[row]
+        text = "" if value is None else str(value)
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: _MAX_SHOWN + 1])
+        return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+    def check_type(self) -> None:
+        """Raise ValueError unless it holds values that can be modelled."""
+        dtype, what = self.values.dtype, ""
+        if dtype.is_integer() and dtype != pl.Int64:
+            what = f"{self.values.max()!r}; whole numbers must be below 2**63"
+        elif not (dtype.is_numeric() or dtype in _PLAIN):
+            what = f"{dtype}; numbers, texts, booleans, dates and times can be modelled"
+        if what:
+            raise ValueError(
+                f"{self.origin.source}: column '{self.name}' holds {what}. "
+                f"Leave it out: 'dataset.drop=[{self.name}]'"
+            )
 
 
 @final
@@ -92,13 +115,9 @@ class RawTable:
 
     @classmethod
     def of_frame(cls, frame: pl.DataFrame, origin: Origin, delimiter: str | None = None) -> Self:
-        """The columns of a frame, in the few types that `RawColumn` knows.
-
-        Raises:
-            ValueError: For columns of lists, structs and the like.
-        """
+        """The columns of a frame, in the few types that `RawColumn` knows."""
         columns = tuple(
-            RawColumn(values.name, _plain_type(values, origin.source), origin, values.dtype)
+            RawColumn(values.name, _plain_type(values), origin, values.dtype)
             for values in frame.get_columns()
         )
         return cls(columns, delimiter)
@@ -146,26 +165,13 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:20]) + (f", ... ({len(names)})" if len(names) > 20 else "")
 
 
-def _plain_type(values: pl.Series, source: str) -> pl.Series:
+def _plain_type(values: pl.Series) -> pl.Series:
     dtype = values.dtype
     if dtype.is_integer():
         whole = values.cast(pl.Int64, strict=False)
-        if whole.null_count() > values.null_count():
-            largest = values.filter(whole.is_null())[0]
-            raise ValueError(
-                f"{source}: column '{values.name}' holds {largest}; "
-                "whole numbers must be below 2**63"
-            )
-        return whole
+        return values if whole.null_count() > values.null_count() else whole
     if dtype.is_float() or dtype.is_decimal():
         return values.cast(pl.Float64).fill_nan(None)
-    if dtype in (pl.Categorical, pl.Enum):
+    if dtype in (pl.Categorical, pl.Enum, pl.Null):
         return values.cast(pl.String)
-    if dtype in (pl.String, pl.Boolean, pl.Date, pl.Time, pl.Datetime):
-        return values
-    if dtype == pl.Null:
-        return values.cast(pl.String)
-    raise ValueError(
-        f"{source}: column '{values.name}' holds {dtype}; numbers, texts, booleans, dates and "
-        f"times can be modelled. Leave it out: 'dataset.drop=[{values.name}]'"
-    )
+    return values

@@ -187,7 +187,7 @@ def fit_table(
     def hear(raw: RawColumn, row: int, count: int, what: str) -> None:
         more = f" and {count - 1} more cells" if count > 1 else ""
         verb = "are" if count > 1 else "is"
-        said.append(f"column '{raw.name}': '{raw.values[row]}'{more} {verb} {what}")
+        said.append(f"column '{raw.name}': '{raw.shown(row)}'{more} {verb} {what}")
 
     made = [
         make_column(

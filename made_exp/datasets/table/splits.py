@@ -94,6 +94,7 @@ def rows_by_column(raw: RawTable, name: str) -> Rows:
     """
     raw.check_names([name], "dataset.split_column")
     column = raw.column(name)
+    column.check_type()
     words = column.values.cast(pl.String).str.strip_chars().str.to_lowercase()
     splits = words.replace_strict(_NAMES, default=None, return_dtype=pl.String)
     if splits.null_count():

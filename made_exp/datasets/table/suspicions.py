@@ -20,6 +20,18 @@ _LOOKED_AT = 20_000
 # Rows that repeat are said from this share on, and where a row has so many columns.
 _MIN_REPEATED, _MIN_COLUMNS = 0.005, 4
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+# Texts are suspected of being numbers where so many differ, and missing words where so few do.
+_MIN_NUMBERS, _MAX_WORDS = 20, 3
+_UNDECIDED = ("", "nearly every row has its own: set aside")
+_SIGN = r"[+\-\u2212]?"
+_LIKE_NUMBER = (
+    rf"^=?[\"'(]?{_SIGN}\p{{Sc}}?\s?{_SIGN}"
+    r"(?:\d+|\d{1,3}(?:[.,'’ \u00a0\u202f_]\d{2,3})+)?(?:[.,]\d*)?(?:[eE][+-]?\d+)?"
+    r"\s?[\p{Sc}%]?[\"')]?-?$"
+)
+_LIKE_DATE = r"^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[ T].*)?$"
+# Where a table has one column, what else may part its fields.
+_OTHER_DELIMITERS = r",;\t|^:~ "
 
 
 def suspicious_column(cells: Cells, column: Column) -> list[str]:
@@ -28,7 +40,7 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
         return [*_sentinels(column), *_dates_as_numbers(column), *_ambiguous(column)]
     if isinstance(column, Categories):
         return [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
-    return []
+    return _numbers_among_texts(cells, column) if column.kind == "identifier" else []
 
 
 def _sentinels(column: Numbers) -> list[str]:
@@ -67,7 +79,7 @@ def _ambiguous(column: Numbers) -> list[str]:
 
 def _missing_as_value(cells: Cells, column: Categories) -> list[str]:
     """Words for no value that are taken for a category: NA may be Namibia."""
-    found = cells.texts.is_in([word for word in MISSING if word not in ("-", "--")])
+    found = cells.texts.is_in([word for word in MISSING if word not in ("-", "--", ".", "..")])
     if column.missing or not found.any():
         return []
     words = cells.texts.filter(found).unique(maintain_order=True).to_list()
@@ -78,15 +90,24 @@ def _missing_as_value(cells: Cells, column: Categories) -> list[str]:
     ]
 
 
-def _numbers_among_texts(cells: Cells, column: Categories) -> list[str]:
-    """Texts most of which are numbers, where they are many."""
-    if len(column.spellings) < 50:
+def _numbers_among_texts(cells: Cells, column: Column) -> list[str]:
+    """Texts most of which are numbers or dates, where they are many."""
+    different = cells.known(column.missing).drop_nulls().unique(maintain_order=True)
+    if column.decided not in _UNDECIDED or len(different) < _MIN_NUMBERS:
         return []
-    share = float(cells.texts.str.contains(_NUMBER).fill_null(False).mean() or 0)  # type: ignore[arg-type]
-    if not 0.5 < share < 1 or column.decided == "as you say":
+    alike = different.str.contains(_LIKE_NUMBER) | different.str.contains(_LIKE_DATE)
+    are_codes = different.filter(alike).str.contains(r"^0\d+$").any()
+    others = different.filter(~alike)
+    if are_codes or len(others) >= len(different) / 2:
         return []
+    what = "look like numbers or dates"
+    if not len(others):
+        return [f"all {len(different)} different values {what}, but of no one way: read as texts"]
+    more = f" and {len(others) - 1} more do not" if len(others) > 1 else " does not"
+    hint = f"; if it is missing: 'dataset.missing_values=[\"{others[0]}\"]'"
     return [
-        f"{share:.0%} of its {len(column.spellings)} different values are numbers: read as texts"
+        f"{alike.sum()} of {len(different)} different values {what}, '{others[0]}'{more}: read as "
+        f"texts{hint if len(others) <= _MAX_WORDS else ''}"
     ]
 
 
@@ -94,7 +115,26 @@ def suspicious_table(
     raw: RawTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
 ) -> list[str]:
     """What may be wrong with a table as a whole: its header, and rows that repeat."""
-    return [*_no_header(raw), *_set_aside(columns), *_repeated(raw, columns, splits)]
+    doubts = [*_no_header(raw), *_one_column(raw, columns), *_set_aside(columns)]
+    return [*doubts, *_repeated(raw, columns, splits)]
+
+
+def _one_column(raw: RawTable, columns: Sequence[Column]) -> list[str]:
+    """A single column whose texts all have the same number of what may part fields."""
+    texts = raw.columns[0].values
+    is_read = len(raw.columns) > 1 or any(isinstance(column, Numbers) for column in columns)
+    if is_read or raw.delimiter is None or texts.dtype != pl.String:
+        return []
+    texts = texts[:_LOOKED_AT].drop_nulls()
+    for delimiter in _OTHER_DELIMITERS:
+        counts = texts.str.count_matches(delimiter, literal=True)
+        if len(counts) > 1 and counts.n_unique() == 1 and counts[0]:
+            return [
+                f"one column only, but every row has {counts[0] + 1} fields when split at "
+                f"'{delimiter}': take lines before the header away, or set "
+                f"'dataset.delimiter=\"{delimiter}\"'"
+            ]
+    return []
 
 
 def _no_header(raw: RawTable) -> list[str]:
