@@ -44,12 +44,11 @@ SHORT = (
     "trainer.max_steps=2", "trainer.num_samples=4", "trainer.tensorboard=false",
     "trainer.progress=off", "trainer.device=cpu", "trainer.samples_every=0",
 )  # fmt: skip
-TABLE = ("dataset=csv", "dataset.path=people.csv", "ordering=agnostic")
+TABLE = ("dataset=table", "dataset.path=people.csv", "ordering=agnostic")
 IMAGES = ("dataset=npz", "dataset.path=images.npz")
 # What the runs are that a document calls RUN, by what the command asks of them.
 RUNS = {
     "people.csv": TABLE,
-    "new_rows.csv": TABLE,
     "label=": (*IMAGES, "dataset.context=labels"),
     "num_orderings=32": (*IMAGES, "ordering=agnostic", "ordering.num_orderings=32"),
     "": IMAGES,
@@ -104,6 +103,7 @@ def place(tmp_path_factory):
     np.savez(folder / "table.npz", train=bits)
     rows = [f"{a},{'' if a % 9 == 0 else a % 3},{'xy'[a % 2]}" for a in range(20, 80)]
     (folder / "people.csv").write_text("\n".join(["age,children,town", *rows]))
+    (folder / "asked.csv").write_text("town,children,age\nx,,30\n,2,41\n")
     Image.fromarray(bits.reshape(30, 32) * 255).save(folder / "cat.jpg")
     data = folder / "data"
     (data / "npz").mkdir(parents=True)
@@ -146,6 +146,8 @@ class Shell:
         if "RUN" in command or "run=..." in command:
             run = next(run_of(typed) for word, typed in RUNS.items() if word in command)
             arguments = [re.sub(r"outputs/runs/RUN|(?<=^run=)\.\.\.", run, a) for a in arguments]
+        if "run=outputs/people" in command:
+            arguments = [a.replace("outputs/people", run_of(TABLE)) for a in arguments]
         if "outputs/sweeps/S" in command:
             sweep_of("outputs/sweeps/S")
         return ["seed=0,1" if word == "..." else word for word in arguments]

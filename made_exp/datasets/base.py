@@ -1,6 +1,7 @@
 """The record every dataset loader returns, and what follows from it."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -230,3 +231,20 @@ def reference_nll(dataset: Dataset, split: str) -> float | None:
         return None
     index = tuple(dataset.split(split).long().T)
     return float(-torch.log(dataset.true_probs.double()[index]).mean())
+
+
+def nll_as_written(dataset: Dataset, split: str, nll: float) -> float | None:
+    """NLL of a table's values as they are written, masses all, from its NLL in nats per example.
+
+    A real value then counts as the mass of the cell of its last digit: the density times the
+    variable's resolution.
+
+    Returns:
+        None where no variable of a table is real.
+    """
+    real = [d for d, v in enumerate(dataset.variables) if v.is_real and not v.is_given]
+    if dataset.schema is None or not real:
+        return None
+    logs = torch.tensor([math.log(dataset.variables[d].resolution) for d in real]).double()
+    present = (~torch.isnan(dataset.split(split)[:, real])).double().mean(0)
+    return nll - float(present @ logs)

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from made_exp.datasets.base import Dataset, reference_nll
+from made_exp.datasets.base import Dataset, nll_as_written, reference_nll
 from made_exp.datasets.baselines.scores import load_or_compute
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
@@ -43,8 +43,8 @@ def make_results(
     by_column = {} if columns is None else {dataset.scored: columns.as_dict()}
     return {
         "status": "completed",
-        "test": None if test is None else test.as_dict() | by_column.get("test", {}),
-        "valid": valid.as_dict() | by_column.get("valid", {}),
+        "test": test and _scores(dataset, "test", test) | by_column.get("test", {}),
+        "valid": _scores(dataset, "valid", valid) | by_column.get("valid", {}),
         **(
             {"outliers": {split: one.as_dict() for split, one in outliers.items()}}
             if outliers
@@ -69,6 +69,11 @@ def make_results(
         "versions": versions(),
         "git_commit": git_commit(),
     }
+
+
+def _scores(dataset: Dataset, split: str, evaluation: Evaluation) -> dict[str, Any]:
+    written = nll_as_written(dataset, split, evaluation.nll)
+    return evaluation.as_dict() | ({} if written is None else {"nll_as_written": written})
 
 
 def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) -> None:
@@ -97,6 +102,9 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
         + (f", {scored['num_orderings']} orderings)" if scored["num_orderings"] > 1 else ")")
         + ("" if results["test"] else "; there is no test split"),
     ]
+    if "nll_as_written" in scored:
+        written = scored["nll_as_written"]
+        lines.append(f"  as written       {written:.3f} nats, real values as masses of their cells")
     known = {k: nll for k, nll in results["baselines"].items() if isinstance(nll, float)}
     if "reference" in results:
         known["true density"] = results["reference"]["nll"]
