@@ -49,6 +49,7 @@ IMAGES = ("dataset=npz", "dataset.path=images.npz")
 # What the runs are that a document calls RUN, by what the command asks of them.
 RUNS = {
     "people.csv": TABLE,
+    "given={town": TABLE,
     "label=": (*IMAGES, "dataset.context=labels"),
     "num_orderings=32": (*IMAGES, "ordering=agnostic", "ordering.num_orderings=32"),
     "": IMAGES,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from builders import MIXED
 
-from made_exp.variables.groups import VariableGroups
+from made_exp.variables.groups import MANY_NUMBERS, VariableGroups, usual_components
 from made_exp.variables.outputs import Conditionals
 from made_exp.variables.variable import Kind, Variable
 
@@ -67,3 +67,17 @@ def test_a_variable_is_drawn_from_its_own_params(case, generator):
         uniforms = torch.rand(3, width, generator=generator, dtype=torch.float64).to(params)
         wanted = groups.conditional(d).sample(own_params(groups, params, d)[rows], uniforms)
         assert torch.equal(Conditionals(groups, params).sample(d, rows, uniforms), wanted)
+
+
+def test_many_numbers_have_fewer_components():
+    def kinds(count):
+        numbers = [Variable(f"x{d}", Kind.REAL) for d in range(count)]
+        return [*numbers, Variable("k", Kind.BINARY, 2), Variable("g", Kind.REAL, is_given=True)]
+
+    assert usual_components(kinds(MANY_NUMBERS)) == 4
+    assert usual_components(kinds(MANY_NUMBERS + 1)) == 2
+    options = {"conditional": "auto", "encoding": "auto", "smooth_logits": False}
+    groups = VariableGroups(kinds(200), num_components=None, **options)
+    assert groups.param_widths[:1] + groups.param_widths[200:] == (6, 1, 0)
+    groups = VariableGroups(kinds(200), num_components=3, **options)
+    assert groups.param_widths[0] == 9

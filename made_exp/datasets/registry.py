@@ -70,6 +70,14 @@ DATASETS = {
 KINDS = ("binary", "categorical", "integer", "real", "decimal", "date", "identifier")
 """What a user can say that a column of a table holds."""
 
+NEEDS_VALID = (
+    "rows for validation decide how long to train, which weights are kept and how members are "
+    "mixed. To train on nearly all rows keep a few: dataset.valid_fraction=0.02 "
+    "dataset.test_fraction=0; what such a model is worth on new rows cross-validation says: "
+    "-m dataset.folds=5 'dataset.fold=range(5)'"
+)
+"""Why valid cannot be empty, and what to do instead."""
+
 
 def load_dataset(
     name: str, *, seed: int = DATA_SEED, data_dir: Path | None = None, **options: Any

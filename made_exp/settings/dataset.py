@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from made_exp.datasets.registry import KINDS
+from made_exp.datasets.registry import KINDS, NEEDS_VALID
 from made_exp.errors import did_you_mean
 from made_exp.settings.base import MISSING, OptionSettings, setting
 
@@ -115,7 +115,9 @@ class TableSettings(DatasetSettings):
     valid_path: Any = setting(None, "files of the rows for validation; null = cut from path")
     test_path: Any = setting(None, "files of the rows for the test; null = cut from path")
     split_column: str | None = setting(None, "a column that says train, valid or test of each row")
-    valid_fraction: float = setting(0.1, "part of the rows for validation", above=0, below=1)
+    valid_fraction: float = setting(
+        0.1, "part of the rows for validation; 0 where other rows are", at_least=0, below=1
+    )
     test_fraction: float = setting(
         0.1, "part of the rows for the test; 0 = none", at_least=0, below=1
     )
@@ -144,6 +146,8 @@ class TableSettings(DatasetSettings):
         total = self.valid_fraction + self.test_fraction
         if total >= 1:
             raise ValueError(f"valid_fraction + test_fraction must be below 1, got {total}")
+        if not (self.valid_fraction or self.valid_path or self.split_column):
+            raise ValueError(f"valid_fraction=0: {NEEDS_VALID}")
         rivals = [key for key in ("split_column", "test_path", "valid_path") if getattr(self, key)]
         if self.split_column and len(rivals) > 1:
             raise ValueError(f"split_column and {rivals[1]} both say what a row is for; take one")

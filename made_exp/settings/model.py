@@ -41,7 +41,9 @@ class NetworkSettings(ModelSettings):
         "distribution of a variable given the earlier ones; auto = by its kind",
         choices=("auto", *CONDITIONALS),
     )
-    num_components: int = setting(4, "of a mixture conditional", at_least=1)
+    num_components: int | None = setting(
+        None, "of a mixture conditional; null = 4, 2 where many columns are numbers", at_least=1
+    )
     conditioning_weights: bool = setting(
         False, "tell each unit which inputs it sees; helps when masks are resampled"
     )

@@ -19,6 +19,8 @@ from made_exp.variables.encodings import encoding_key
 from made_exp.variables.group import Group, make_group
 from made_exp.variables.variable import MAX_CODE, Variable
 
+# With more variables that are numbers, mixtures have fewer components.
+MANY_NUMBERS = 128
 # Encoded together, in bounded memory.
 _ROWS = 2**16
 
@@ -29,7 +31,7 @@ class VariableGroups(nn.Module):
     Args:
         variables: What each of the D variables holds.
         conditional: Name of the conditional of every variable, or auto.
-        num_components: Components of the mixture conditionals.
+        num_components: Components of the mixture conditionals; None: see `usual_components`.
         encoding: Name of the encoding of every variable, or auto.
         smooth_logits: Whether logits of ordered values are made of smooth functions.
 
@@ -59,12 +61,13 @@ class VariableGroups(nn.Module):
         variables: Sequence[Variable],
         *,
         conditional: str,
-        num_components: int,
+        num_components: int | None,
         encoding: str,
         smooth_logits: bool,
     ) -> None:
         super().__init__()
         self.variables = tuple(variables)
+        num_components = num_components or usual_components(variables)
         conditionals = [
             conditional_for(conditional, variable, num_components, smooth_logits)
             for variable in self.variables
@@ -239,6 +242,12 @@ class VariableGroups(nn.Module):
         """Params (B, P) of all variables, from those (B, G, K) of each group."""
         flat = torch.cat([part.flatten(1) for part in parts], 1)
         return flat.index_select(1, self._params_by_variable)
+
+
+def usual_components(variables: Sequence[Variable]) -> int:
+    """How many components suit so many numbers: the outputs of many would be most of a step."""
+    count = sum(variable.is_number and not variable.is_given for variable in variables)
+    return 4 if count <= MANY_NUMBERS else 2
 
 
 def _starts(widths: Sequence[int]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.base import SPLITS
+from made_exp.datasets.registry import NEEDS_VALID
 from made_exp.datasets.table.raw import RawTable
 
 _NAMES = {
@@ -62,6 +63,8 @@ def share_out(given: Mapping[str, np.ndarray], choice: SplitChoice, source: str)
         rows["test"] = np.sort(order[start:end])
         order = np.concatenate([order[:start], order[end:]])
         num_rows = len(order)
+    if "valid" not in rows and not choice.valid_fraction:
+        raise ValueError(f"{source}: no row is for validation, and valid_fraction=0: {NEEDS_VALID}")
     start = 0
     for split, fraction in (("valid", choice.valid_fraction), ("test", choice.test_fraction)):
         if split not in rows and fraction:
