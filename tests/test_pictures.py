@@ -143,6 +143,21 @@ def test_rows_are_read_as_the_file_has_them():
     assert [sorted(record) for record in told["pairs"]] == [["columns", "data", "samples", "z"]] * 3
 
 
+def test_rare_values_are_compared_together_with_those_never_seen():
+    """Train has no value that was never seen; samples have as many as new rows will."""
+    variable = Variable(
+        "name", Kind.CATEGORICAL, 6, categories=tuple("abcde"), pooled=(0.1, 0.1, 0.1, 0.7)
+    )
+    row = torch.arange(6.0, dtype=torch.float64)
+    x = torch.cat([row, torch.tensor([torch.nan])])[:, None]
+    dataset = Dataset("t", (variable,), x, x, x)
+    assert table_rows.fields_of(dataset)[0].names == ("a", "b", "3 rare ones")
+    assert table_rows.as_read(dataset, x)[:, 0].tolist()[:-1] == [0, 1, 2, 2, 2, 2]
+    drawn = x[[0, 1, 5, 5, 5]].repeat(100, 1)
+    compared = table_rows.compare_rows(Dataset("t", (variable,), x[:5], x[:5], x[:5]), drawn)
+    assert compared.columns[0]["z"] < 3
+
+
 def test_the_summary_names_what_differs_most(tmp_path):
     records = [{"columns": ["a"], "z": 12.3}, {"columns": ["b"], "z": 3.0}]
     pairs = [{"columns": ["a", "b"], "z": -5.0}]

@@ -36,6 +36,8 @@ def _field(variable: Variable, column: Mapping[str, Any]) -> Field:
     names = variable.categories
     if names is None and variable.kind in (Kind.BINARY, Kind.CATEGORICAL):
         names = tuple(str(value) for value in range(variable.num_values or 2))
+    if names is not None and _has_rare(variable):
+        names = (*names[: _first_rare(variable)], f"{len(variable.pooled) - 1} rare ones")
     return Field(
         variable.name,
         names,
@@ -43,6 +45,15 @@ def _field(variable: Variable, column: Mapping[str, Any]) -> Field:
         is_missing_a_value=variable.may_be_missing,
         bend=variable.transform.bend,
     )
+
+
+def _has_rare(variable: Variable) -> bool:
+    return len(variable.pooled) > 1
+
+
+def _first_rare(variable: Variable) -> int:
+    """The first value of those that are modelled together."""
+    return (variable.num_values or 2) - len(variable.pooled)
 
 
 def _days(column: Mapping[str, Any]) -> float | None:
@@ -57,12 +68,15 @@ def _days(column: Mapping[str, Any]) -> float | None:
 def as_read(dataset: Dataset, x: Tensor) -> np.ndarray:
     """Values (n, D) as float64 numbers of the user's file, rounded as they are written there.
 
-    Dates are days since 1970; categories stay 0..K-1.
+    Dates are days since 1970; categories stay 0..K-1, but rare ones become one with those never
+    seen: train has none of these, samples their share.
     """
     shown, columns = x.double().cpu().numpy().copy(), _columns(dataset)
     for d, variable in enumerate(dataset.variables):
         if variable.is_number and variable.name in columns:
             shown[:, d] = _numbers(shown[:, d], variable, columns[variable.name])
+        elif _has_rare(variable):
+            shown[:, d] = np.minimum(shown[:, d], _first_rare(variable))
     return shown
 
 
