@@ -16,10 +16,11 @@ from made_exp.datasets.baselines.gaussian_classes import GaussianClasses, patter
 from made_exp.variables.mixing import fit_log_weights
 
 _MAX_ROWS = 4000  # of train that are fitted
+_MAX_VALID = 10_000  # of valid that choose
 _MAX_NUMBERS = 2**21  # rows times variables that are
 _MAX_PATTERNS = 64  # of unknown numbers with which covariances are worth their time
 _MAX_DEVIATIONS = 100  # numbers for which they are
-_MAX_WORK = 1.5e9  # in all, a few seconds
+_MAX_WORK = 2e9  # in all, a few seconds
 _KEPT, _PATIENCE, _LEAST_WEIGHT = 5, 2, 0.02
 _CLASSES = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 _FORMS = (("diagonal", 1.0), ("full", 0.1), ("tied", 1.0), ("full", 1.0), ("full", 0.01))
@@ -37,6 +38,8 @@ def fit_classes(
     size = min(_MAX_ROWS, _MAX_NUMBERS // (32 * len(coordinates.sizes)))
     if len(train) > size:
         train = train[torch.randperm(len(train), generator=generator)[:size]]
+    if len(valid) > _MAX_VALID:
+        valid = valid[torch.randperm(len(valid), generator=generator)[:_MAX_VALID]]
     start = started(coordinates, train)
     forms, work = list(_forms(train)), 0.0
     best, since = dict.fromkeys(forms, -torch.inf), dict.fromkeys(forms, 0)

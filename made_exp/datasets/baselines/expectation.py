@@ -99,9 +99,9 @@ class Fit:
     def maximise(self, responsibilities: Tensor) -> None:
         """Set the model to what fits these responsibilities (N, K) best."""
         counts = responsibilities.sum(0)
-        self.work += _STEP_WORK + responsibilities.numel() * len(self.model.coordinates.sizes) * (
-            1 + self.numbers.shape[1] / 4
-        )
+        self.work += _STEP_WORK * (1 + len(self.patterns) / 8) + responsibilities.numel() * len(
+            self.model.coordinates.sizes
+        ) * (1 + self.numbers.shape[1] / 4)
         self.model.tables = self._tables(responsibilities)
         if self.numbers.shape[1]:
             first, second = self._moments(responsibilities)
@@ -175,16 +175,13 @@ def floored(covariances: Tensor, least: Tensor) -> Tensor:
 
 
 def least_deviations(start: GaussianClasses) -> Tensor:
-    """Least deviation (R,) of standardised numbers: of whole ones a cell, where it is widest."""
+    """Least deviation (R,) of standardised numbers: of whole ones a cell, where most values are."""
     coordinates, out = start.coordinates, torch.full_like(start.scales, LEAST_DEVIATION)
     for r, d in enumerate(coordinates.numeric.tolist()):
         if coordinates.whole[r]:
-            variable = coordinates.variables[d]
-            at = torch.tensor(
-                variable.transform.centre if variable.transform.bend else 0.0
-            ).double()
-            cell = variable.transform.forward(at + 0.5) - variable.transform.forward(at - 0.5)
-            out[r] = (cell / start.scales[r]).clamp(min=LEAST_DEVIATION)
+            transform = coordinates.variables[d].transform
+            slope = transform.log_slope(transform.inverse(start.locations[r])).exp()
+            out[r] = (slope / start.scales[r]).clamp(min=LEAST_DEVIATION)
     return out
 
 
