@@ -148,6 +148,14 @@ def test_resume_with_other_settings_names_them(experiment, capsys):
         "cannot resume here: the config differs from that of the run in optimizer.lr: 0.001 -> 0.5"
         in capsys.readouterr().err
     )
+
+
+def test_resume_with_many_other_settings_names_a_few_and_what_was_typed(experiment, capsys):
+    assert main(["hydra.run.dir=here", "model.hidden_sizes=[7]"]) == 0
+    assert main(["hydra.run.dir=here", "resume=true", "dataset=mnist", "seed=4"]) == 2
+    said = capsys.readouterr().err
+    assert " more. Resume with the same settings (made-train 'model.hidden_sizes=[7]'), or" in said
+    assert len(said) < 700
     assert "0.5" not in Path("here/.hydra/config.yaml").read_text()
 
 

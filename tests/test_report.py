@@ -69,6 +69,16 @@ def test_reporting_twice_gives_the_same(tmp_path):
     assert report(tmp_path / "s").csv.read_text() == first
 
 
+@pytest.mark.parametrize("name", ["report.csv", "report.md", "report.html"])
+def test_a_file_of_the_users_is_no_report_and_stays(tmp_path, name):
+    make_run(tmp_path / "a")
+    (tmp_path / name).write_text("mine\n")
+    with pytest.raises(ValueError, match=f"{name} is no report of made-report"):
+        report(tmp_path)
+    assert (tmp_path / name).read_text() == "mine\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", name]
+
+
 def test_seeds_are_averaged(tmp_path):
     found = report(make_sweep(tmp_path / "s", seeds=(0, 1, 2)), group_by="seed")
     (table,) = found.tables

@@ -259,6 +259,17 @@ def test_several_completions_of_a_row_are_numbered(folder, tmp_path):
     assert len({row[3] for row in rows[:3]}) == 3
 
 
+@pytest.mark.parametrize("name", ["wine.csv", "./wine.csv", "rows.csv"])
+def test_what_is_read_is_never_written_over(folder, name, monkeypatch):
+    monkeypatch.chdir(folder)
+    rows = write(folder / "rows.csv", [["", "12.60", "700", "1.9", "ruby", "no"]])
+    before = [path.read_bytes() for path in (folder / "wine.csv", rows)]
+    options = {"observed": "rows.csv"} if name == "rows.csv" else {}
+    with pytest.raises(ConfigError, match=f"path: '{name}' is read from; give the file another"):
+        sample_run(folder / "run", path=name, **options)
+    assert [path.read_bytes() for path in (folder / "wine.csv", rows)] == before
+
+
 def test_rows_are_drawn_without_the_data_and_pictures_where_they_have_moved(folder, tmp_path):
     import shutil
 

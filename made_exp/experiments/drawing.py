@@ -1,6 +1,8 @@
 """Drawing from finished runs: new samples, or completions of partly observed examples."""
 
 import re
+from collections.abc import Iterator
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from made_exp.settings.commands import SampleSettings
 
 # When the user does not say how many: samples or completions, and rows of them in a picture.
 _NUM_SAMPLES, _MAX_PICTURED = 100, 5
+_PATHS = ("path", "valid_path", "test_path")  # settings of data in files
 
 
 def sample_run(settings: SampleSettings) -> Path:
@@ -43,6 +46,8 @@ def _target(run: FinishedRun, settings: SampleSettings) -> Path:
         target = Path(settings.path)
         if not target.absolute().parent.is_dir():
             raise ConfigError(f"path: the folder of '{settings.path}' does not exist")
+        if any(_is_same(target, Path(given)) for given in _inputs(run, settings)):
+            raise ConfigError(f"path: '{settings.path}' is read from; give the file another name")
         return target
     observed = settings.observed
     what = "samples" if observed is None else f"completions_{Path(observed).stem}"
@@ -53,6 +58,24 @@ def _target(run: FinishedRun, settings: SampleSettings) -> Path:
     folder = RunDirectory(run.path).samples
     folder.mkdir(exist_ok=True)
     return folder / f"{what}_seed_{settings.seed}{suffix}"
+
+
+def _inputs(run: FinishedRun, settings: SampleSettings) -> Iterator[str]:
+    """Files of the user's that the run or the command reads."""
+    kept = vars(run.settings.dataset)
+    given = [settings.observed, settings.data, *(kept.get(key) for key in _PATHS)]
+    for one in given:
+        for pattern in [one] if isinstance(one, str) else one or ():
+            yield from glob(pattern) or [pattern]
+
+
+def _is_same(target: Path, given: Path) -> bool:
+    """Whether target is the file given, or stands in the folder given."""
+    if not target.exists() or not given.exists():
+        return False
+    return target.samefile(given) or (
+        given.is_dir() and target.resolve().is_relative_to(given.resolve())
+    )
 
 
 def _safe(text: str) -> str:

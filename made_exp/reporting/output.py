@@ -17,6 +17,9 @@ from made_exp.reporting.tables import problem_lines, terminal_table, to_csv, to_
 
 _MAX_PROBLEMS = 20
 _WIDTH_OF_FILES = 200
+# By what our files are known, within so many bytes.
+_MARKS = {".csv": b"dataset,", ".md": b"NLL in nats", ".html": b"<title>Report on "}
+_LOOKED_AT = 4096
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def report(
         output: Folder for the files; `path` by default.
 
     Raises:
-        ValueError: If there are no runs, or `group_by` or `sort` is not a name that they have.
+        ValueError: If there are no runs, `group_by` or `sort` is not a name that they have, or a
+            file of this name is no report.
         OSError: If a file cannot be written.
     """
     runs = find_runs(path)
@@ -81,8 +85,20 @@ def report(
     folder = Path(path if output is None else output)
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"report.{suffix}" for suffix in ("csv", "md", "html")]
+    for file in written:
+        _refuse_others(file)
     title = f"Report on {Path(path).resolve().name}".encode(errors="replace").decode()
     atomic_write_text(written[0], to_csv(tables))
     atomic_write_text(written[1], to_markdown(tables))
     atomic_write_text(written[2], make_page(tables, title, by_run))
     return Report(tuple(tables), *written)
+
+
+def _refuse_others(file: Path) -> None:
+    """Raise ValueError where there is a file that is no report of an earlier call."""
+    if not file.exists():
+        return
+    with open(file, "rb") as stream:
+        beginning = stream.read(_LOOKED_AT)
+    if _MARKS[file.suffix] not in beginning:
+        raise ValueError(f"{file} is no report of made-report; give output=FOLDER, or move it away")

@@ -17,6 +17,8 @@ from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import changed_keys
 
 _log = logging.getLogger(__name__)
+# So many settings that differ are named.
+_MOST_TOLD = 4
 
 
 class RunState(StrEnum):
@@ -149,10 +151,19 @@ class RunDirectory:
             )
         changed = changed_keys(self.saved_config() or asdict(settings), settings)
         if changed:
+            more = f" and {len(changed) - _MOST_TOLD} more" if len(changed) > _MOST_TOLD else ""
             raise RunError(
                 f"cannot resume {self.path}: the config differs from that of the run in "
-                f"{'; '.join(changed)}. Resume with the same settings, or start a new run"
+                f"{'; '.join(changed[:_MOST_TOLD])}{more}. Resume with the same settings"
+                f"{self._typed()}, or start a new run"
             )
+
+    def _typed(self) -> str:
+        """What was typed for the run that is here, in brackets, where that is known."""
+        try:
+            return f" ({json.loads((self.path / 'command.json').read_text())['command']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
     def start(self, config: Mapping[str, Any], fingerprint: str) -> None:
         """Mark the folder as that of a running run, and make its sub-folders.
