@@ -84,7 +84,10 @@ def _assign(node: DictConfig, key: str, value: str) -> None:
         raise ConfigError(f"{key}: '{value}' is not a value")
     is_mapping = OmegaConf.is_dict(node[key]) if not OmegaConf.is_missing(node, key) else False
     try:
-        node[key] = _mapping(key, value) if is_mapping else None if value in _NOTHING else value
+        if is_mapping:
+            node[key] = {} if value in _NOTHING else _mapping(key, value)
+        else:
+            node[key] = None if value in _NOTHING else value
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
 
