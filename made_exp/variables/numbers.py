@@ -137,7 +137,9 @@ class Numbers(Tables):
         return x.isnan() | ((x >= 0) & (x < self.num_values) & (x == x.floor()))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Codes float64 of possible values x, (B, G), or (B,) of one; NaN where not observed."""
+        """Codes float64 of possible values x, (B, G), or (...) of one; NaN where not observed."""
+        if self._scale.ndim == 0 and x.ndim > 1:
+            return self.encode(x.flatten()).view(x.shape)
         x = x.double()
         codes = self.forward(x) if self.is_real else x
         if self.num_atoms:
