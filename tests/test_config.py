@@ -17,6 +17,7 @@ from made_exp.cli.app import main
 from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides
 from made_exp.cli.help import options_in, train_help
+from made_exp.cli.names import as_hydra_has_it, as_typed
 from made_exp.cli.resolvers import conf_dir, conf_hash, run_id, slug
 from made_exp.cli.validate import settings_from
 from made_exp.settings.experiment import OPTIONS, from_dict, option_fields
@@ -105,8 +106,8 @@ def test_groups_have_at_least_the_promised_options(group, options):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes(experiment):
-    extra = ["dataset.path=table.npz"] if experiment == "density" else []
-    settings = settings_of(f"experiment={experiment}", *extra)
+    files = {"density": ["dataset.path=table.npz"], "table": ["dataset.path=table.csv"]}
+    settings = settings_of(f"experiment={experiment}", *files.get(experiment, []))
     assert from_dict(dataclasses.asdict(settings)) == settings
 
 
@@ -177,6 +178,37 @@ def test_kinds_of_columns_with_any_name_are_given_in_braces():
     kinds = settings_of(*table, f"dataset.kinds={{'{odd}': real}}", "dataset.kinds.age=binary")
     assert kinds.dataset.kinds == {odd: "real", "age": "binary"}
     assert settings_of("notes={why: x, 'who is it': y}").notes == {"why": "x", "who is it": "y"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Größe", "Größe in cm", "naïve #1", "π", 'the "best"', "it's; 5 %"]
+)
+def test_names_in_any_letters_are_given_in_a_shell(name):
+    table = ["dataset=csv", "dataset.path=table.csv"]
+    quoted = f"'{name}'" if '"' in name else f'"{name}"'
+    kinds = settings_of(*table, f"dataset.kinds={{{quoted}: real, age: binary}}").dataset.kinds
+    assert kinds == {name: "real", "age": "binary"}
+    assert settings_of(*table, f"dataset.drop=[age, {quoted}]").dataset.drop == ["age", name]
+    if not {"'", '"'} & set(name):
+        assert settings_of(*table, f"dataset.drop=[{name}, age]").dataset.drop == [name, "age"]
+    if name.isalpha():
+        assert settings_of(*table, f"dataset.kinds={{{name}: real}}").dataset.kinds == {
+            name: "real"
+        }
+
+
+def test_names_that_hydra_can_hold_stay_as_they_are():
+    assert as_hydra_has_it("dataset.kinds={a.b: real}") == "++dataset.kinds={a.b: real}"
+    assert as_hydra_has_it("seed=3") == "seed=3"
+    assert as_typed({"50%25": 1, "@@a%20b": 2}) == {"50%25": 1, "a b": 2}
+
+
+def test_bare_words_in_lists_of_texts_are_texts():
+    given = 'dataset.missing_values=[null, -9999, N/A, ".", "a, b]", true]'
+    settings = settings_of("dataset=csv", "dataset.path=table.csv", given)
+    assert settings.dataset.missing_values == ["null", "-9999", "N/A", ".", "a, b]", "true"]
+    default = settings_of("dataset=csv", "dataset.path=table.csv", "dataset.missing_values=null")
+    assert default.dataset.missing_values is None
 
 
 def test_kinds_of_columns_can_be_swept_over():

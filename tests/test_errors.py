@@ -86,8 +86,8 @@ TABLE = [
     (["dataset.kinds={1: real}", "dataset=csv"], "dataset.kinds.1: a name is wanted; write"),
     (["dataset.kinds={a (b): real}", "dataset=csv"], "cannot parse 'dataset.kinds={a (b): real}'"),
     (
-        ['dataset.kinds={"é": real}', "dataset=csv"],
-        "cannot parse 'dataset.kinds={é: real}': a name with 'é' can be given in a file only",
+        ['notes={"é": real}'],
+        "cannot parse 'notes={é: real}': a name with 'é' can be given in a file only",
     ),
     (["--multirn"], "unknown flag '--multirn'. Did you mean '--multirun'?"),
     (["hydra.job.foo=1"], "unknown key 'hydra.job.foo'"),

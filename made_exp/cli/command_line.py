@@ -12,12 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from made_exp.cli.names import as_hydra_has_it
 from made_exp.errors import ConfigError, did_you_mean
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_FREE = re.compile(r"(notes|dataset\.kinds)[.=]")
-"""Overrides of dictionaries whose keys are the user's: any key is new to Hydra."""
-_QUOTED_KEY = re.compile(r"""(?<=[{,])\s*(["'])(?P<name>.*?)\1\s*(?=:)""")
 _UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~]")
 """What Hydra's grammar has no way to write in a key."""
 # Group -> option -> the module that brings it, and the extra that brings the module. Options are
@@ -110,7 +108,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
     shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
     # What a shell wants completed is Hydra's affair, half a word at its end included.
     typed = [] if args.shell_completion else args.overrides
-    overrides = [_as_preset(_free(override)) for override in typed]
+    overrides = [_as_preset(as_hydra_has_it(override)) for override in typed]
     return CommandLine(
         argv=argv if args.shell_completion else _flags(args) + overrides,
         overrides=overrides,
@@ -165,15 +163,6 @@ def _flags(args: argparse.Namespace) -> list[str]:
         flag = f"--{name.replace('_', '-')}"
         flags.append(flag if value is True else f"{flag}={value}")
     return flags
-
-
-def _free(override: str) -> str:
-    # Hydra wants '++' before new keys, and backslashes where people quote.
-    return f"++{_QUOTED_KEY.sub(_escaped, override)}" if _FREE.match(override) else override
-
-
-def _escaped(quoted: re.Match[str]) -> str:
-    return re.sub(r"[\\()\[\]{}:=, \t]", r"\\\g<0>", quoted["name"])
 
 
 def _as_preset(override: str) -> str:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.messages import explain, not_of_option
+from made_exp.cli.names import as_typed
 from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
 from made_exp.datasets.table.sources import absolute_paths
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
@@ -110,6 +111,7 @@ def _find_files(settings: Settings) -> None:
     if isinstance(dataset, FileSettings):
         dataset.path = str(find_file(dataset.path, data_dir).absolute())
     if isinstance(dataset, TableSettings):
+        dataset.kinds = as_typed(dataset.kinds)
         for key in ("path", "valid_path", "test_path"):
             if (given := getattr(dataset, key)) is not None:
                 setattr(dataset, key, absolute_paths(given, data_dir, f"dataset.{key}"))

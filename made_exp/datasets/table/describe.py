@@ -8,6 +8,7 @@ import numpy as np
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Categories, Numbers
 from made_exp.datasets.table.inference import setting
+from made_exp.datasets.table.raw import quoted
 
 # What a column of a kind is taken for instead, most often.
 _INSTEAD = {
@@ -36,7 +37,7 @@ def describe_column(column: Column) -> dict[str, Any]:
         "decided": "; ".join(filter(None, [column.decided, *_details(column)])),
         "overrule": setting("kinds", column.name, instead)
         if instead
-        else f"'dataset.drop=[{column.name}]'",
+        else f"'dataset.drop=[{quoted(column.name)}]'",
     }
 
 

@@ -20,6 +20,7 @@ from made_exp.datasets.table.cells import (
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.raw import quoted
 
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
 MAX_FEW = 10
@@ -273,6 +274,4 @@ def _as_kind(cells: Cells, found: Reading, kind: str) -> Reading:
 
 def setting(name: str, column: str, value: str) -> str:
     """What to type to overrule a decision on a column."""
-    plain = column.replace("_", "").replace("-", "").isalnum()
-    quoted = column if plain else f'"{column}"'
-    return f"'dataset.{name}={{{quoted}: {value}}}'"
+    return f"'dataset.{name}={{{quoted(column)}: {value}}}'"

@@ -16,6 +16,7 @@ from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
+from made_exp.datasets.table.raw import quoted
 from made_exp.variables.variable import Kind, Variable
 
 # A whole number of new rows may lie so far outside of train, in spans of train.
@@ -234,5 +235,5 @@ def last_digit(form: Format, values: np.ndarray) -> float:
 def _no_value(cells: Cells) -> ValueError:
     return ValueError(
         f"column '{cells.raw.name}' of {cells.raw.origin.source} has no value in the training "
-        f"split; leave it out: 'dataset.drop=[{cells.raw.name}]'"
+        f"split; leave it out: 'dataset.drop=[{quoted(cells.raw.name)}]'"
     )

@@ -96,7 +96,7 @@ class RawColumn:
         if what:
             raise ValueError(
                 f"{self.origin.source}: column '{self.name}' holds {what}. "
-                f"Leave it out: 'dataset.drop=[{self.name}]'"
+                f"Leave it out: 'dataset.drop=[{quoted(self.name)}]'"
             )
 
 
@@ -158,6 +158,11 @@ class RawTable:
             self,
             columns=tuple(replace(c, values=c.values[rows], origin=origin) for c in self.columns),
         )
+
+
+def quoted(name: str) -> str:
+    """A name as it is typed in a list or a dictionary of a setting."""
+    return name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
 
 
 def listed(names: Sequence[str]) -> str:

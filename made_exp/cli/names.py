@@ -1,0 +1,57 @@
+"""Names of columns as people type them, in Hydra's grammar, which knows few letters.
+
+Quoted keys of dictionaries get backslashes; those with letters that Hydra has no way to write in a
+key are percent-encoded behind a mark, and decoded when the settings are made. Bare words in lists
+of texts are quoted.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+T = TypeVar("T")
+
+_FREE = re.compile(r"(?P<key>notes|dataset\.kinds)[.=]")
+"""Overrides of dictionaries whose keys are the user's: any key is new to Hydra."""
+_TEXTS = re.compile(r"dataset\.(?:drop|columns|context|missing_values)=\[")
+_KEY = re.compile(
+    r"""(?<=[{,])\s*(?:(["'])(?P<quoted>.*?)\1|(?P<bare>[^{}\[\]"',:]*[^\x00-\x7f][^{}\[\]"',:]*))"""
+    r"\s*(?=:)"
+)
+_ITEM = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s\[\],"'][^\[\],"']*""")
+_UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~\"']")
+_MARK = "@@"
+
+
+def as_hydra_has_it(override: str) -> str:
+    """The override, such that Hydra's grammar and its structured configs take it."""
+    if free := _FREE.match(override):
+        # Hydra wants '++' before new keys, and backslashes where people quote.
+        encodes = free["key"] != "notes"
+        return f"++{_KEY.sub(lambda found: _key(found, encodes), override)}"
+    if _TEXTS.match(override):
+        key, _, value = override.partition("=")
+        return f"{key}={_ITEM.sub(_item, value)}"
+    return override
+
+
+def _key(found: re.Match[str], encodes: bool) -> str:
+    name = found["quoted"] if found["bare"] is None else found["bare"].strip()
+    if encodes and _UNSPEAKABLE.search(name):
+        return _MARK + quote(name, safe="")
+    return re.sub(r"[\\()\[\]{}:=, \t]", r"\\\g<0>", name)
+
+
+def _item(found: re.Match[str]) -> str:
+    text = found[0].rstrip()
+    is_bare = text[0] not in "\"'" and "\\" not in text and "${" not in text
+    return f'"{text}"' if is_bare else found[0]
+
+
+def as_typed(values: Mapping[str, T]) -> dict[str, T]:
+    """The same values by the names that were typed."""
+    return {
+        unquote(name.removeprefix(_MARK)) if name.startswith(_MARK) else name: value
+        for name, value in values.items()
+    }
