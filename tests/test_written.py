@@ -101,6 +101,13 @@ def test_types_are_stored_where_a_file_has_them(table, tmp_path, name):
     assert np.array_equal(again, x.numpy())
 
 
+def test_numbers_of_the_rows_go_on_as_numbers(tmp_path):
+    frame = pl.DataFrame({"id": range(50), "size": np.arange(50) / 7})
+    schema = TableSchema.fit(RawTable.of_frame(frame, Origin(("t",))), np.arange(50))
+    write_drawn(tmp_path / "a.parquet", schema, torch.tensor([[0.5], [1.5]]))
+    assert pl.read_parquet(tmp_path / "a.parquet")["id"].to_list() == [50, 51]
+
+
 def test_typed_rows_keep_their_types_around_draws(table, tmp_path):
     raw, schema = table
     frame = typed(schema.columns, schema.decode(schema.encode(raw)[:2])).with_columns(

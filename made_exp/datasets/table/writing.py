@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import zstandard
 
-from made_exp.datasets.table.columns import Categories, Column, Numbers
+from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.sources import COMPRESSED, format_of
 from made_exp.files import atomic_write_bytes
@@ -66,6 +66,8 @@ def typed_column(column: Column, texts: pl.Series) -> pl.Series:
         return column.format.parse(texts).alias(texts.name)
     if isinstance(column, Categories):
         return _typed_categories(column.spellings, texts)
+    if isinstance(column, Aside) and column.next_number is not None:
+        return texts.cast(pl.Int64, strict=False)
     return texts
 
 
