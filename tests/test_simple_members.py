@@ -143,6 +143,18 @@ def test_no_mixture_is_worse_than_its_best_part_by_more_than_its_price(generator
         assert fit_mixture(model, x[400:], batch_size=100, of_extras=known).nll == fitted_nll
 
 
+@pytest.mark.parametrize("num_examples", [1, 2, 5, 40])
+def test_a_simple_density_that_is_far_better_is_kept_however_few_the_examples(num_examples):
+    mixture = MixtureWeights(2, False, num_extras=3)
+    rows = torch.full((5, num_examples), -200.0)
+    rows[2:4] = -150.0  # two that are alike
+    mixture.fit(rows)
+    assert mixture.log_prob(rows).mean() > -152.5
+    rows[2:] = -300.0
+    mixture.fit(rows)
+    assert mixture.log_weights()[2:].isneginf().all()
+
+
 def test_weights_of_a_part_of_the_orderings(generator):
     """Simple densities keep their weights, orderings together theirs."""
     log_probs = torch.randn(5, 50, generator=generator)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from made_exp.variables.mixing import PRIOR_EXAMPLES, fit_log_weights
 
-# Examples that a simple density must explain to stay in the mixture.
+# Examples that a simple density must explain to stay in the mixture; of few fewer.
 LEAST_EXPLAINED = 1.0
 
 
@@ -84,8 +84,10 @@ class MixtureWeights(nn.Module):
 def _needed_weights(log_probs: Tensor) -> Tensor:
     """`fit_log_weights` (K,) of log_probs (K, N); -inf for what is not needed, the first never."""
     fitted = fit_log_weights(log_probs)
-    total = log_probs.shape[1] + PRIOR_EXAMPLES * len(log_probs)
-    needed = fitted.exp() * total - PRIOR_EXAMPLES >= LEAST_EXPLAINED
+    num_densities, num_examples = log_probs.shape
+    total = num_examples + PRIOR_EXAMPLES * num_densities
+    least = min(LEAST_EXPLAINED, num_examples / (2 * num_densities))
+    needed = fitted.exp() * total - PRIOR_EXAMPLES >= least
     needed[0] = True
     weights = torch.full_like(fitted, -torch.inf)
     weights[needed] = fitted[needed] if needed.all() else fit_log_weights(log_probs[needed])
