@@ -46,6 +46,22 @@ def test_numbers_come_back_as_they_were_written(cells, numbers):
     assert NumberFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1\u202f234,50", "12,75", "1\u202f000\u202f000,00"],
+        ["1\u00a0234", "12", "5\u00a0000"],
+        ["1’234.5", "12.0", "5’000.0"],
+        ["1.50E+03", "2.25E-02"],
+        ["+1.50", "-2.25", "+0.00"],
+        ["+$1.50", "-$2.25"],
+    ],
+)
+def test_numbers_are_written_with_the_signs_of_the_column(cells):
+    form = NumberFormat.of_texts(texts(*cells))
+    assert form.write(form.parse(texts(*cells)).to_numpy()).to_list() == cells
+
+
 @pytest.mark.parametrize("rare", ["1,234", "12,345,678.5", "1.234,5", "3,5", "7 500", "2'000"])
 def test_a_notation_is_found_by_the_few_cells_that_show_it(rare):
     cells = texts(*map(str, range(30)), rare)

@@ -114,6 +114,8 @@ def test_every_column_is_described_and_how_to_overrule_it():
     assert "thousands ','" in rows["money"]["decided"]
     assert rows["net income"]["overrule"] == "'dataset.kinds={\"net income\": categorical}'"
     assert rows["few"] == describe_column(found.schema.columns[1])
+    lines = fitted(t=["a\nb", "c\td", "e"] * 100, **OTHER).schema.describe()[0]["values"]
+    assert lines == "3: a b, c d, e"
     text = as_table(found.schema.describe())
     assert text.splitlines()[0].split() == ["column", "kind", "values", "missing", "decided"]
     assert "'dataset.kinds={few: integer}'" in text

@@ -117,7 +117,7 @@ def _categories(
 
 def _listed(values: list[str]) -> str:
     """A few values, and how many there are."""
-    shown = ", ".join(values[:_NUM_SHOWN])
+    shown = " ".join(", ".join(values[:_NUM_SHOWN]).split())
     if len(shown) > _MAX_SHOWN or len(values) > _NUM_SHOWN:
         shown = f"{shown[:_MAX_SHOWN].rstrip(', ')}, ..."
     return f"{len(values)}: {shown}"

@@ -46,6 +46,9 @@ class NumberFormat(Format):
         min_decimals: Fewest of them: zeros beyond are left out.
         style: "fixed", "exponent" (1.2e-03) or "shortest" (an exponent where that is shorter).
         digits: Significant digits of the shortest style.
+        group_sign: What `group` is written as: of the spaces and apostrophes one in particular.
+        exponent_sign: What an exponent begins with.
+        plus: What positive numbers begin with.
     """
 
     name: ClassVar[str] = "number"
@@ -57,6 +60,9 @@ class NumberFormat(Format):
     min_decimals: int = 0
     style: str = "fixed"
     digits: int = ALL_DIGITS
+    group_sign: str = ""
+    exponent_sign: str = "e"
+    plus: str = ""
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
@@ -92,15 +98,16 @@ class NumberFormat(Format):
         parts = body.str.splitn(".", 2)
         whole, fraction = parts.struct.field("field_0"), parts.struct.field("field_1")
         if self.group:
-            whole = _grouped(whole, self.group)
+            whole = _grouped(whole, self.group_sign or self.group)
         if self.point == "," or self.group:
             body = (whole + (self.point + fraction)).fill_null(whole)
-        signs = pl.select(pl.when(sign).then(pl.lit("-")).otherwise(pl.lit(""))).to_series()
+        signs = pl.select(pl.when(sign).then(pl.lit("-")).otherwise(pl.lit(self.plus))).to_series()
         return signs + self.prefix + body + self.suffix
 
     def _plain(self, values: np.ndarray) -> list[str]:
         if self.style == "exponent":
-            return [f"{v:.{self.decimals}e}" for v in (values + 0.0).tolist()]
+            texts = [f"{v:.{self.decimals}e}" for v in (values + 0.0).tolist()]
+            return [text.replace("e", self.exponent_sign) for text in texts]
         if self.style == "shortest":
             return [_shortest(v, self.digits) for v in (values + 0.0).tolist()]
         if values.dtype.kind == "i":
@@ -163,7 +170,8 @@ class NumberFormat(Format):
         fraction = mantissa.str.extract(rf"\{self.point}(\d*)$").fill_null("").str.len_chars()
         most, fewest = int(fraction.max() or 0), int(fraction.min() or 0)  # type: ignore[arg-type]
         prefix, suffix = _spaced(self, known)
-        result = replace(self, decimals=most, min_decimals=fewest, prefix=prefix, suffix=suffix)
+        form = self._with_signs(known, bare)
+        result = replace(form, decimals=most, min_decimals=fewest, prefix=prefix, suffix=suffix)
         exponents = bare.str.contains("[eE]")
         if bool(exponents.all()):
             return replace(result, style="exponent", min_decimals=most)
@@ -173,6 +181,18 @@ class NumberFormat(Format):
         if is_machines or bool(exponents.any()):
             return replace(result, style="shortest", digits=min(max(longest, 1), ALL_DIGITS))
         return result
+
+    def _with_signs(self, known: pl.Series, bare: pl.Series) -> Self:
+        """The format, with the signs that its numbers (K,) have, with and without their dress."""
+        groups = bare.str.extract(rf"\d({_GROUPING.get(self.group, '_')})\d").drop_nulls()
+        return replace(
+            self,
+            group_sign=str(groups.mode().sort()[0]) if len(groups) else "",
+            exponent_sign="E" if bare.str.contains("E", literal=True).any() else "e",
+            plus="+"
+            if known.str.contains(r"^[+-]").all() and known.str.starts_with("+").any()
+            else "",
+        )
 
 
 def as_numbers(bare: pl.Series) -> pl.Series:
