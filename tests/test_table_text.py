@@ -213,3 +213,11 @@ def test_a_dialect_is_read_alike_by_both_readers():
     assert fast.equals(careful)
     assert fast.dtypes == [pl.String] * 3
     assert TextStyle().delimiter == text.AUTO
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_named_by_its_byte_order(encoding):
+    content = "a,b\n1,é\n".encode(encoding)
+    with pytest.raises(ValueError, match=f"dataset.encoding={encoding} reads that"):
+        TextTable(content, "t.csv", TextStyle())
+    assert TextTable(content, "t.csv", TextStyle(encoding=encoding)).read().rows() == [("1", "é")]

@@ -146,7 +146,9 @@ class Numbers(Column):
             values = values.set(is_token, None)
         infinite = values.is_infinite() if values.dtype.is_float() else None
         if infinite is not None and infinite.any():
-            raise cells.raw.error(int(infinite.arg_max() or 0), "is not a finite number")
+            raise cells.raw.error(
+                int(infinite.arg_max() or 0), "is not a finite number; correct it or leave it empty"
+            )
         return values
 
     def whole(self, cells: Cells, numbers: pl.Series) -> pl.Series:

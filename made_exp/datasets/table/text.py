@@ -210,8 +210,9 @@ def _to_utf8(content: bytes, encoding: str, source: str) -> bytes:
 def _with_newlines(content: bytes, source: str) -> bytes:
     if (at := content.find(b"\0")) >= 0:
         line = content.count(b"\n", 0, at) + 1
+        order = "be" if content[:1] == b"\0" else "le"
         raise ValueError(
             f"{source}, line {line} holds a NUL byte: this is no text, or text in UTF-16 without a "
-            "mark (dataset.encoding=utf-16-le reads that)"
+            f"mark (dataset.encoding=utf-16-{order} reads that)"
         )
     return content if b"\n" in content else content.replace(b"\r", b"\n")
