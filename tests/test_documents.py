@@ -233,6 +233,13 @@ class Shell:
         for table in tables:
             assert set(np.unique(table["train"])) == {0, 1}
 
+    def scripts_tables(self, arguments):
+        script = runpy.run_path(str(ROOT / "scripts/tables"), run_name="imported")
+        files = script["cut"](Path("people.csv"), seed=1, folder=Path("cut").absolute())
+        assert sum(file.read_text().count("\n") - 1 for file in files.values()) == 60
+        results = script["ours"](files, [*SHORT, "model.hidden_sizes=[8]"])
+        assert script["row"](files, results, (1.5, 2.0)).endswith("| 1.500 | 2 |")
+
     def scripts_benchmark(self, arguments):
         parser = argparse.ArgumentParser(exit_on_error=False)
         importlib.import_module(f"benchmarks.{arguments[0]}").add_arguments(parser)

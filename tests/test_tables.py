@@ -59,7 +59,7 @@ def blanked(rows, share=0.15):
 def table_settings(path, **changes):
     options = {
         "dataset": {"name": "csv", "path": str(path), "kinds": {"proline": "integer"}},
-        "model": {"name": "made", "hidden_sizes": [60]},
+        "model": {"name": "made", "hidden_sizes": [60], "hidden_degrees": "by_variable"},
         "ordering": {"name": "agnostic", "num_orderings": 8, "valid_orderings": 4},
         "trainer": {"epochs": 80, "batch_size": 30, "samples_every": 0, "weight_averaging": 0.98},
     }

@@ -96,8 +96,8 @@ class Completion:
         anywhere, examples are taken together and each has an ordering of its own.
         """
         patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-        serves_any_order = self.components[0].serves_any_order
-        if serves_any_order and len(patterns) > observed.shape[1]:
+        mixes_orders = self.components[0].mixes_orders
+        if mixes_orders and len(patterns) > observed.shape[1]:
             for rows in torch.arange(len(observed), device=observed.device).split(batch_size):
                 yield [one.observed_first(observed[rows]) for one in self.components], rows
             return

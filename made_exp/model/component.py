@@ -8,6 +8,7 @@ each of them one network under one mask set.
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -35,9 +36,14 @@ class Component:
     masks: MaskSet
 
     @property
-    def serves_any_order(self) -> bool:
-        """Whether each example may have an ordering of its own."""
-        return self.network.schedule.resamples_order
+    def mixes_orders(self) -> bool:
+        """Whether examples with different orderings can be computed together, as fast."""
+        return self.network.schedule.resamples_order and not self._follows_order
+
+    @property
+    def _follows_order(self) -> bool:
+        """Whether hidden degrees change with the ordering: then none serves several examples."""
+        return self.network.schedule.hidden_degrees == "by_variable"
 
     def conditionals(
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
@@ -50,10 +56,27 @@ class Component:
             observed: (B, D) bool, the variables that are known and first in the ordering; the
                 others are not read (NaN) and count 0. None where all are known.
         """
-        network = self.network
         x = self.groups.filled(x, observed)
-        params = network(self.groups.features(x), self.masks, self.one_hot(context, x.size(0)))
+        params = self.params(self.groups.features(x), self.one_hot(context, x.size(0)))
         return Conditionals(self.groups, params, observed)
+
+    def params(self, features: Tensor, context: Tensor | None = None) -> Tensor:
+        """What the network makes of features (B, F) and one-hot labels or None: (B, P)."""
+        network, masks = self.network, self.masks
+        if not (masks.is_per_example and self._follows_order):
+            params: Tensor = network(features, masks, context)
+            return params
+        found, inverse = torch.unique(masks.ordering, dim=0, return_inverse=True)
+        rows = [torch.nonzero(inverse == number).flatten() for number in range(len(found))]
+        parts = [
+            network(
+                features[own],
+                network.schedule.reordered(masks, ordering),
+                None if context is None else context[own],
+            )
+            for ordering, own in zip(found, rows, strict=True)
+        ]
+        return torch.cat(parts)[torch.cat(rows).argsort()]
 
     def log_prob(
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None

@@ -26,7 +26,7 @@ from made_exp.model.sampling import Request
 from made_exp.model.simple import num_uniforms
 from made_exp.variables.groups import VariableGroups
 
-SAMPLING_BATCH = 250
+SAMPLING_BATCH, COMPLETION_BATCH = 250, 1000
 _REQUEST = 10_000
 
 
@@ -191,7 +191,7 @@ class MADE(Members):
         generator: torch.Generator | None = None,
         context: Tensor | None = None,
         temperature: float = 1.0,
-        batch_size: int = SAMPLING_BATCH,
+        batch_size: int = COMPLETION_BATCH,
         progress: ProgressCallback | None = None,
     ) -> Tensor:
         """Draw the unobserved variables of x (B, D) given the observed ones, exactly.

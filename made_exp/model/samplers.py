@@ -70,7 +70,7 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
 
     Orderings may differ from example to example.
     """
-    groups, network, masks = component.groups, component.network, component.masks
+    groups, masks = component.groups, component.masks
     uniforms, given = request.uniforms, request.given
     x = groups.empty_codes(len(uniforms)).zero_()
     missing = torch.ones_like(x, dtype=torch.bool)
@@ -81,7 +81,7 @@ def sample_by_full_passes(component: Component, request: Request) -> Tensor:
         is_drawn = missing.gather(1, variables[:, None])[:, 0]
         if not is_drawn.any():
             continue
-        params = network(groups.features(x), masks, request.context)
+        params = component.params(groups.features(x), request.context)
         conditionals = Conditionals(groups, params)
         for variable in torch.unique(variables[is_drawn]).tolist():
             rows = torch.nonzero(is_drawn & (variables == variable)).flatten()

@@ -34,7 +34,7 @@ class SimpleComponent:
 
     density: SimpleDensity
     dtype: torch.dtype
-    serves_any_order: ClassVar[bool] = True
+    mixes_orders: ClassVar[bool] = True
 
     def log_prob(
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
