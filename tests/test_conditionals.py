@@ -490,3 +490,14 @@ def test_codes_of_draws_are_those_of_their_values(generator, dtype, device):
         drawn = conditional.sample(params.expand(len(uniforms), -1), uniforms)
         numbers = conditional.numbers.to(device)
         assert torch.equal(numbers.encode(numbers.decode(drawn)).to(drawn), drawn)
+
+
+def test_no_smooth_density_is_higher_than_that_of_a_cell_of_the_last_digit():
+    variable = Variable(
+        "x", Kind.REAL, transform=Transform(scale=0.2), resolution=0.1, knots=(-1.0, 1.0)
+    )
+    conditional = conditional_for("auto", variable, 1)
+    params = torch.tensor([0.0, 0.0, -50.0], dtype=torch.float64)  # as narrow as can be
+    x = torch.zeros(1, dtype=torch.float64)
+    log_density = conditional.log_prob(params, x) + conditional.numbers.log_slopes(x)
+    assert float(log_density.exp()) == pytest.approx(1 / 0.1, rel=0.01)

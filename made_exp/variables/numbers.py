@@ -27,6 +27,8 @@ MAX_Z = 1e6
 # In units of z. Without it a component that settles on a repeated value would have an unbounded
 # density; with it no value gains more than log(1000) = 6.9 nats over a broad component.
 MIN_REAL_SCALE = 1e-3
+# In cells of the last digit: the peak of a normal density is then 1 / resolution.
+WRITTEN_SCALE = 0.4
 # In cells. A narrower component already puts all but 5e-5 of its mass into one cell, so nothing is
 # lost; and in z, where cells are tiny, so that a value far from every component costs bounded nats.
 MIN_CELL_SCALE, MIN_WHOLE_SCALE = 0.05, 1e-4
@@ -237,9 +239,7 @@ def _row(variable: Variable) -> dict[str, Tensor]:
         "num_values": table(num_values)[0],
         "knots": table(*variable.knots),
         "cells": cell,
-        "min_scale": table(MIN_REAL_SCALE)[0]
-        if is_real
-        else (MIN_CELL_SCALE * cell).clamp(min=MIN_WHOLE_SCALE),
+        "min_scale": _min_scale(variable, cell),
         "special_z": special(atom_z, 0.0),
         "special_logs": special(logs if is_real else torch.zeros_like(atoms), 0.0),
         "special_levels": special(atoms, num_values),
@@ -251,6 +251,18 @@ def _row(variable: Variable) -> dict[str, Tensor]:
         "_tolerance": table(1e-3 * resolution)[0],
         "_resolution": table(resolution)[0],
     }
+
+
+def _min_scale(variable: Variable, cell: Tensor) -> Tensor:
+    """Least scale () of a component in z, where a unit of x is `cell` wide.
+
+    A real value is known to its last digit: no smooth density is higher than that of its cell.
+    """
+    if not variable.is_real:
+        return (MIN_CELL_SCALE * cell).clamp(min=MIN_WHOLE_SCALE)
+    is_fitted = bool(variable.atoms or variable.echoes or variable.knots)
+    least = WRITTEN_SCALE * variable.resolution * cell if is_fitted else 0 * cell
+    return least.clamp(min=MIN_REAL_SCALE)
 
 
 def numeric_transform(variable: Variable) -> Transform:
