@@ -60,6 +60,19 @@ def test_anneal_goes_back_to_the_best_and_falls_over_a_share_of_its_steps():
     assert [again.factor(s) for s in range(600, 900)] == [made.factor(s) for s in range(600, 900)]
 
 
+def test_anneal_goes_back_to_the_best_where_a_budget_ends_it_too():
+    late = make_scheduler(AnnealSettings(patience=9, fraction=0.25), lr=1, total_steps=10_000)
+    assert not late.observe(2.0, 400, elapsed=0.5)
+    assert not late.observe(2.1, 500, elapsed=0.7)
+    assert late.observe(2.2, 600, elapsed=0.85)  # a fifth is left from 0.8 on
+    assert late.factor(600, 0.85) == 1
+    assert late.factor(650, 0.85) == pytest.approx(0.5)  # over 100 steps: 0.25 x 400
+    assert late.is_over(700, 0.9)
+    best = make_scheduler(AnnealSettings(patience=9, fraction=0.25), lr=1, total_steps=10_000)
+    assert not best.observe(2.0, 600, elapsed=0.85)  # it is the best itself
+    assert best.factor(600, 0.925) == pytest.approx(0.5)
+
+
 def test_schedules_end_with_the_last_step_and_with_the_budget_of_time():
     anneal = make_scheduler(AnnealSettings(fraction=0.25), lr=1, total_steps=100)
     assert [anneal.factor(s) for s in (0, 80, 90, 100)] == pytest.approx([1, 1, 0.5, 0])

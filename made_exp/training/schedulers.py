@@ -76,9 +76,9 @@ class Cosine(Scheduler):
 class Anneal(Scheduler):
     """The base rate for as long as the table needs it, then half a cosine down to zero.
 
-    The rate stays until the validation NLL has not fallen for `patience` evaluations; training
-    then goes back to the best one and anneals over `fraction` of the steps that it took. Where
-    there is a budget of time, or a last step, annealing begins early enough to end with it.
+    The rate stays until the validation NLL has not fallen for `patience` evaluations, or until a
+    budget of time or steps leaves just enough; training then goes back to the best evaluation and
+    anneals over `fraction` of the steps that it took, or what is left.
 
     Args:
         settings: Patience, fraction and steps of linear rise.
@@ -104,11 +104,12 @@ class Anneal(Scheduler):
         self.bad = 0 if valid_nll < self.best else self.bad + 1
         if valid_nll < self.best:
             self.best, self.best_step = valid_nll, step
-        if self.bad < self.settings.patience:
+        is_late = max(elapsed, step / self.total_steps) >= self._latest
+        if self.bad < self.settings.patience and not is_late:
             return False
         self.start, self.start_elapsed = step, elapsed
         self.length = max(round(self.settings.fraction * self.best_step), LEAST_ANNEALING)
-        return True
+        return self.bad > 0
 
     @override
     def is_over(self, step: int, elapsed: float = 0.0) -> bool:

@@ -72,7 +72,7 @@ def fit_numbers(
     atoms = find_atoms(values, step, limits.atoms)
     smooth = values[~np.isin(values, atoms)] if len(atoms) else values
     if len(smooth) == 0 or smooth.min() == smooth.max():
-        smooth = values
+        smooth = np.unique(values)  # all are atoms: what lies between and around them
     transform = choose_transform(smooth, step, zero, limits.looked_at)
     knots = _knots(smooth, transform, limits.knots)
     others = values[~np.isin(values, atoms)]
@@ -129,8 +129,9 @@ def _candidates(values: np.ndarray, step: float, zero: float) -> list[tuple[floa
     if above.min() >= 0:
         positive = above[above > 0]
         found += [(zero, float(np.quantile(positive, q))) for q in (0.05, 0.25) if len(positive)]
-    # What float64 cannot hold, of numbers such as 1e300, is no choice.
-    return [(c, b) for n, (c, b) in enumerate(found) if n == 0 or (b > 0 and largest / b < 1e300)]
+    # A bend within the last digit, or what float64 cannot hold, of numbers such as 1e300, is none.
+    found = [(c, max(b, step / 2)) for c, b in found]
+    return [(c, b) for n, (c, b) in enumerate(found) if n == 0 or largest / b < 1e300]
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
