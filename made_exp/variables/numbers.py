@@ -174,6 +174,10 @@ class Numbers(Tables):
         """The whole numbers (..., G) of codes; num_values of a missing one."""
         return self._instead(codes, codes, "levels")
 
+    def without_echoes(self, codes: Tensor) -> Tensor:
+        """Codes (..., G) in which values that come again are coded as any others."""
+        return self._of_echoes(codes, codes, "z" if self.is_real else "levels")
+
     def is_special(self, codes: Tensor) -> Tensor:
         """Which special one each of the codes (..., G) is: (..., G, S) bool."""
         special = torch.arange(self.num_special, device=codes.device, dtype=codes.dtype)
@@ -210,12 +214,16 @@ class Numbers(Tables):
             special = self.special_z if what == "z" else self.special_levels
             own = special.expand(*codes.shape, self.num_special).gather(-1, index[..., None])
             values = torch.where(is_special, own[..., 0].to(values.dtype), values)
-        if self.echoes is not None:
-            index = self._echo(codes)
-            own = self.echoes.at(self.echoes.levels, index)
-            own = self.forward(own) if what == "z" else own
-            values = torch.where(index >= 0, own.to(values.dtype), values)
-        return values
+        return self._of_echoes(values, codes, what)
+
+    def _of_echoes(self, values: Tensor, codes: Tensor, what: Literal["z", "levels"]) -> Tensor:
+        """The values (..., G), and for echoes their z or levels."""
+        if self.echoes is None:
+            return values
+        index = self._echo(codes)
+        own = self.echoes.at(self.echoes.levels, index)
+        own = self.forward(own) if what == "z" else own
+        return torch.where(index >= 0, own.to(values.dtype), values)
 
 
 def _row(variable: Variable) -> dict[str, Tensor]:

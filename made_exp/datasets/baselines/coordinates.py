@@ -69,7 +69,8 @@ class Coordinates:
         self.numeric_order = torch.argsort(late, stable=True)
         self.whole = torch.tensor([not variables[d].is_real for d in numeric], dtype=torch.bool)
         self._codes = torch.tensor([c for own in codes for c in own], dtype=torch.float64)
-        self._echoes = {d: _echoes(v) for d, v in enumerate(variables) if v.echoes}
+        self._numbers = {d: Numbers([v]).of(0) for d, v in enumerate(variables) if v.is_number}
+        self._echoes = {d: _echoes(v) for d, v in enumerate(variables) if v.echoes and v.is_real}
         self.log_units = torch.zeros(self.num_states + 2, dtype=torch.float64)
         self.log_units[-1] = -torch.inf
         for start, variable in zip(self.starts, self.variables, strict=True):
@@ -86,7 +87,9 @@ class Coordinates:
 
     def rows(self, codes: Tensor) -> Rows:
         """Take apart codes (N, D); NaN is unknown."""
-        codes = self._without_echoes(codes.detach().to("cpu", torch.float64))
+        codes = codes.detach().to("cpu", torch.float64, copy=True)
+        for d, own in self._numbers.items():
+            codes[:, d] = own.without_echoes(codes[:, d])
         unknown = torch.isnan(codes)
         is_legal = (codes >= 0) & (codes < torch.tensor(self.sizes)) & (codes == codes.floor())
         states = torch.where(is_legal, codes, torch.tensor(self.sizes).double()).long()
@@ -108,23 +111,13 @@ class Coordinates:
             variable, number = self.variables[d], values[:, r]
             if not variable.is_real:
                 number = number.clamp(0, (variable.num_values or 1) - 1)
-                for k, atom in enumerate(variable.atoms):
-                    number = torch.where(number == atom, ATOM - k, number)
-            if d in self._echoes:
+                number = self._numbers[d].encode(number)
+            elif d in self._echoes:
                 echoes = self._echoes[d]
                 place = torch.searchsorted(echoes, number.contiguous()).clamp(max=len(echoes) - 1)
                 is_echo = echoes[place] == number
                 number = torch.where(is_echo, _first_echo(variable) - place, number)
             codes[:, d] = torch.where(rows.states[:, d] == 0, number, codes[:, d])
-        return codes
-
-    def _without_echoes(self, codes: Tensor) -> Tensor:
-        """Codes (N, D) in which values that come again are coded as any others."""
-        for d, values in self._echoes.items():
-            echo = _first_echo(self.variables[d]) - codes[:, d]
-            own = values[echo.nan_to_num(-1).clamp(0, len(values) - 1).long()]
-            codes = codes.clone()
-            codes[:, d] = torch.where(echo >= 0, own, codes[:, d])
         return codes
 
     def index(self, states: Tensor) -> Tensor:
@@ -194,9 +187,8 @@ def _first_echo(variable: Variable) -> float:
 
 
 def _echoes(variable: Variable) -> Tensor:
-    """The values (V,) that come again as they would be coded if they did not."""
-    echoes = torch.tensor(variable.echoes, dtype=torch.float64)
-    return variable.transform.forward(echoes) if variable.is_real else echoes
+    """Z (V,) of the values of a real variable that come again."""
+    return variable.transform.forward(torch.tensor(variable.echoes, dtype=torch.float64))
 
 
 def _codes_of_states(variable: Variable) -> list[float]:

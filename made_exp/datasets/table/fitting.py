@@ -70,12 +70,12 @@ def fit_numbers(
     """
     limits = limits or Limits()
     atoms = find_atoms(values, step, limits.atoms)
-    smooth = values[~np.isin(values, atoms)] if len(atoms) else values
+    others = values[~np.isin(values, atoms)] if len(atoms) else values
+    smooth = others
     if len(smooth) == 0 or smooth.min() == smooth.max():
         smooth = np.unique(values)  # all are atoms: what lies between and around them
     transform = choose_transform(smooth, step, zero, limits.looked_at)
     knots = _knots(smooth, transform, limits.knots)
-    others = values[~np.isin(values, atoms)]
     cells = bent(others + step / 2, transform) - bent(others - step / 2, transform)
     echoes, counts = find_echoes(others, bent(others, transform), cells)
     lists = (tuple(array.tolist()) for array in (echoes, counts))
