@@ -1,6 +1,5 @@
 """The likelihood of a model by variable."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -10,7 +9,6 @@ from made_exp.model.attribution import split_by_variable
 from made_exp.model.entry import as_examples, check_given, enter
 from made_exp.model.evaluation import batched
 from made_exp.model.made import MADE
-from made_exp.variables.variable import Variable
 
 _MAX_NUMBERS = 2**24  # in memory at once
 
@@ -47,16 +45,7 @@ def _by_variable(
     ]
     log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)
     parts = split_by_variable(torch.stack(terms), log_weights)
-    parts = parts + _log_slopes(model.groups.variables, x)
+    parts = parts + model.groups.log_slopes_by_variable(x)
     if entered.impossible is not None:
         parts = parts.masked_fill(~model.groups.possible(x), -torch.inf)
     return parts
-
-
-def _log_slopes(variables: Sequence[Variable], x: Tensor) -> Tensor:
-    """Log dz/dx (N, D) of real values that are there, 0 elsewhere."""
-    slopes = x.new_zeros(x.shape, dtype=torch.float64)
-    for d, variable in enumerate(variables):
-        if variable.is_real and not variable.is_given:
-            slopes[:, d] = variable.transform.log_slope(x[:, d])
-    return slopes.masked_fill(x.isnan(), 0.0)

@@ -64,11 +64,11 @@ class Group:
             return self.numbers.decode(codes)
         return codes.double().masked_fill(codes == self.missing, torch.nan)
 
-    def log_slopes(self, x: Tensor) -> Tensor | None:
-        """Sum (B,) of log |dz/dx| of values x (B, G), or None for all that has no density."""
+    def log_slopes(self, x: Tensor) -> Tensor:
+        """Log |dz/dx| (B, G) float64 of values x (B, G) that are there; 0 without a density."""
         if self.numbers is None or not self.has_density:
-            return None
-        return self.numbers.log_slopes(x).sum(1)
+            return torch.zeros(x.shape, dtype=torch.float64, device=x.device)
+        return self.numbers.log_slopes(x)
 
 
 def make_group(

@@ -189,8 +189,12 @@ class VariableGroups(nn.Module):
     def log_slopes(self, x: Tensor) -> Tensor:
         """Sum (B,) float64 of log |dz/dx| over the real values of x (B, D) that are there."""
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        parts = [group.log_slopes(own) for group, own in self._pairs(x)]
-        return sum((part for part in parts if part is not None), total)
+        pairs = ((group, own) for group, own in self._pairs(x) if group.has_density)
+        return sum((group.log_slopes(own).sum(1) for group, own in pairs), total)
+
+    def log_slopes_by_variable(self, x: Tensor) -> Tensor:
+        """Log |dz/dx| (B, D) float64 of the real values of x (B, D) that are there, 0 elsewhere."""
+        return self.joined([group.log_slopes(own) for group, own in self._pairs(x)])
 
     def features(self, x: Tensor) -> Tensor:
         """Network inputs (B, F) of codes x (B, D)."""

@@ -1,0 +1,140 @@
+"""How surprising each cell of a row is: given the earlier cells of its row, or given all others.
+
+The first adds up to the whole, -log p(x) = sum_d s_d; how a mixture of several orders has one share
+for each variable, `model.attribution` says. The second is the conditional of the mixture,
+
+    p(x_d | others) = sum_m w_m p_m(others) p_m(x_d | others) / sum_m w_m p_m(others),
+
+with the variable last in the ordering of each component: weights that serve any order have one for
+each variable. All logarithms are natural (nats).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from made_exp.masks.observed import with_observed_first
+from made_exp.model.columns import log_probs_by_variable
+from made_exp.model.component import Component
+from made_exp.model.entry import as_examples, check_given
+from made_exp.model.evaluation import batched
+from made_exp.model.made import MADE
+from made_exp.model.simple import SimpleComponent
+
+_ROWS = 1000
+# Nats: what a component gives to others that it holds for impossible, so that ratios exist.
+_LEAST = -1e5
+
+
+def serves_any_order(made: MADE) -> bool:
+    """Whether any variable can be the last one, as `surprise_given_others` needs."""
+    return all(member.schedule.resamples_order for member in made.members)
+
+
+def surprise(
+    made: MADE,
+    x: Tensor,
+    *,
+    context: Tensor | None = None,
+    num_orderings: int | None = None,
+    batch_size: int = _ROWS,
+) -> Tensor:
+    """-log p of each cell given the earlier ones of its row.
+
+    Args:
+        made: The density.
+        x: (B, D) in data space; NaN is missing.
+        context: (B,) class labels, or None.
+        num_orderings: Orderings in the mixture; default the model's.
+        batch_size: Rows that are scored together.
+
+    Returns:
+        (B, D) float64, nats, which add up to -log p(x); 0 where a cell is missing or given,
+        infinite where it is no value of its variable.
+    """
+    return -log_probs_by_variable(
+        made, x, context=context, num_orderings=num_orderings, batch_size=batch_size
+    )
+
+
+@torch.no_grad()
+def surprise_given_others(
+    made: MADE,
+    x: Tensor,
+    *,
+    context: Tensor | None = None,
+    num_orderings: int | None = None,
+    batch_size: int = _ROWS,
+) -> Tensor:
+    """-log p of each cell given all others of its row that are there; arguments as `surprise`.
+
+    It takes a pass of the network for each variable and ordering.
+
+    Returns:
+        (B, D) float64, nats; 0 and infinite as in `surprise`. Cells that are no values of their
+        variables count as missing for the others.
+
+    Raises:
+        ValueError: If the model has fixed orders, in which not every variable can be the last.
+    """
+    if not serves_any_order(made):
+        raise ValueError(
+            "-log p(cell | all others) needs a model of any order of the variables: train with "
+            "ordering=agnostic"
+        )
+    return batched(made, x, context, batch_size, partial(_given_others, made, num_orderings))
+
+
+def _given_others(
+    made: MADE, num_orderings: int | None, x: Tensor, context: Tensor | None
+) -> Tensor:
+    groups = made.groups
+    x = as_examples(x, groups.num_dims, made.device)
+    check_given(groups, x)
+    possible, weighted = groups.possible(x), made.weighted(num_orderings)
+    codes = groups.cast(groups.encode(x.where(possible, 0)))
+    codes = codes.where(possible, torch.nan)
+    log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)
+    densities = [made.density(index) for index in weighted]
+    out = codes.new_zeros(codes.shape, dtype=torch.float64)
+    for pattern, rows in _alike(~codes.isnan()):
+        own, labels = codes[rows], None if context is None else context[rows]
+        for d in torch.nonzero(pattern & ~groups.is_given).flatten().tolist():
+            pairs = [_of_last(density, own, labels, pattern, d) for density in densities]
+            others, last = (torch.stack(part) for part in zip(*pairs, strict=True))
+            others = (others.clamp(min=_LEAST) + log_weights[:, None]).log_softmax(0)
+            out[rows, d] = -(others + last).logsumexp(0)
+    out -= groups.log_slopes_by_variable(x.where(possible, torch.nan))
+    return out.masked_fill(~possible, torch.inf)
+
+
+def _alike(observed: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each pattern (D,) of what is observed (B, D), and the numbers of the rows that have it."""
+    patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        yield pattern, torch.nonzero(inverse == number).flatten()
+
+
+def _of_last(
+    density: Component | SimpleComponent,
+    codes: Tensor,
+    context: Tensor | None,
+    observed: Tensor,
+    variable: int,
+) -> tuple[Tensor, Tensor]:
+    """Log p (B,) of the other observed ones, and of the variable given these; float64."""
+    others = observed.clone()
+    others[variable] = False
+    known, before = observed.expand_as(codes), others.expand_as(codes)
+    if isinstance(density, SimpleComponent):
+        rest = density.log_prob(codes, context, before).double()
+        return rest, density.log_prob(codes, context, known).double() - rest
+    masks = density.masks
+    for first in (observed, others):
+        masks = with_observed_first(density.network.schedule, masks, first)
+    terms = replace(density, masks=masks).terms(codes, context, known).double()
+    last = terms[:, variable]
+    return terms.sum(1) - last, last
