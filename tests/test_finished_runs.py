@@ -40,7 +40,7 @@ def test_any_split_and_number_of_orderings_is_scored(folder):
     assert (outcome["num_orderings"], outcome["num_examples"]) == (3, 40)
     assert len(outcome["nll_by_num_orderings"]) == 3
     assert outcome["nll_by_num_orderings"][-1] == pytest.approx(outcome["nll"])
-    model = load_run(folder / "agnostic")
+    model = load_run(folder / "agnostic").made
     expected = evaluate(model, split(folder, "valid"), num_orderings=3).nll
     assert outcome["nll"] == pytest.approx(expected)
     assert json.loads((folder / "agnostic/evaluation_valid_3.json").read_text()) == outcome

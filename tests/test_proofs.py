@@ -32,7 +32,7 @@ def trained(tmp_path, *overrides):
     arguments = ["dataset=npz", "dataset.path=table.npz", *FEW_STEPS, *overrides]
     command = parse_command_line(arguments)
     run(settings_from(compose_config(command, command.overrides)), tmp_path / "run")
-    return read_results(tmp_path / "run"), load_run(tmp_path / "run")
+    return read_results(tmp_path / "run"), load_run(tmp_path / "run").made
 
 
 def test_the_masks_of_every_mask_set_are_proven_and_so_is_the_sum(tmp_path):

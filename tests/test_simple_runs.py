@@ -79,7 +79,7 @@ def test_a_loaded_model_holds_its_simple_densities(folder):
         model, data = load_run(folder / name), FinishedRun(folder / name, "cpu").dataset
         nll = -model.log_prob(data.test).mean().item()
         assert nll == pytest.approx(read_results(folder / name)["test"]["nll"], rel=1e-5)
-        assert len(model.mixture.log_weights()) == model.num_orderings + len(BASELINES)
+        assert len(model.made.mixture.log_weights()) == model.num_orderings + len(BASELINES)
     path = sample_run(folder / "agnostic", num_samples=200, path=folder / "new.csv")
     assert len(path.read_text().splitlines()) == 201
     completed = sample_run(

@@ -116,9 +116,9 @@ def test_given_columns_lead_every_order_and_have_no_output(run):
     assert isinstance(conditional_for("auto", dataset.variables[3], 4), Given)
     model = load_run(run / "run")
     assert sum(model.groups.param_widths[d] for d in (1, 3)) == 0
-    assert {tuple(sorted(model.component(m).masks.ordering[:2].tolist())) for m in range(4)} == {
-        (1, 3)
-    }
+    assert {
+        tuple(sorted(model.made.component(m).masks.ordering[:2].tolist())) for m in range(4)
+    } == {(1, 3)}
 
 
 def test_draws_have_the_values_that_are_chosen(run, capsys):

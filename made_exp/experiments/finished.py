@@ -11,9 +11,9 @@ from made_exp.datasets.base import Dataset, binarized, fingerprint
 from made_exp.datasets.registry import DATA_SEED, load_dataset
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.schema import TableSchema
+from made_exp.density.density import Density
 from made_exp.errors import CheckpointError, ConfigError, as_config_errors
 from made_exp.model.build import build_model
-from made_exp.model.made import MADE
 from made_exp.runs.checkpoints import exists, load_checkpoint
 from made_exp.runs.folder import RunDirectory
 from made_exp.runtime import resolve_device
@@ -128,6 +128,7 @@ class FinishedRun:
         raise ConfigError(f"label '{label}' is not one of {', '.join(names)}")
 
 
-def load_run(path: str | Path, device: str | torch.device = "cpu") -> MADE:
+def load_run(path: str | Path, device: str | torch.device = "cpu") -> Density:
     """The best model of a run, in evaluation mode; arguments and errors of `FinishedRun`."""
-    return FinishedRun(path, str(device)).model
+    run = FinishedRun(path, str(device))
+    return Density(run.model, run.schema if run.data["table"] else None)

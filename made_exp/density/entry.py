@@ -1,0 +1,36 @@
+"""What users hand to a density, as the numbers of its model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.schema import TableSchema
+
+
+def numbers_of(
+    data: Any, schema: TableSchema | None, needed: Sequence[str] | None = None
+) -> Tensor | np.ndarray:
+    """Examples (B, D) in data space, NaN where missing.
+
+    Args:
+        data: A tensor, which is taken as it is; or rows of the table, a frame or an array.
+        schema: Of the table; None where the model is of none, and arrays are taken as they are.
+        needed: Columns that must be there; by default all.
+
+    Raises:
+        ValueError: If it is no such data, or does not fit the table.
+    """
+    if isinstance(data, Tensor):
+        return data
+    if schema is None:
+        if hasattr(data, "columns"):
+            raise ValueError(
+                f"the model is of no table, so that a {type(data).__name__} means nothing to it; "
+                "a tensor or an array (rows, variables) is needed"
+            )
+        return np.asarray(data)
+    return torch.from_numpy(schema.encode(raw_table(data), needed=needed))
