@@ -29,7 +29,7 @@ SEARCHES = options_in(conf_dir(), "search")
 PROMISED = {
     "model": "made resmade histogram logistic_mixture",
     "dataset": "gaussian_1d bimodal_1d smiley hinton image_2d shapes mnist fashion_mnist"
-    " binarized_mnist adult connect4 dna mushrooms nips ocr_letters rcv1 web npz csv",
+    " binarized_mnist adult connect4 dna mushrooms nips ocr_letters rcv1 web debd npz csv",
     "optimizer": "adam adamw sgd adagrad adadelta",
     "scheduler": "constant cosine plateau",
     "ordering": "natural reversed random custom agnostic",
@@ -64,6 +64,7 @@ def needs(group, option):
         ("dataset", "npz"): ["dataset.path=table.npz"],
         ("dataset", "table"): ["dataset.path=table.csv"],
         ("dataset", "csv"): ["dataset.path=table.csv"],
+        ("dataset", "debd"): ["dataset.table=nltcs"],
         ("dataset", "image_2d"): ["dataset.path=picture.png"],
         ("ordering", "custom"): ["ordering.order=[2,0,1]", "dataset=npz", "dataset.path=table.npz"],
         ("model", "histogram"): ["dataset=gaussian_1d"],
@@ -80,7 +81,7 @@ def test_every_option_composes_with_the_defaults_of_its_schema(group, option):
     if option == "debug":
         return
     for field in dataclasses.fields(chosen):
-        if field.name in ("name", "path", "order"):
+        if field.name in ("name", "path", "order", "table"):
             continue
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
@@ -142,6 +143,8 @@ def test_sweep_file_expands_to_all_its_jobs():
         (["optimizer=glob(ada*)", "seed=range(2)"], 8),
         (["model.hidden_sizes=[500],[500,500]"], 2),
         (["optimizer=adam,sgd", "optimizer.lr=choice(1e-2,1e-3)", "seed=0,1,2"], 12),
+        (["dataset=debd", "dataset.table=glob(*)"], 20),
+        (["dataset=debd", "dataset.table=glob([n*,pl*])", "model.activation=glob(*elu)"], 6),
         (["seed=4"], 1),
     ],
 )

@@ -13,10 +13,10 @@ import pytest
 import torch
 from builders import load_dataset
 
-from made_exp.datasets import mnist, shapes, uci
+from made_exp.datasets import debd, mnist, shapes, uci
 from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
 from made_exp.datasets.download import cached
-from made_exp.datasets.registry import DATASETS
+from made_exp.datasets.registry import DATASETS, DEBD_TABLES
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
@@ -74,7 +74,7 @@ def test_registry_has_every_dataset_of_the_package():
     assert {"shapes", "mnist", "fashion_mnist", "npz", "table", "csv", "rcv1", "image_2d"} <= set(
         DATASETS
     )
-    assert len(DATASETS) == 20
+    assert len(DATASETS) == 21
     with pytest.raises(ValueError, match=r"dataset must be one of shapes, mnist.* got 'cifar'"):
         load_dataset("cifar", seed=0, data_dir="x")
 
@@ -365,6 +365,42 @@ def test_uci_table_is_read_from_its_published_form(tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "dna", replace(DATASETS["dna"], num_dims=5))
     with pytest.raises(ValueError, match="not a binary table of 5 columns"):
         load_dataset("dna", seed=0, data_dir=tmp_path)
+
+
+def test_a_table_of_the_twenty_is_read_from_its_published_form(tmp_path, monkeypatch):
+    folder = tmp_path / "debd" / "nltcs"
+    folder.mkdir(parents=True)
+    x = np.random.RandomState(0).randint(2, size=(5, 16))
+    text = "".join(",".join(map(str, row)) + "\n" for row in x.tolist()).encode()
+    files = [folder / f"nltcs.{split}.data" for split in SPLITS]
+
+    def write(content):
+        files[0].write_bytes(text + text)
+        files[1].write_bytes(content)
+        files[2].write_bytes(text)
+        digests = tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+        monkeypatch.setitem(debd.DIGESTS, "nltcs", digests)
+
+    write(text)
+    dataset = load_dataset("debd", seed=0, data_dir=tmp_path, table="nltcs")
+    assert dataset.name == "debd/nltcs"
+    assert dataset.is_binary
+    assert dataset.train.dtype == torch.uint8
+    assert np.array_equal(dataset.train.numpy(), np.concatenate([x, x]))
+    for wrong in (b"", text[:-1], text.replace(b"1", b"2", 1), text.replace(b",", b";", 1)):
+        write(wrong)
+        with pytest.raises(ValueError, match=r"nltcs\.valid\.data is not lines of 16 bits|no rows"):
+            load_dataset("debd", seed=0, data_dir=tmp_path, table="nltcs")
+    write(text)
+    files[2].write_bytes(text + b"\n")
+    monkeypatch.setattr(debd, "_REPOSITORY", "http://127.0.0.1:9/")
+    with pytest.raises(ValueError, match=r"nltcs\.test\.data is damaged"):
+        load_dataset("debd", seed=0, data_dir=tmp_path, table="nltcs")
+
+
+def test_the_twenty_tables_have_their_digests():
+    assert debd.DIGESTS.keys() == DEBD_TABLES.keys()
+    assert len({digest for digests in debd.DIGESTS.values() for digest in digests}) == 60
 
 
 def test_variable_kinds_are_checked():

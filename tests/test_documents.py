@@ -39,6 +39,7 @@ DOWNLOADS = {
     "smiley.jpg": "images/smiley.jpg",
     "dna": "uci/dna.npz",
     "mushrooms": "uci/mushrooms.npz",
+    "debd": "debd/ad/ad.train.data",
 }
 SHORT = (
     "trainer.max_steps=2", "trainer.num_samples=4", "trainer.tensorboard=false",

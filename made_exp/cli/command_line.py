@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, Self
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from made_exp.cli.names import as_hydra_has_it
 from made_exp.errors import ConfigError, did_you_mean
+from made_exp.settings.experiment import option_choices
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~]")
@@ -108,7 +109,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
     shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
     # What a shell wants completed is Hydra's affair, half a word at its end included.
     typed = [] if args.shell_completion else args.overrides
-    overrides = [_as_preset(as_hydra_has_it(override)) for override in typed]
+    overrides = [_listed(_as_preset(as_hydra_has_it(override))) for override in typed]
     return CommandLine(
         argv=argv if args.shell_completion else _flags(args) + overrides,
         overrides=overrides,
@@ -169,6 +170,23 @@ def _as_preset(override: str) -> str:
     """`override`, with the preset in place of the plugin's own option."""
     group, _, option = override.partition("=")
     return f"{group}=made_{option}" if option in _PLUGINS.get(group, ()) else override
+
+
+def _listed(override: str) -> str:
+    """`override`, with the names that fit in place of `glob(PATTERN)` of a setting with choices.
+
+    Hydra's own glob knows the options of groups alone.
+    """
+    if "=glob(" not in override:
+        return override
+    parsed = _parse(override)
+    key, pattern = parsed.key_or_group, parsed.value()
+    group, _, name = key.partition(".")
+    if not isinstance(pattern, Glob) or not (allowed := option_choices(group, name)):
+        return override
+    if found := pattern.filter(allowed):
+        return f"{key}={','.join(found)}"
+    raise ConfigError(f"{override}: none of {', '.join(allowed)} fits")
 
 
 def _parse(text: str) -> Override:

@@ -25,7 +25,7 @@ class Source:
     Attributes:
         loader: `module:function` in this package, or `module:function:argument`; the function
             takes seed, data_dir and the dataset's own settings by keyword and returns a `Dataset`.
-        num_dims: Number of variables; None where the user's file says.
+        num_dims: Number of variables; None where the user's file or the chosen table says.
         kind: Kind of all of them; None where the user's file says.
         image_shape: (height, width) where the rows are images.
         may_be_images: Whether the user's file can say that its rows are images.
@@ -61,11 +61,36 @@ DATASETS = {
     "ocr_letters": Source("uci:load:ocr_letters", 128, Kind.BINARY, (16, 8)),
     "rcv1": Source("uci:load:rcv1", 150, Kind.BINARY),
     "web": Source("uci:load:web", 300, Kind.BINARY),
+    "debd": Source("debd:load", kind=Kind.BINARY),
     "npz": Source("npz:load", may_be_images=True),
     "table": Source("table.loader:load"),
     "csv": Source("table.loader:load"),
 }
 """Option of the group `dataset` -> where it comes from."""
+
+DEBD_TABLES = {
+    "nltcs": 16,
+    "msnbc": 17,
+    "kdd": 64,
+    "plants": 69,
+    "baudio": 100,
+    "jester": 100,
+    "bnetflix": 100,
+    "accidents": 111,
+    "tretail": 135,
+    "pumsb_star": 163,
+    "dna": 180,
+    "kosarek": 190,
+    "msweb": 294,
+    "book": 500,
+    "tmovie": 500,
+    "cwebkb": 839,
+    "cr52": 889,
+    "c20ng": 910,
+    "bbc": 1058,
+    "ad": 1556,
+}
+"""Name of each of the twenty binary tables -> number of its variables."""
 
 KINDS = ("binary", "categorical", "integer", "real", "decimal", "date", "identifier")
 """What a user can say that a column of a table holds."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from made_exp.datasets.registry import KINDS, NEEDS_VALID
+from made_exp.datasets.registry import DEBD_TABLES, KINDS, NEEDS_VALID
 from made_exp.errors import did_you_mean
 from made_exp.settings.base import MISSING, OptionSettings, setting
 
@@ -67,6 +67,16 @@ class HintonSettings(DatasetSettings):
     name: str = "hinton"
     size: int = setting(200, "rows and columns", at_least=2)
     num_examples: int = setting(100000, "pairs drawn", at_least=10)
+
+
+@dataclass
+class DebdSettings(DatasetSettings):
+    """One of the twenty binary tables that density estimators are compared on (downloaded)."""
+
+    name: str = "debd"
+    table: str = setting(
+        MISSING, "which; all with -m 'dataset.table=glob(*)'", choices=[*DEBD_TABLES]
+    )
 
 
 @dataclass

@@ -54,6 +54,13 @@ def option_fields(group: str, option: str) -> list[str]:
     return [entry.name for entry in fields(OPTIONS[group][option]) if entry.name != "name"]
 
 
+def option_choices(group: str, name: str) -> list[str]:
+    """The texts that the setting `name` of any option of `group` may have; [] where any is."""
+    options = OPTIONS.get(group, {}).values()
+    known = (entry for option in options for entry in fields(option) if entry.name == name)
+    return [*dict.fromkeys(text for entry in known for text in entry.metadata["choices"] or ())]
+
+
 def from_dict(content: dict[str, Any]) -> Settings:
     """The inverse of `dataclasses.asdict`: settings of the right class, range-checked.
 
