@@ -21,12 +21,13 @@ FLOORS = [
     {"training", "reporting", "density"},
     {"experiments"},
     {"cli"},
-    {"train", "eval", "sample", "report"},
+    {"train", "eval", "sample", "report", "export"},
 ]
 RUN_BY = {
     "datasets.baselines.fitted": "test_simple_members",
     "datasets.baselines.smoothing": "test_simple_densities",
     "datasets.table.loader": "test_table_splits",
+    "experiments.exporting": "test_exporting",
     "experiments.outcome": "test_experiment",
     "model.completion": "test_completion",
     "model.component": "test_members",

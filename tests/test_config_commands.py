@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from made_exp import eval as eval_command
+from made_exp import export as export_command
 from made_exp import report as report_command
 from made_exp import sample as sample_command
 from made_exp.cli.key_value import Command
@@ -19,6 +20,7 @@ MAINS = {
     "made-eval": eval_command.main,
     "made-sample": sample_command.main,
     "made-report": report_command.main,
+    "made-export": export_command.main,
 }
 
 
@@ -142,6 +144,14 @@ def test_help_is_short_and_complete(command, capsys):
         ("made-sample", ["run=run=1, odd", "path=a.xlsx"], "path must end in .png, .npz, .csv"),
         ("made-sample", ["run=run=1, odd", "observed=top"], "observed: 'top' is not one of top_h"),
         ("made-sample", ["run=run=1, odd", "observed=x.npz"], "observed: file not found: x.npz"),
+        ("made-sample", ["run=a.safetensors"], "run: file not found: a.safetensors"),
+        ("made-export", ["run=run=1, odd"], "missing value(s): path"),
+        ("made-export", ["run=run=1, odd", "path=a.onx"], "path must end in .safetensors, .onnx,"),
+        (
+            "made-export",
+            ["run=run=1, odd", "path=a.safetensors", "num_orderings=2"],
+            "num_orderings=2: a .safetensors file holds the whole model",
+        ),
         ("made-report", ["path=nope"], "path: 'nope' is not a folder"),
         ("made-report", ["--group-by=seed"], "unknown setting '--group-by'"),
     ],

@@ -23,6 +23,7 @@ from made_exp.cli.compose import compose_config, fixed_overrides
 from made_exp.cli.preflight import preflight
 from made_exp.errors import ConfigError
 from made_exp.eval import main as made_eval
+from made_exp.export import main as made_export
 from made_exp.report import main as made_report
 from made_exp.runs.folder import RunDirectory
 from made_exp.sample import main as made_sample
@@ -177,6 +178,9 @@ class Shell:
 
     def made_sample(self, arguments):
         assert made_sample(arguments) == 0
+
+    def made_export(self, arguments):
+        assert made_export(arguments) == 0
 
     def made_report(self, arguments):
         assert made_report(arguments) == 0

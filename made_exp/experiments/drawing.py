@@ -18,7 +18,6 @@ from made_exp.experiments.written import write_completed, write_drawn
 from made_exp.files import atomic_path
 from made_exp.model.made import MADE
 from made_exp.reporting.figures import completion_grid, save_png
-from made_exp.runs.folder import RunDirectory
 from made_exp.settings.commands import SampleSettings
 
 # When the user does not say how many: samples or completions, and rows of them in a picture.
@@ -55,9 +54,7 @@ def _target(run: FinishedRun, settings: SampleSettings) -> Path:
     suffix = ".csv" if run.data.get("table") else ".npz"
     if run.data["image_shape"] or (observed is None and len(run.data["variables"]) <= 2):
         suffix = ".png"
-    folder = RunDirectory(run.path).samples
-    folder.mkdir(exist_ok=True)
-    return folder / f"{what}_seed_{settings.seed}{suffix}"
+    return run.place(f"{what}_seed_{settings.seed}{suffix}", "samples")
 
 
 def _inputs(run: FinishedRun, settings: SampleSettings) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from made_exp.errors import CheckpointError, ConfigError, as_config_errors
 from made_exp.model.build import build_model
 from made_exp.runs.checkpoints import exists, load_checkpoint
 from made_exp.runs.folder import RunDirectory
+from made_exp.runs.portable import SUFFIX, load_portable
 from made_exp.runtime import resolve_device
 from made_exp.settings.dataset import FileSettings, TableSettings
 from made_exp.settings.experiment import from_dict
@@ -25,7 +27,7 @@ class FinishedRun:
     """The best model of a run, and what belongs to it.
 
     Args:
-        path: Folder of the run, or one of its checkpoints.
+        path: Folder of the run, one of its checkpoints, or the file that made-export made of it.
         device: auto, cpu, cuda or cuda:N.
         data: Where the file is that it was trained on, if that has moved.
 
@@ -35,7 +37,7 @@ class FinishedRun:
         settings: Of the run.
 
     Raises:
-        ConfigError: If there is no such device.
+        ConfigError: If there is no such device, or the file holds no model.
         CheckpointError: If the run holds no model that can be used.
     """
 
@@ -43,10 +45,8 @@ class FinishedRun:
         self.path, self._moved = Path(path), data
         with as_config_errors():
             target = resolve_device(device)
-        file = self.path if self.path.suffix == ".pt" else RunDirectory(path).best
-        if not exists(file):
-            raise CheckpointError(f"{path} holds no trained model: {file} does not exist")
-        content = load_checkpoint(file)
+        file = self.path if self.path.suffix in (".pt", SUFFIX) else RunDirectory(path).best
+        content = _content(file)
         try:
             self.data, self.settings = content["data"], from_dict(content["config"])
             model = build_model(self.settings, self.data, device=target)
@@ -54,6 +54,13 @@ class FinishedRun:
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{file} does not describe a model: {error}") from error
         self.model = model.to(target).eval()
+
+    def place(self, name: str, folder: str = "") -> Path:
+        """Where a new file goes: into a folder of the run, or beside the file of the model."""
+        if self.path.is_file():
+            return self.path.with_name(f"{self.path.stem}_{name}")
+        (self.path / folder).mkdir(exist_ok=True)
+        return self.path / folder / name
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -126,6 +133,20 @@ class FinishedRun:
         if str(label).isdigit() and int(label) < num_classes:
             return int(label)
         raise ConfigError(f"label '{label}' is not one of {', '.join(names)}")
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """What is in a checkpoint, or in the file of a model, which the user chose.
+
+    Raises:
+        CheckpointError, ConfigError: If it cannot be read.
+    """
+    if file.suffix == SUFFIX:
+        with as_config_errors():
+            return load_portable(file)
+    if not exists(file):
+        raise CheckpointError(f"no trained model: {file} does not exist")
+    return load_checkpoint(file)
 
 
 def load_run(path: str | Path, device: str | torch.device = "cpu") -> Density:

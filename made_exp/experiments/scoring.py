@@ -36,7 +36,7 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
     evaluation, curve = _score(finished, settings, settings.num_orderings)
     outcome: dict[str, Any] = {"run": settings.run, "split": split, **evaluation.as_dict()}
     outcome |= _beside(finished, settings, evaluation.num_orderings)
-    path = finished.path / f"evaluation_{split}_{evaluation.num_orderings}.json"
+    path = finished.place(f"evaluation_{split}_{evaluation.num_orderings}.json")
     if curve is not None:
         nll, stderr = curve
         title = f"{finished.dataset.name}, {split}: NLL of the mixture over orderings"

@@ -1,4 +1,4 @@
-"""What made-eval, made-sample and made-report can be asked, typed."""
+"""What the commands for finished runs can be asked, typed."""
 
 import glob
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from made_exp.datasets.table.sources import COMPRESSED, TABLES
 from made_exp.errors import did_you_mean
 from made_exp.settings.base import MISSING, CheckedSettings, check_device, setting
 
+MODEL_FILES = (".pt", ".safetensors")
+EXPORTS = (".safetensors", ".onnx", ".pt2")
 PATTERNS = ("top_half", "left_half", "random_half", "bottom_half", "right_half")
 
 
@@ -15,7 +17,7 @@ PATTERNS = ("top_half", "left_half", "random_half", "bottom_half", "right_half")
 class EvalSettings(CheckedSettings):
     """Scores a finished run; prints JSON and writes it into the run."""
 
-    run: str = setting(MISSING, "folder of the run")
+    run: str = setting(MISSING, "folder of the run, or a .safetensors file of made-export")
     split: str = setting("test", "part of the data", choices=("train", "valid", "test"))
     num_orderings: int | None = setting(
         None, "orderings of the mixture; null = as in training", at_least=1
@@ -38,7 +40,7 @@ class EvalSettings(CheckedSettings):
 class SampleSettings(CheckedSettings):
     """Draws new samples, or completions of partly observed examples, from a finished run."""
 
-    run: str = setting(MISSING, "folder of the run")
+    run: str = setting(MISSING, "folder of the run, or a .safetensors file of made-export")
     num_samples: int | None = setting(
         None,
         "how many, or completions of each example; null = 100, and 1 of each row into a table",
@@ -82,6 +84,29 @@ class SampleSettings(CheckedSettings):
 
 
 @dataclass
+class ExportSettings(CheckedSettings):
+    """Writes the best model of a run into one file that needs neither the run nor its data."""
+
+    run: str = setting(MISSING, "folder of the run, or a .safetensors file of made-export")
+    path: str = setting(
+        MISSING, "where: .safetensors (made-exp reads it); .onnx or .pt2 (a program of log_prob)"
+    )
+    num_orderings: int | None = setting(
+        None, "orderings of the mixture in a program; null = as in training", at_least=1
+    )
+
+    def _check(self) -> None:
+        check_run(self.run, "run")
+        if Path(self.path).suffix not in EXPORTS:
+            hint = did_you_mean(Path(self.path).suffix, EXPORTS)
+            raise ValueError(f"path must end in {', '.join(EXPORTS)}; got '{self.path}'{hint}")
+        if self.num_orderings is not None and Path(self.path).suffix == ".safetensors":
+            raise ValueError(
+                f"num_orderings={self.num_orderings}: a .safetensors file holds the whole model"
+            )
+
+
+@dataclass
 class ReportSettings(CheckedSettings):
     """One table of all runs below a folder: terminal, CSV, Markdown, HTML page."""
 
@@ -100,8 +125,12 @@ class ReportSettings(CheckedSettings):
 
 
 def check_run(path: str, name: str) -> None:
-    """Raise ValueError unless `path`, the setting `name`, is a folder with a trained model."""
+    """Raise ValueError unless `path`, the setting `name`, is a folder or file with a model."""
     folder = Path(path)
+    if folder.is_file() and folder.suffix in MODEL_FILES:
+        return
+    if folder.suffix in MODEL_FILES:
+        raise ValueError(f"{name}: file not found: {path}")
     if not folder.is_dir():
         raise ValueError(f"{name}: '{path}' is not a folder")
     if not (folder / "checkpoints").is_dir():
