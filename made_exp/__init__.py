@@ -7,7 +7,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """`load_run`, imported when it is first used, so that the package itself imports no torch."""
+    """`fit` and `load_run`, imported when first used: the package itself imports no torch."""
+    if name == "fit":
+        from made_exp.cli.fit import fit
+
+        return fit
     if name == "load_run":
         from made_exp.experiments.finished import load_run
 

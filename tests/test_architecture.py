@@ -24,6 +24,7 @@ FLOORS = [
     {"train", "eval", "sample", "report", "export"},
 ]
 RUN_BY = {
+    "cli.fit": "test_fit",
     "datasets.baselines.fitted": "test_simple_members",
     "datasets.baselines.smoothing": "test_simple_densities",
     "datasets.table.loader": "test_table_splits",

@@ -1,6 +1,7 @@
 """Tables in a NumPy .npz file: the user's own, and the files that are published in this form."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ DEFAULT_FRACTION = 0.1
 def load(*, seed: int, data_dir: Path, path: str, context: str) -> Dataset:
     """A table of the user's: `train`, optionally `valid`, `test`, `image_shape` and labels.
 
+    A `test` without rows stands for no test.
+
     Args:
         seed: Cuts missing splits out of train, a tenth of its rows each.
         data_dir: Where a relative `path` is looked for when the current folder has none.
@@ -34,22 +37,23 @@ def load(*, seed: int, data_dir: Path, path: str, context: str) -> Dataset:
     tables = {
         split: check_table(arrays[split], f"'{split}' of {file}")
         for split in SPLITS
-        if split in arrays
+        if split in arrays and not _is_none(split, arrays)
     }
     if "train" not in tables:
         known = ", ".join(arrays) or "nothing that is known (train, valid, test)"
         raise ValueError(f"{file} has no array 'train'; it has {known}")
     variables = infer_variables(tables, str(file))
     labels = _labels(arrays, tables, file) if context == "labels" else {}
-    missing = [split for split in SPLITS if split not in tables]
+    missing = [split for split in SPLITS if split not in arrays]
     if missing:
         rows = split_rows(len(tables["train"]), dict.fromkeys(missing, DEFAULT_FRACTION), seed)
         labels |= {s: labels["train"][torch.from_numpy(r)] for s, r in rows.items() if labels}
         tables |= {s: tables["train"][r] for s, r in rows.items()}
+    none = torch.zeros(0, len(variables), dtype=torch.uint8)
     return Dataset.of_splits(
         file.stem,
         variables,
-        {split: to_tensor(table, variables) for split, table in tables.items()},
+        {"test": none, **{split: to_tensor(table, variables) for split, table in tables.items()}},
         labels,
         image_shape=_image_shape(arrays, len(variables), file),
         num_classes=max((int(y.max()) + 1 for y in labels.values()), default=0),
@@ -79,6 +83,11 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # what a damaged file makes of its reader
         raise ValueError(f"cannot read {file} as .npz: {one_line(error)}") from error
     return arrays
+
+
+def _is_none(split: str, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether this split is to have no rows."""
+    return split == "test" and arrays["test"].ndim == 2 and not len(arrays["test"])
 
 
 def _labels(

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,13 +46,20 @@ _log = logging.getLogger(__name__)
 _CHECK_STREAM = 6
 
 
-def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) -> float:
+def run(
+    settings: Settings,
+    run_dir: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    reports: bool = True,
+) -> float:
     """Run an experiment, or continue it, or skip it where it is finished already.
 
     Args:
         settings: What to do.
         run_dir: Where everything goes.
         overrides: What was typed, for the record.
+        reports: Whether results and pictures are wanted; else only the model is, and its proofs.
 
     Returns:
         Validation NLL of the best model, in nats; finite.
@@ -81,7 +89,7 @@ def run(settings: Settings, run_dir: str | Path, overrides: Sequence[str] = ()) 
             if world.is_main:
                 folder.start(asdict(settings), key)
                 stack.enter_context(folder.telling_how_it_ends(key))
-        return experiment.run(resumes, overrides)
+        return experiment.run(resumes, overrides, reports=reports)
 
 
 def _finished(folder: RunDirectory, settings: Settings) -> float | None:
@@ -119,8 +127,8 @@ class _Experiment:
         prepare(model, self.dataset)
         self.model = model.to(device)
 
-    def run(self, resumes: bool, overrides: Sequence[str]) -> float:
-        """Train, evaluate, write results.json; returns the validation NLL."""
+    def run(self, resumes: bool, overrides: Sequence[str], *, reports: bool) -> float:
+        """Train, evaluate, write results.json if it `reports`; returns the validation NLL."""
         with as_config_errors():
             trainer = make_trainer(
                 self.model,
@@ -157,7 +165,10 @@ class _Experiment:
                 trainer.observer = observer
                 trainer.train()
             trainer.keeper.restore_best()
-            return self.world.from_main(self._finish(trainer, observer))
+            if reports:
+                return self.world.from_main(self._finish(trainer, observer))
+            self._prove()
+            return self.world.from_main(self._evaluate("valid").nll)
 
     def _fit_and_validate(self) -> Evaluation:
         count = self.settings.ordering.valid_orderings or self.model.num_orderings
@@ -188,8 +199,7 @@ class _Experiment:
             outliers = self._outliers(valid=valid, **({"test": test} if test else {}))
             columns = self._columns()
             comparison = observer.picture(self.folder.final_samples, "best model", step)
-            seed = derive_seed(settings.seed, _CHECK_STREAM)
-            checks = proven(self.model, self.dataset, seed)
+            checks = self._prove()
         observer.tested(test, step)
         results = make_results(
             trainer,
@@ -204,6 +214,10 @@ class _Experiment:
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))
         return valid.nll
+
+    def _prove(self) -> dict[str, dict[str, Any]]:
+        seed = derive_seed(self.settings.seed, _CHECK_STREAM)
+        return proven(self.model, self.dataset, seed)
 
     def _columns(self) -> ColumnScores | None:
         """The columns of what is scored; a warning for each that is worse than counting."""

@@ -12,7 +12,13 @@ from made_exp.errors import one_line
 
 
 def raw_table(data: Any) -> RawTable:
-    """The columns of a frame of pandas, polars, pyarrow or their like, or of an array (N, D).
+    """The columns of data as they were given; arguments and errors of `polars_frame`."""
+    frame, source = polars_frame(data)
+    return RawTable.of_frame(frame, Origin((source,)))
+
+
+def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
+    """A frame of pandas, polars, pyarrow or their like, or an array (N, D), and what to call it.
 
     Indices of rows are left behind. Columns of an array are called x0, x1, ...; columns of pandas
     that hold several types are read as texts.
@@ -37,7 +43,7 @@ def raw_table(data: Any) -> RawTable:
     if not frame.shape[1] or not len(frame):
         raise ValueError(f"{source} has no {'rows' if frame.shape[1] else 'columns'}")
     columns = [_series(column, source).alias(str(column.name)) for column in frame.iter_columns()]
-    return RawTable.of_frame(pl.DataFrame(columns), Origin((source,)))
+    return pl.DataFrame(columns), source
 
 
 def _with_unique_names(data: Any, source: str) -> Any:
