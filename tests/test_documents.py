@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from PIL import Image
@@ -309,7 +310,10 @@ def test_python_of_the_readme_runs(shell, block):
     run = run_of((*IMAGES, "ordering=agnostic"))
     x = torch.randint(2, (5, 16))
     observed = torch.rand(5, 16) < 0.5
-    exec(block.replace("outputs/runs/RUN", run), {"x": x, "observed": observed})
+    frame = pl.read_csv("people.csv")
+    block = block.replace("outputs/runs/RUN", run).replace("max_minutes=2", "trainer=SHORT")
+    short = {"max_steps": 5, "device": "cpu"}
+    exec(block, {"x": x, "observed": observed, "frame": frame, "SHORT": short})
 
 
 @pytest.mark.parametrize("words", SETTINGS)
