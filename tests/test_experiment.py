@@ -64,6 +64,15 @@ def test_metrics_have_one_line_an_evaluation(finished):
     assert min(line["valid_nll"] for line in lines) == pytest.approx(objective)
 
 
+def test_training_may_look_at_some_of_valid_and_reports_all_of_it(tmp_path):
+    settings = make_settings(tmp_path, trainer={"epochs": 1, "valid_examples": 10})
+    run(settings, tmp_path / "run")
+    x = torch.from_numpy(np.load(tmp_path / "table.npz")["valid"])
+    nll = -load_run(tmp_path / "run").log_prob(x).double()
+    assert read_metrics(tmp_path / "run")[-1]["valid_nll"] == pytest.approx(nll[::4].mean().item())
+    assert read_results(tmp_path / "run")["valid"]["nll"] == pytest.approx(nll.mean().item())
+
+
 def test_tensorboard_has_the_tags_of_the_contract(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -60,6 +60,20 @@ def test_anneal_goes_back_to_the_best_and_falls_over_a_share_of_its_steps():
     assert [again.factor(s) for s in range(600, 900)] == [made.factor(s) for s in range(600, 900)]
 
 
+def test_anneal_begins_where_twice_the_steps_gain_less_than_the_noise_of_valid():
+    settings = AnnealSettings(patience=9, least_gain=0.1, warmup_steps=100)
+    made = make_scheduler(settings, lr=1, total_steps=10_000)
+    for nll, step in ((3, 0), (2.5, 100), (2.0, 200), (1.9, 300)):
+        assert not made.observe(nll, step, stderr=0.5)  # nothing before 200 was at the full rate
+    assert not made.observe(1.9, 400, stderr=0.5)  # .1 since step 200
+    again = make_scheduler(settings, lr=1, total_steps=10_000)
+    again.load_state_dict(made.state_dict())
+    assert not again.observe(1.84, 600, stderr=0.5)  # .06 since step 300
+    assert again.factor(601) == 1
+    assert again.observe(1.85, 1200, stderr=0.5)  # nothing since step 600, whose weights it takes
+    assert again.factor(1200) == 1 > again.factor(1201)
+
+
 def test_anneal_goes_back_to_the_best_where_a_budget_ends_it_too():
     late = make_scheduler(AnnealSettings(patience=9, fraction=0.25), lr=1, total_steps=10_000)
     assert not late.observe(2.0, 400, elapsed=0.5)

@@ -138,6 +138,7 @@ class _Experiment:
                 self._fit_and_validate,
                 {"config": asdict(self.settings), "data": self.data},
                 self.world,
+                len(self._rows) * self._num_orderings,
             )
             state = trainer.state
             if resumes:
@@ -171,19 +172,32 @@ class _Experiment:
             return self.world.from_main(self._evaluate("valid").nll)
 
     def _fit_and_validate(self) -> Evaluation:
-        count = self.settings.ordering.valid_orderings or self.model.num_orderings
         score: Callable[..., Evaluation] = evaluate
         if self.model.mixture.fits:
             score = partial(fit_mixture, of_extras=self._extras_on_valid)
-        count = min(count, self.model.num_orderings)
-        valid = self._evaluate("valid", partial(score, num_orderings=count))
-        refuse_impossible(self.model, self.dataset, "valid", valid)
+        score = partial(score, num_orderings=self._num_orderings)
+        valid = self._evaluate("valid", score, self._rows)
+        if not valid.log_probs.isfinite().all():
+            refuse_impossible(self.model, self.dataset, "valid", self._evaluate("valid"))
         return valid
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        """Places (n,) of the examples of valid that are scored while training, spread evenly."""
+        num_rows = len(self.dataset.valid)
+        count = min(self.settings.trainer.valid_examples or num_rows, num_rows)
+        return torch.arange(count) * num_rows // max(count, 1)
+
+    @property
+    def _num_orderings(self) -> int:
+        """How many densities of the mixture are scored while training, beside simple ones."""
+        wanted = self.settings.ordering.valid_orderings or self.model.num_orderings
+        return min(wanted, self.model.num_orderings)
 
     @cached_property
     def _extras_on_valid(self) -> Tensor | None:
         """Log-probabilities (E, N) of valid under the simple densities of the mixture."""
-        x = self.dataset.valid.to(self.model.device)
+        x = self.dataset.valid[self._rows].to(self.model.device)
         rows = [
             self.model.ordering_log_prob(x, index).double()
             for index in range(-len(self.model.extras), 0)
@@ -237,7 +251,14 @@ class _Experiment:
                 found[split] = outlier
         return found
 
-    def _evaluate(self, split: str, score: Callable[..., Evaluation] = evaluate) -> Evaluation:
+    def _evaluate(
+        self,
+        split: str,
+        score: Callable[..., Evaluation] = evaluate,
+        rows: Tensor | None = None,
+    ) -> Evaluation:
         x, context = self.dataset.split(split), self.dataset.context(split)
+        if rows is not None:
+            x, context = x[rows], None if context is None else context[rows]
         batch_size = self.settings.trainer.eval_batch_size
         return score(self.model, x, context=context, batch_size=batch_size)

@@ -122,6 +122,11 @@ class AnnealSettings(WarmupSettings):
     fraction: float = setting(
         0.3, "steps of annealing, of those that the best took; ends a budget too", above=0
     )
+    least_gain: float = setting(
+        0.0,
+        "standard errors of valid that twice the steps must gain, or annealing begins; try 0.1",
+        at_least=0,
+    )
 
 
 @dataclass
@@ -152,6 +157,9 @@ class TrainerSettings(OptionSettings):
         1, "epochs between evaluations on valid; null = as many as are of use", at_least=1
     )
     eval_batch_size: int = setting(1000, "examples at a time in evaluations", at_least=1)
+    valid_examples: int | None = setting(
+        None, "examples of valid that are scored while training; null = all", at_least=1
+    )
     device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
     precision: str = setting(
         "fp32", "arithmetic of matrix products", choices=("fp32", "tf32", "bf16")

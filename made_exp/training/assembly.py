@@ -32,6 +32,7 @@ def make_trainer(
     fit_and_validate: Callable[[], Evaluation],
     description: Mapping[str, Any],
     world: World,
+    num_scored: int = 0,
 ) -> Trainer:
     """Assemble a trainer.
 
@@ -43,6 +44,7 @@ def make_trainer(
         fit_and_validate: Fits the mixture and scores the validation split, see `Trainer`.
         description: Plain values that every checkpoint carries.
         world: The processes that share this training.
+        num_scored: See `Trainer`.
 
     Raises:
         ValueError: If a setting does not fit the data.
@@ -69,7 +71,7 @@ def make_trainer(
     kind = GraphedStep if graph else step_kind(model, batches, settings.trainer)
     step = kind(model, [one.optimizer for one in members], batches, settings.trainer)
     keeper = CheckpointKeeper(learner, run, description, writes=world.is_main)
-    return Trainer(learner, batches, step, fit_and_validate, settings, keeper)
+    return Trainer(learner, batches, step, fit_and_validate, settings, keeper, num_scored)
 
 
 def _trained_members(

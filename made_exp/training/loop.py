@@ -30,8 +30,9 @@ _log = logging.getLogger(__name__)
 _STEPS_BETWEEN_AGREEMENTS = 20
 _RECENT = 20
 # Where the length is not known beforehand: the next evaluation comes when the steps have grown by
-# this share, the first after so many, and evaluations take at most this share of a budget of time.
-_GROWTH, _FIRST_EVALUATION, _EVALUATION_SHARE = 0.08, 25, 0.1
+# this share, the first after so many, and evaluations take at most this share of the training: of
+# a budget of time, and by examples, of which one costs a quarter of what it costs to train on it.
+_GROWTH, _FIRST_EVALUATION, _EVALUATION_SHARE, _EVALUATION_COST = 0.08, 25, 0.1, 0.25
 
 
 class Trainer:
@@ -45,6 +46,7 @@ class Trainer:
             model's mixture, if they are fitted; nothing else changes.
         settings: How long and in what steps, and the base learning rate.
         keeper: Saves and restores the learner.
+        num_scored: Examples that `fit_and_validate` scores, counted for each density anew.
 
     Attributes:
         observer: Hears of steps and evaluations.
@@ -58,6 +60,7 @@ class Trainer:
         fit_and_validate: Callable[[], Evaluation],
         settings: Settings,
         keeper: CheckpointKeeper,
+        num_scored: int = 0,
     ) -> None:
         self.learner, self.batches, self.step = learner, batches, step
         self.fit_and_validate = fit_and_validate
@@ -66,6 +69,8 @@ class Trainer:
         self._epochs = self.settings.total_epochs(len(batches))
         adapts = isinstance(settings.scheduler, AnnealSettings)
         self._eval_every = self.settings.epochs_between(len(batches), adapts=adapts)
+        cost = _EVALUATION_COST * num_scored / batches.batch_size
+        self._first_evaluation = max(_FIRST_EVALUATION, cost / _EVALUATION_SHARE)
         self._is_consistent = True
         self._clock = time.monotonic()
         self._evaluation_seconds, self._evaluated_at = 0.0, 0.0
@@ -115,7 +120,7 @@ class Trainer:
         if self._eval_every is not None:
             return self.state.epoch % self._eval_every == 0
         before = self.state.evaluated_step
-        if self.state.step - before < max(_FIRST_EVALUATION, _GROWTH * before):
+        if self.state.step - before < max(self._first_evaluation, _GROWTH * before):
             return False
         affordable = _EVALUATION_SHARE * (self.state.seconds - self._evaluated_at)
         return self.settings.max_minutes is None or self._evaluation_seconds <= affordable
@@ -159,10 +164,12 @@ class Trainer:
         train_nll = self._train_nll()
         with self.learner.evaluated_weights():
             valid = self.fit_and_validate() if self.world.is_main else None
-            nll = self.world.from_main(None if valid is None else valid.nll)
+            score = None if valid is None else (valid.nll, valid.nll_stderr)
+            nll, stderr = self.world.from_main(score)
             if not math.isfinite(nll):
                 raise self._diverged(f"the validation NLL is {nll}", self.state.step)
-            goes_back = self.learner.scheduler.observe(nll, self.state.step, self.state.elapsed)
+            now = self.state.step, self.state.elapsed
+            goes_back = self.learner.scheduler.observe(nll, *now, stderr)
             is_best = self.state.note_evaluation(nll)
             self._tick()
             self._evaluation_seconds = time.monotonic() - started

@@ -6,6 +6,7 @@ that the rate reaches its end when the time does.
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 from typing_extensions import override
 
@@ -31,8 +32,10 @@ class Scheduler(ABC):
         `elapsed` is in 0..1; 0 where there is no budget of time.
         """
 
-    def observe(self, valid_nll: float, step: int, elapsed: float = 0.0) -> bool:
-        """Take note of an evaluation (nats) after `step` steps.
+    def observe(
+        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+    ) -> bool:
+        """Take note of an evaluation (nats, and its standard error) after `step` steps.
 
         Returns:
             Whether training is to go on from the weights of the best evaluation.
@@ -43,11 +46,11 @@ class Scheduler(ABC):
         """Whether the schedule has come to its end, after `step` steps."""
         return False
 
-    def state_dict(self) -> dict[str, float]:
-        """What cannot be computed from the step, as plain numbers."""
+    def state_dict(self) -> dict[str, Any]:
+        """What cannot be computed from the step, as plain values."""
         return {}
 
-    def load_state_dict(self, state: dict[str, float]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
         """Take up a state that `state_dict` gave."""
 
 
@@ -76,12 +79,13 @@ class Cosine(Scheduler):
 class Anneal(Scheduler):
     """The base rate for as long as the table needs it, then half a cosine down to zero.
 
-    The rate stays until the validation NLL has not fallen for `patience` evaluations, or until a
-    budget of time or steps leaves just enough; training then goes back to the best evaluation and
-    anneals over `fraction` of the steps that it took, or what is left.
+    The rate stays until the validation NLL has not fallen for `patience` evaluations, or fell by
+    less than `least_gain` standard errors while the steps doubled, or until a budget of time or
+    steps leaves just enough; training then goes back to the best evaluation and anneals over
+    `fraction` of the steps that it took, or what is left.
 
     Args:
-        settings: Patience, fraction and steps of linear rise.
+        settings: Patience, least gain, fraction and steps of linear rise.
         total_steps: Steps of the whole training at most.
     """
 
@@ -89,6 +93,7 @@ class Anneal(Scheduler):
         self.settings, self.total_steps = settings, total_steps
         self._latest = 1 / (1 + settings.fraction)  # share of a budget before annealing
         self.best, self.best_step, self.bad = math.inf, 0, 0
+        self.history: list[tuple[int, float]] = []  # the best NLL after so many steps
         self.start, self.start_elapsed, self.length = -1, 0.0, 0
 
     @override
@@ -98,14 +103,18 @@ class Anneal(Scheduler):
         return _wave(self._progress(step, elapsed))
 
     @override
-    def observe(self, valid_nll: float, step: int, elapsed: float = 0.0) -> bool:
+    def observe(
+        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+    ) -> bool:
         if self.start >= 0:
             return False
         self.bad = 0 if valid_nll < self.best else self.bad + 1
         if valid_nll < self.best:
             self.best, self.best_step = valid_nll, step
+        self.history.append((step, self.best))
         is_late = max(elapsed, step / self.total_steps) >= self._latest
-        if self.bad < self.settings.patience and not is_late:
+        has_stopped = self.bad >= self.settings.patience or self._gains_little(step, stderr)
+        if not has_stopped and not is_late:
             return False
         self.start, self.start_elapsed = step, elapsed
         self.length = max(round(self.settings.fraction * self.best_step), LEAST_ANNEALING)
@@ -116,14 +125,19 @@ class Anneal(Scheduler):
         return self._progress(step, elapsed) >= 1
 
     @override
-    def state_dict(self) -> dict[str, float]:
-        names = ("best", "best_step", "bad", "start", "start_elapsed", "length")
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best", "best_step", "bad", "history", "start", "start_elapsed", "length")
         return {name: getattr(self, name) for name in names}
 
     @override
-    def load_state_dict(self, state: dict[str, float]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+    def _gains_little(self, step: int, stderr: float) -> bool:
+        """Whether the second half of the steps, all at the full rate, was not worth its time."""
+        before = [nll for at, nll in self.history if self.settings.warmup_steps < at <= step / 2]
+        return bool(before) and before[-1] - self.best < self.settings.least_gain * stderr
 
     def _progress(self, step: int, elapsed: float) -> float:
         """Share of the annealing that is done, 0 before it begins."""
@@ -151,7 +165,9 @@ class Plateau(Scheduler):
         return self.current
 
     @override
-    def observe(self, valid_nll: float, step: int, elapsed: float = 0.0) -> bool:
+    def observe(
+        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+    ) -> bool:
         if valid_nll < self.best:
             self.best, self.bad = valid_nll, 0
             return False
@@ -161,11 +177,11 @@ class Plateau(Scheduler):
         return False
 
     @override
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
         return {"current": self.current, "best": self.best, "bad": self.bad}
 
     @override
-    def load_state_dict(self, state: dict[str, float]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.current, self.best, self.bad = state["current"], state["best"], int(state["bad"])
 
 
