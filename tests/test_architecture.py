@@ -27,6 +27,8 @@ RUN_BY = {
     "cli.fit": "test_fit",
     "datasets.baselines.fitted": "test_simple_members",
     "datasets.baselines.smoothing": "test_simple_densities",
+    "density.paths": "test_probability",
+    "density.simple_events": "test_probability",
     "datasets.table.loader": "test_table_splits",
     "experiments.exporting": "test_exporting",
     "experiments.outcome": "test_experiment",
@@ -40,6 +42,8 @@ RUN_BY = {
     "settings.dataset": "test_config",
     "training.loop": "test_training",
     "variables.echoes": "test_conditionals",
+    "variables.restricted": "test_restricted",
+    "variables.restricted_number": "test_restricted",
 }
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(PACKAGE.rglob("*.py"))

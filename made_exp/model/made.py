@@ -16,13 +16,20 @@ from torch import Tensor
 
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.model.completion import Completion
+from made_exp.model.component import Component
 from made_exp.model.entry import as_given, completed, enter, rows_at_once, scored
 from made_exp.model.given_rows import GivenRows
 from made_exp.model.members import Members
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
-from made_exp.model.samplers import ProgressCallback, Samplers, check_request, draw_uniforms
-from made_exp.model.sampling import Request
+from made_exp.model.samplers import (
+    ProgressCallback,
+    Samplers,
+    Walkers,
+    check_request,
+    draw_uniforms,
+)
+from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.simple import num_uniforms
 from made_exp.variables.groups import VariableGroups
 
@@ -60,7 +67,7 @@ class MADE(Members):
     ) -> None:
         super().__init__(groups, networks, num_orderings, extras or {})
         self.mixture = MixtureWeights(self.num_orderings, fits_weights, len(self.extras))
-        self.given_rows, self._samplers = given_rows, Samplers()
+        self.given_rows, self._samplers, self._walkers = given_rows, Samplers(), Walkers()
 
     def ordering_log_prob(
         self, x: Tensor, index: int, context: Tensor | None = None, grad: bool = False
@@ -163,7 +170,7 @@ class MADE(Members):
             if component is not None:
                 chosen.fill_(component)
             if self.groups.given:
-                x[own] = self._rows_of_train().draw(uniforms[:, 1])
+                x[own] = self.rows_of_train().draw(uniforms[:, 1])
             self._samplers.draw(
                 [
                     (self.density(index), torch.nonzero(chosen == index).flatten())
@@ -237,12 +244,17 @@ class MADE(Members):
         for member in self.members:
             member.output_bias.copy_(params)
 
+    def walker(self, component: Component, num_steps: int) -> IncrementalSampler:
+        """What takes the first steps of a component of its own orders; one a thread."""
+        return self._walkers.walker(component, num_steps)
+
     @property
     def _num_choices(self) -> int:
         """Uniform numbers N that choose a density, and a row of what is given if anything is."""
         return 1 + bool(self.groups.given)
 
-    def _rows_of_train(self) -> GivenRows:
+    def rows_of_train(self) -> GivenRows:
+        """Values of the given variables in train; ValueError where they are not known."""
         if self.given_rows is None:
             names = ", ".join(f"'{self.groups.variables[d].name}'" for d in self.groups.given)
             raise ValueError(

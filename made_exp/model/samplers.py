@@ -16,6 +16,7 @@ from made_exp.variables.outputs import Conditionals
 
 ProgressCallback = Callable[[int], None]
 
+_MOST_WALKERS = 64
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The integers of so many bytes, to read a float's bits."""
 
@@ -62,6 +63,28 @@ class Samplers(threading.local):
         if self._kept is None or self._kept[0] != key:
             self._kept = (key, IncrementalSampler(build_plan(component)))
         return self._kept[1].draw
+
+
+class Walkers(threading.local):
+    """Keeps samplers that take the first steps of an order, until the weights change."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, IncrementalSampler] = {}
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
+    def walker(self, component: Component, num_steps: int) -> IncrementalSampler:
+        """What takes the first steps of a component."""
+        version = _version(component.network, component.groups)
+        order = tuple(component.masks.ordering.tolist())
+        key = (component.member, component.masks.index, order, num_steps, version)
+        if key not in self._kept:
+            while len(self._kept) >= _MOST_WALKERS:
+                self._kept.pop(next(iter(self._kept)))
+            plan = build_plan(component, num_steps=num_steps)
+            self._kept[key] = IncrementalSampler(plan)
+        return self._kept[key]
 
 
 @torch.no_grad()

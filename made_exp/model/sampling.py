@@ -14,6 +14,7 @@ Legend: B examples, D variables, U uniforms an example.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import torch
@@ -23,6 +24,9 @@ from made_exp.masks.orderings import inverse_ordering
 from made_exp.model.sampling_plan import SamplingPlan, SortedLevel
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.encodings import Identity
+
+# Codes (B,) of the variable of a step, from the number of the step and its params (B, K).
+Visit = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,15 +76,28 @@ class IncrementalSampler:
             drawn = space.result()
         return drawn.clone()
 
+    def walk(self, count: int, visit: Visit, context: Tensor | None = None) -> None:
+        """Take the steps of the plan for `count` examples whose codes `visit` chooses.
+
+        Args:
+            count: B.
+            visit: Is called at every step.
+            context: (B, num_classes) one-hot, or None.
+        """
+        with torch.inference_mode():
+            space = _Workspace(self.plan, count, 1.0, False)
+            space.start(context)
+            space.steps(partial(space.visited, visit))
+
 
 class _Workspace:
     """Activations of one batch size and the views of them that each step touches."""
 
     def __init__(self, plan: SamplingPlan, batch: int, temperature: float, clamped: bool) -> None:
         self.plan, self.temperature, self.key = plan, temperature, (batch, temperature, clamped)
-        like, num_dims = plan.levels[-1].bias, len(plan.ordering)
+        like, num_steps, num_dims = plan.levels[-1].bias, len(plan.ordering), plan.groups.num_dims
         self.x = like.new_zeros(num_dims, batch, dtype=plan.groups.code_dtype)
-        self.conditionals = [plan.groups.conditional(d) for d in range(num_dims)]
+        self.conditionals = {d: plan.groups.conditional(d) for d in plan.ordering}
         self.uniforms = like.new_zeros(sum(plan.groups.uniform_widths), batch)
         self.given = torch.zeros_like(self.x) if clamped else None
         self.is_drawn = torch.ones_like(self.x, dtype=torch.bool)
@@ -95,26 +112,29 @@ class _Workspace:
         self.binary = isinstance(plan.groups.only, Bernoulli) and isinstance(
             plan.groups.encodings[0], Identity
         )
-        self.output_views = [self._views(len(plan.levels), step, step) for step in range(num_dims)]
+        self.output_views = [self._views(len(plan.levels), step, step) for step in range(num_steps)]
         self.hidden_views = [
             [
                 self._views(number, step, step + 1)
                 for number in range(1, len(plan.levels))
                 if plan.ends[number][step + 1] > plan.ends[number][step]
             ]
-            for step in range(num_dims)
+            for step in range(num_steps)
         ]
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def load(self, request: Request) -> None:
         """Start a batch: biases into the nodes, uniforms and given values into place."""
-        context = request.context
         self.uniforms.copy_(request.uniforms.T[: len(self.uniforms)])
         if self.binary:
             self.uniforms.logit_().mul_(self.temperature)
         if self.given is not None and request.given is not None:
             self.given.copy_(request.given.T)
             self.is_drawn.copy_(torch.isnan(self.given))
+        self.start(request.context)
+
+    def start(self, context: Tensor | None) -> None:
+        """Biases, and what labels (B, num_classes) add to them, into the nodes."""
         for number, level in enumerate(self.plan.levels, start=1):
             self.nodes[number].copy_(level.bias.expand_as(self.nodes[number]))
             if context is not None and len(self.plan.network.context):
@@ -124,17 +144,18 @@ class _Workspace:
     def run(self) -> None:
         """Take all steps; on a GPU by replaying the graph captured at the first batch."""
         if not self.x.is_cuda:
-            self._steps()
+            self.steps(self._draw_binary if self.binary else self._draw)
             return
         if self.graph is None:
             start = [node.clone() for node in self.nodes]
-            self._steps()  # warms up libraries, which must not happen under capture
+            draw = self._draw_binary if self.binary else self._draw
+            self.steps(draw)  # warms up libraries, which must not happen under capture
             torch.cuda.synchronize()
             for node, value in zip(self.nodes, start, strict=True):
                 node.copy_(value)
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
-                self._steps()
+                self.steps(draw)
         self.graph.replay()
 
     def result(self) -> Tensor:
@@ -144,11 +165,11 @@ class _Workspace:
         positions = inverse_ordering(torch.tensor(self.plan.ordering, device=self.x.device))
         return self.values[0][positions].T.contiguous()
 
-    def _steps(self) -> None:
-        num_dims, panel = len(self.plan.ordering), self.plan.panel
-        draw = self._draw_binary if self.binary else self._draw
-        for start in range(0, num_dims, panel):
-            stop = min(start + panel, num_dims)
+    def steps(self, draw: Callable[[int, Tensor], object]) -> None:
+        """Take all steps; `draw` is given their numbers and params (K, B)."""
+        num_steps, panel = len(self.plan.ordering), self.plan.panel
+        for start in range(0, num_steps, panel):
+            stop = min(start + panel, num_steps)
             self._open_panel(start, stop)
             for step in range(start, stop):
                 rows, products, _ = self.output_views[step]
@@ -179,7 +200,15 @@ class _Workspace:
         drawn = self.conditionals[variable].sample(params.T, uniforms, self.temperature)
         if self.given is not None:
             drawn = torch.where(self.is_drawn[variable], drawn, self.given[variable])
-        self.x[variable].copy_(drawn)
+        self._write(step, drawn)
+
+    def visited(self, visit: Visit, step: int, params: Tensor) -> None:
+        """Take the codes of variable `ordering[step]` from `visit` and write its features."""
+        self._write(step, visit(step, params.T))
+
+    def _write(self, step: int, codes: Tensor) -> None:
+        variable, groups = self.plan.ordering[step], self.plan.groups
+        self.x[variable].copy_(codes)
         low, high = self._rows(0, step + 1, step + 1)
         self.values[0][low:high].copy_(groups.single_features(variable, self.x[variable]).T)
 

@@ -49,8 +49,8 @@ class SamplingPlan:
     Attributes:
         network: Where the weights come from; it gives the activation and context projections.
         groups: Conditionals and encodings of the variables.
-        ordering: D integers, the variable drawn at each step.
-        ends: For each level 0..L+1 D + 1 integers: `ends[level][t]` rows have degree <= t.
+        ordering: The variable drawn at each of T <= D steps.
+        ends: For each level 0..L+1 T + 1 integers: `ends[level][t]` rows have degree <= t.
         levels: Levels 1..L+1.
         panel: Number of steps between two products over all earlier units.
     """
@@ -64,22 +64,33 @@ class SamplingPlan:
 
 
 @torch.no_grad()
-def build_plan(component: Component, panel: int | None = None) -> SamplingPlan:
+def build_plan(
+    component: Component, panel: int | None = None, num_steps: int | None = None
+) -> SamplingPlan:
     """Sort the weights of a component's network by the degrees of its masks.
 
     Args:
         component: What is to be drawn from, with one ordering; the weights are copied.
         panel: Steps between two products over all earlier units; default about sqrt(D).
+        num_steps: How many of the D steps are planned; default all.
     """
     network, masks = component.network, component.masks
     degrees = network.layer_degrees(masks)
     at_call = degrees if network.schedule.is_resampled else None
+    num_steps = num_steps or masks.num_dims
+    steps = torch.arange(num_steps + 1, device=degrees[0].device)
     orders = [torch.argsort(level, stable=True) for level in degrees]
-    steps = torch.arange(masks.num_dims + 1, device=degrees[0].device)
+    ends = [
+        torch.searchsorted(level[order], steps, right=True).tolist()
+        for level, order in zip(degrees, orders, strict=True)
+    ]
+    # Of the params those of degree num_steps are none that a step needs.
+    ends[-1][-1] = ends[-1][-2] if num_steps < masks.num_dims else ends[-1][-1]
+    orders = [order[: own[-1]] for order, own in zip(orders, ends, strict=True)]
 
     def sorted_product(edge: Edge) -> SortedProduct:
-        weight = edge.layer.masked_weight(*edge.degrees(at_call))
         rows, columns = orders[edge.above], orders[edge.below]
+        weight = edge.layer.dense_layout(edge.layer.weight)
         return SortedProduct(edge.below, weight[rows][:, columns].contiguous())
 
     def sorted_level(number: int, level: Level) -> SortedLevel:
@@ -92,11 +103,8 @@ def build_plan(component: Component, panel: int | None = None) -> SamplingPlan:
     return SamplingPlan(
         network,
         component.groups,
-        masks.ordering.tolist(),
-        [
-            torch.searchsorted(level[order], steps, right=True).tolist()
-            for level, order in zip(degrees, orders, strict=True)
-        ],
+        masks.ordering[:num_steps].tolist(),
+        ends,
         [sorted_level(number, level) for number, level in enumerate(network.levels, start=1)],
-        panel or max(8, round(math.sqrt(masks.num_dims))),
+        panel or max(8, round(math.sqrt(num_steps))),
     )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -36,6 +36,13 @@ class Group:
     missing: float
     numbers: Numbers | None
     is_given: bool
+
+    def single(self, index: int) -> "Group":
+        """The variable with this number alone: its values and codes are (...)."""
+        numbers = None if self.numbers is None else self.numbers.of(index)
+        conditional = self.conditional.of_group(numbers)
+        own = (self.variables[index],)
+        return replace(self, conditional=conditional, variables=own, numbers=numbers)
 
     def possible(self, x: Tensor) -> Tensor:
         """Whether values x (B, G) are any of the variables'; NaN counts as one."""

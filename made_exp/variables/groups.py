@@ -134,10 +134,12 @@ class VariableGroups(nn.Module):
 
     def conditional(self, variable: int) -> Conditional:
         """The conditional of `variable`."""
+        return self.single(variable).conditional
+
+    def single(self, variable: int) -> Group:
+        """The group of `variable` alone: its values and codes are (...) instead of (B, G)."""
         group, index = self._place[variable]
-        return group.conditional.of_group(
-            None if group.numbers is None else group.numbers.of(index)
-        )
+        return group.single(index)
 
     @property
     def code_dtype(self) -> torch.dtype:

@@ -55,8 +55,8 @@ class DateFormat(Format):
 
     def count(self, moments: pl.Series) -> pl.Series:
         """Units of microseconds (N,) Int64, null where they are finer than this column."""
-        counted = moments // self._microseconds
-        return counted.set(counted * self._microseconds != moments, None)
+        counted = moments // self.microseconds
+        return counted.set(counted * self.microseconds != moments, None)
 
     def moments(self, texts: pl.Series) -> pl.Series:
         """Microseconds (N,) Int64 since 1970 of texts (N,), null where a text is not written so."""
@@ -76,15 +76,15 @@ class DateFormat(Format):
         return self.pattern in _CLOCKS
 
     @property
-    def _microseconds(self) -> int:
-        """In one unit."""
+    def microseconds(self) -> int:
+        """How many are in one unit."""
         if self.unit in _UNITS:
             return _UNITS[self.unit] * 10**6
         return 10 ** (MAX_FRACTION - self.fraction)
 
     @override
     def write(self, values: np.ndarray) -> pl.Series:
-        moments = pl.Series(np.asarray(np.round(values), np.int64)) * self._microseconds
+        moments = pl.Series(np.asarray(np.round(values), np.int64)) * self.microseconds
         if self.is_clock:
             moments = moments % (86400 * 10**6)
         pattern = self.pattern

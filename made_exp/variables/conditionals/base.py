@@ -4,14 +4,17 @@ Each is in a file of its name and a line of `CONDITIONALS`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from made_exp.variables.numbers import Numbers
+from made_exp.variables.restricted import Restricted, RestrictedValues, values_inside
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import ALLOWED_CONDITIONALS, CONDITIONALS, Variable
 
 # From the gradient of log-probabilities to that of the params.
@@ -83,6 +86,10 @@ class Conditional(ABC):
         """
 
     @abstractmethod
+    def restricted(self, subsets: Sequence[Subset], device: torch.device) -> Restricted:
+        """The distribution inside subsets of the values of a single variable."""
+
+    @abstractmethod
     def initial_params(self, x: Tensor) -> Tensor:
         """Raw numbers that start the conditional at the marginal distribution of the data.
 
@@ -98,6 +105,12 @@ class DiscreteConditional(Conditional):
     """A conditional over the codes 0..num_values-1."""
 
     num_values: int
+    may_be_missing: bool
+
+    @override
+    def restricted(self, subsets: Sequence[Subset], device: torch.device) -> Restricted:
+        inside = values_inside(subsets, self.num_values, self.may_be_missing, device)
+        return RestrictedValues(self.probs, inside)
 
     def probs(self, params: Tensor) -> Tensor:
         """Probabilities (..., num_values) of all values, for params (..., K)."""

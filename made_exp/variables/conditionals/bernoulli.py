@@ -22,6 +22,7 @@ class Bernoulli(DiscreteConditional):
     """p(1) = sigmoid(logit); K = 1. Values must be 0 or 1; a draw is 1 where u < p(1)."""
 
     num_values: ClassVar[int] = 2  # type: ignore[misc]
+    may_be_missing: ClassVar[bool] = False  # type: ignore[misc]
     num_uniforms: ClassVar[int] = 1
 
     @classmethod

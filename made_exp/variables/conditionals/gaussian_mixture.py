@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Self, final
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -40,6 +41,16 @@ class GaussianMixture(NumberMixture):
         squares = z * z
         log_probs = inverse_scales.log().sub_(_LOG_ROOT_TAU).sub_(squares, alpha=0.5)
         return log_probs, z.mul_(inverse_scales), squares.sub_(1)
+
+    @staticmethod
+    @override
+    def standard_cdf(x: Tensor) -> Tensor:
+        return 0.5 * torch.erfc(x * -(0.5**0.5))  # torch's ndtr has no tails
+
+    @staticmethod
+    @override
+    def standard_quantile(u: Tensor) -> Tensor:
+        return torch.special.ndtri(u)
 
     @override
     def _smooth_quantile(self, uniforms: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
 """A variable that is given: it is an input of the model and has no probability."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
 from made_exp.variables.conditionals.base import Conditional, Pullback
+from made_exp.variables.restricted import Restricted
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
 
@@ -49,6 +53,10 @@ class Given(Conditional):
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         return params.new_zeros(params.shape[:-1])  # samplers put what is given in its place
+
+    @override
+    def restricted(self, subsets: Sequence[Subset], device: torch.device) -> Restricted:
+        raise AssertionError("a given variable has no distribution")
 
     @override
     def initial_params(self, x: Tensor) -> Tensor:

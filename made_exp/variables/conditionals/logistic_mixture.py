@@ -56,6 +56,16 @@ class DiscretizedLogisticMixture(NumberMixture):
         by_scale = by_below.mul_(below).sub_(by_above.mul_(above)).sub_(by_width)
         return log_probs, by_mean, by_scale
 
+    @staticmethod
+    @override
+    def standard_cdf(x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    @staticmethod
+    @override
+    def standard_quantile(u: Tensor) -> Tensor:
+        return torch.logit(u)
+
     @override
     def _smooth_quantile(self, uniforms: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
         z = mean + scale * torch.logit(uniforms.to(mean.dtype))

@@ -11,6 +11,7 @@ K = 3C + S + E.
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -30,6 +31,9 @@ from made_exp.variables.distributions import (
     categorical_quantile,
 )
 from made_exp.variables.numbers import ATOM, Numbers
+from made_exp.variables.restricted import Restricted
+from made_exp.variables.restricted_number import RestrictedNumber
+from made_exp.variables.subset import Subset
 
 # Params whose derivatives are computed together.
 _CACHED = 2**18
@@ -98,6 +102,16 @@ class NumberMixture(Conditional):
         self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`_log_smooth` and its derivatives by means and log scales, all (C, ..., G)."""
+
+    @staticmethod
+    @abstractmethod
+    def standard_cdf(x: Tensor) -> Tensor:
+        """Cumulative function (...) of a component of mean 0 and scale 1."""
+
+    @staticmethod
+    @abstractmethod
+    def standard_quantile(u: Tensor) -> Tensor:
+        """Inverse (...) of `standard_cdf` for u (...) in 0..1."""
 
     @abstractmethod
     def _smooth_quantile(self, uniforms: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
@@ -170,6 +184,15 @@ class NumberMixture(Conditional):
             is_echo = chosen == self.num_components + self.num_special
             drawn = drawn - is_echo * self.numbers.echoes.draw(uniforms[..., 1])
         return drawn if self.is_wide else drawn.to(params.dtype)
+
+    def parts(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log weights (C + S + E, ...), means and scales (C, ...) of a single variable, float64."""
+        logits, means, raw_scales = self._parts(params.double())
+        return torch.log_softmax(logits, 0), means, self._scales(raw_scales)
+
+    @override
+    def restricted(self, subsets: Sequence[Subset], device: torch.device) -> Restricted:
+        return RestrictedNumber.of(self, subsets)
 
     @override
     def initial_params(self, x: Tensor) -> Tensor:

@@ -1,0 +1,157 @@
+"""A formula as a decision diagram: read variable by variable, it asks the next by what was found.
+
+At each level stands one variable; a node is what is left to be asked of it and of later ones. From
+a node each value of the variable leads to a node of the next level or to nowhere, where the
+formula is false. A formula of one subset for each variable has one node a level.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from made_exp.density.formula import Formula, given, subsets_of, variables_of
+from made_exp.variables.subset import Subset
+
+MAX_NODES = 4096
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One variable of a diagram.
+
+    Attributes:
+        variable: Which.
+        edges: (E,) float64, between which all its values lead to the same nodes.
+        targets: (N, E + 2) int64, node of the next level for each node, and each interval between
+            edges, a missing cell at the end; -1 where the formula is false.
+        subsets: For each node the values that do not lead to nowhere.
+    """
+
+    variable: int
+    edges: Tensor
+    targets: Tensor
+    subsets: tuple[Subset, ...]
+
+    @property
+    def num_nodes(self) -> int:
+        """N."""
+        return len(self.subsets)
+
+    def next_nodes(self, nodes: Tensor, x: Tensor) -> Tensor:
+        """Where nodes (B,) lead with values x (B,) in data space; -1 for nowhere."""
+        edges, targets = self.edges.to(x.device), self.targets.to(x.device)
+        place = torch.searchsorted(edges, x.double().contiguous())
+        place = place.masked_fill(torch.isnan(x), len(edges) + 1)
+        return targets[nodes, place]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Diagram:
+    """A formula that is not False, as levels.
+
+    Attributes:
+        levels: In the order in which variables are looked at; none where it is always true. A
+            node from which nothing leads to the end of them is not led to.
+    """
+
+    levels: tuple[Level, ...]
+
+    @classmethod
+    def of(cls, formula: Formula, order: Sequence[int], domains: Sequence[Subset]) -> "Diagram":
+        """Of a formula whose variables are looked at in this order of all.
+
+        Raises:
+            ValueError: If it has too many nodes.
+        """
+        assert formula is not False
+        asked = variables_of(formula)
+        tables = []
+        nodes: list[Formula] = [formula]
+        for variable in order:
+            if variable in asked:
+                edges, targets, nodes = _table(nodes, variable, domains)
+                tables.append((variable, edges, targets))
+        leads = torch.ones(len(nodes) + 1, dtype=torch.bool)
+        levels: list[Level] = []
+        for variable, edges, targets in reversed(tables):
+            targets.masked_fill_((targets >= 0) & ~leads[targets.clamp(min=0)], -1)
+            leads = torch.cat([(targets >= 0).any(1), leads[:1]])  # one more, never led to
+            subsets = tuple(_allowed(row.tolist(), edges) for row in targets)
+            table = torch.tensor(edges, dtype=torch.float64)
+            levels.append(Level(variable, table, targets, subsets))
+        return cls(tuple(reversed(levels)))
+
+    @property
+    def is_contradiction(self) -> bool:
+        """Whether nothing leads to its end."""
+        return bool(self.levels) and self.levels[0].subsets[0].is_empty
+
+    @property
+    def variables(self) -> tuple[int, ...]:
+        """Those that are looked at, in order."""
+        return tuple(level.variable for level in self.levels)
+
+    @cached_property
+    def by_variable(self) -> dict[int, Level]:
+        """The level of each variable."""
+        return {level.variable: level for level in self.levels}
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Whether the formula is true of rows x (B, D) in data space."""
+        nodes = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        true = torch.ones_like(nodes, dtype=torch.bool)
+        for level in self.levels:
+            nodes = level.next_nodes(nodes.clamp(min=0), x[:, level.variable])
+            true &= nodes >= 0
+        return true
+
+
+def _table(
+    nodes: Sequence[Formula], variable: int, domains: Sequence[Subset]
+) -> tuple[list[float], Tensor, list[Formula]]:
+    """Edges and targets of a variable's level below these nodes, and the nodes of the next one."""
+    domain = domains[variable]
+    subsets = frozenset().union(*(subsets_of(node, variable) for node in nodes))
+    edges = sorted({*domain.edges, *(edge for subset in subsets for edge in subset.edges)})
+    probes = _probes(edges)
+    is_inside = [domain.holds(probe) for probe in probes]
+    after: dict[Formula, int] = {}
+    targets = torch.full((max(1, len(nodes)), len(probes)), -1)
+    for place, probe in enumerate(probes):
+        if not is_inside[place]:
+            continue
+        truths = {subset: subset.holds(probe) for subset in subsets}
+        for number, node in enumerate(nodes):
+            left = given(node, variable, truths, domains)
+            if left is not False:
+                targets[number, place] = after.setdefault(left, len(after))
+    if len(after) > MAX_NODES:
+        raise ValueError(f"the question has too many cases: {len(after)} at one column")
+    return edges, targets, list(after)
+
+
+def _probes(edges: Sequence[float]) -> list[float]:
+    """A value in each interval between edges, those outside included, and NaN."""
+    ends = (-math.inf, *edges, math.inf)
+    return [*(_between(a, b) for a, b in itertools.pairwise(ends)), math.nan]
+
+
+def _between(low: float, high: float) -> float:
+    if low == high:
+        return low
+    if math.isinf(low):
+        return 0.0 if math.isinf(high) else high - max(1.0, abs(high))
+    return low + max(1.0, abs(low)) if math.isinf(high) else (low + high) / 2
+
+
+def _allowed(targets: Sequence[int], edges: Sequence[float]) -> Subset:
+    pairs = zip(itertools.pairwise((-math.inf, *edges, math.inf)), targets[:-1], strict=True)
+    return Subset.of((ends for ends, to in pairs if to >= 0), targets[-1] >= 0)

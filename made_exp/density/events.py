@@ -1,0 +1,231 @@
+"""From what a question says of columns to sets of values of the variables of a model."""
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import final
+
+import numpy as np
+import polars as pl
+
+from made_exp.datasets.table.cells import Cells, as_labels
+from made_exp.datasets.table.column import Column
+from made_exp.datasets.table.columns import Aside, Categories, Numbers
+from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.raw import Origin, RawTable, listed
+from made_exp.datasets.table.schema import TableSchema
+from made_exp.density.formula import Formula, join, leaf
+from made_exp.density.predicate import Comparison, Junction, Not, Predicate, Text
+from made_exp.density.tokens import error_at
+from made_exp.errors import did_you_mean
+from made_exp.variables.subset import Subset
+from made_exp.variables.variable import Variable
+
+_ORDERED = ("<", "<=", ">", ">=", "between", "not between")
+# How dates may be written besides as the column writes them.
+_ISO = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S")
+
+
+@final
+class Events:
+    """What predicates mean for the columns of a table.
+
+    Args:
+        schema: The table.
+    """
+
+    def __init__(self, schema: TableSchema) -> None:
+        self.schema = schema
+        self.variables = schema.variables
+        self._place = {column.name: d for d, column in enumerate(schema.modelled)}
+
+    @cached_property
+    def domains(self) -> tuple[Subset, ...]:
+        """All that each variable can hold."""
+        return tuple(map(Subset.all_of, self.variables))
+
+    def formula(self, predicate: Predicate, text: str, is_true: bool = True) -> Formula:
+        """What a predicate asks of the variables, or what its opposite does.
+
+        Comparisons are false of missing cells. What is not of the values of a column, such as
+        numbers beyond its range, is false too.
+
+        Args:
+            predicate: From `text`.
+            text: For messages.
+            is_true: Whether it, or its opposite, is meant.
+
+        Raises:
+            QueryError: If a column or a value is unknown, or a test does not suit a column; with
+                the place.
+        """
+        if isinstance(predicate, Not):
+            return self.formula(predicate.part, text, not is_true)
+        if isinstance(predicate, Junction):
+            parts = [self.formula(part, text, is_true) for part in predicate.parts]
+            return join(predicate.is_all == is_true, parts, self.domains)
+        d = self.variable(predicate.column, text)
+        subset = self._subset(self.schema.modelled[d], predicate, text)
+        subset = subset if is_true else self.domains[d].without(subset)
+        return leaf(d, subset, self.domains)
+
+    def variable(self, column: Text, text: str) -> int:
+        """The variable of a column.
+
+        Raises:
+            QueryError: If there is none.
+        """
+        if column.text in self._place:
+            return self._place[column.text]
+        folded = [name for name in self._place if name.lower() == column.text.lower()]
+        if len(folded) == 1:
+            return self._place[folded[0]]
+        aside = {c.name: c for c in self.schema.columns if isinstance(c, Aside)}
+        if column.text in aside:
+            what = f"column '{column.text}' is not modelled ({aside[column.text].kind})"
+        else:
+            names = tuple(self._place)
+            hint = did_you_mean(column.text, names) or f" (have: {listed(names)})"
+            what = f"there is no column '{column.text}'{hint}"
+        raise error_at(text, what, column.start, column.end)
+
+    def _subset(self, column: Column, test: Comparison, text: str) -> Subset:
+        variable = column.variable
+        assert variable is not None
+        if test.operator == "missing":
+            if column.num_missing and not variable.may_be_missing:
+                what = (
+                    f"this model leaves missing cells of '{column.name}' out: train with "
+                    "dataset.missing=model to ask for them"
+                )
+                raise error_at(text, what, test.column.start, test.column.end)
+            return Subset(missing=True)
+        known = Subset(Subset.all_of(variable).intervals)
+        negated = test.operator.startswith("not ") or test.operator == "!="
+        if isinstance(column, Categories):
+            if test.operator in _ORDERED:
+                raise error_at(
+                    text,
+                    f"'{column.name}' holds {column.kind} values, which have no order: "
+                    "use = or in {...}",
+                    test.column.start,
+                    test.values[-1].end,
+                )
+            codes = [_code_of(column, value, text) for value in test.values]
+            found = Subset.of_codes(codes)
+        else:
+            assert isinstance(column, Numbers)
+            numbers = [_number_of(column, value, text) for value in test.values]
+            found = _range(column, test.operator.removeprefix("not "), numbers)
+        return known.without(found) if negated else found & known
+
+
+def _code_of(column: Categories, value: Text, text: str) -> int:
+    """The code of a category."""
+    assert column.variable is not None
+    names = column.variable.categories or ()
+    label = as_labels(pl.Series([value.text.strip()]))[0]
+    if label in names:
+        return names.index(label)
+    folded = [code for code, name in enumerate(names) if name.lower() == label.lower()]
+    if len(folded) == 1:
+        return folded[0]
+    if label in ("", *column.missing):
+        what = f"'{value.text}' stands for no value here: write '{column.name} is missing'"
+    else:
+        shown = [name for name in names if name]
+        hint = did_you_mean(label, shown) or f" (have: {listed(shown)})"
+        what = f"'{value.text}' is no value of '{column.name}' in train{hint}"
+    raise error_at(text, what, value.start, value.end)
+
+
+def _number_of(column: Numbers, value: Text, text: str) -> float:
+    """A number in units of the variable's last digit where it has one, else as it is."""
+    for form in _formats(column.format):
+        raw = RawTable.of_frame(pl.DataFrame({column.name: [value.text.strip()]}), Origin((text,)))
+        number = form.parse(Cells.of(raw.columns[0]).texts)[0]
+        if number is not None:
+            return _in_units(column, form, float(number))
+    example = column.decode(np.array([_middle(column)]))[0]
+    what = "a date" if isinstance(column.format, DateFormat) else "a number"
+    raise error_at(
+        text,
+        f"'{value.text}' is not {what} as '{column.name}' holds them, such as {example}",
+        value.start,
+        value.end,
+    )
+
+
+def _formats(form: Format) -> Sequence[Format]:
+    """How values may be written: as the column writes them, or plain."""
+    if isinstance(form, DateFormat):
+        plain = [] if form.is_clock else [DateFormat(pattern, unit="seconds") for pattern in _ISO]
+        return (form, *plain)
+    return (form, NumberFormat())
+
+
+def _in_units(column: Numbers, form: Format, number: float) -> float:
+    """A parsed number as values of the variable are; between two where the column has none."""
+    assert column.variable is not None
+    if isinstance(form, DateFormat) and form is not column.format:
+        assert isinstance(column.format, DateFormat)
+        number = number * 1e6 / column.format.microseconds
+    if column.variable.num_values is None:
+        return number
+    return number * 10**column.decimals - column.offset
+
+
+def _middle(column: Numbers) -> float:
+    variable = column.variable
+    assert variable is not None
+    return variable.transform.shift if variable.num_values is None else variable.num_values // 2
+
+
+def _range(column: Numbers, operator: str, numbers: Sequence[float]) -> Subset:
+    """The values that stand in this relation to numbers, as `_in_units` gives them."""
+    assert column.variable is not None
+    unit = last_digit(column.variable)
+    first, last = numbers[0], numbers[-1]
+    match operator:
+        case "<" | ">=":
+            edge = _below(first, unit)
+        case "<=" | ">":
+            edge = _above(first, unit)
+        case "between":
+            return Subset.of([(_below(first, unit), _above(last, unit))])
+        case _:
+            return Subset.of((_below(number, unit), _above(number, unit)) for number in numbers)
+    return Subset.of([(-math.inf, edge) if operator[0] == "<" else (edge, math.inf)])
+
+
+def last_digit(variable: Variable) -> float:
+    """How far apart values of a number are: those of a real column are written to a digit.
+
+    0 where that is not known, as of numbers that came from no table.
+    """
+    if variable.num_values is not None:
+        return 1.0
+    is_fitted = bool(variable.atoms or variable.echoes or variable.knots)
+    return variable.resolution if is_fitted else 0.0
+
+
+def _below(number: float, unit: float) -> float:
+    """The edge between values below a number and the number, or those above it."""
+    if not unit:
+        return number
+    place = number / unit
+    if abs(place - round(place)) < 1e-6:
+        return (round(place) - 0.5) * unit
+    return (math.floor(place) + 0.5) * unit
+
+
+def _above(number: float, unit: float) -> float:
+    """The edge between a number, or values below it, and values above."""
+    if not unit:
+        return number
+    place = number / unit
+    if abs(place - round(place)) < 1e-6:
+        return (round(place) + 0.5) * unit
+    return (math.floor(place) + 0.5) * unit

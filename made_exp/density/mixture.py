@@ -1,0 +1,194 @@
+"""Probability of events under the mixture that a model is: each density weighted by its own mass.
+
+P(A | B) = sum_m w_m P_m(A and B) / sum_m w_m P_m(B)
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from made_exp.density.diagram import Diagram
+from made_exp.density.formula import Formula, variables_of
+from made_exp.density.paths import Parts, Starts, Terms, Walk
+from made_exp.density.simple_events import simple_terms
+from made_exp.model.component import Component
+from made_exp.model.made import MADE
+from made_exp.model.simple import SimpleComponent
+from made_exp.variables.subset import Subset
+
+# Paths that are listed instead of drawn: of one density, and of all together.
+MAX_LISTED, MAX_LISTED_IN_ALL = 4096, 2**15
+_FEWEST_PATHS = 16  # of one density
+_MOST_EVEN = 1000  # columns of even numbers
+
+
+@final
+@dataclass(frozen=True)
+class Effort:
+    """How an answer is computed.
+
+    Attributes:
+        num_samples: Paths where they are drawn, of all densities together.
+        seed: Of the draws.
+        context: Class label, or None.
+    """
+
+    num_samples: int = 1000
+    seed: int = 0
+    context: int | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The terms of events under each density of the mixture, log-weights included.
+
+    Attributes:
+        terms: Of the densities in turn.
+    """
+
+    terms: tuple[Terms, ...]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing was drawn."""
+        return all(one.is_exact for one in self.terms)
+
+    @property
+    def num_terms(self) -> int:
+        """Paths that were taken in all."""
+        return sum(len(one.logs) for one in self.terms)
+
+    @property
+    def log_scale(self) -> float:
+        """The largest logarithm of a term, or 0 where all are zero."""
+        logs = torch.cat([one.logs for one in self.terms])
+        most = float(logs.max()) if len(logs) else -math.inf
+        return most if math.isfinite(most) else 0.0
+
+    @property
+    def log_total(self) -> float:
+        """Logarithm of the probability; -inf where it is zero."""
+        return float(torch.cat([one.logs for one in self.terms]).logsumexp(0))
+
+
+def estimate(
+    made: MADE,
+    formula: Formula,
+    first: frozenset[int],
+    effort: Effort,
+    domains: Sequence[Subset],
+    parts: Parts | None = None,
+) -> Estimate:
+    """The terms of an event under all densities of the mixture.
+
+    Args:
+        made: The model.
+        formula: The event; not False.
+        first: Variables of the condition, which come first where the order is free.
+        effort: How.
+        domains: What each variable can hold.
+        parts: A column that is told apart.
+    """
+    weighted = made.weighted()
+    starts = starts_of(made, formula, effort, domains)
+    asked = variables_of(formula) | (frozenset({parts.variable}) if parts else frozenset())
+    walks = {
+        index: _walk(made, index, formula, first, asked, starts, effort, domains, parts)
+        for index in weighted
+        if index >= 0
+    }
+    limit = min(MAX_LISTED, MAX_LISTED_IN_ALL // max(1, len(weighted)))
+    found: list[Terms] = []
+    for index, log_weight in weighted.items():
+        count = max(_FEWEST_PATHS, math.ceil(effort.num_samples * math.exp(log_weight)))
+        if index in walks:
+            terms = walks[index].listed(limit)
+            if terms is None:
+                uniforms = uniforms_of(count, 1 + 2 * len(walks[index].order), effort.seed + index)
+                terms = walks[index].drawn(count, uniforms.to(made.device))
+        else:
+            density = made.density(index)
+            assert isinstance(density, SimpleComponent)
+            diagram = Diagram.of(formula, range(made.num_dims), domains)
+            terms = simple_terms(
+                made, density, diagram, starts, parts, effort.num_samples, effort.seed - index
+            )
+        found.append(Terms(terms.logs + log_weight, terms.is_exact, terms.shares, terms.x))
+    return Estimate(tuple(found))
+
+
+def _walk(
+    made: MADE,
+    index: int,
+    formula: Formula,
+    first: frozenset[int],
+    asked: frozenset[int],
+    starts: Starts,
+    effort: Effort,
+    domains: Sequence[Subset],
+    parts: Parts | None,
+) -> Walk:
+    component = in_order(made.component(index), first, asked, made.groups.given)
+    diagram = Diagram.of(formula, component.masks.ordering.tolist(), domains)
+    return Walk(made, component, diagram, starts, parts, effort.context)
+
+
+def in_order(
+    component: Component, first: frozenset[int], asked: frozenset[int], given: Sequence[int]
+) -> Component:
+    """The component with these variables first where its order is free, else as it is."""
+    if not component.network.schedule.resamples_order:
+        return component
+    for group in (asked | first | {*given}, first | {*given}):
+        mask = torch.zeros(component.groups.num_dims, dtype=torch.bool)
+        mask[list(group)] = True
+        component = component.observed_first(mask)
+    return component
+
+
+def starts_of(made: MADE, formula: Formula, effort: Effort, domains: Sequence[Subset]) -> Starts:
+    """Values of given variables: those of train, or the only ones that an event allows.
+
+    Raises:
+        ValueError: If it is not known which values they have.
+    """
+    given = made.groups.given
+    x = torch.full((1, made.num_dims), torch.nan, dtype=torch.float64)
+    none = torch.zeros(1, dtype=torch.float64)
+    if given:
+        pinned = [_only_value(formula, d, made, domains) for d in given]
+        if all(value is not None for value in pinned):
+            x[0, list(given)] = torch.tensor(pinned, dtype=torch.float64)
+        else:
+            rows = made.rows_of_train()
+            x, none = rows.x, rows.shares.log()
+    return Starts(x.to(made.device), none.to(made.device))
+
+
+def _only_value(formula: Formula, d: int, made: MADE, domains: Sequence[Subset]) -> float | None:
+    """The value that a variable must have, if it is one."""
+    if d not in variables_of(formula):
+        return None
+    subset = Diagram.of(formula, [d], domains).levels[0].subsets[0]
+    if subset == Subset(missing=True):
+        return math.nan
+    if len(subset.intervals) != 1 or subset.missing:
+        return None
+    low, high = subset.intervals[0]
+    variable = made.groups.variables[d]
+    width = 1.0 if variable.num_values is not None else variable.resolution
+    return (low + high) / 2 if high - low <= width * (1 + 1e-9) else None
+
+
+def uniforms_of(count: int, width: int, seed: int) -> Tensor:
+    """Numbers (count, width) float64 in [0, 1), each row random, together even (Sobol's)."""
+    if width > _MOST_EVEN:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.rand(count, width, generator=generator, dtype=torch.float64)
+    engine = torch.quasirandom.SobolEngine(width, scramble=True, seed=seed)
+    return engine.draw(count, dtype=torch.float64).clamp(max=1 - 1e-12)

@@ -1,0 +1,286 @@
+"""Probability of an event under one network: every way to it, or weighted draws of some.
+
+A path takes the variables in the order of the network. At one that is asked it draws inside what
+still can become true, and its weight takes the mass of that; at the last there is no draw. The
+mean weight is the probability, and where all paths are listed their sum is (design: progressive
+sampling, Yang et al. 2019, for any formula, on the incremental sampler).
+
+Legend: n paths, D variables, T steps, J parts of a column that is told apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from made_exp.density.diagram import Diagram, Level
+from made_exp.model.component import Component
+from made_exp.model.made import MADE
+from made_exp.variables.groups import VariableGroups
+from made_exp.variables.restricted import Restricted
+from made_exp.variables.subset import Subset
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """What paths begin with: values of given variables.
+
+    Attributes:
+        x: (R, D) in data space, NaN but for given variables; a single row where none is given.
+        log_shares: (R,) float64, of the rows.
+    """
+
+    x: Tensor
+    log_shares: Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A column whose values are told apart.
+
+    Attributes:
+        variable: Which of the D.
+        subsets: J disjoint ones.
+    """
+
+    variable: int
+    subsets: tuple[Subset, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What one density says of an event.
+
+    Attributes:
+        logs: (n,) float64, of terms whose sum is the probability.
+        is_exact: Whether the terms are all there are; else they are independent draws.
+        shares: (n, J) float64, how a term is shared by parts of a column; None where not asked.
+        x: (n, D) values of the variables that were looked at, NaN for others; kept on demand.
+    """
+
+    logs: Tensor
+    is_exact: bool
+    shares: Tensor | None = None
+    x: Tensor | None = None
+
+
+@final
+@dataclass(eq=False)
+class Walk:
+    """Paths of one network to one event.
+
+    Args:
+        made: The model.
+        component: One of its networks, its order the one in which paths go.
+        diagram: The event.
+        starts: What is given.
+        parts: A column that is told apart, or None.
+        context: Class label of all paths, or None.
+        keeps_x: Whether values are drawn to the last and kept.
+    """
+
+    made: MADE
+    component: Component
+    diagram: Diagram
+    starts: Starts
+    parts: Parts | None = None
+    context: int | None = None
+    keeps_x: bool = False
+    _restricted: dict[int, Restricted] = field(default_factory=dict)
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Variables up to the last that is asked, in the order of the network."""
+        order = self.component.masks.ordering.tolist()
+        asked = {*self.diagram.variables, *([self.parts.variable] if self.parts else [])}
+        last = max((step for step, d in enumerate(order) if d in asked), default=-1)
+        return order[: last + 1]
+
+    @property
+    def groups(self) -> VariableGroups:
+        """The variables of the model."""
+        return self.made.groups
+
+    def level(self, variable: int) -> Level | None:
+        """Where the event asks for a variable; None where it does not."""
+        return self.diagram.by_variable.get(variable)
+
+    def listed(self, limit: int) -> Terms | None:
+        """All paths, if they are no more than `limit`; None where they are not to be listed."""
+        listed = self._list(limit)
+        if listed is None:
+            return None
+        return self._take(_Listed(self, *listed))
+
+    def drawn(self, count: int, uniforms: Tensor) -> Terms:
+        """So many paths, drawn by uniforms (n, 1 + 2T) in [0, 1)."""
+        ends = self.starts.log_shares.exp().cumsum(0)
+        rows = torch.searchsorted(ends, uniforms[:, 0].double().contiguous(), right=True)
+        x = self.starts.x[rows.clamp(max=len(ends) - 1)]
+        nodes = torch.zeros(count, dtype=torch.long, device=x.device)
+        return self._take(_Drawn(self, x, nodes, uniforms))
+
+    def _take(self, paths: "_Paths") -> Terms:
+        if self.order:
+            one_hot, count = None, len(paths.x)
+            if self.made.num_classes:
+                label = self.context
+                labels = None if label is None else torch.full((count,), label)
+                one_hot = self.component.one_hot(labels, count)
+            walker = self.made.walker(self.component, len(self.order))
+            walker.walk(count, paths.visit, one_hot)
+        return paths.terms()
+
+    def _list(self, limit: int) -> tuple[Tensor, Tensor] | None:
+        """Values (n, D) of all paths before the last step, and the log-shares (n,) of starts."""
+        x, log_shares = self.starts.x, self.starts.log_shares
+        nodes = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        for variable in self.order[:-1]:
+            if self.groups.variables[variable].is_given:
+                rows, values = torch.arange(len(x), device=x.device), x[:, variable]
+            else:
+                size = self._num_values(variable)
+                if size is None or size > limit or len(x) * size > 64 * limit:
+                    return None
+                own = self._values(variable).to(x.device)
+                rows = torch.arange(len(x), device=x.device).repeat_interleave(size)
+                values = own.repeat(len(x))
+            after = nodes[rows]
+            if level := self.level(variable):
+                after = level.next_nodes(after, values)
+                kept = after >= 0
+                rows, values, after = rows[kept], values[kept], after[kept]
+            if len(rows) > limit:
+                return None
+            x, log_shares, nodes = x[rows], log_shares[rows], after
+            x[:, variable] = values
+        return x, log_shares
+
+    def _num_values(self, variable: int) -> int | None:
+        own = self.groups.variables[variable]
+        return None if own.num_values is None else own.num_values + own.may_be_missing
+
+    def _values(self, variable: int) -> Tensor:
+        own = self.groups.variables[variable]
+        values = torch.arange(own.num_values or 0, dtype=torch.float64)
+        return torch.cat([values, torch.full((int(own.may_be_missing),), torch.nan).double()])
+
+    def restricted(self, variable: int) -> Restricted:
+        """The distribution of an asked variable inside the subsets of its level."""
+        if variable not in self._restricted:
+            level = self.level(variable)
+            assert level is not None
+            self._restricted[variable] = self._inside(variable, level.subsets)
+        return self._restricted[variable]
+
+    def _inside(self, variable: int, subsets: Sequence[Subset]) -> Restricted:
+        return self.groups.conditional(variable).restricted(subsets, self.made.device)
+
+    def shares_of(self, params: Tensor, nodes: Tensor) -> Tensor:
+        """Masses (n, J) of the parts, those of each inside what its node (n,) allows."""
+        assert self.parts is not None
+        variable, subsets = self.parts.variable, self.parts.subsets
+        level = self.level(variable)
+        if level is None:
+            return self._inside(variable, subsets).masses(params)
+        out = params.new_zeros(len(params), len(subsets), dtype=torch.float64)
+        for node, allowed in enumerate(level.subsets):
+            own = nodes == node
+            inside = [subset & allowed for subset in subsets]
+            out[own] = self._inside(variable, inside).masses(params[own])
+        return out
+
+
+class _Paths:
+    """Paths on their way; what they find at each step."""
+
+    def __init__(self, walk: Walk, x: Tensor, nodes: Tensor) -> None:
+        self.walk, self.x, self.nodes = walk, x.clone(), nodes
+        self.logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        self.shares: Tensor | None = None
+
+    def visit(self, step: int, params: Tensor) -> Tensor:
+        """The codes (n,) that the paths take at a step with these params (n, K)."""
+        walk, variable = self.walk, self.walk.order[step]
+        level, parts = walk.level(variable), walk.parts
+        is_last = step == len(walk.order) - 1 and not walk.keeps_x
+        is_told = parts is not None and parts.variable == variable
+        group = walk.groups.single(variable)
+        if walk.groups.variables[variable].is_given:
+            values = self.x[:, variable]
+            codes = group.encode(values)
+        elif is_last:
+            if is_told:
+                self.shares = walk.shares_of(params, self.nodes)
+            else:
+                assert level is not None
+                self.logs += walk.restricted(variable).mass(params, self._index(level)).log()
+            return params.new_zeros(len(params))
+        else:
+            codes = self.take(variable, params, level)
+            values = group.decode(codes)
+            self.x[:, variable] = values
+        if is_told:
+            assert parts is not None
+            self.shares = torch.stack([s.contains(values) for s in parts.subsets], 1).double()
+        if level is not None:
+            nodes = level.next_nodes(self.nodes, values)
+            if walk.groups.variables[variable].is_given:
+                self.logs.masked_fill_(nodes < 0, -torch.inf)
+            self.nodes = nodes.clamp(min=0)
+        return codes
+
+    def _index(self, level: Level) -> Tensor | None:
+        return self.nodes if level.num_nodes > 1 else None
+
+    def take(self, variable: int, params: Tensor, level: Level | None) -> Tensor:
+        """Codes (n,) of a variable that is not the last."""
+        raise NotImplementedError
+
+    def terms(self) -> Terms:
+        """What was found."""
+        raise NotImplementedError
+
+
+class _Drawn(_Paths):
+    """Paths whose values are drawn."""
+
+    def __init__(self, walk: Walk, x: Tensor, nodes: Tensor, uniforms: Tensor) -> None:
+        super().__init__(walk, x, nodes)
+        self.uniforms, self.used = uniforms, 1
+
+    def take(self, variable: int, params: Tensor, level: Level | None) -> Tensor:
+        own = self.uniforms[:, self.used : self.used + 2]
+        self.used += 2
+        if level is None:
+            conditional = self.walk.groups.conditional(variable)
+            return conditional.sample(params, own[:, : conditional.num_uniforms])
+        mass, codes = self.walk.restricted(variable).draw(params, own, self._index(level))
+        self.logs += mass.log()
+        return codes
+
+    def terms(self) -> Terms:
+        logs = self.logs - torch.tensor(float(len(self.logs))).log()
+        return Terms(logs, False, self.shares, self.x if self.walk.keeps_x else None)
+
+
+class _Listed(_Paths):
+    """Paths that are listed with all their values but the last."""
+
+    def __init__(self, walk: Walk, x: Tensor, log_shares: Tensor) -> None:
+        super().__init__(walk, x, torch.zeros(len(x), dtype=torch.long, device=x.device))
+        self.logs += log_shares
+
+    def take(self, variable: int, params: Tensor, level: Level | None) -> Tensor:
+        codes = self.walk.groups.single(variable).encode(self.x[:, variable])
+        self.logs += self.walk.groups.conditional(variable).log_prob(params, codes).double()
+        return codes
+
+    def terms(self) -> Terms:
+        return Terms(self.logs, True, self.shares)

@@ -1,0 +1,192 @@
+"""The probability of a predicate, given another."""
+
+import math
+from typing import Self, final
+
+from torch import Tensor
+
+from made_exp.datasets.table.schema import TableSchema
+from made_exp.density.diagram import Diagram
+from made_exp.density.events import Events
+from made_exp.density.formula import Formula, join, variables_of
+from made_exp.density.mixture import Effort, Estimate, estimate
+from made_exp.density.predicate import parse_predicate
+from made_exp.density.tokens import QueryError
+from made_exp.model.made import MADE
+
+NUM_SAMPLES = 1000
+
+
+@final
+class Probability(float):
+    """A probability, which is a number, and how well it is known.
+
+    Attributes:
+        stderr: Standard error of it; 0 where it is exact.
+        num_samples: Paths that were taken to find it.
+        is_exact: Whether nothing was drawn.
+        note: What is to be said of it, or "".
+    """
+
+    stderr: float
+    num_samples: int
+    is_exact: bool
+    note: str
+
+    def __new__(
+        cls,
+        value: float,
+        stderr: float = 0.0,
+        num_samples: int = 0,
+        is_exact: bool = True,
+        note: str = "",
+    ) -> Self:
+        """A number, with what is known of it."""
+        made = super().__new__(cls, value)
+        made.stderr, made.num_samples, made.is_exact = stderr, num_samples, is_exact
+        made.note = note
+        return made
+
+    def __getnewargs__(self) -> tuple[float, float, int, bool, str]:  # type: ignore[override]
+        return float(self), self.stderr, self.num_samples, self.is_exact, self.note
+
+    @property
+    def value(self) -> float:
+        """The number itself."""
+        return float(self)
+
+    def rows(self, count: int) -> float:
+        """How many of `count` rows it is on average."""
+        return self.value * count
+
+    def __repr__(self) -> str:
+        error = "exact" if self.is_exact else f"stderr={self.stderr:.2g}"
+        return f"Probability({self.value:.6g}, {error})"
+
+
+def probability(
+    made: MADE,
+    schema: TableSchema,
+    event: str,
+    given: str | None = None,
+    *,
+    num_samples: int = NUM_SAMPLES,
+    seed: int = 0,
+    context: int | None = None,
+) -> Probability:
+    """The probability that a row is as a predicate says: P(event | given).
+
+    It is that of the model that scores rows, the mixture of its densities: exact where few values
+    are asked, else the mean over paths that are drawn.
+
+    Args:
+        made: The model.
+        schema: How its variables are written in a table.
+        event: Such as "age >= 65 and sex = F"; see `predicate`.
+        given: A condition, written alike; None for all rows.
+        num_samples: Paths, where these are drawn, at least 2.
+        seed: Of the draws.
+        context: Class label, for a model that has classes.
+
+    Raises:
+        ValueError: If a predicate cannot be read, a column or a value is unknown, or the condition
+            has probability 0.
+    """
+    events = Events(schema)
+    condition = None if given is None else parse_predicate(given)
+    effort = checked_effort(num_samples, seed, context)
+    known = True if condition is None else events.formula(condition, str(given))
+    asked = events.formula(parse_predicate(event), event)
+    return probability_of(made, events, asked, known, effort)
+
+
+def checked_effort(num_samples: int, seed: int, context: int | None) -> Effort:
+    """How to answer; ValueError where a number is out of range."""
+    if num_samples < 2:
+        raise ValueError(f"num_samples must be at least 2, got {num_samples}")
+    if seed < 0:
+        raise ValueError(f"seed must be >= 0, got {seed}")
+    return Effort(num_samples, seed, context)
+
+
+def probability_of(
+    made: MADE, events: Events, asked: Formula, known: Formula, effort: Effort
+) -> Probability:
+    """As `probability`, of formulas.
+
+    Raises:
+        ValueError: If the condition has probability 0.
+    """
+    below = condition_of(made, events, known, effort)
+    both = join(True, [asked, known], events.domains)
+    if is_contradiction(both, events):
+        what = "" if is_contradiction(asked, events) else " under the condition"
+        return Probability(0.0, note=f"a contradiction: no row can be so{what}")
+    if both == known:
+        return Probability(1.0, note="every row is so")
+    above = estimate(made, both, variables_of(known), effort, events.domains)
+    return ratio(above, below)
+
+
+def is_contradiction(formula: Formula, events: Events) -> bool:
+    """Whether no values of the columns make a formula true."""
+    if isinstance(formula, bool):
+        return not formula
+    return Diagram.of(formula, range(len(events.domains)), events.domains).is_contradiction
+
+
+def condition_of(made: MADE, events: Events, known: Formula, effort: Effort) -> Estimate | None:
+    """The terms of a condition; None where it is always true.
+
+    Raises:
+        ValueError: If it has probability 0.
+    """
+    if known is True:
+        return None
+    if is_contradiction(known, events):
+        raise QueryError("the condition has probability 0: no row can be so (a contradiction)")
+    found = estimate(made, known, variables_of(known), effort, events.domains)
+    if found.log_total == -math.inf:
+        raise QueryError("the condition has probability 0 under this model")
+    return found
+
+
+def ratio(above: Estimate, below: Estimate | None) -> Probability:
+    """The total of some terms by that of others, with its standard error."""
+    log_value = above.log_total - (0.0 if below is None else below.log_total)
+    value = math.exp(log_value) if log_value > -math.inf else 0.0
+    is_exact = above.is_exact and (below is None or below.is_exact)
+    count = above.num_terms
+    if is_exact:
+        return Probability(min(value, 1.0), 0.0, count)
+    scales = above.log_scale, 0.0 if below is None else below.log_scale
+    relative = math.exp(above.log_total - scales[0]) if value else 0.0
+    total = 1.0 if below is None else math.exp(below.log_total - scales[1])
+    unit = relative / total
+    variance = 0.0
+    for number, terms in enumerate(above.terms):
+        top = (terms.logs - scales[0]).exp()
+        low, low_exact = top.new_zeros(1), True
+        if below is not None:
+            other = below.terms[number]
+            low, low_exact = (other.logs - scales[1]).exp(), other.is_exact
+        variance += _variance(top, terms.is_exact, low * unit, low_exact)
+    stderr = math.sqrt(variance) / total * math.exp(scales[0] - scales[1])
+    return Probability(min(value, 1.0), stderr, count, False)
+
+
+def _variance(top: Tensor, top_exact: bool, low: Tensor, low_exact: bool) -> float:
+    """Variance of sum(top) - sum(low), whose terms are drawn together or not at all."""
+    if top_exact and low_exact:
+        return 0.0
+    if not top_exact and not low_exact and len(top) == len(low):
+        return _variance_of_sum(top - low)
+    return sum(
+        _variance_of_sum(terms)
+        for terms, exact in ((top, top_exact), (low, low_exact))
+        if not exact
+    )
+
+
+def _variance_of_sum(terms: Tensor) -> float:
+    return float(terms.var() * len(terms)) if len(terms) > 1 else math.inf

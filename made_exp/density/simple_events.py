@@ -1,0 +1,106 @@
+"""Probability of an event under a simple density: all values that are asked, or draws."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from made_exp.density.diagram import Diagram
+from made_exp.density.paths import Parts, Starts, Terms
+from made_exp.model.made import MADE
+from made_exp.model.samplers import draw_uniforms
+from made_exp.model.sampling import Request
+from made_exp.model.simple import SimpleComponent, num_uniforms
+from made_exp.variables.variable import Variable
+
+MAX_ROWS = 2**13  # of all values that are asked
+_FEWEST_DRAWS = 1000
+
+
+def simple_terms(
+    made: MADE,
+    component: SimpleComponent,
+    diagram: Diagram,
+    starts: Starts,
+    parts: Parts | None,
+    count: int,
+    seed: int,
+) -> Terms:
+    """The terms of an event, and how a column's parts share them.
+
+    Args:
+        made: The model that the density is part of.
+        component: The density.
+        diagram: The event, its variables in the order of the columns.
+        starts: What is given.
+        parts: A column that is told apart.
+        count: Draws, where not all values can be listed.
+        seed: Of the draws.
+    """
+    if not made.groups.given:
+        listed = list_rows(made.groups.variables, diagram, parts)
+        if listed is not None:
+            asked = [*diagram.variables, *([parts.variable] if parts else [])]
+            codes = _codes(made, listed, asked)
+            return Terms(component.log_prob(codes).double(), True, _shares(parts, listed))
+    x = drawn_rows(made, component, starts, max(count, _FEWEST_DRAWS), seed)
+    logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    logs.masked_fill_(~diagram.contains(x), -torch.inf)
+    return Terms(logs - torch.tensor(float(len(x))).log(), False, _shares(parts, x), x)
+
+
+def drawn_rows(
+    made: MADE, component: SimpleComponent, starts: Starts, count: int, seed: int
+) -> Tensor:
+    """Rows (count, D) in data space drawn from a simple density given what rows start with."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (count, 1 + num_uniforms(made.num_dims))
+    uniforms = draw_uniforms(size, torch.float64, generator).to(made.device)
+    ends = starts.log_shares.exp().cumsum(0)
+    rows = torch.searchsorted(ends, uniforms[:, 0].contiguous(), right=True)
+    given = _codes(made, starts.x[rows.clamp(max=len(ends) - 1)], made.groups.given)
+    drawn = component.draw(Request(uniforms[:, 1:], given=given.double()))
+    return made.groups.decode(made.groups.cast(drawn)).double()
+
+
+def list_rows(
+    variables: Sequence[Variable], diagram: Diagram, parts: Parts | None
+) -> Tensor | None:
+    """All values (n, D) of what is asked of which an event is true; None where they are many."""
+    asked = [*diagram.variables]
+    if parts is not None and parts.variable not in asked:
+        asked.append(parts.variable)
+    x = torch.full((1, len(variables)), torch.nan, dtype=torch.float64)
+    nodes = torch.zeros(1, dtype=torch.long)
+    for d in asked:
+        size = variables[d].num_values
+        if size is None or size > MAX_ROWS or len(x) * size > 64 * MAX_ROWS:
+            return None
+        own = [*map(float, range(size)), *[math.nan] * variables[d].may_be_missing]
+        values = torch.tensor(own, dtype=torch.float64).repeat(len(x))
+        rows = torch.arange(len(x)).repeat_interleave(len(own))
+        after, level = nodes[rows], diagram.by_variable.get(d)
+        if level is not None:
+            after = level.next_nodes(after, values)
+            rows, values, after = rows[after >= 0], values[after >= 0], after[after >= 0]
+        if len(rows) > MAX_ROWS:
+            return None
+        x, nodes = x[rows], after
+        x[:, d] = values
+    return x
+
+
+def _codes(made: MADE, x: Tensor, known: Sequence[int]) -> Tensor:
+    """Codes (n, D) of the values x (n, D) of known variables, NaN of the others."""
+    is_known = torch.zeros(made.num_dims, dtype=torch.bool)
+    is_known[list(known)] = True
+    is_known = is_known.to(x.device)
+    codes = made.groups.cast(made.groups.encode(x.where(is_known, 0.0)))
+    return codes.where(is_known, torch.nan)
+
+
+def _shares(parts: Parts | None, x: Tensor) -> Tensor | None:
+    if parts is None:
+        return None
+    return torch.stack([s.contains(x[:, parts.variable]) for s in parts.subsets], 1).double()

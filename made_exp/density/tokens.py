@@ -1,0 +1,104 @@
+"""The words of a question about columns, and where each stands."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+from made_exp.errors import ConfigError
+
+KEYWORDS = frozenset({"and", "or", "not", "in", "between", "is", "missing"})
+OPERATORS = ("<=", ">=", "==", "!=", "<>", "<", ">", "=")
+_SPELLINGS = {"==": "=", "<>": "!="}
+_QUOTES = "'\"`"
+_MARKS = "(){}|,"
+
+
+class QueryError(ConfigError):
+    """A question that cannot be answered as it stands; the message points at the place."""
+
+
+@final
+@dataclass(frozen=True)
+class Token:
+    """One word or sign.
+
+    Attributes:
+        kind: word, quoted (text in quotes), name (in backticks), sign (of `OPERATORS` or one of
+            (){}|,), or end.
+        text: What it says, without quotes.
+        start: Its first letter in the question, and
+        end: the one after its last.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    def is_keyword(self, *words: str) -> bool:
+        """Whether it is one of these keywords, in small or capital letters."""
+        return self.kind == "word" and self.text.lower() in words
+
+    def is_sign(self, *signs: str) -> bool:
+        """Whether it is one of these signs."""
+        return self.kind == "sign" and self.text in signs
+
+
+def tokens_of(question: str) -> list[Token]:
+    """The words and signs of a question, an end after the last.
+
+    Raises:
+        QueryError: If a quote is not closed.
+    """
+    found = list(_tokens(question))
+    return [*found, Token("end", "", len(question.rstrip()), len(question.rstrip()))]
+
+
+def error_at(question: str, message: str, start: int, end: int | None = None) -> QueryError:
+    """An error that shows where in the question it is."""
+    shown = "".join(" " if letter in "\n\t\r" else letter for letter in question)
+    mark = "^" * max(1, (end or start + 1) - start)
+    return QueryError(f"{message}\n  {shown}\n  {' ' * start}{mark}")
+
+
+def _tokens(question: str) -> Iterator[Token]:
+    at, braces = 0, 0
+    while at < len(question):
+        letter = question[at]
+        if letter.isspace():
+            at += 1
+            continue
+        if letter in _QUOTES:
+            token = _quoted(question, at)
+        elif operator := next((o for o in OPERATORS if question.startswith(o, at)), None):
+            token = Token("sign", _SPELLINGS.get(operator, operator), at, at + len(operator))
+        elif letter in _MARKS:
+            braces += {"{": 1, "}": -1}.get(letter, 0)
+            token = Token("sign", letter, at, at + 1)
+        else:
+            token = _word(question, at, braces > 0)
+        yield token
+        at = token.end
+
+
+def _quoted(question: str, start: int) -> Token:
+    """What is in quotes; a quote that is doubled inside stands for itself."""
+    quote, at, text = question[start], start + 1, ""
+    while at < len(question):
+        if question[at] == quote:
+            if question[at + 1 : at + 2] != quote:
+                return Token("name" if quote == "`" else "quoted", text, start, at + 1)
+            at += 1
+        text += question[at]
+        at += 1
+    raise error_at(question, f"this quote is not closed: {quote}", start)
+
+
+def _word(question: str, start: int, in_braces: bool) -> Token:
+    """Letters up to a space or a sign; a comma belongs to a number such as 1,200."""
+    pattern = r"[^\s(){}|,<>=!'\"`]+" if in_braces else r"(?:[^\s(){}|,<>=!'\"`]|,(?=\d))+"
+    match = re.compile(pattern).match(question, start)
+    if match is None:
+        raise error_at(question, f"'{question[start]}' does not belong here", start)
+    return Token("word", match[0], start, match.end())

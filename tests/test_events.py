@@ -1,0 +1,154 @@
+"""What predicates mean for a table: values as it writes them, and mistakes that are pointed at."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.schema import fit_table
+from made_exp.density.diagram import Diagram
+from made_exp.density.events import Events
+from made_exp.density.formula import Join, Leaf, join, leaf
+from made_exp.density.predicate import parse_predicate
+from made_exp.density.tokens import QueryError
+from made_exp.variables.subset import Subset
+
+COUNT = 400
+
+
+def frame():
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2024-01-01") + rng.integers(0, 300, COUNT)
+    price = rng.integers(100, 9000, COUNT)
+    wage = np.round(np.exp(rng.normal(2, 1, COUNT)), 2)
+    return pl.DataFrame(
+        {
+            "state": rng.choice(["CA", "NY", "New Jersey"], COUNT),
+            "age": rng.integers(17, 90, COUNT),
+            "day": [d.astype(object).strftime("%d.%m.%Y") for d in days],
+            "price": [f"${p:,}" for p in price],
+            "share": [f"{p} %" for p in rng.integers(0, 100, COUNT)],
+            "wage": [None if i % 7 == 0 else w for i, w in enumerate(wage.tolist())],
+            "Vip": rng.choice(["yes", "no"], COUNT),
+            "unit": ["kg"] * COUNT,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def table():
+    raw = raw_table(frame())
+    fitted = fit_table(raw, {"train": np.arange(COUNT)}, missing="model")
+    return fitted.schema, torch.from_numpy(fitted.x)
+
+
+def answer(table, text):
+    schema, x = table
+    events = Events(schema)
+    formula = events.formula(parse_predicate(text), text)
+    if isinstance(formula, bool):
+        return [formula] * len(x)
+    return Diagram.of(formula, range(x.shape[1]), events.domains).contains(x).tolist()
+
+
+def day(text):
+    return pl.col("day").str.to_date("%d.%m.%Y") >= pl.lit(text).str.to_date("%Y-%m-%d")
+
+
+PRICE = pl.col("price").str.replace_all(r"[$,]", "").cast(pl.Int64)
+SHARE = pl.col("share").str.strip_suffix(" %").cast(pl.Int64)
+QUESTIONS = [
+    ("age >= 65", pl.col("age") >= 65),
+    ("age > 64.5 and age < 80", (pl.col("age") > 64.5) & (pl.col("age") < 80)),
+    ("age = 40.5", pl.col("age") == 40.5),
+    ("age < 400", pl.col("age") < 400),
+    ("age between 3 and 40 or state = NY", (pl.col("age") <= 40) | pl.col("state").eq("NY")),
+    ("state = New Jersey", pl.col("state") == "New Jersey"),
+    ("STATE in {ca, 'New Jersey'}", pl.col("state").is_in(["CA", "New Jersey"])),
+    ("not (state = CA and vip = yes)", ~((pl.col("state") == "CA") & (pl.col("Vip") == "yes"))),
+    ("day >= 01.05.2024", day("2024-05-01")),
+    ("day >= 2024-05-01", day("2024-05-01")),
+    ("day >= '2024-05-01 12:00'", day("2024-05-02")),
+    ("price > $5,000", PRICE > 5000),
+    ("price > 5000", PRICE > 5000),
+    ("price in {'$1,234', 5000}", PRICE.is_in([1234, 5000])),
+    ("share <= 12 %", SHARE <= 12),
+    ("share <= 12", SHARE <= 12),
+    ("wage is missing", pl.col("wage").is_null()),
+    ("wage != 3.1", (pl.col("wage") != 3.1).fill_null(False)),
+    ("not wage > 3", ~(pl.col("wage") > 3).fill_null(False)),
+    ("wage <= 7.389", (pl.col("wage") <= 7.389).fill_null(False)),
+    ("wage between 2 and 4", pl.col("wage").is_between(2, 4).fill_null(False)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), QUESTIONS, ids=[text for text, _ in QUESTIONS])
+def test_predicates_are_true_of_the_rows_of_which_polars_says_so(table, text, wanted):
+    assert answer(table, text) == frame().select(wanted).to_series().to_list()
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        ("age > 3 and stat = CA", "there is no column 'stat'. Did you mean 'state'?", 12),
+        ("x = 1", "there is no column 'x' (have: state, age, day", 0),
+        ("unit = kg", "column 'unit' is not modelled (constant)", 0),
+        ("state = Newjersey", "no value of 'state' in train. Did you mean 'New Jersey'?", 8),
+        ("state in {CA, XX}", "'XX' is no value of 'state' in train", 14),
+        ("state > CA", "'state' holds categorical values, which have no order", 0),
+        ("age > old", "'old' is not a number as 'age' holds them, such as ", 6),
+        ("day > soon", "'soon' is not a date as 'day' holds them", 6),
+    ],
+)
+def test_unknown_columns_and_values_are_pointed_at(table, text, message, place):
+    with pytest.raises(QueryError) as caught:
+        answer(table, text)
+    first, _, mark = str(caught.value).split("\n")
+    assert message in first
+    assert mark.index("^") - 2 == place
+
+
+def test_missing_cells_that_are_left_out_cannot_be_asked_for():
+    raw = raw_table(frame())
+    schema = fit_table(raw, {"train": np.arange(COUNT)}).schema
+    with pytest.raises(QueryError, match=r"dataset\.missing=model"):
+        Events(schema).formula(parse_predicate("wage is missing"), "wage is missing")
+
+
+DOMAINS = (Subset.of_codes(range(4)),) * 3
+
+
+def test_formulas_are_simplified():
+    low, high = (leaf(0, Subset.of_codes(codes), DOMAINS) for codes in ((0, 1), (2, 3)))
+    other = leaf(1, Subset.of_codes([2]), DOMAINS)
+    assert join(True, [low, high], DOMAINS) is False
+    assert join(False, [low, high], DOMAINS) is True
+    assert join(True, [low, True], DOMAINS) == low
+    assert join(True, [other, join(True, [low, other], DOMAINS)], DOMAINS) == Join(
+        True, frozenset({low, other})
+    )
+    assert leaf(2, Subset.of([(-0.7, 3.9)]), DOMAINS) is True
+    assert isinstance(low, Leaf)
+
+
+def test_a_diagram_has_no_dead_ends():
+    first = [leaf(0, Subset.of_codes([code]), DOMAINS) for code in (0, 1)]
+    second = [leaf(1, Subset.of_codes([code]), DOMAINS) for code in (0, 1)]
+    both = join(
+        True,
+        [
+            join(False, [first[0], second[0]], DOMAINS),
+            join(False, [first[1], second[1]], DOMAINS),
+            leaf(2, Subset.of_codes([3]), DOMAINS),
+        ],
+        DOMAINS,
+    )
+    diagram = Diagram.of(both, [2, 0, 1], DOMAINS)
+    assert [level.num_nodes for level in diagram.levels] == [1, 1, 2]
+    assert diagram.levels[1].subsets == (Subset.of_codes([0, 1]),)
+    x = torch.cartesian_prod(*[torch.arange(4)] * 3).double()
+    wanted = (x[:, 2] == 3) & ((x[:, 0] == 0) | (x[:, 1] == 0)) & ((x[:, 0] == 1) | (x[:, 1] == 1))
+    assert torch.equal(diagram.contains(x), wanted)
+    impossible = join(True, [both, leaf(0, Subset.of_codes([2]), DOMAINS)], DOMAINS)
+    assert Diagram.of(impossible, range(3), DOMAINS).is_contradiction
