@@ -21,7 +21,7 @@ main = Command(
     (
         "run=outputs/runs/RUN path=model.safetensors",
         "run=outputs/runs/RUN path=model.onnx",
-        "run=outputs/runs/RUN path=model.pt2 num_orderings=8",
+        "run=outputs/runs/RUN path=model.pt2 num_orderings=2",
     ),
 )
 

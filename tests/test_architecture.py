@@ -30,7 +30,6 @@ RUN_BY = {
     "density.paths": "test_probability",
     "density.simple_events": "test_probability",
     "datasets.table.loader": "test_table_splits",
-    "experiments.exporting": "test_exporting",
     "experiments.outcome": "test_experiment",
     "model.completion": "test_completion",
     "model.component": "test_members",

@@ -1,10 +1,12 @@
 """Models taken along in one file: every kind comes back bit for bit, foreign files are refused."""
 
+import itertools
 import json
 import struct
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from experiment_cases import make_settings
@@ -15,17 +17,19 @@ from made_exp import eval as made_eval
 from made_exp import export as made_export
 from made_exp import load_run
 from made_exp import sample as made_sample
-from made_exp.errors import CheckpointError
+from made_exp.errors import CheckpointError, ConfigError
 from made_exp.experiments.experiment import run
+from made_exp.experiments.exporting import export_run
 from made_exp.experiments.finished import FinishedRun
 from made_exp.runs.portable import load_portable, save_portable
+from made_exp.settings.commands import ExportSettings
 from made_exp.settings.model import BASELINES
 
 SHORT = {"max_steps": 3, "samples_every": 0, "num_samples": 4}
 KINDS = {
     "histogram": {"dataset": {"name": "gaussian_1d"}, "model": {"name": "histogram"}},
     "logistic": {"dataset": {"name": "bimodal_1d"}, "model": {"name": "logistic_mixture"}},
-    "binary": {},
+    "binary": {"ordering": {"name": "agnostic", "num_orderings": 2}},
     "classes": {"labels": True, "ordering": {"name": "agnostic", "num_orderings": 3}},
     "table": {
         "ordering": {"name": "ensemble", "num_orderings": 2},
@@ -106,8 +110,8 @@ def test_it_is_exported_again_but_not_onto_itself(folder, tmp_path, capsys):
     assert again.read_bytes() == first.read_bytes()
     assert made_export.main([f"run={first}", f"path={first}"]) == 2
     assert "is read from; give the file another name" in capsys.readouterr().err
-    assert made_export.main([f"run={first}", f"path={tmp_path}/no/m.safetensors"]) == 2
-    assert "does not exist" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"the folder of '.*' does not exist"):
+        export_run(ExportSettings(run=str(first), path=f"{tmp_path}/no/m.safetensors"))
 
 
 def test_a_file_that_cannot_be_read_is_one_line(folder, tmp_path, capsys):
@@ -140,3 +144,32 @@ def test_a_file_that_cannot_be_read_is_one_line(folder, tmp_path, capsys):
         save_portable(tmp_path / "no" / "m.safetensors", {}, {})
     with pytest.raises(ValueError, match="does not exist"):
         load_run(Path("none.safetensors"))
+
+
+def test_the_examples_of_help_write_programs_that_sum_to_one(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs/runs").mkdir(parents=True)
+    (tmp_path / "outputs/runs/RUN").symlink_to(folder / "binary")
+    for example in made_export.main.examples:
+        assert made_export.main(example.split()) == 0
+    x = torch.tensor([*itertools.product((0.0, 1.0), repeat=8)])
+    expected = load_run("model.safetensors").log_prob(x)
+    extra = {"made_exp": ""}
+    exported = torch.export.load("model.pt2", extra_files=extra).module()(x)
+    session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    for log_prob in (exported, torch.from_numpy(session.run(None, {"x": x.numpy()})[0])):
+        assert torch.allclose(log_prob, expected, atol=1e-5)
+        assert float(log_prob.double().logsumexp(0)) == pytest.approx(0.0, abs=1e-5)
+    (one,) = session.run(None, {"x": x[5:6].numpy()})
+    assert one == pytest.approx(expected[5:6].numpy(), abs=1e-5)
+    told = json.loads(extra["made_exp"])
+    assert told["columns"][0] == {"name": "x0", "num_values": 2, "values": None}
+    assert json.loads(session.get_modelmeta().custom_metadata_map["made_exp"]) == told
+    assert b"made_exp/" not in Path("model.onnx").read_bytes()
+
+
+def test_a_program_of_another_model_is_refused(folder, tmp_path, capsys):
+    assert made_export.main([f"run={folder / 'table'}", f"path={tmp_path / 'no.onnx'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: a program of log_prob is of binary and categorical columns")
+    assert not list(tmp_path.iterdir())

@@ -175,11 +175,12 @@ class VariableGroups(nn.Module):
         """
         if self.is_trivial:
             return x
-        parts = [
-            self.cast(self.joined([group.encode(own) for group, own in self._pairs(rows)]))
-            for rows in x.split(_ROWS)
-        ]
+        parts = [self.codes(rows) for rows in x.split(_ROWS)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def codes(self, x: Tensor) -> Tensor:
+        """As `encode`, of all rows at once."""
+        return self.cast(self.joined([group.encode(own) for group, own in self._pairs(x)]))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Values (B, D) in `data_dtype` of codes (B, D); NaN where missing or not observed."""
