@@ -1,6 +1,7 @@
 """What can be asked of a trained density: tensors, frames and arrays, in and out."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -52,3 +53,100 @@ def test_without_a_table_arrays_are_taken_as_they_are():
     assert np.array_equal(Density(made).log_prob(x), made.log_prob(x).double().numpy())
     with pytest.raises(ValueError, match="the model is of no table"):
         Density(made).log_prob(people())
+
+
+FRAMES = {
+    "polars": lambda frame: frame,
+    "pandas": lambda frame: pd.DataFrame(frame.to_dict(as_series=False), index=labels(frame)),
+    "pyarrow": lambda frame: frame.to_arrow(),
+}
+
+
+def labels(frame):
+    return [f"r{number}" for number in range(len(frame))]
+
+
+@pytest.fixture(params=FRAMES.values(), ids=FRAMES.keys())
+def convert(request):
+    return request.param
+
+
+def test_samples_are_frames_as_those_given(density, convert):
+    given = convert(people())
+    model = Density(density.made, density.schema, given)
+    drawn = model.sample(50, seed=1)
+    assert type(drawn) is type(given)
+    assert types(drawn) == types(given)
+    codes = model.sample(50, seed=1, codes=True)
+    assert torch.equal(codes, density.made.sample(50, generator=torch.Generator().manual_seed(1)))
+    again = model.encode(drawn)
+    discrete = [0, 1, 3]
+    assert torch.equal(again[:, discrete], codes[:, discrete])
+    assert len(model.sample(0)) == 0
+
+
+def types(frame):
+    if isinstance(frame, pl.DataFrame):
+        return frame.schema
+    return dict(frame.dtypes) if isinstance(frame, pd.DataFrame) else frame.schema
+
+
+def test_empty_cells_are_drawn_and_others_come_back_as_they_were(density, convert):
+    frame = people(30).with_columns(age=pl.when(pl.col("age") > 25).then("age"))
+    given = convert(frame)
+    filled = density.complete(given, seed=0)
+    assert types(filled) == types(given)
+    if isinstance(given, pd.DataFrame):
+        assert list(filled.index) == labels(frame)
+    filled = pl.DataFrame(filled.to_pydict() if convert is FRAMES["pyarrow"] else filled)
+    for name in frame.columns:
+        is_given = frame[name].is_not_null()
+        assert filled[name].null_count() == 0
+        assert filled[name].filter(is_given).to_list() == frame[name].filter(is_given).to_list()
+
+
+def test_completions_of_a_row_follow_each_other(density):
+    frame = people(3).with_columns(town=pl.lit(None, pl.String))
+    filled = density.complete(frame, num_samples=40, seed=0)
+    assert filled["age"].to_list() == [a for a in frame["age"] for _ in range(40)]
+    assert set(filled["town"]) == {"Bern", "Wien"}
+    assert filled.equals(density.complete(frame, num_samples=40, seed=0))
+
+
+def test_probabilities_of_classes_are_those_of_completions(density):
+    frame = people(4).drop("town")
+    proba = density.predict_proba(frame, target="town")
+    assert proba.columns == ["Bern", "Wien"]
+    assert np.allclose(proba.sum_horizontal(), 1)
+    counts = density.complete(
+        frame.with_columns(town=pl.lit(None, pl.String)), num_samples=3000, seed=0
+    )["town"].to_numpy()
+    shares = (counts.reshape(4, 3000) == "Bern").mean(1)
+    assert shares == pytest.approx(proba["Bern"].to_numpy(), abs=0.04)
+
+
+def test_several_columns_are_predicted_together(density):
+    made = tiny_made(density.schema.variables, ordering="natural")
+    model = Density(made, density.schema)
+    frame = people(3).with_columns(town=pl.lit("Bern"))
+    both = model.predict_proba(frame, target=["member", "town"])
+    assert both.columns[:2] == ["member=false, town=Bern", "member=false, town=Wien"]
+    pairs = [(member, town) for member in (False, True) for town in ("Bern", "Wien")]
+    joint = [
+        model.log_prob(frame.with_columns(member=pl.lit(member), town=pl.lit(town)))
+        for member, town in pairs
+    ]
+    expected = np.exp(joint) / np.exp(joint).sum(0)
+    assert pytest.approx(expected, rel=1e-4) == both.to_numpy().T
+
+
+def test_surprises_add_up_and_have_the_index_of_the_frame(density):
+    frame = people(6)
+    own = density.surprise(FRAMES["pandas"](frame))
+    assert list(own.index) == labels(frame)
+    assert list(own.columns) == frame.columns
+    assert own.sum(axis=1).to_numpy() == pytest.approx(-density.log_prob(frame), rel=1e-5)
+    others = density.surprise(frame, given="others")
+    member = density.predict_proba(frame, target="member")
+    expected = np.where(frame["member"], -np.log(member["true"]), -np.log(member["false"]))
+    assert others["member"].to_numpy() == pytest.approx(expected, rel=1e-5)

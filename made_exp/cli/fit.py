@@ -59,7 +59,7 @@ def fit(
         **settings: Those of the command, by the same names.
 
     Returns:
-        What `load_run` returns.
+        What `load_run` returns; `sample` makes frames like those of the data.
 
     Raises:
         ConfigError: If a setting or the data do not fit; a ValueError.
@@ -81,7 +81,8 @@ def fit(
             folder = Path(path)
             _keep_data(made, file, folder)
         with _unnoticed():
-            return _trained(made, folder, file, reports=path is not None)
+            _train(made, folder, file, reports=path is not None)
+            return _loaded(folder, data)
 
 
 def _write(data: Any, experiment: str | None, folder: Path) -> tuple[str, Path]:
@@ -121,19 +122,25 @@ def _keep_data(settings: Settings, file: Path, folder: Path) -> None:
     settings.dataset.path = str(kept)  # type: ignore[attr-defined]
 
 
-def _trained(settings: Settings, folder: Path, file: Path, *, reports: bool) -> "Density":
+def _train(settings: Settings, folder: Path, file: Path, *, reports: bool) -> None:
     from made_exp.experiments.experiment import run
-    from made_exp.experiments.finished import load_run
 
     try:
         run(settings, folder, reports=reports)
-        return load_run(folder)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
             raise KeyboardInterrupt from None
         raise
     except ValueError as error:
         raise ConfigError(str(error).replace(str(file), "the data")) from error
+
+
+def _loaded(folder: Path, data: Any) -> "Density":
+    from torch import Tensor
+
+    from made_exp.experiments.finished import load_run
+
+    return load_run(folder, frames=None if isinstance(data, Tensor) else data)
 
 
 @contextmanager

@@ -1,15 +1,25 @@
 """A trained density: tensors in, tensors out; of a table also frames in, frames out."""
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor, nn
 
+from made_exp.datasets.table.frames import column_names
+from made_exp.datasets.table.libraries import Library, adopted, library_named, like_columns
 from made_exp.datasets.table.schema import TableSchema
-from made_exp.density.entry import numbers_of
+from made_exp.datasets.table.writing import typed
+from made_exp.density.classes import class_probabilities, classes_of, targets_of
+from made_exp.density.completing import complete_frame
+from made_exp.density.entry import generator_of, numbers_of
+from made_exp.density.surprise import surprise, surprise_given_others
 from made_exp.model.made import MADE
 from made_exp.variables.groups import VariableGroups
+
+_SURPRISES = {"earlier": surprise, "others": surprise_given_others}
 
 
 @final
@@ -17,20 +27,34 @@ class Density(nn.Module):
     """An exact density, in evaluation mode.
 
     Tensors hold numbers as the model has them, and what is answered to them are tensors. Frames
-    (pandas, polars, pyarrow) and arrays hold the values of the table.
+    (pandas, polars, pyarrow) and arrays hold the values of the table, with columns in any order;
+    answers are frames of the same library. Several threads may ask at once.
 
     Args:
         made: What was trained.
         schema: How its variables are written in a table; None where it is of none.
+        frames: What `sample` makes: the name of a library (polars, pandas, pyarrow, numpy), or a
+            frame, whose types are then kept too; None: tensors.
 
     Attributes:
         made: The model, for what is not asked here.
         schema: Of the table, or None.
+
+    Raises:
+        ValueError: If the library is not known.
     """
 
-    def __init__(self, made: MADE, schema: TableSchema | None = None) -> None:
+    def __init__(self, made: MADE, schema: TableSchema | None = None, frames: Any = None) -> None:
         super().__init__()
         self.made, self.schema = made, schema
+        self._library: Library | None = None
+        self._like: Any = None
+        if isinstance(frames, str):
+            self._library = library_named(frames)
+        elif frames is not None:
+            self._library, frame = adopted(frames)
+            names = column_names(frame) if schema is None else schema.names
+            self._like = like_columns(self._library, frame, names)
         self.eval()
 
     def log_prob(
@@ -40,7 +64,7 @@ class Density(nn.Module):
         num_orderings: int | None = None,
         grad: bool = False,
     ) -> Any:
-        """Log-probability of rows; what is missing in a row is left out.
+        """Log-probability of rows; what is missing in a row is left out, or a value of the model.
 
         Args:
             data: A frame, an array or a tensor of B rows.
@@ -59,19 +83,172 @@ class Density(nn.Module):
         log_probs = self.made.log_prob(x, context, num_orderings, grad)  # type: ignore[arg-type]
         return log_probs if isinstance(data, Tensor) else _array(log_probs)
 
-    def sample(self, num_samples: int, **options: Any) -> Tensor:
-        """See `MADE.sample`."""
-        return self.made.sample(num_samples, **options)
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        seed: int | None = None,
+        codes: bool = False,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> Any:
+        """Draw exact samples; the options are those of `MADE.sample`.
 
-    def complete(self, x: Tensor, observed: Tensor, **options: Any) -> Tensor:
-        """See `MADE.complete`."""
-        return self.made.complete(x, observed, **options)
+        Args:
+            num_samples: Number of rows n >= 0.
+            seed: The same seed draws the same rows; None: torch's own generator.
+            codes: Whether numbers as the model has them are wanted of a table too.
+            generator: In place of a seed.
+            **options: context, temperature, batch_size, component, progress.
+
+        Returns:
+            A frame of n rows with the values of the table; or a tensor (n, D).
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        x = self.made.sample(num_samples, generator=generator_of(seed, generator), **options)
+        if codes or self._library is None:
+            return x
+        if self.schema is not None:
+            return self.decode(x)
+        columns = [pl.Series(f"x{d}", column) for d, column in enumerate(x.T.cpu().numpy())]
+        return self._library.make(columns, self._like)
+
+    def complete(
+        self,
+        data: Any,
+        observed: Tensor | None = None,
+        *,
+        num_samples: int = 1,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+        **options: Any,
+    ) -> Any:
+        """Draw what is not known of rows given what is, exactly; see `MADE.complete`.
+
+        In a frame that are the empty cells, which never come out empty. All other cells come back
+        as they are, with the types and the index of the frame.
+
+        Args:
+            data: A frame, an array or a tensor of B rows.
+            observed: Of a tensor, (B, D) or (D,) bool what is known; default all but NaN.
+            num_samples: How often each row is completed; its completions follow each other.
+            seed: The same seed draws the same values; None: torch's own generator.
+            generator: In place of a seed.
+            context: (B,) class labels, or None.
+            **options: temperature, batch_size, progress.
+
+        Returns:
+            The B num_samples rows, as they were given.
+
+        Raises:
+            ValueError: If the rows are not those of the table, or the model has one fixed ordering
+                and what is known does not come first in it.
+        """
+        if num_samples < 0:
+            raise ValueError(f"num_samples must be >= 0, got {num_samples}")
+        options["generator"] = generator_of(seed, generator)
+        if self.schema is not None and not isinstance(data, Tensor):
+            if observed is not None:
+                raise ValueError("observed goes with tensors; of a frame the empty cells are drawn")
+            return complete_frame(self.made, self.schema, data, num_samples, context, **options)
+        x = torch.as_tensor(numbers_of(data, None))
+        if observed is None:
+            observed = ~torch.isnan(x)
+        if num_samples != 1:
+            observed = observed.expand(x.shape).repeat_interleave(num_samples, 0)
+            x = x.repeat_interleave(num_samples, 0)
+            context = None if context is None else context.repeat_interleave(num_samples, 0)
+        drawn = self.made.complete(x, observed, context=context, **options)
+        return drawn if isinstance(data, Tensor) else _array(drawn)
 
     def completion_log_prob(
         self, x: Tensor, observed: Tensor, context: Tensor | None = None
     ) -> Tensor:
         """See `MADE.completion_log_prob`."""
         return self.made.completion_log_prob(x, observed, context)
+
+    def surprise(self, data: Any, *, given: str = "earlier", **options: Any) -> Any:
+        """How surprising each cell is, -log p(cell | others of its row), in nats.
+
+        Args:
+            data: A frame, an array or a tensor of B rows.
+            given: "earlier": the cells before it in the orderings; these add up to -log p(row).
+                "others": all other cells; of models of any order.
+            **options: context, num_orderings, batch_size.
+
+        Returns:
+            (B, D), 0 where a cell is missing and infinite where it is no value of its column; a
+            frame with a column each of those that are modelled, or a tensor for a tensor.
+
+        Raises:
+            ValueError: If the rows are not those of the table, or orders are fixed and `given` is
+                "others".
+        """
+        if given not in _SURPRISES:
+            raise ValueError(f"given must be one of {', '.join(_SURPRISES)}, got {given!r}")
+        x = torch.as_tensor(numbers_of(data, self.schema))
+        found = _SURPRISES[given](self.made, x, **options)
+        if isinstance(data, Tensor) or self.schema is None:
+            return found if isinstance(data, Tensor) else _array(found)
+        return self._answer(data, found, [column.name for column in self.schema.modelled])
+
+    def predict_proba(
+        self, data: Any, target: str | Sequence[str], context: Tensor | None = None
+    ) -> Any:
+        """Probabilities of the values of a column given the other cells of each row, exactly.
+
+        Args:
+            data: A frame or an array of B rows; the target need not be there and is not read.
+            target: The column, or several: then of all combinations of their values.
+            context: (B,) class labels, or None.
+
+        Returns:
+            A frame (B, K) with a column for each value, or combination; rows sum to one.
+
+        Raises:
+            ValueError: If the rows are not those of the table, or the values of the target cannot
+                be listed.
+        """
+        schema = self._schema("predict_proba")
+        targets = targets_of(schema, target)
+        needed = [c.name for d, c in enumerate(schema.modelled) if d not in targets]
+        x = torch.as_tensor(numbers_of(data, schema, needed))
+        values, names = classes_of(schema, targets)
+        found = class_probabilities(self.made, x, targets, values, context)
+        return found if isinstance(data, Tensor) else self._answer(data, found, names)
+
+    def encode(self, data: Any) -> Tensor:
+        """Rows of a frame or an array as numbers of the model, (B, D), NaN where missing.
+
+        Raises:
+            ValueError: If they are not those of the table.
+        """
+        return torch.as_tensor(numbers_of(data, self._schema("encode")))
+
+    def decode(self, x: Tensor) -> Any:
+        """Numbers of the model (B, D) as rows of the table, in the frames that `sample` makes.
+
+        Raises:
+            ValueError: If x is not so wide.
+        """
+        schema = self._schema("decode")
+        frame = typed(schema.columns, schema.decode(x.detach().cpu().double().numpy()))
+        library = self._library or library_named("polars")
+        return library.make(frame.get_columns(), self._like)
+
+    def _schema(self, question: str) -> TableSchema:
+        if self.schema is None:
+            raise ValueError(f"{question}: the model is of no table, whose columns have names")
+        return self.schema
+
+    def _answer(self, data: Any, values: Tensor, names: Sequence[str]) -> Any:
+        """Values (B, K) for the rows of a frame, in one of its library."""
+        library, frame = adopted(data)
+        pairs = zip(names, values.cpu().double().numpy().T, strict=True)
+        return library.make([pl.Series(name, column) for name, column in pairs], rows_of=frame)
 
     @property
     def num_dims(self) -> int:

@@ -1,4 +1,4 @@
-"""What users hand to a density, as the numbers of its model."""
+"""What users hand to a density, as the numbers of its model, and what they get for numbers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,11 +26,26 @@ def numbers_of(
     """
     if isinstance(data, Tensor):
         return data
-    if schema is None:
-        if hasattr(data, "columns"):
-            raise ValueError(
-                f"the model is of no table, so that a {type(data).__name__} means nothing to it; "
-                "a tensor or an array (rows, variables) is needed"
-            )
-        return np.asarray(data)
-    return torch.from_numpy(schema.encode(raw_table(data), needed=needed))
+    if schema is not None:
+        return torch.from_numpy(schema.encode(raw_table(data), needed=needed))
+    if hasattr(data, "columns"):
+        raise ValueError(
+            f"the model is of no table, so that a {type(data).__name__} means nothing to it; "
+            "a tensor or an array (rows, variables) is needed"
+        )
+    return np.asarray(data)
+
+
+def generator_of(seed: int | None, generator: torch.Generator | None) -> torch.Generator | None:
+    """The source of randomness that is asked for; None for torch's own.
+
+    Raises:
+        ValueError: If two are.
+    """
+    if seed is None:
+        return generator
+    if generator is not None:
+        raise ValueError("seed and generator both say where randomness comes from; give one")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a whole number >= 0, got {seed!r}")
+    return torch.Generator().manual_seed(int(seed))

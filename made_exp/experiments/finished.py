@@ -149,7 +149,22 @@ def _content(file: Path) -> dict[str, Any]:
     return load_checkpoint(file)
 
 
-def load_run(path: str | Path, device: str | torch.device = "cpu") -> Density:
-    """The best model of a run, in evaluation mode; arguments and errors of `FinishedRun`."""
+def load_run(
+    path: str | Path, device: str | torch.device = "cpu", *, frames: Any = None
+) -> Density:
+    """The best model of a run, in evaluation mode.
+
+    Args:
+        path: See `FinishedRun`.
+        device: See `FinishedRun`.
+        frames: See `Density`; default polars for a table, and tensors for other data.
+
+    Raises:
+        ConfigError: If there is no such device.
+        CheckpointError: If the run holds no model that can be used.
+        ValueError: If the library of the frames is not known.
+    """
     run = FinishedRun(path, str(device))
-    return Density(run.model, run.schema if run.data["table"] else None)
+    if not run.data["table"]:
+        return Density(run.model, None, frames)
+    return Density(run.model, run.schema, "polars" if frames is None else frames)

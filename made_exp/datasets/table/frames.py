@@ -29,10 +29,10 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
     if isinstance(data, np.ndarray):
         if data.ndim != 2:
             raise ValueError(f"an array must have shape (rows, columns), got {data.shape}")
-        data = pl.DataFrame({f"x{d}": data[:, d] for d in range(data.shape[1])})
+        data = pl.DataFrame({name: data[:, d] for d, name in enumerate(column_names(data))})
     source = f"the frame of {type(data).__module__.partition('.')[0]}"
     try:
-        frame = nw.from_native(_with_unique_names(data, source))
+        frame = nw.from_native(_with_unique_names(data))
     except TypeError:
         raise ValueError(
             "a data frame of pandas, polars or pyarrow, or an array (rows, columns) is needed, "
@@ -46,13 +46,21 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
     return pl.DataFrame(columns), source
 
 
-def _with_unique_names(data: Any, source: str) -> Any:
+def column_names(data: Any) -> list[str]:
+    """The columns of a frame or an array, by unique texts."""
+    if isinstance(data, np.ndarray):
+        return [f"x{place}" for place in range(data.shape[1])]
+    names = data.column_names if hasattr(data, "column_names") else data.columns
+    return unique_names([str(name) for name in names], type(data).__module__)
+
+
+def _with_unique_names(data: Any) -> Any:
     """The same with names of columns that are unique texts, where they are not."""
     if hasattr(data, "set_axis") and hasattr(data, "columns"):  # pandas
-        names = unique_names([str(name) for name in data.columns], source)
+        names = column_names(data)
         return data if names == list(data.columns) else data.set_axis(names, axis=1)
     if hasattr(data, "rename_columns"):  # pyarrow
-        return data.rename_columns(unique_names(data.column_names, source))
+        return data.rename_columns(column_names(data))
     return data
 
 

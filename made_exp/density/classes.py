@@ -1,0 +1,156 @@
+"""Probabilities of the values of a few columns given the other cells of a row.
+
+    p(t | o) = sum_m w_m p_m(o) p_m(t | o) / sum_m w_m p_m(o),
+
+of the observed cells o, with what is missing in a row left out and the asked columns t last in the
+orderings, as completions are drawn; of a model of fixed orders p(t, o) / sum_t p(t, o).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from made_exp.datasets.table.column import Column
+from made_exp.datasets.table.schema import TableSchema
+from made_exp.errors import did_you_mean
+from made_exp.model.component import Component
+from made_exp.model.entry import as_examples, check_given
+from made_exp.model.made import MADE
+from made_exp.model.simple import SimpleComponent
+from made_exp.variables.variable import Variable
+
+MAX_CLASSES = 10_000
+_ROWS = 1000
+
+
+def targets_of(schema: TableSchema, targets: str | Sequence[str]) -> list[int]:
+    """The places of the columns that are asked for.
+
+    Raises:
+        ValueError: If there is no such column, or its values cannot be listed.
+    """
+    names = [targets] if isinstance(targets, str) else list(targets)
+    places = {column.name: place for place, column in enumerate(schema.modelled)}
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"target must hold each of one or more columns once, got {targets!r}")
+    for name in names:
+        if name not in places:
+            hint = did_you_mean(str(name), places) or f" (have: {', '.join(places)})"
+            raise ValueError(f"target: the model has no column '{name}'{hint}")
+        if name in schema.given:
+            raise ValueError(f"target: the model is given '{name}', which has no probability")
+        if schema.variables[places[name]].num_values is None:
+            raise ValueError(
+                f"target: '{name}' holds real numbers, which cannot be listed; probability() "
+                "answers for a range of them"
+            )
+    found = [places[name] for name in names]
+    count = math.prod(_num_classes(schema.variables[place]) for place in found)
+    if count > MAX_CLASSES:
+        raise ValueError(
+            f"target: {' and '.join(names)} have {count} values together, more than {MAX_CLASSES}; "
+            "probability() answers for a range of them"
+        )
+    return found
+
+
+def classes_of(schema: TableSchema, targets: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+    """The values (K, T) int64 of the targets, all combinations, and what to call these.
+
+    Those of one column go by themselves, such as F, combinations as in "sex=F, age=30".
+    """
+    columns = [schema.modelled[place] for place in targets]
+    texts = [_texts(column) for column in columns]
+    values = np.array(list(product(*(range(len(own)) for own in texts))), np.int64)
+    if len(columns) == 1:
+        return values, texts[0]
+    names = [
+        ", ".join(f"{c.name}={own[v]}" for c, own, v in zip(columns, texts, row, strict=True))
+        for row in values
+    ]
+    return values, names
+
+
+def _texts(column: Column) -> list[str]:
+    assert column.variable is not None
+    values = np.arange(_num_classes(column.variable), dtype=np.float64)
+    return [text.strip() for text in column.decode(values)]
+
+
+def _num_classes(variable: Variable) -> int:
+    """Values that have a name; what stands for those never seen has none."""
+    return len(variable.categories or range(variable.num_values or 0))
+
+
+@torch.no_grad()
+def class_probabilities(
+    made: MADE,
+    x: Tensor,
+    targets: Sequence[int],
+    values: np.ndarray,
+    context: Tensor | None = None,
+) -> Tensor:
+    """Probabilities of values of a few variables given the others.
+
+    Args:
+        made: The density.
+        x: (B, D) in data space; NaN is missing. The targets in it are not read, and cells that
+            are no values of their variables count as missing.
+        targets: Which T variables.
+        values: (K, T) what they may be; the probabilities are of these alone.
+        context: (B,) class labels, or None.
+
+    Returns:
+        (B, K) float64; rows sum to one.
+    """
+    x = as_examples(x, made.num_dims, made.device).double()
+    x[:, list(targets)] = 0
+    check_given(made.groups, x)
+    wanted = torch.from_numpy(values).to(x)
+    parts = [
+        _probabilities(made, rows, list(targets), wanted, labels)
+        for rows, labels in zip(x.split(_ROWS), _split(context, len(x)), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def _split(context: Tensor | None, count: int) -> Sequence[Tensor | None]:
+    return context.split(_ROWS) if context is not None else [None] * math.ceil(count / _ROWS)
+
+
+def _probabilities(
+    made: MADE, x: Tensor, targets: list[int], values: Tensor, context: Tensor | None
+) -> Tensor:
+    possible = made.groups.possible(x)
+    codes = _codes(made, x, possible)
+    known = ~torch.isnan(codes)
+    joint = x.new_full((len(values), len(x)), -torch.inf)
+    for index, log_weight in made.weighted().items():
+        density = _targets_last(made.density(index), targets, known)
+        for number, value in enumerate(values):
+            x[:, targets] = value
+            codes[:, targets] = _codes(made, x, possible)[:, targets]
+            log_prob = density.log_prob(codes, context, known).double() + log_weight
+            joint[number] = torch.logaddexp(joint[number], log_prob)
+    return joint.T.softmax(1)
+
+
+def _codes(made: MADE, x: Tensor, possible: Tensor) -> Tensor:
+    codes = made.groups.cast(made.groups.encode(x.where(possible, 0)))
+    return codes.where(possible, torch.nan)
+
+
+def _targets_last(
+    density: Component | SimpleComponent, targets: list[int], known: Tensor
+) -> Component | SimpleComponent:
+    """The density with what is known (B, D) first in its ordering, the targets last of that."""
+    pattern = known[0] if bool((known == known[0]).all()) else known
+    if isinstance(density, SimpleComponent) or not density.network.schedule.resamples_order:
+        return density.observed_first(None if known.all() else pattern)
+    others = torch.ones_like(known[0])
+    others[targets] = False
+    return density.observed_first(others).observed_first(pattern)
