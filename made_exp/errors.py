@@ -25,6 +25,10 @@ class DivergedError(TrainingError):
     """Training met a loss that is not finite; the message says where and what to try."""
 
 
+REMEDY = "Try a lower optimizer.lr, trainer.grad_clip=1 or scheduler.warmup_steps=1000"
+"""What to do where training diverged."""
+
+
 class DownloadError(ConfigError):
     """A file could not be had; the message says why and where to put it by hand."""
 

@@ -1,11 +1,13 @@
 """The machine and the checkout under a run, without torch: processes, CPUs, the commit."""
 
+import math
 import os
 import subprocess
 from pathlib import Path
 
 JOBS_AT_ONCE = "MADE_JOBS_AT_ONCE"
 """Environment variable: how many jobs of a sweep run on this machine at a time."""
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def is_distributed() -> bool:
@@ -19,16 +21,27 @@ def is_main_process() -> bool:
 
 
 def num_cpus() -> int:
-    """CPUs that this process may use."""
+    """CPUs that this process may use: those it is bound to, or as many as its container has."""
+    usable = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        usable = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return max(1, min(usable, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # not Linux, an older kernel, or "max"
+        return usable
 
 
-def threads_per_job() -> int | None:
-    """CPU threads of a job that shares the machine with others; None = no limit."""
-    jobs = int(os.environ.get(JOBS_AT_ONCE) or 1)
-    return max(1, num_cpus() // jobs) if jobs > 1 else None
+def jobs_at_once() -> int:
+    """Jobs that share this machine at a time."""
+    return int(os.environ.get(JOBS_AT_ONCE) or 1)
+
+
+def cpus_per_job() -> int:
+    """CPUs that a job may use beside the others."""
+    if "RAY_JOB_ID" in os.environ:  # Ray says what it has given in this way alone
+        return int(os.environ.get("OMP_NUM_THREADS") or 1)
+    return max(1, num_cpus() // jobs_at_once())
 
 
 def code_state() -> tuple[str | None, bytes]:

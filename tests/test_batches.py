@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from made_exp.training.batches import Batches
-from made_exp.training.distributed import World
+from made_exp.training.distributed import Ranks
 
 CPU = torch.device("cpu")
 
@@ -78,7 +78,7 @@ def test_processes_share_a_batch(binarize):
     options = {"seed": 0, "device": CPU, "binarize": binarize}
     data = torch.randint(256, (30, 4), generator=torch.Generator().manual_seed(0))
     whole = Batches(data, 10, **options)
-    parts = [Batches(data, 10, world=World(rank, 2), **options) for rank in range(2)]
+    parts = [Batches(data, 10, world=Ranks(rank, 2), **options) for rank in range(2)]
     assert torch.equal(torch.cat([p.order(1) for p in parts], 1), whole.order(1))
     if binarize:
         assert torch.equal(torch.cat([p.thresholds(5) for p in parts]), whole.thresholds(5))
@@ -86,6 +86,6 @@ def test_processes_share_a_batch(binarize):
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(ValueError, match="batch_size 9 cannot be shared by 2 processes"):
-        batches(size=9, world=World(0, 2))
+        batches(size=9, world=Ranks(0, 2))
     with pytest.raises(ValueError, match="no training examples"):
         batches(count=0)

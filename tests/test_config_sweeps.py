@@ -241,13 +241,6 @@ def test_what_a_launcher_or_sweeper_refuses_is_one_line(experiment, arguments, t
     assert experiment.calls == []
 
 
-def test_threads_are_divided_among_jobs(experiment, monkeypatch):
-    monkeypatch.setenv("MADE_JOBS_AT_ONCE", "2")
-    monkeypatch.setattr("made_exp.machine.num_cpus", lambda: 8)
-    assert main([]) == 0
-    assert experiment.calls[0][0].trainer.num_threads == 4
-
-
 def test_second_process_of_torchrun_writes_nothing_of_its_own(experiment, monkeypatch):
     monkeypatch.setenv("MADE_RUN_ID", "shared")
     monkeypatch.setenv("LOCAL_RANK", "1")

@@ -9,7 +9,7 @@ from made_exp.kernels import dense
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
-from made_exp.training.distributed import World
+from made_exp.training.distributed import Ranks
 from made_exp.training.step import DirectStep, TrainStep
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -189,7 +189,7 @@ def test_missing_values_several_processes_and_bf16_are_left_to_autograd():
     batches = Batches(x, 2, seed=0, device=x.device)
     settings = TrainerSettings()
     assert step_kind(model, batches, settings) is DirectStep
-    shared = Batches(x, 2, seed=0, device=x.device, world=World(0, 2))
+    shared = Batches(x, 2, seed=0, device=x.device, world=Ranks(0, 2))
     assert step_kind(model, shared, settings) is TrainStep
     assert step_kind(model, batches, TrainerSettings(precision="bf16")) is TrainStep
     x[0, 0] = torch.nan

@@ -1,4 +1,4 @@
-"""Several processes give the run that one process gives, to rounding."""
+"""Processes of torchrun give the run that one process gives, to rounding; members to the bit."""
 
 import os
 import subprocess
@@ -11,7 +11,8 @@ from training_cases import make_case
 
 from made_exp import load_run
 from made_exp.train import main
-from made_exp.training.distributed import ALONE, World
+from made_exp.training.distributed import Ranks
+from made_exp.training.world import ALONE
 
 
 def arguments(folder, run, *overrides):
@@ -74,6 +75,17 @@ def test_two_processes_train_as_one_and_resume(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("outputs"))
 
 
+def test_two_processes_train_an_ensemble_to_the_bits_of_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
+    options = ["ordering=ensemble", "ordering.num_orderings=3", "model.dropout=0.2"]
+    assert main(arguments(tmp_path, tmp_path / "one", *options, "trainer.processes=1")) == 0
+    torchrun(tmp_path, tmp_path / "two", *options)
+    assert read_metrics(tmp_path / "one") == read_metrics(tmp_path / "two")
+    assert read_results(tmp_path / "one") == read_results(tmp_path / "two")
+    states = [load_run(tmp_path / name).state_dict() for name in ("one", "two")]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_processes_end_without_threads_that_could_abort_them(tmp_path, monkeypatch):
     monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
@@ -87,7 +99,7 @@ def test_processes_end_without_threads_that_could_abort_them(tmp_path, monkeypat
 
 def test_what_processes_cannot_share_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be shared by 3 processes"):
-        make_case(tmp_path / "a", world=World(0, 3))
+        make_case(tmp_path / "a", world=Ranks(0, 3))
 
 
 def test_one_process_agrees_with_itself():

@@ -11,8 +11,8 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.assembly import make_trainer
-from made_exp.training.distributed import ALONE
 from made_exp.training.state import Observer
+from made_exp.training.world import ALONE
 from made_exp.variables.variable import binary_variables
 
 NUM_DIMS = 6
@@ -134,7 +134,7 @@ def make_case(
         seed=seed,
     )
 
-    def validate():
+    def validate(shares=None):
         return evaluate(
             model, dataset.valid.to(device), context=dataset.valid_context, num_orderings=1
         )

@@ -24,7 +24,7 @@ from made_exp.cli.resolvers import conf_hash
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError, JobFailure, RunError, is_users_mistake, one_line
 from made_exp.files import atomic_write_bytes, atomic_write_json, atomic_write_text
-from made_exp.machine import code_state, is_main_process, threads_per_job
+from made_exp.machine import code_state, is_main_process
 from made_exp.runs.folder import RunDirectory, finished_sibling
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import fingerprint
@@ -100,8 +100,6 @@ def _answer(cfg: DictConfig, job: Job) -> tuple[float | None, str]:
     if job.in_sweep and job.frozen_hash != conf_hash():
         raise ConfigError("conf/ changed since this sweep started; start the sweep again")
     settings = settings_from(cfg)
-    if settings.trainer.num_threads is None:
-        settings.trainer.num_threads = threads_per_job()
     if job.in_sweep and launch_of(job.run_dir) == job.launch:
         settings.resume = True  # A queue has started the job again after preempting it.
     if settings.resume:

@@ -1,27 +1,28 @@
 """An experiment from its settings to its results: data, model, training, one look at test."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from made_exp.datasets.base import describe_data
 from made_exp.datasets.registry import load_dataset
 from made_exp.errors import as_config_errors
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.outcome import make_results, summary, write_results
-from made_exp.experiments.outliers import Outlier, outlier_in, refuse_impossible
+from made_exp.experiments.outliers import Outlier, outlier_in
 from made_exp.experiments.proofs import prepare, proven
 from made_exp.experiments.run_observer import RunObserver
+from made_exp.experiments.share_of_machine import share_of_machine
 from made_exp.experiments.understanding import say_understood
+from made_exp.experiments.validation import Validation
 from made_exp.model.build import build_model
-from made_exp.model.evaluation import Evaluation, evaluate, fit_mixture
+from made_exp.model.evaluation import Evaluation, evaluate
 from made_exp.reporting.progress import Progress
 from made_exp.reporting.tracking import tracking
 from made_exp.runs.checkpoints import exists
@@ -39,8 +40,9 @@ from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import fingerprint, rounding_keys
 from made_exp.training import distributed
 from made_exp.training.assembly import make_trainer
-from made_exp.training.distributed import World
 from made_exp.training.loop import Trainer
+from made_exp.training.siblings import started
+from made_exp.training.world import World
 
 _log = logging.getLogger(__name__)
 _CHECK_STREAM = 6
@@ -73,7 +75,8 @@ def run(
         with as_config_errors():
             device = resolve_device(settings.trainer.device)
             check_precision(settings.trainer.precision, device)
-            stack.enter_context(num_threads(settings.trainer.num_threads))
+            share = share_of_machine(settings, device)
+            stack.enter_context(num_threads(share.threads))
             stack.enter_context(flushed_denormals())
             world = stack.enter_context(distributed.join(device))
             if world.is_main:
@@ -84,7 +87,7 @@ def run(
                 return finished
             automatic = settings.trainer.device == "auto" and world.size == 1
             device = stack.enter_context(gpu_slot(world.device, automatic=automatic))
-            experiment = _Experiment(settings, folder, device, world)
+            experiment = _Experiment(settings, folder, device, world, share.processes)
             resumes = world.from_main(settings.resume and exists(folder.last))
             if world.is_main:
                 folder.start(asdict(settings), key)
@@ -114,9 +117,15 @@ class _Experiment:
     """The objects of one experiment: its data, and its model on `device`."""
 
     def __init__(
-        self, settings: Settings, folder: RunDirectory, device: torch.device, world: World
+        self,
+        settings: Settings,
+        folder: RunDirectory,
+        device: torch.device,
+        world: World,
+        num_processes: int,
     ) -> None:
         self.settings, self.folder, self.world = settings, folder, world
+        self.num_processes = num_processes
         self.dataset = load_dataset(**asdict(settings.dataset))
         if world.is_main:
             say_understood(self.dataset)
@@ -130,15 +139,16 @@ class _Experiment:
     def run(self, resumes: bool, overrides: Sequence[str], *, reports: bool) -> float:
         """Train, evaluate, write results.json if it `reports`; returns the validation NLL."""
         with as_config_errors():
+            validation = Validation(self.model, self.dataset, self.settings)
             trainer = make_trainer(
                 self.model,
                 self.dataset,
                 self.settings,
                 self.folder,
-                self._fit_and_validate,
+                validation,
                 {"config": asdict(self.settings), "data": self.data},
                 self.world,
-                len(self._rows) * self._num_orderings,
+                validation.num_scored,
             )
             state = trainer.state
             if resumes:
@@ -147,7 +157,16 @@ class _Experiment:
         if not self.world.is_main:
             trainer.train()
             return self.world.from_main(None)
-        wanted = self.settings.trainer
+        with started(self.num_processes, partial(_take_part, trainer)) as processes:
+            if processes.size > 1:
+                trainer.share(processes)
+            objective = self._train_and_finish(trainer, resumes, overrides, reports=reports)
+        return self.world.from_main(objective)
+
+    def _train_and_finish(
+        self, trainer: Trainer, resumes: bool, overrides: Sequence[str], *, reports: bool
+    ) -> float:
+        wanted, state = self.settings.trainer, trainer.state
         purge = state.evaluated_step + 1 if resumes else None
         with tracking(
             self.folder.path, tensorboard=wanted.tensorboard, purge_step=purge
@@ -167,42 +186,9 @@ class _Experiment:
                 trainer.train()
             trainer.keeper.restore_best()
             if reports:
-                return self.world.from_main(self._finish(trainer, observer))
+                return self._finish(trainer, observer)
             self._prove()
-            return self.world.from_main(self._evaluate("valid").nll)
-
-    def _fit_and_validate(self) -> Evaluation:
-        score: Callable[..., Evaluation] = evaluate
-        if self.model.mixture.fits:
-            score = partial(fit_mixture, of_extras=self._extras_on_valid)
-        score = partial(score, num_orderings=self._num_orderings)
-        valid = self._evaluate("valid", score, self._rows)
-        if not valid.log_probs.isfinite().all():
-            refuse_impossible(self.model, self.dataset, "valid", self._evaluate("valid"))
-        return valid
-
-    @cached_property
-    def _rows(self) -> Tensor:
-        """Places (n,) of the examples of valid that are scored while training, spread evenly."""
-        num_rows = len(self.dataset.valid)
-        count = min(self.settings.trainer.valid_examples or num_rows, num_rows)
-        return torch.arange(count) * num_rows // max(count, 1)
-
-    @property
-    def _num_orderings(self) -> int:
-        """How many densities of the mixture are scored while training, beside simple ones."""
-        wanted = self.settings.ordering.valid_orderings or self.model.num_orderings
-        return min(wanted, self.model.num_orderings)
-
-    @cached_property
-    def _extras_on_valid(self) -> Tensor | None:
-        """Log-probabilities (E, N) of valid under the simple densities of the mixture."""
-        x = self.dataset.valid[self._rows].to(self.model.device)
-        rows = [
-            self.model.ordering_log_prob(x, index).double()
-            for index in range(-len(self.model.extras), 0)
-        ]
-        return torch.stack(rows) if rows else None
+            return self._evaluate("valid").nll
 
     def _finish(self, trainer: Trainer, observer: RunObserver) -> float:
         """The one look at test, the last picture, checks; results.json comes last."""
@@ -251,14 +237,13 @@ class _Experiment:
                 found[split] = outlier
         return found
 
-    def _evaluate(
-        self,
-        split: str,
-        score: Callable[..., Evaluation] = evaluate,
-        rows: Tensor | None = None,
-    ) -> Evaluation:
+    def _evaluate(self, split: str) -> Evaluation:
         x, context = self.dataset.split(split), self.dataset.context(split)
-        if rows is not None:
-            x, context = x[rows], None if context is None else context[rows]
         batch_size = self.settings.trainer.eval_batch_size
-        return score(self.model, x, context=context, batch_size=batch_size)
+        return evaluate(self.model, x, context=context, batch_size=batch_size)
+
+
+def _take_part(trainer: Trainer, world: World) -> None:
+    """What a process does that was started to train some of the members."""
+    trainer.share(world)
+    trainer.train()

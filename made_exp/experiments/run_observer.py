@@ -72,8 +72,8 @@ class RunObserver(Observer):
                 "optimizer/lr": lr,
             },
         )
-        every, epoch = self.settings.trainer.samples_every, state.epochs_begun
-        if every and (state.evaluations - 1) % every == 0 and is_worth_watching(self.dataset):
+        epoch = state.epochs_begun
+        if self.looks_at_model(state):
             self.picture(self.run.epoch_samples(epoch), f"epoch {epoch}", state.step)
         return {
             "epoch": epoch,
@@ -86,6 +86,12 @@ class RunObserver(Observer):
             "lr": lr,
             "seconds": round(state.seconds, 3),
         }
+
+    @override
+    def looks_at_model(self, state: TrainState) -> bool:
+        every = self.settings.trainer.samples_every
+        is_due = every and (state.evaluations - 1) % every == 0
+        return bool(is_due) and is_worth_watching(self.dataset)
 
     def picture(self, path: Path, title: str, step: int) -> Comparison | None:
         """Draw samples of the model into `path` and TensorBoard.

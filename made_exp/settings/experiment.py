@@ -7,8 +7,8 @@ from made_exp.datasets.registry import DATASETS
 from made_exp.masks.fixed_orders import ORDERS, SCANS
 from made_exp.settings.base import MISSING, CheckedSettings, OptionSettings, setting
 from made_exp.settings.dataset import DatasetSettings
-from made_exp.settings.model import ModelSettings
-from made_exp.settings.ordering import OrderingSettings
+from made_exp.settings.model import ModelSettings, NetworkSettings
+from made_exp.settings.ordering import EnsembleSettings, OrderingSettings
 from made_exp.settings.training import OptimizerSettings, SchedulerSettings, TrainerSettings
 
 OPTIONS: dict[str, dict[str, type[OptionSettings]]] = {
@@ -43,6 +43,13 @@ class Settings(CheckedSettings):
         False, "only show what the columns of the data hold; nothing is trained or written"
     )
     notes: dict[str, Any] = setting({}, "free remarks, kept with the run: notes.why=test")
+
+    @property
+    def num_members(self) -> int:
+        """Networks of the model, each trained for itself."""
+        if isinstance(self.ordering, EnsembleSettings) and isinstance(self.model, NetworkSettings):
+            return self.ordering.num_orderings
+        return 1
 
     def _check(self) -> None:
         if self.seed >= 2**63:

@@ -15,6 +15,7 @@ DISPLAY = {
     "trainer.name",
     "trainer.device",
     "trainer.num_threads",
+    "trainer.processes",
     "trainer.progress",
     "trainer.tensorboard",
     "trainer.checkpoint_every_seconds",

@@ -1,5 +1,6 @@
 """Options of the groups `optimizer`, `scheduler` and `trainer`."""
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -191,7 +192,12 @@ class TrainerSettings(OptionSettings):
     num_samples: int = setting(100, "samples in a picture", at_least=1)
     animation: bool = setting(False, "a GIF of the sample pictures")
     num_threads: int | None = setting(
-        None, "CPU threads; null = all, divided among parallel jobs", at_least=1
+        None,
+        "CPU threads; null = all, divided among jobs; one a process of an ensemble",
+        at_least=1,
+    )
+    processes: str = setting(
+        "auto", "processes that train the members of an ensemble; auto = one a CPU, or a number"
     )
     progress: str = setting(
         "auto",
@@ -219,5 +225,15 @@ class TrainerSettings(OptionSettings):
             return self.eval_every
         return max(1, self.total_steps(num_batches) // (num_batches * _EVALUATIONS))
 
+    @property
+    def num_processes(self) -> int | None:
+        """The number that `processes` gives; None where it is auto."""
+        return None if self.processes == "auto" else int(self.processes)
+
     def _check(self) -> None:
         check_device(self.device)
+        self.processes = str(self.processes)  # a number from Python
+        if not re.fullmatch("auto|0*[1-9][0-9]*", self.processes):
+            raise ValueError(
+                f"processes must be auto or a whole number >= 1, got '{self.processes}'"
+            )

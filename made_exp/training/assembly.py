@@ -14,14 +14,15 @@ from made_exp.settings.experiment import Settings
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
 from made_exp.training.cuda_graph import GraphedStep
-from made_exp.training.distributed import World
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner, TrainedMember
 from made_exp.training.loop import Trainer
 from made_exp.training.optimizers import make_optimizer
 from made_exp.training.regularisation import L1Penalty, WeightAverage, member_pulls
 from made_exp.training.schedulers import make_scheduler
+from made_exp.training.sharing import Shares
 from made_exp.training.step import DirectStep, TrainStep
+from made_exp.training.world import ALONE, World
 
 
 def make_trainer(
@@ -29,7 +30,7 @@ def make_trainer(
     dataset: Dataset,
     settings: Settings,
     run: RunDirectory,
-    fit_and_validate: Callable[[], Evaluation],
+    fit_and_validate: Callable[[Shares], Evaluation | None],
     description: Mapping[str, Any],
     world: World,
     num_scored: int = 0,
@@ -43,14 +44,14 @@ def make_trainer(
         run: Where checkpoints go.
         fit_and_validate: Fits the mixture and scores the validation split, see `Trainer`.
         description: Plain values that every checkpoint carries.
-        world: The processes that share this training.
+        world: The processes that share this training: the members of a model, each its own,
+            or, where there is one, each batch.
         num_scored: See `Trainer`.
 
     Raises:
         ValueError: If a setting does not fit the data.
     """
-    if world.size > 1 and len(model.members) > 1:
-        raise ValueError("ordering=ensemble trains one member a step: run it in a single process")
+    shares_members = world.size > 1 and len(model.members) > 1
     train = dataset.train.to(model.device)
     batches = Batches(
         model.groups.encode(train),
@@ -59,7 +60,7 @@ def make_trainer(
         device=model.device,
         context=dataset.train_context,
         binarize=dataset.dynamic_binarization,
-        world=world,
+        world=ALONE if shares_members else world,
         log_slope=float(model.groups.log_slopes(train).mean()),
     )
     graph = wants_graph(model, batches, settings.optimizer.name)
@@ -71,7 +72,10 @@ def make_trainer(
     kind = GraphedStep if graph else step_kind(model, batches, settings.trainer)
     step = kind(model, [one.optimizer for one in members], batches, settings.trainer)
     keeper = CheckpointKeeper(learner, run, description, writes=world.is_main)
-    return Trainer(learner, batches, step, fit_and_validate, settings, keeper, num_scored)
+    trainer = Trainer(learner, batches, step, fit_and_validate, settings, keeper, num_scored)
+    if shares_members:
+        trainer.share(world)
+    return trainer
 
 
 def _trained_members(

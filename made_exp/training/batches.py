@@ -6,7 +6,7 @@ from torch import Tensor
 from made_exp.datasets.base import binarize
 from made_exp.masks.observed import observed_in
 from made_exp.runtime import derive_seed
-from made_exp.training.distributed import ALONE, World
+from made_exp.training.world import ALONE, World
 
 _ORDER_STREAM, _BINARIZATION_STREAM = 1, 2
 

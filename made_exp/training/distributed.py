@@ -1,68 +1,81 @@
-"""Several processes that share one training (torchrun): who they are and what they agree on."""
+"""The processes that torchrun started, on one machine or several."""
 
 import gc
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, final
 
 import torch
 import torch.distributed as dist
 import torch.distributed.nn  # imported while a group lives, it would keep that one for ever
-from torch import Tensor
+from typing_extensions import override
 
 from made_exp.machine import is_distributed
+from made_exp.training.world import Alone, World
+
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 
-@dataclass(frozen=True)
-class World:
-    """This process among those of its run.
+@final
+class Ranks(World):
+    """This process among those of torchrun.
 
-    Attributes:
-        rank: 0..size-1; only rank 0 writes files and logs.
-        size: Number of processes.
-        device: Where this process keeps what it communicates.
+    Args:
+        rank: See `World`.
+        size: See `World`.
+        device: See `World`.
+        store: Where a process that waits for the others leaves word.
     """
 
-    rank: int = 0
-    size: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        device: torch.device = torch.device("cpu"),  # noqa: B008
+        store: dist.Store | None = None,
+    ) -> None:
+        super().__init__(rank, size, device)
+        self._store, self._meetings, self._looked_at = store, 0, 0.0
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes the run folder."""
-        return self.rank == 0
-
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean of `values` over the processes."""
-        if self.size > 1:
-            values = values.clone()
-            dist.all_reduce(values)
-            values /= self.size
+    @override
+    def gather(self, value: Any) -> list[Any] | None:
+        values = [None] * self.size if self.is_main else None
+        dist.gather_object(value, values)
         return values
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is true in any process."""
-        if self.size == 1:
-            return flag
-        flags = torch.tensor([int(flag)], device=self.device)
-        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
-        return bool(flags.item())
-
+    @override
     def from_main(self, value: Any) -> Any:
-        """What rank 0 gives, in every process; a plain value."""
         values = [value]
-        if self.size > 1:
-            dist.broadcast_object_list(values, 0, device=self.device)
+        dist.broadcast_object_list(values, 0, device=torch.device("cpu"))
         return values[0]
 
-    def wait(self) -> None:
-        """Return when every process has called this."""
-        self.any(False)
+    @override
+    def receive(self, value: Any, rank: int) -> Any:
+        values, cpu = [value], torch.device("cpu")
+        if self.is_main:
+            dist.recv_object_list(values, rank, device=cpu)
+            return values[0]
+        dist.send_object_list(values, 0, device=cpu)
+        return None
 
+    @override
+    def is_called(self) -> bool:
+        now = time.monotonic()
+        if self._store is None or now - self._looked_at < _SECONDS_BETWEEN_LOOKS:
+            return False
+        self._looked_at = now
+        return bool(self._store.check([f"meeting {self._meetings}"]))
 
-ALONE = World()
+    @override
+    def meet(self, value: Any) -> list[Any]:
+        if self._store is not None:
+            self._store.set(f"meeting {self._meetings}", "called")
+        self._meetings += 1
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
 
 @contextmanager
@@ -70,17 +83,21 @@ def join(device: torch.device) -> Iterator[World]:
     """The world of this process; one process alone where torchrun did not start it.
 
     Args:
-        device: Where the model lies; decides between gloo (CPU) and NCCL.
+        device: Where the model lies; gradients on GPUs are averaged by NCCL.
     """
     if not is_distributed():
-        yield World(device=device)
+        yield Alone(device=device)
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        # Members of an ensemble may share a GPU.
+        number = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
+        device = torch.device("cuda", number)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, size = next(dist.rendezvous("env://"))
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), device)
+        yield Ranks(rank, size, device, dist.PrefixStore("made", store))
     finally:
         dist.destroy_process_group()
         # What trained holds the group in reference cycles. Threads of gloo that outlive the

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from made_exp.errors import CheckpointError, DivergedError
@@ -13,6 +14,7 @@ from made_exp.runs.checkpoints import exists, load_checkpoint, restore_previous,
 from made_exp.runs.folder import RunDirectory
 from made_exp.training.learner import Learner, saved_layout
 from made_exp.training.state import Observer, Record
+from made_exp.training.world import World
 
 # Of the time of training, what checkpoints take; and what they may take lest an evaluation wait
 # for its record longer than so many seconds.
@@ -24,6 +26,9 @@ class CheckpointKeeper:
 
     An evaluation is recorded once a checkpoint has it, so that a resumed training never lacks
     one that is. Between two checkpoints the weights of the best evaluation are kept in memory.
+
+    Processes that share the members all save at the same step: each keeps the best weights of its
+    own members, and they come together in the one that writes.
 
     Args:
         learner: What is saved; restoring changes it in place.
@@ -49,6 +54,10 @@ class CheckpointKeeper:
         model = learner.model
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self._tensors = {name: tensors[name] for name in model.state_dict()}
+        self._names = [
+            [name for name in self._tensors if name.startswith(f"networks.{number}.")]
+            for number in range(len(learner.members))
+        ]
 
     @property
     def is_due(self) -> bool:
@@ -60,7 +69,7 @@ class CheckpointKeeper:
     def note_evaluation(self, record: Record, *, is_best: bool) -> None:
         """Keep an evaluation for the next `save`, with the model's weights if it is the best."""
         self._records.append(record)
-        if is_best and self.writes:
+        if is_best and (self.writes or self.learner.shares.is_shared):
             started = time.monotonic()
             self._best = {"model": self._copy(), "state": asdict(self.learner.state)}
             self.learner.state.checkpoint_seconds += time.monotonic() - started
@@ -76,17 +85,21 @@ class CheckpointKeeper:
             DivergedError: If a weight is not finite; the last checkpoint is left as it is.
         """
         state = self.learner.state
-        if not self.writes or self._saved == (state.step, state.evaluations):
+        takes_part = self.writes or self.learner.shares.is_shared
+        if not takes_part or self._saved == (state.step, state.evaluations):
             self.saved_at = time.monotonic()
             return
         started = time.monotonic()
         self._refuse_bad_weights()
         observer.flush()
         if self._best is not None:
-            model = saved_layout(self.learner.model, self._best["model"])
-            save_checkpoint(self.run.best, {**self._best, "model": model, **self.description})
+            best = {**self._best, "model": self._whole(self._best["model"]), **self.description}
             self._best = None
-        save_checkpoint(self.run.last, self._content())
+            if self.writes:
+                save_checkpoint(self.run.best, best)
+        content = self._content()
+        if self.writes:
+            save_checkpoint(self.run.last, content)
         self._saved, self.saved_at = (state.step, state.evaluations), time.monotonic()
         self._took = self.saved_at - started
         state.checkpoint_seconds += self._took
@@ -125,11 +138,22 @@ class CheckpointKeeper:
         self.learner.model.load_state_dict(self.best_weights())
 
     def best_weights(self) -> dict[str, Tensor]:
-        """The state_dict of the model at the best evaluation."""
+        """The state_dict of the model at the best evaluation, in the process that writes."""
         if self._best is not None:
-            return saved_layout(self.learner.model, self._best["model"])
-        weights: dict[str, Tensor] = load_checkpoint(self.run.best)["model"]
+            return self._whole(self._best["model"])
+        weights: dict[str, Tensor] = load_checkpoint(self.run.best)["model"] if self.writes else {}
         return weights
+
+    def go_back(self, world: World) -> None:
+        """Let all members, in all processes of `world`, go on from their best weights."""
+        best = self.best_weights()
+        for number, names in enumerate(self._names):
+            start, weights = len(f"networks.{number}."), None
+            if self.writes:
+                weights = {name[start:]: best[name] for name in names}
+            weights = world.from_main(weights)
+            if self.learner.shares.owns(number):
+                self.learner.start_from(number, weights)
 
     def _clear_up(self) -> None:
         """Undo what a process that was killed while it saved had begun."""
@@ -150,20 +174,44 @@ class CheckpointKeeper:
             )
 
     def _copy(self) -> dict[str, Tensor]:
-        """What the model's state_dict has now, as the model stores it."""
-        return {name: tensor.detach().clone() for name, tensor in self._tensors.items()}
+        """What the model's state_dict has now of this process's own, as the model stores it."""
+        own = {name for number in self.learner.shares.own for name in self._names[number]}
+        others = {name for names in self._names for name in names} - own
+        return {
+            name: tensor.detach().clone()
+            for name, tensor in self._tensors.items()
+            if name not in others
+        }
+
+    def _whole(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A state_dict of the model, in the main process, from what `_copy` gave in each."""
+        layout = saved_layout(self.learner.model, own)
+        parts = self.learner.shares.collect(
+            lambda number: {name: layout[name] for name in self._names[number]}
+        )
+        for part in parts or ():
+            layout |= part
+        return {name: layout[name] for name in self._tensors if name in layout}
 
     def _content(self) -> dict[str, Any]:
-        """The learner; `model` has the weights that are evaluated."""
+        """The learner, in the main process; `model` has the weights that are evaluated."""
         learner = self.learner
         with learner.evaluated_weights():
             weights = self._copy()
         return {
-            "model": saved_layout(learner.model, weights),
-            "members": [member.state() for member in learner.members],
+            "model": self._whole(weights),
+            "members": learner.shares.collect(lambda number: learner.members[number].state()),
             "scheduler": copy.deepcopy(learner.scheduler.state_dict()),
-            "losses": learner.losses.cpu(),
+            "losses": self._losses(),
             "state": asdict(learner.state),
             "records": self._records,
             **self.description,
         }
+
+    def _losses(self) -> Tensor:
+        """(batches,) float64: the losses of the present epoch so far, then zeros."""
+        losses = torch.zeros(len(self.learner.losses), dtype=torch.float64)
+        done = self.learner.gather_losses()
+        if done is not None:
+            losses[: len(done)] = done
+        return losses

@@ -19,9 +19,12 @@ from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
 from made_exp.training.regularisation import L1Penalty, WeightAverage
 from made_exp.training.schedulers import Scheduler
+from made_exp.training.sharing import Shares, all_mine, share_out
 from made_exp.training.state import TrainState
+from made_exp.training.world import World
 
 SavedState = dict[str, dict[str, Tensor]]
+_RECENT = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +73,8 @@ class Learner:
 
     Step s (0, 1, ...) trains member s % M of M, and reads nothing of the others. Its batch,
     binarization, dropout and masks are functions of (seed, s), its learning rate one of s (and of
-    the evaluations before, with `scheduler=plateau`). So the members may be trained in any order,
-    or each in a process of its own, and end with the same weights to the bit.
+    the evaluations before). So the members may be trained in any order, or each in a process of
+    its own, and end with the same weights to the bit.
 
     Attributes:
         model: The model, on its device.
@@ -79,6 +82,8 @@ class Learner:
         scheduler: Factor of the learning rate at each step.
         losses: (batches,) float64, of the present epoch; kept on the device, not to wait for it.
         state: Progress.
+        shares: Which members this process trains; of the others it has what they were at its
+            start, or at the last `gather_weights`.
     """
 
     model: MADE
@@ -86,26 +91,74 @@ class Learner:
     scheduler: Scheduler
     losses: Tensor
     state: TrainState = field(default_factory=TrainState)
+    shares: Shares = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shares = all_mine(len(self.members))
+
+    def share(self, world: World) -> None:
+        """Train from here on those members alone that are this process's among `world`."""
+        costs = [sum(p.numel() for p in member.network.parameters()) for member in self.members]
+        self.shares = share_out(world, costs)
+
+    @property
+    def own(self) -> list[TrainedMember]:
+        """The members that this process trains."""
+        return [self.members[number] for number in self.shares.own]
+
+    def number_at(self, step: int) -> int:
+        """Number of the member that `step` (0, 1, ...) trains."""
+        return step % len(self.members)
 
     def member_at(self, step: int) -> TrainedMember:
         """The member that `step` (0, 1, ...) trains."""
-        return self.members[step % len(self.members)]
+        return self.members[self.number_at(step)]
 
     @contextmanager
     def evaluated_weights(self) -> Iterator[None]:
         """While entered, the model has the weights that are evaluated: averaged, if at all."""
         with ExitStack() as stack:
-            for member in self.members:
+            for member in self.own:
                 if member.average is not None:
                     stack.enter_context(member.average.applied())
             yield
 
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Go on from a state_dict of the model, which is also what is averaged from here on."""
-        self.model.load_state_dict(weights)
-        for member in self.members:
-            if member.average is not None:
-                member.average.restart()
+    def start_from(self, number: int, weights: Mapping[str, Tensor]) -> None:
+        """Go on with a member from its state_dict, which is also what is averaged from here on."""
+        member = self.members[number]
+        member.network.load_state_dict(weights)
+        if member.average is not None:
+            member.average.restart()
+
+    def gather_weights(self) -> None:
+        """Give the main process's model the weights that all members have now."""
+        if not self.shares.is_shared:
+            return
+        networks = [member.network for member in self.members]
+        for member, weights in enumerate(
+            self.shares.collect(lambda member: networks[member].state_dict()) or ()
+        ):
+            if not self.shares.owns(member):
+                networks[member].load_state_dict(weights)
+
+    def gather_losses(self) -> Tensor | None:
+        """The losses of the present epoch, or of the one just ended; None if not the main process.
+
+        (batches done,) float64 on the CPU.
+        """
+        parts = self.shares.world.gather(self.losses.cpu())
+        if parts is None:
+            return None
+        done = self.state.position or len(self.losses)
+        first = self.state.step - done
+        owners = self.shares.owners
+        of_step = [owners[self.number_at(first + place)] for place in range(done)]
+        return torch.stack(parts)[torch.tensor(of_step, dtype=torch.long), torch.arange(done)]
+
+    def recent_loss(self) -> float:
+        """Mean of the last losses."""
+        last = self.state.position
+        return float(self.losses[max(0, last - _RECENT) : last].mean())
 
     def first_bad_loss(self, start: int) -> tuple[int, float] | None:
         """Position and value of the first loss from `start` on that is not finite, if any is."""
@@ -115,13 +168,15 @@ class Learner:
 
     def first_bad_parameter(self) -> str | None:
         """Name of a parameter that is not finite, or None."""
-        # Their sum is not finite if one of them is not; it may overflow, so it is not enough.
-        sums = [parameter.detach().sum() for parameter in self.model.parameters()]
-        if not sums or bool(torch.isfinite(torch.stack(sums)).all()):
-            return None
-        for name, parameter in self.model.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                return name
+        for number in self.shares.own:
+            network = self.members[number].network
+            # Their sum is not finite if one of them is not; it may overflow, so it is not enough.
+            sums = [parameter.detach().sum() for parameter in network.parameters()]
+            if bool(torch.isfinite(torch.stack(sums)).all()):
+                continue
+            for name, parameter in network.named_parameters():
+                if not bool(torch.isfinite(parameter).all()):
+                    return f"networks.{number}.{name}"
         return None
 
 

@@ -76,6 +76,10 @@ class Observer:
         """
         return {}
 
+    def looks_at_model(self, state: TrainState) -> bool:
+        """Whether `evaluated` will use the weights of the model, of all its members."""
+        return False
+
     def flush(self) -> None:
         """Bring to disk what was told so far; a checkpoint follows."""
 

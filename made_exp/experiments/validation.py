@@ -1,0 +1,108 @@
+"""The score of the validation split while a model is trained, and the weights of its mixture."""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import final
+
+import torch
+from torch import Tensor
+
+from made_exp.datasets.base import Dataset
+from made_exp.errors import REMEDY, DivergedError
+from made_exp.experiments.outliers import refuse_impossible
+from made_exp.model.evaluation import Evaluation, batched, evaluate, fit_mixture
+from made_exp.model.made import MADE
+from made_exp.settings.experiment import Settings
+from made_exp.training.sharing import Shares
+
+
+@final
+class Validation:
+    """Fits the weights of a model's mixture to the validation split and scores it.
+
+    Of a model of several members each process scores the members that it trains; what comes
+    together in the main one are log-probabilities, from which it has the weights.
+
+    Args:
+        model: Also where it has one member.
+        dataset: Its validation split is scored.
+        settings: Orderings and batch size of evaluations.
+    """
+
+    def __init__(self, model: MADE, dataset: Dataset, settings: Settings) -> None:
+        self.model, self.dataset = model, dataset
+        num_rows = len(dataset.valid)
+        count = min(settings.trainer.valid_examples or num_rows, num_rows)
+        rows = torch.arange(count) * num_rows // max(count, 1)  # spread evenly
+        context = dataset.valid_context
+        self.x, self.context = dataset.valid[rows], None if context is None else context[rows]
+        self.batch_size = settings.trainer.eval_batch_size
+        count = settings.ordering.valid_orderings or model.num_orderings
+        self.num_orderings = min(count, model.num_orderings)
+
+    @property
+    def num_scored(self) -> int:
+        """Examples that are scored, counted for each density anew."""
+        return len(self.x) * self.num_orderings
+
+    def __call__(self, shares: Shares) -> Evaluation | None:
+        """The evaluation, in the main process; None in others.
+
+        Raises:
+            TrainingError: If an example has no probability.
+            DivergedError: If the numbers of a member overflow.
+        """
+        is_ensemble = len(self.model.members) > 1
+        valid = self._of_members(shares) if is_ensemble else self._of_orderings()
+        if valid is not None and not valid.log_probs.isfinite().all():
+            whole = evaluate(
+                self.model,
+                self.dataset.valid,
+                context=self.dataset.valid_context,
+                batch_size=self.batch_size,
+            )
+            refuse_impossible(self.model, self.dataset, "valid", whole)
+        return valid
+
+    def _of_members(self, shares: Shares) -> Evaluation | None:
+        count, mixture = self.num_orderings, self.model.mixture
+        own = {member: self._row(member) for member in shares.own if member < count}
+        for member, row in own.items():
+            if row.isnan().any():
+                raise DivergedError(
+                    f"training diverged: member {member} of {len(self.model.members)} has the "
+                    f"validation NLL nan. {REMEDY}"
+                )
+        rows = shares.collect(own.get)
+        if rows is None:
+            return None
+        scored = torch.stack([row for row in rows[:count] if row is not None])
+        joint = scored if self._extras is None else torch.cat([scored, self._extras])
+        if mixture.fits:
+            mixture.fit(joint)
+        return Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
+
+    def _of_orderings(self) -> Evaluation:
+        score: Callable[..., Evaluation] = evaluate
+        if self.model.mixture.fits:
+            extras = None if self._extras is None else self._extras.to(self.model.device)
+            score = partial(fit_mixture, of_extras=extras)
+        return score(
+            self.model,
+            self.x,
+            context=self.context,
+            num_orderings=self.num_orderings,
+            batch_size=self.batch_size,
+        )
+
+    @torch.no_grad()
+    def _row(self, index: int) -> Tensor:
+        """Log-probabilities (N,) float64 of valid under one density of the mixture, in nats."""
+        score = partial(self.model.ordering_log_prob, index=index)
+        return batched(self.model, self.x, self.context, self.batch_size, score).cpu()
+
+    @cached_property
+    def _extras(self) -> Tensor | None:
+        """Rows (E, N) of the simple densities, which training does not change."""
+        rows = [self._row(index) for index in range(-len(self.model.extras), 0)]
+        return torch.stack(rows) if rows else None
