@@ -109,12 +109,15 @@ def make_case(
     listener=None,
     seed=0,
     kernel="auto",
+    hidden_sizes=(8, 8),
     world=ALONE,
     lr=None,
 ):
     """A trainer of a small model, not yet started, and the listener that observes it."""
     dataset = make_dataset(binarize=binarize, num_classes=num_classes)
-    schedules = make_schedules(num_dims=NUM_DIMS, hidden_sizes=(8, 8), **(ordering or NATURAL))
+    schedules = make_schedules(
+        num_dims=NUM_DIMS, hidden_sizes=hidden_sizes, **(ordering or NATURAL)
+    )
     model = build_made(
         dataset.variables,
         schedules,

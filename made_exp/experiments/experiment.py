@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from made_exp.errors import as_config_errors
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.outcome import make_results, summary, write_results
 from made_exp.experiments.outliers import Outlier, outlier_in
+from made_exp.experiments.precision import settled_precision
 from made_exp.experiments.proofs import prepare, proven
 from made_exp.experiments.run_observer import RunObserver
 from made_exp.experiments.share_of_machine import share_of_machine
@@ -87,12 +88,12 @@ def run(
                 return finished
             automatic = settings.trainer.device == "auto" and world.size == 1
             device = stack.enter_context(gpu_slot(world.device, automatic=automatic))
-            experiment = _Experiment(settings, folder, device, world, share.processes)
             resumes = world.from_main(settings.resume and exists(folder.last))
+            experiment = _Experiment(settings, folder, device, world, share.processes, resumes)
             if world.is_main:
                 folder.start(asdict(settings), key)
                 stack.enter_context(folder.telling_how_it_ends(key))
-        return experiment.run(resumes, overrides, reports=reports)
+        return experiment.run(overrides, reports=reports)
 
 
 def _finished(folder: RunDirectory, settings: Settings) -> float | None:
@@ -123,30 +124,36 @@ class _Experiment:
         device: torch.device,
         world: World,
         num_processes: int,
+        resumes: bool,
     ) -> None:
-        self.settings, self.folder, self.world = settings, folder, world
+        self.settings, self.folder, self.world, self.resumes = settings, folder, world, resumes
         self.num_processes = num_processes
         self.dataset = load_dataset(**asdict(settings.dataset))
         if world.is_main:
             say_understood(self.dataset)
-        self.data, trainer = describe_data(self.dataset), settings.trainer
+        self.data = describe_data(self.dataset)
+        begun = folder if resumes else None
+        precision = settled_precision(settings, self.dataset.num_dims, device, begun)
+        trainer = replace(settings.trainer, precision=world.from_main(precision))
+        self.settled = replace(settings, trainer=trainer)
         model = build_model(
             settings, self.data, trainer.kernel, device=device, precision=trainer.precision
         )
         prepare(model, self.dataset)
         self.model = model.to(device)
 
-    def run(self, resumes: bool, overrides: Sequence[str], *, reports: bool) -> float:
+    def run(self, overrides: Sequence[str], *, reports: bool) -> float:
         """Train, evaluate, write results.json if it `reports`; returns the validation NLL."""
+        resumes, precision = self.resumes, self.settled.trainer.precision
         with as_config_errors():
             validation = Validation(self.model, self.dataset, self.settings)
             trainer = make_trainer(
                 self.model,
                 self.dataset,
-                self.settings,
+                self.settled,
                 self.folder,
                 validation,
-                {"config": asdict(self.settings), "data": self.data},
+                {"config": asdict(self.settings), "data": self.data, "precision": precision},
                 self.world,
                 validation.num_scored,
             )

@@ -63,6 +63,7 @@ def make_results(
         "checkpoint_seconds": round(state.checkpoint_seconds, 3),
         "examples_per_second": round(examples / max(state.step_seconds, 1e-9), 1),
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "precision": trainer.settings.precision,
         "seed": trainer.batches.seed,
         "dataset": dataset.name,
         "note": dataset.note,

@@ -51,17 +51,20 @@ class PackedStructure:
         return make_mask(self.in_degrees[columns], self.out_degrees[rows], torch.float32)
 
 
-def build_structure(in_degrees: Tensor, out_degrees: Tensor) -> PackedStructure:
+def build_structure(
+    in_degrees: Tensor, out_degrees: Tensor, dtype: torch.dtype = torch.float32
+) -> PackedStructure:
     """Sort the units and choose the blocks.
 
     Args:
         in_degrees: (I,) int64.
         out_degrees: (O,) int64, O >= 1.
+        dtype: In which products are mostly taken.
     """
     in_order, out_order = _sorting_order(in_degrees), _sorting_order(out_degrees)
     ins = in_degrees if in_order is None else in_degrees[in_order[0]]
     outs = out_degrees if out_order is None else out_degrees[out_order[0]]
-    layout = plan_blocks(visible_counts(ins, outs).tolist(), len(ins))
+    layout = plan_blocks(visible_counts(ins, outs).tolist(), len(ins), dtype)
     return PackedStructure(layout, ins, outs, in_order, out_order)
 
 

@@ -68,6 +68,7 @@ class MaskedLinear(nn.Module):
         self.register_buffer("in_degrees", in_degrees, persistent=False)
         self.register_buffer("out_degrees", out_degrees, persistent=False)
         self._shapes = (in_features,), (out_features,)
+        self._dtype = dtype if device.type == "cpu" else torch.float32  # blocks follow it
         self.is_fixed = degrees is not None  # felt where it looks at a buffer
         if backend == "auto":
             backend = choose_backend(device, in_features, out_features, dtype=dtype)
@@ -134,7 +135,7 @@ class MaskedLinear(nn.Module):
     def structure(self) -> PackedStructure:
         """The blocks of fixed connectivity, whether or not the layer stores its weight so."""
         if self._structure is None:
-            self._structure = build_structure(*self._in_use(()))
+            self._structure = build_structure(*self._in_use(()), self._dtype)
         return self._structure
 
     def stored_layout(self, dense: Tensor) -> Tensor:

@@ -163,7 +163,9 @@ class TrainerSettings(OptionSettings):
     )
     device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
     precision: str = setting(
-        "fp32", "arithmetic of matrix products", choices=("fp32", "tf32", "bf16")
+        "fp32",
+        "arithmetic of matrix products; auto = bf16 on CPUs that gain by it",
+        choices=("fp32", "tf32", "bf16", "auto"),
     )
     kernel: str = setting(
         "auto",

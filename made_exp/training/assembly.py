@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from made_exp.datasets.base import Dataset
+from made_exp.kernels.bfloat16 import has_bfloat16_products
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
 from made_exp.model.network_vjp import is_plain
@@ -117,7 +118,7 @@ def step_kind(model: MADE, batches: Batches, settings: TrainerSettings) -> type[
     is_direct = (
         model.device.type == "cpu"
         and batches.world.size == 1
-        and settings.precision != "bf16"
+        and (settings.precision != "bf16" or has_bfloat16_products())
         and all(is_plain(member) for member in model.members)
         and not batches.has_missing
     )

@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from made_exp.kernels.bfloat16 import bfloat16_products, has_bfloat16_products
 from made_exp.masks.mask_set import MaskSet
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
@@ -89,7 +90,9 @@ class TrainStep:
         self._own_loss = self.loss
         if batches.world.size > 1:
             self.loss = DistributedDataParallel(self.loss)
-        self._bf16 = settings.precision == "bf16"
+        wanted, is_cpu = settings.precision == "bf16", batches.device.type == "cpu"
+        self._has_products = wanted and is_cpu and has_bfloat16_products()
+        self._casts = wanted and not self._has_products
         self._draws = model.members[0].dropout > 0
 
     def __call__(self, index: Tensor, step: int) -> Tensor:
@@ -101,7 +104,8 @@ class TrainStep:
     def update(self, index: Tensor, thresholds: Tensor | None, component: Component) -> Tensor:
         """The part of a step that a CUDA graph can record."""
         x, context = self.batches.gather(index, thresholds)
-        loss, trained = self.differentiate(x, component, context), component.member
+        with self._products():
+            loss, trained = self.differentiate(x, component, context), component.member
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters[trained], self.grad_clip)
         self.optimizers[trained].step()
@@ -118,7 +122,7 @@ class TrainStep:
 
     def loss_of(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in this process alone, in the precision of training."""
-        with self._autocast():
+        with self._products(), self._autocast():
             return self._own_loss(x, component, context)
 
     def seed_dropout(self, step: int) -> None:
@@ -131,8 +135,11 @@ class TrainStep:
         else:
             torch.default_generator.manual_seed(seed)
 
+    def _products(self) -> AbstractContextManager[None]:
+        return bfloat16_products() if self._has_products else nullcontext()
+
     def _autocast(self) -> AbstractContextManager[None]:
-        if not self._bf16:
+        if not self._casts:
             return nullcontext()
         # Cached casts would outlive the step that a graph records.
         device = self.batches.device.type

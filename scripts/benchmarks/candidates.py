@@ -6,7 +6,7 @@ defaults, as most people write it; ours is the step that `made-train` runs.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.kernels.backends import triton_is_usable
+from made_exp.kernels.bfloat16 import has_bfloat16_products
 from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.settings.model import MadeSettings
@@ -26,6 +27,7 @@ from made_exp.training.optimizers import make_optimizer
 from made_exp.variables.variable import Kind, Variable
 
 PLAIN = "plain masked MLP"
+OURS_BFLOAT16 = "ours, bf16"
 NUM_EXAMPLES = 2000
 LEARNING_RATE = 1e-3
 
@@ -74,6 +76,8 @@ def builders(task: Task) -> dict[str, Builder]:
     for kernel in kernels:
         found[f"ours, {kernel}"] = _ours(kernel=kernel)
     found["ours, resampled masks"] = _ours(resampled=True)
+    if task.device.type == "cpu" and task.precision == "fp32" and has_bfloat16_products():
+        found[OURS_BFLOAT16] = _ours(precision="bf16")
     if task.device.type == "cuda":
         for kernel in kernels:
             found[f"ours, {kernel}, CUDA graph"] = _ours(kernel=kernel, graph=True)
@@ -182,8 +186,11 @@ def our_model(task: Task, *, kernel: str = "auto", resampled: bool = False) -> M
     return model.to(task.device)
 
 
-def _ours(kernel: str = "auto", resampled: bool = False, graph: bool = False) -> Builder:
+def _ours(
+    kernel: str = "auto", resampled: bool = False, graph: bool = False, precision: str | None = None
+) -> Builder:
     def build(task: Task) -> Callable[[], object]:
+        task = replace(task, precision=precision or task.precision)
         model = our_model(task, kernel=kernel, resampled=resampled)
         for index in range(model.max_orderings):  # made once, used in every epoch
             model.component(index)

@@ -87,8 +87,10 @@ def ceilings(device: torch.device, precision: str, *, quick: bool = False) -> di
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     matrix, copied = (8192, 2**32) if device.type == "cuda" else (2048, 2**28)
+    size = 512 if quick else matrix
     return {
-        "matrix_flops_per_second": matrix_rate(device, dtype, 512 if quick else matrix),
+        "matrix_flops_per_second": matrix_rate(device, dtype, size),
+        "bfloat16_flops_per_second": matrix_rate(device, torch.bfloat16, size),
         "copy_bytes_per_second": copy_bandwidth(device, 2**24 if quick else copied),
     }
 

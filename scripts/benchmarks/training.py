@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks import candidates, report
-from benchmarks.candidates import PLAIN, Task
+from benchmarks.candidates import OURS_BFLOAT16, PLAIN, Task
 from benchmarks.measure import alternate, ceilings, machine, median
 from benchmarks.memory import peak_memory
 
@@ -43,11 +43,11 @@ def measure_task(
     steps, refused = build_all(task)
     rounds = 3 if arguments.quick else arguments.rounds
     timings = alternate(steps, task.device, rounds=rounds)
-    bounds = step_bounds(task, limits)
     reference = median(timings[PLAIN])
     records: list[dict[str, Any]] = []
     for name, seconds in timings.items():
         typical = median(seconds)
+        bounds = step_bounds(task, limits, bfloat16=name == OURS_BFLOAT16)
         records.append(
             _size(task)
             | {
@@ -79,18 +79,22 @@ def build_all(task: Task) -> tuple[dict[str, Any], dict[str, str]]:
     return steps, refused
 
 
-def step_bounds(task: Task, limits: dict[str, float]) -> dict[str, float]:
+def step_bounds(
+    task: Task, limits: dict[str, float], *, bfloat16: bool = False
+) -> dict[str, float]:
     """Seconds that arithmetic and traffic of the visible weights take at least.
 
     Three products per layer, two for the first, whose input needs no gradient. Each weight is read
     by both of the first products and its gradient written; Adam reads weight, gradient and two
-    moments and writes weight and moments: ten times four bytes.
+    moments and writes weight and moments: ten times four bytes, also where products are taken in
+    bfloat16.
     """
     degrees = candidates.degree_vectors(task.num_dims, task.hidden_sizes)
     visible = [int((above[:, None] >= below).sum()) for below, above in pairwise(degrees)]
     products = 3 * sum(visible) - visible[0]
+    rate = limits["bfloat16_flops_per_second" if bfloat16 else "matrix_flops_per_second"]
     return {
-        "arithmetic_bound": 2 * task.batch_size * products / limits["matrix_flops_per_second"],
+        "arithmetic_bound": 2 * task.batch_size * products / rate,
         "traffic_bound": 10 * 4 * sum(visible) / limits["copy_bytes_per_second"],
     }
 
