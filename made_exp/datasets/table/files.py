@@ -7,11 +7,14 @@ import itertools
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO, final
 
 import polars as pl
 import zstandard
+from typing_extensions import override
 
 from made_exp.datasets.table.raw import Origin, RawTable, listed
 from made_exp.datasets.table.sources import format_of
@@ -19,24 +22,49 @@ from made_exp.datasets.table.text import TextStyle, TextTable
 from made_exp.errors import did_you_mean, one_line
 
 
-def _without_zstd(content: bytes) -> bytes:
-    whole = []
-    while content:
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        whole.append(frame.decompress(content))
-        if not frame.eof:
-            raise EOFError("it ends too early")
-        content = frame.unused_data
-    return b"".join(whole)
+@final
+class _ZstdStream(io.RawIOBase):
+    """The content of all frames of a zstd file; the library's own stream takes a cut one whole."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__()
+        self._raw, self._rest, self._found = raw, b"", b""
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int:
+        while not self._found:
+            block = self._rest or self._raw.read(_ZSTD_BLOCK)
+            if not block and self._frame is not None:
+                raise EOFError("it ends too early")
+            if not block:
+                return 0
+            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._found = frame.decompress(block)
+            self._rest = frame.unused_data if frame.eof else b""
+            self._frame = None if frame.eof else frame
+        count = min(len(buffer), len(self._found))
+        buffer[:count], self._found = self._found[:count], self._found[count:]
+        return count
 
 
-_COMPRESSED: Mapping[bytes, Callable[[bytes], bytes]] = {
-    rb"\x1f\x8b": gzip.decompress,
-    rb"\x28\xb5\x2f\xfd": _without_zstd,
-    rb"BZh[1-9]1AY&SY": bz2.decompress,
-    rb"\xfd7zXZ\x00": lzma.decompress,
+def _as_it_is(raw: BinaryIO) -> BinaryIO:
+    return raw
+
+
+_ZSTD_BLOCK = 2**18
+_COMPRESSED: Mapping[bytes, Callable[[BinaryIO], Any]] = {
+    rb"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    rb"\x28\xb5\x2f\xfd": lambda raw: io.BufferedReader(_ZstdStream(raw)),
+    rb"BZh[1-9]1AY&SY": bz2.BZ2File,
+    rb"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 """What the bytes of a file begin with -> what makes them whole."""
+_MAGIC_BYTES = 64
 _MAGIC = {
     rb"PAR1": "Parquet",
     rb"ARROW1": "Arrow",
@@ -75,7 +103,7 @@ def read_tables(files: Sequence[Path], style: TextStyle) -> RawTable:
     starts = tuple(itertools.accumulate(map(len, frames[:-1]), initial=0))
 
     def find_line(source: int, row: int) -> int:
-        return TextTable(_content(files[source]), str(files[source]), style).line_of(row)
+        return TextTable(content_of(files[source]), str(files[source]), style).line_of(row)
 
     origin = Origin(tuple(map(str, files)), starts, find_line if delimiters[0] else None)
     return RawTable.of_frame(_stacked(frames, files), origin, delimiters[0])
@@ -103,35 +131,72 @@ def refuse_other_columns(
 
 def _read(file: Path, style: TextStyle) -> tuple[pl.DataFrame, str | None]:
     """The rows of a file, and its delimiter where it is text."""
-    content, source = _content(file), str(file)
-    found = next((what for magic, what in _MAGIC.items() if re.match(magic, content)), "text")
-    named = format_of(file)
-    if found not in ("text", "Parquet", "Arrow"):
-        raise ValueError(f"{source} is {found}")
-    if found == "text" and named != "text":
-        raise ValueError(f"{source} is no {named} file: it is damaged, or misnamed")
-    if found == "text":
-        table = TextTable(content, source, style)
+    kind, content = typed_format(file), content_of(file)
+    if kind is None:
+        table = TextTable(content, str(file), style)
         return table.read(), table.delimiter
-    try:
-        reader = pl.read_parquet if found == "Parquet" else pl.read_ipc
-        frame = reader(io.BytesIO(content))
-    except Exception as error:  # whatever a damaged file makes of its reader
-        raise ValueError(f"cannot read {source} as {found}: {one_line(error)}") from error
+    with as_read_errors(file, kind):
+        frame = read_content(content, kind)
     if not frame.width or not len(frame):
-        raise ValueError(f"{source} has no {'rows' if frame.width else 'columns'}")
+        raise ValueError(f"{file} has no {'rows' if frame.width else 'columns'}")
     return frame, None
 
 
-def _content(file: Path) -> bytes:
-    """The bytes of a file, made whole where they are compressed."""
+def typed_format(file: Path) -> str | None:
+    """Parquet or Arrow as its first bytes say, None for text.
+
+    Raises:
+        ValueError: If it cannot be read, or is something else.
+    """
+    with opened(file) as stream:
+        content = stream.read(_MAGIC_BYTES)
+    found = next((what for magic, what in _MAGIC.items() if re.match(magic, content)), "text")
+    named = format_of(file)
+    if found not in ("text", "Parquet", "Arrow"):
+        raise ValueError(f"{file} is {found}")
+    if found == "text" and named != "text":
+        raise ValueError(f"{file} is no {named} file: it is damaged, or misnamed")
+    return None if found == "text" else found
+
+
+def read_content(content: bytes, kind: str) -> pl.DataFrame:
+    """The rows of the bytes of a Parquet or Arrow file."""
+    reader = pl.read_parquet if kind == "Parquet" else pl.read_ipc
+    return reader(io.BytesIO(content))
+
+
+@contextmanager
+def as_read_errors(file: Path, kind: str) -> Iterator[None]:
+    """Whatever a damaged file makes of its reader becomes a ValueError that names it."""
     try:
-        content = file.read_bytes()
-        decompress = next((way for m, way in _COMPRESSED.items() if re.match(m, content)), None)
-        return content if decompress is None else decompress(content)
+        yield
+    except Exception as error:
+        raise ValueError(f"cannot read {file} as {kind}: {one_line(error)}") from error
+
+
+def content_of(file: Path) -> bytes:
+    """The bytes of a file, made whole where they are compressed."""
+    with opened(file) as stream:
+        return stream.read()
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file as a stream, made whole where they are compressed.
+
+    Raises:
+        ValueError: If they cannot be read, here or in the body.
+    """
+    try:
+        with open(file, "rb") as raw:
+            beginning = raw.read(_MAGIC_BYTES)
+            raw.seek(0)
+            wholes = (whole for magic, whole in _COMPRESSED.items() if re.match(magic, beginning))
+            yield next(wholes, _as_it_is)(raw)
     except OSError as error:
-        raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
-    except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError) as error:
+        what = error.strerror or f"damaged ({one_line(error)})"
+        raise ValueError(f"cannot read {file}: {what}") from error
+    except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise ValueError(f"cannot read {file}: damaged ({one_line(error)})") from error
 
 

@@ -8,6 +8,7 @@ the bytes, and where anything differs the careful reader goes over the text agai
 """
 
 import contextlib
+import copy
 import csv
 import io
 import itertools
@@ -15,7 +16,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Self, final
 
 import polars as pl
 
@@ -89,6 +90,13 @@ class TextTable:
                 ", ".join(first[:3]),
             )
         self._body = records.position if style.header else 0
+
+    def continued(self, content: bytes, first_line: int) -> Self:
+        """Rows of the same text, UTF-8, that come later and begin in this line."""
+        later = copy.copy(self)
+        later.content, later.first_line = _with_newlines(content, self.source), first_line
+        later.header, later._body = False, 0
+        return later
 
     def read(self) -> pl.DataFrame:
         """All rows, every cell a text; empty cells are null.
@@ -189,11 +197,21 @@ def unique_names(names: Sequence[str], source: str, *, quiet: bool = False) -> l
     return list(unique)
 
 
+def is_utf8(content: bytes, encoding: str) -> bool:
+    """Whether text that begins so is UTF-8: `encoding` says so, or is auto and no mark differs."""
+    mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
+    return _MARKS.get(mark, "utf-8") == "utf-8" if encoding == AUTO else _is_utf8(encoding)
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+
+
 def _to_utf8(content: bytes, encoding: str, source: str) -> bytes:
     mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
     if encoding == AUTO:
         encoding, content = _MARKS.get(mark, "utf-8"), content[len(mark) :]
-    elif encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
+    elif _is_utf8(encoding):
         encoding, content = "utf-8", content.removeprefix(b"\xef\xbb\xbf")
     if encoding == "utf-8":
         return content
