@@ -16,7 +16,7 @@ ROWS = [(n, f"näme {n % 7}", "" if n % 5 else "x,\ny", n / 4) for n in range(30
 FRAME = pl.DataFrame(ROWS, schema=["id", "name", "note", "value"], orient="row")
 PLAIN = FRAME.drop("note").write_csv().encode()
 QUOTED = FRAME.write_csv().encode()
-ODD = PLAIN.replace("näme 3".encode(), 'a 5" pipe'.encode())
+ODD = PLAIN.replace("näme 3".encode(), b'a 5" pipe')
 TEXTS = {
     "plain.csv": PLAIN,
     "quoted.csv": QUOTED,

@@ -34,6 +34,24 @@ def serves_any_order(made: MADE) -> bool:
     return all(member.schedule.resamples_order for member in made.members)
 
 
+def can_be_scored(made: MADE, x: Tensor) -> Tensor:
+    """Which rows (B,) of x (B, D) have a likelihood, bool.
+
+    Fixed orders have that of a row with missing cells only where these come last, and there is
+    none without what the model is given.
+    """
+    groups = made.groups
+    x = as_examples(x, groups.num_dims, made.device)
+    may_be_missing = torch.tensor([v.may_be_missing for v in groups.variables], device=x.device)
+    there = ~x.isnan() | may_be_missing
+    can = (there & groups.possible(x))[:, groups.is_given].all(1)
+    for member in made.members:
+        if not member.schedule.resamples_order:
+            in_order = there[:, list(member.schedule.mask_set(0).ordering)].int()
+            can &= (in_order.diff(dim=1) <= 0).all(1)
+    return can.cpu()
+
+
 def surprise(
     made: MADE,
     x: Tensor,

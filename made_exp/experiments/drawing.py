@@ -1,8 +1,6 @@
 """Drawing from finished runs: new samples, or completions of partly observed examples."""
 
 import re
-from collections.abc import Iterator
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.given import Given, given_examples, given_row
 from made_exp.experiments.pictures import picture_of
+from made_exp.experiments.targets import checked_target
 from made_exp.experiments.written import write_completed, write_drawn
 from made_exp.files import atomic_path
 from made_exp.model.made import MADE
@@ -22,7 +21,6 @@ from made_exp.settings.commands import SampleSettings
 
 # When the user does not say how many: samples or completions, and rows of them in a picture.
 _NUM_SAMPLES, _MAX_PICTURED = 100, 5
-_PATHS = ("path", "valid_path", "test_path")  # settings of data in files
 
 
 def sample_run(settings: SampleSettings) -> Path:
@@ -42,12 +40,7 @@ def sample_run(settings: SampleSettings) -> Path:
 
 def _target(run: FinishedRun, settings: SampleSettings) -> Path:
     if settings.path is not None:
-        target = Path(settings.path)
-        if not target.absolute().parent.is_dir():
-            raise ConfigError(f"path: the folder of '{settings.path}' does not exist")
-        if any(_is_same(target, Path(given)) for given in _inputs(run, settings)):
-            raise ConfigError(f"path: '{settings.path}' is read from; give the file another name")
-        return target
+        return checked_target(run, settings.path, settings.observed, settings.data)
     observed = settings.observed
     what = "samples" if observed is None else f"completions_{Path(observed).stem}"
     what = "_".join([what, *map(_safe, settings.given.values())])
@@ -55,24 +48,6 @@ def _target(run: FinishedRun, settings: SampleSettings) -> Path:
     if run.data["image_shape"] or (observed is None and len(run.data["variables"]) <= 2):
         suffix = ".png"
     return run.place(f"{what}_seed_{settings.seed}{suffix}", "samples")
-
-
-def _inputs(run: FinishedRun, settings: SampleSettings) -> Iterator[str]:
-    """Files of the user's that the run or the command reads."""
-    kept = vars(run.settings.dataset)
-    given = [settings.observed, settings.data, *(kept.get(key) for key in _PATHS)]
-    for one in given:
-        for pattern in [one] if isinstance(one, str) else one or ():
-            yield from glob(pattern) or [pattern]
-
-
-def _is_same(target: Path, given: Path) -> bool:
-    """Whether target is the file given, or stands in the folder given."""
-    if not target.exists() or not given.exists():
-        return False
-    return target.samefile(given) or (
-        given.is_dir() and target.resolve().is_relative_to(given.resolve())
-    )
 
 
 def _safe(text: str) -> str:

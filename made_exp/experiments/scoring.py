@@ -33,6 +33,8 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         CheckpointError: If a run holds no model that can be used.
     """
     finished, split = FinishedRun(settings.run, settings.device, settings.data), settings.split
+    if settings.data is not None:
+        _check_moved(finished)
     evaluation, curve = _score(finished, settings, settings.num_orderings)
     outcome: dict[str, Any] = {"run": settings.run, "split": split, **evaluation.as_dict()}
     outcome |= _beside(finished, settings, evaluation.num_orderings)
@@ -56,6 +58,14 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         outcome["comparison"] = {"run": settings.compare, **second.as_dict(), **difference}
     atomic_write_json(path, outcome)
     return outcome
+
+
+def _check_moved(run: FinishedRun) -> None:
+    """Raise ConfigError, and say how new rows are scored, unless the data are those of `run`."""
+    try:
+        _ = run.dataset
+    except ConfigError as error:
+        raise ConfigError(f"{error}; to score new rows, add path=OUT or top=N") from error
 
 
 def _beside(run: FinishedRun, settings: EvalSettings, count: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the commands for finished runs can be asked, typed."""
 
 import glob
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ PATTERNS = ("top_half", "left_half", "random_half", "bottom_half", "right_half")
 
 @dataclass
 class EvalSettings(CheckedSettings):
-    """Scores a finished run; prints JSON and writes it into the run."""
+    """Scores a finished run, or new rows by it (data=FILE path=OUT, or top=N); prints JSON."""
 
     run: str = setting(MISSING, "folder of the run, or a .safetensors file of made-export")
     split: str = setting("test", "part of the data", choices=("train", "valid", "test"))
@@ -25,7 +26,23 @@ class EvalSettings(CheckedSettings):
     compare: str | None = setting(None, "another run: paired difference on the same examples")
     batch_size: int = setting(1000, "examples at a time", at_least=1)
     data: str | None = setting(
-        None, "where the table is that the run was trained on, if it has moved"
+        None,
+        "with path or top: new rows, a file, folder or pattern of tables, or .npz with x; "
+        "else where the table is that the run was trained on, if it has moved",
+    )
+    path: str | None = setting(
+        None,
+        "where the rows go, with log_prob, rank (share of train that is less likely) and a "
+        "surprise.COLUMN: .csv, .tsv, .parquet, .feather or .npz",
+    )
+    top: int | None = setting(
+        None, "print so many of the oddest rows, and what makes them odd", at_least=1
+    )
+    surprise: bool = setting(
+        True, "with path: write -log p(cell | earlier ones) of each column; they sum to -log_prob"
+    )
+    others: bool = setting(
+        False, "with path: also write -log p(cell | all others), of models of any order; slower"
     )
     device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
 
@@ -34,6 +51,19 @@ class EvalSettings(CheckedSettings):
         check_run(self.run, "run")
         if self.compare is not None:
             check_run(self.compare, "compare")
+        if self.scores_rows and self.data is None:
+            raise ValueError("path and top are for new rows: say which, data=FILE")
+        if self.scores_rows and self.compare is not None:
+            raise ValueError("compare is of the run's own examples: leave out path and top")
+        if self.others and self.path is None:
+            raise ValueError("others=true is for new rows: say where they go, path=FILE")
+        if self.path is not None and not _can_be_written(Path(self.path), (".npz",)):
+            raise ValueError(_endings(".npz", self.path))
+
+    @property
+    def scores_rows(self) -> bool:
+        """Whether new rows are scored, and not the run's own examples."""
+        return self.path is not None or self.top is not None
 
 
 @dataclass
@@ -70,10 +100,7 @@ class SampleSettings(CheckedSettings):
         check_device(self.device)
         check_run(self.run, "run")
         if self.path is not None and not _can_be_written(Path(self.path)):
-            raise ValueError(
-                f"path must end in .png, .npz, {', '.join(TABLES)}, text also in "
-                f"{', '.join(COMPRESSED)} after that; got '{self.path}'"
-            )
+            raise ValueError(_endings(".png, .npz", self.path))
         if self.observed is not None:
             _check_observed(self.observed)
             if self.given:
@@ -148,8 +175,15 @@ def _check_observed(observed: str) -> None:
     raise ValueError(f"observed: file not found: {observed}")
 
 
-def _can_be_written(path: Path) -> bool:
+def _endings(others: str, path: str) -> str:
+    return (
+        f"path must end in {others}, {', '.join(TABLES)}, text also in {', '.join(COMPRESSED)} "
+        f"after that; got '{path}'"
+    )
+
+
+def _can_be_written(path: Path, others: Sequence[str] = (".png", ".npz")) -> bool:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes[-1:] and suffixes[-1] in COMPRESSED:
         return suffixes[-2:-1] != [] and TABLES.get(suffixes[-2]) == "text"
-    return bool(suffixes) and suffixes[-1] in (".png", ".npz", *TABLES)
+    return bool(suffixes) and suffixes[-1] in (*others, *TABLES)

@@ -42,7 +42,7 @@ def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
         case "Arrow":
             frame.write_ipc(buffer)
         case _:
-            frame.write_csv(buffer, separator=_delimiter(path, delimiter))
+            frame.write_csv(buffer, separator=delimiter_of(path, delimiter))
     compress = _COMPRESS.get(path.suffix.lower(), bytes)
     atomic_write_bytes(path, compress(buffer.getvalue()))
 
@@ -89,7 +89,8 @@ def _dates(form: DateFormat, texts: pl.Series) -> pl.Series:
     return times.cast(pl.Date) if form.unit == "days" and ":" not in form.pattern else times
 
 
-def _delimiter(path: Path, otherwise: str) -> str:
+def delimiter_of(path: Path, otherwise: str) -> str:
+    """What separates fields in a file of text: as its ending says, or else this."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
     match suffixes[-1:]:
         case [".tsv" | ".tab"]:
