@@ -53,6 +53,7 @@ IMAGES = ("dataset=npz", "dataset.path=images.npz")
 RUNS = {
     "people.csv": TABLE,
     "given={town": TABLE,
+    "new.csv": TABLE,
     "label=": (*IMAGES, "dataset.context=labels"),
     "num_orderings=32": (*IMAGES, "ordering=agnostic", "ordering.num_orderings=32"),
     "": IMAGES,
@@ -107,6 +108,7 @@ def place(tmp_path_factory):
     np.savez(folder / "table.npz", train=bits)
     rows = [f"{a},{'' if a % 9 == 0 else a % 3},{'xy'[a % 2]}" for a in range(20, 80)]
     (folder / "people.csv").write_text("\n".join(["age,children,town", *rows]))
+    (folder / "new.csv").write_text("town,age,children\nx,44,1\ny,,0\nz,99,2\n")
     (folder / "asked.csv").write_text("town,children,age\nx,,30\n,2,41\n")
     Image.fromarray(bits.reshape(30, 32) * 255).save(folder / "cat.jpg")
     data = folder / "data"
