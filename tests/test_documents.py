@@ -54,6 +54,7 @@ RUNS = {
     "people.csv": TABLE,
     "given={town": TABLE,
     "new.csv": TABLE,
+    "new/part": TABLE,
     "label=": (*IMAGES, "dataset.context=labels"),
     "num_orderings=32": (*IMAGES, "ordering=agnostic", "ordering.num_orderings=32"),
     "": IMAGES,
@@ -109,6 +110,10 @@ def place(tmp_path_factory):
     rows = [f"{a},{'' if a % 9 == 0 else a % 3},{'xy'[a % 2]}" for a in range(20, 80)]
     (folder / "people.csv").write_text("\n".join(["age,children,town", *rows]))
     (folder / "new.csv").write_text("town,age,children\nx,44,1\ny,,0\nz,99,2\n")
+    (folder / "new").mkdir()
+    pl.DataFrame({"town": ["x"], "age": [44], "children": [1]}).write_parquet(
+        folder / "new" / "part-1.parquet"
+    )
     (folder / "asked.csv").write_text("town,children,age\nx,,30\n,2,41\n")
     Image.fromarray(bits.reshape(30, 32) * 255).save(folder / "cat.jpg")
     data = folder / "data"
@@ -151,6 +156,8 @@ class Shell:
         """`arguments` with real runs and sweeps in place of what stands for them."""
         if "RUN" in command or "run=..." in command:
             run = next(run_of(typed) for word, typed in RUNS.items() if word in command)
+            other = run_of((*IMAGES, "ordering=agnostic"))
+            arguments = [a.replace("outputs/runs/OTHER", other) for a in arguments]
             arguments = [re.sub(r"outputs/runs/RUN|(?<=^run=)\.\.\.", run, a) for a in arguments]
         if "run=outputs/people" in command:
             arguments = [a.replace("outputs/people", run_of(TABLE)) for a in arguments]
@@ -304,6 +311,13 @@ def sweep_of(folder):
 @pytest.mark.filterwarnings("default")  # of Optuna, about itself
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_runs(shell, command):
+    shell.run(command)
+
+
+@pytest.mark.parametrize(
+    "command", [f"{main.program} {words}" for main in (made_eval,) for words in main.examples]
+)
+def test_examples_of_the_help_run(shell, command):
     shell.run(command)
 
 
