@@ -145,7 +145,7 @@ def test_no_mixture_is_worse_than_its_best_part_by_more_than_its_price(generator
 
 @pytest.mark.parametrize("num_examples", [1, 2, 5, 40])
 def test_a_simple_density_that_is_far_better_is_kept_however_few_the_examples(num_examples):
-    mixture = MixtureWeights(2, False, num_extras=3)
+    mixture = MixtureWeights(2, num_extras=3)
     rows = torch.full((5, num_examples), -200.0)
     rows[2:4] = -150.0  # two that are alike
     mixture.fit(rows)
@@ -159,7 +159,7 @@ def test_weights_of_a_part_of_the_orderings(generator):
     """Simple densities keep their weights, orderings together theirs."""
     log_probs = torch.randn(5, 50, generator=generator)
     for fits in (False, True):
-        mixture = MixtureWeights(3, fits, num_extras=2)
+        mixture = MixtureWeights(3, 3 * fits, num_extras=2)
         mixture.fit(log_probs)
         weights = mixture.log_weights().exp()
         assert weights.sum().item() == pytest.approx(1)
@@ -184,7 +184,7 @@ def test_a_reloaded_model_is_the_same(discrete):
     )
     extras = {name: kind(DISCRETE) for name, kind in KINDS.items()}
     again = type(again)(
-        again.groups, again.members, fits_weights=discrete.mixture.fits_orderings, extras=extras
+        again.groups, again.members, fits_weights=discrete.mixture.num_fitted > 0, extras=extras
     )
     again.load_state_dict(discrete.state_dict())
     x = all_rows(discrete)

@@ -31,7 +31,7 @@ _LEAST = -1e5
 
 def serves_any_order(made: MADE) -> bool:
     """Whether any variable can be the last one, as `surprise_given_others` needs."""
-    return all(member.schedule.resamples_order for member in made.members)
+    return made.members[-1].schedule.resamples_order
 
 
 def can_be_scored(made: MADE, x: Tensor) -> Tensor:
@@ -112,7 +112,8 @@ def _given_others(
     groups = made.groups
     x = as_examples(x, groups.num_dims, made.device)
     check_given(groups, x)
-    possible, weighted = groups.possible(x), made.weighted(num_orderings)
+    possible = groups.possible(x)
+    weighted = made.for_any_pattern(made.weighted(num_orderings))
     codes = groups.cast(groups.encode(x.where(possible, 0)))
     codes = codes.where(possible, torch.nan)
     log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)

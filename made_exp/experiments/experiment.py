@@ -127,7 +127,6 @@ class _Experiment:
         resumes: bool,
     ) -> None:
         self.settings, self.folder, self.world, self.resumes = settings, folder, world, resumes
-        self.num_processes = num_processes
         self.dataset = load_dataset(**asdict(settings.dataset))
         if world.is_main:
             say_understood(self.dataset)
@@ -141,6 +140,7 @@ class _Experiment:
         )
         prepare(model, self.dataset)
         self.model = model.to(device)
+        self.num_processes = min(num_processes, len(model.members))
 
     def run(self, overrides: Sequence[str], *, reports: bool) -> float:
         """Train, evaluate, write results.json if it `reports`; returns the validation NLL."""

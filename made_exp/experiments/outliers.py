@@ -102,7 +102,8 @@ def _least_likely(model: MADE, dataset: Dataset, split: str, row: int) -> int:
         return int(possible.int().argmin())
     codes = model.groups.encode(x)
     observed = observed_in(codes)
-    component = model.component(0).observed_first(observed)
+    first = 0 if observed is None else next(iter(model.for_any_pattern(model.weighted())))
+    component = model.component(first).observed_first(observed)
     log_probs = component.conditionals(codes, context, observed).log_prob(codes)[0]
     log_probs = log_probs.masked_fill(model.groups.is_given, torch.inf)
     return int(log_probs.nan_to_num(-torch.inf, torch.inf).argmin())

@@ -34,7 +34,8 @@ def prepare(model: MADE, dataset: Dataset) -> None:
         ValueError: If the data miss values that the model cannot leave out.
         TrainingError: If an output depends on its own or a later variable.
     """
-    check_missing([member.schedule for member in model.members], dataset)
+    serving = [one.schedule for one in model.members if one.schedule.resamples_order]
+    check_missing(serving or [member.schedule for member in model.members], dataset)
     report = measure_connectivity(model)
     _log.info("%s", report)
     for warning in report.warnings():

@@ -37,8 +37,8 @@ class Validation:
         context = dataset.valid_context
         self.x, self.context = dataset.valid[rows], None if context is None else context[rows]
         self.batch_size = settings.trainer.eval_batch_size
-        count = settings.ordering.valid_orderings or model.num_orderings
-        self.num_orderings = min(count, model.num_orderings)
+        wanted, every = settings.ordering.valid_orderings, model.num_orderings
+        self.num_orderings = min(wanted + model.num_fixed, every) if wanted else every
 
     @property
     def num_scored(self) -> int:
@@ -66,17 +66,17 @@ class Validation:
 
     def _of_members(self, shares: Shares) -> Evaluation | None:
         count, mixture = self.num_orderings, self.model.mixture
-        own = {member: self._row(member) for member in shares.own if member < count}
-        for member, row in own.items():
-            if row.isnan().any():
+        own = {member: self._rows(member) for member in shares.own if member < count}
+        for member, rows in own.items():
+            if rows.isnan().any():
                 raise DivergedError(
                     f"training diverged: member {member} of {len(self.model.members)} has the "
                     f"validation NLL nan. {REMEDY}"
                 )
-        rows = shares.collect(own.get)
-        if rows is None:
+        found = shares.collect(own.get)
+        if found is None:
             return None
-        scored = torch.stack([row for row in rows[:count] if row is not None])
+        scored = torch.cat([rows for rows in found[:count] if rows is not None])
         joint = scored if self._extras is None else torch.cat([scored, self._extras])
         if mixture.fits:
             mixture.fit(joint)
@@ -94,6 +94,12 @@ class Validation:
             num_orderings=self.num_orderings,
             batch_size=self.batch_size,
         )
+
+    def _rows(self, member: int) -> Tensor:
+        """Those (M, N) of the orderings of a member that are scored: of the last one several."""
+        is_last = member == len(self.model.members) - 1
+        indices = range(member, self.num_orderings if is_last else member + 1)
+        return torch.stack([self._row(index) for index in indices])
 
     @torch.no_grad()
     def _row(self, index: int) -> Tensor:

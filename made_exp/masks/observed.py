@@ -78,11 +78,16 @@ def with_observed_first(schedule: MaskSchedule, masks: MaskSet, observed: Tensor
     return masks
 
 
+def is_prefix(ordering: Tensor, pattern: Tensor) -> bool:
+    """Whether the variables of a pattern (D,) bool are the first ones of an ordering (D,)."""
+    in_order = pattern.to(ordering.device)[ordering]
+    return bool(in_order[: int(in_order.sum())].all())
+
+
 def _check_prefix(ordering: Tensor, pattern: Tensor) -> None:
-    in_order = pattern[ordering]
-    num_observed = int(in_order.sum())
-    if bool(in_order[:num_observed].all()):
+    if is_prefix(ordering, pattern):
         return
+    in_order = pattern[ordering]
     gap = int(torch.nonzero(~in_order).flatten()[0])
     late = int(inverse_ordering(ordering)[pattern].max())
     raise ValueError(

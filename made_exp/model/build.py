@@ -80,8 +80,8 @@ def build_model(
         schedules,
         network,
         num_classes=data["num_classes"],
-        num_orderings=ordering.eval_orderings,
-        fits_weights=isinstance(ordering, EnsembleSettings) and ordering.fit_weights,
+        num_orderings=_num_orderings(ordering, len(schedules)),
+        fits_weights=getattr(ordering, "fit_weights", len(schedules) > 1),
         extras={name: KINDS[name](variables) for name in network.baselines},
         given_rows=GivenRows.of(variables, data.get("given")),
         kernel=kernel,
@@ -104,7 +104,8 @@ def make_schedules(
     """Mask sets of an ordering, for each member of the model that is to have it.
 
     Args:
-        ordering: Any option; an ensemble alone has several members.
+        ordering: Any option; an ensemble has several members, and so have resampled orders with
+            fixed ones beside them, which come first.
         network: Sizes and degrees of its hidden layers are used.
         num_dims: Number of variables D.
         image_shape: (height, width), for the image scans; None where there are no images.
@@ -136,7 +137,12 @@ def make_schedules(
             sweeps=ordering.sweeps,
             image_shape=image_shape if ordering.sweeps else None,
         )
-        return (agnostic,)
+        # What is missing differs from row to row: no fixed order has it last.
+        count = 0 if any(missing) else ordering.fixed
+        return (
+            *(replace(whole, ordering=_order(whole, k, k == 0)) for k in range(count)),
+            agnostic,
+        )
     order = _one_order(ordering, num_dims, image_shape, seed)
     return (replace(whole, ordering=tuple(order.tolist())),)
 
@@ -200,6 +206,14 @@ def build_made(
     return MADE(groups, networks, num_orderings, fits_weights, extras, given_rows)
 
 
+def _num_orderings(ordering: OrderingSettings, num_members: int) -> int | None:
+    """Components of the mixture that is scored; None for all that there are."""
+    count = ordering.eval_orderings
+    if count is not None and isinstance(ordering, AgnosticSettings):
+        count += num_members - 1
+    return count
+
+
 def _one_order(
     ordering: OrderingSettings, num_dims: int, image_shape: ImageShape | None, seed: int
 ) -> Tensor:
@@ -216,6 +230,13 @@ def _one_order(
     return orderings.fixed_ordering(ordering.name, num_dims, image_shape)
 
 
+def _order(whole: MaskSchedule, index: int, is_natural: bool) -> tuple[int, ...]:
+    """The order of the columns, or a random one of its own for each index."""
+    if is_natural:
+        return whole.ordering
+    return tuple(orderings.random(whole.num_dims, [whole.seed, index, ORDER_STREAM]).tolist())
+
+
 def _member_schedules(
     ensemble: EnsembleSettings, whole: MaskSchedule, image_shape: ImageShape | None
 ) -> tuple[MaskSchedule, ...]:
@@ -224,12 +245,11 @@ def _member_schedules(
     if rasters and not orderings.is_image(image_shape, num_dims):
         raise ValueError(f"rasters={rasters} needs images, but the data have no image shape")
 
-    def order(index: int) -> Sequence[int]:
-        if num_members == 1 or orderings.is_due(index, ensemble.natural):
-            return whole.ordering
-        if image_shape and orderings.is_due(index, rasters):
-            return orderings.raster(image_shape, int(index * rasters)).tolist()
-        return orderings.random(num_dims, [whole.seed, index, ORDER_STREAM]).tolist()
+    def order(index: int) -> tuple[int, ...]:
+        is_natural = num_members == 1 or orderings.is_due(index, ensemble.natural)
+        if image_shape and not is_natural and orderings.is_due(index, rasters):
+            return tuple(orderings.raster(image_shape, int(index * rasters)).tolist())
+        return _order(whole, index, is_natural)
 
     def sizes(index: int) -> tuple[int, ...]:
         # One later in every four: else a quarter in the natural order would all be shallow.
@@ -237,6 +257,6 @@ def _member_schedules(
         return whole.hidden_sizes[:1] if is_shallow else whole.hidden_sizes
 
     return tuple(
-        replace(whole, ordering=tuple(order(index)), hidden_sizes=sizes(index))
+        replace(whole, ordering=order(index), hidden_sizes=sizes(index))
         for index in range(num_members)
     )

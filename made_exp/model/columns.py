@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from made_exp.model.attribution import split_by_variable
-from made_exp.model.entry import as_examples, check_given, enter
+from made_exp.model.entry import as_examples, by_completeness, check_given, enter
 from made_exp.model.evaluation import batched
 from made_exp.model.made import MADE
 
@@ -38,14 +38,14 @@ def _by_variable(
     x = as_examples(x, model.num_dims, model.device)
     check_given(model.groups, x)
     entered, weighted = enter(model.groups, x), model.weighted(num_orderings)
-    components = (model.density(index).observed_first(entered.observed) for index in weighted)
-    terms = [
-        component.terms(entered.codes, context, entered.observed).double()
-        for component in components
-    ]
-    log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)
-    parts = split_by_variable(torch.stack(terms), log_weights)
-    parts = parts + model.groups.log_slopes_by_variable(x)
+    parts = model.groups.log_slopes_by_variable(x)
+    for rows, observed in by_completeness(entered.observed):
+        own = weighted if observed is None else model.for_any_pattern(weighted)
+        codes, labels = entered.codes[rows], None if context is None else context[rows]
+        components = (model.density(index).observed_first(observed) for index in own)
+        terms = [one.terms(codes, labels, observed).double() for one in components]
+        log_weights = torch.tensor([*own.values()], dtype=torch.float64, device=x.device)
+        parts[rows] += split_by_variable(torch.stack(terms), log_weights)
     if entered.impossible is not None:
         parts = parts.masked_fill(~model.groups.possible(x), -torch.inf)
     return parts

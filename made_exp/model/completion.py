@@ -5,7 +5,8 @@ conditional
 
     p(x_u | x_o) = sum_m w_m p_m(x_u | x_o),   w_m proportional to p_m(x_o):
 
-they are weighted by their own probability of what was observed, not evenly.
+they are weighted by their own probability of what was observed, not evenly. A network of a fixed
+order serves only where the observed variables are its first ones; else those of any order serve.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,12 +54,12 @@ class Completion:
         Yields:
             Components with the observed variables first, each with the indices (B_m,) of its own.
         """
-        for components, rows in self._alike(observed, batch_size):
+        for components, log_weights, rows in self._alike(observed, batch_size):
             if len(components) == 1:
                 yield components[0], rows
                 continue
             labels = None if context is None else context.to(rows.device)[rows]
-            log_probs = self._log_probs(components, x[rows], labels, observed[rows])
+            log_probs = _log_probs(components, log_weights, x[rows], labels, observed[rows])
             below = log_probs.softmax(0).cumsum(0) <= uniforms[rows]
             chosen = below.sum(0).clamp(max=len(components) - 1)
             for index in torch.unique(chosen).tolist():
@@ -68,39 +69,56 @@ class Completion:
     def log_prob(self, x: Tensor, observed: Tensor, context: Tensor | None) -> Tensor:
         """See `MADE.completion_log_prob`."""
         out = self.log_weights.new_empty(len(x))
-        for components, rows in self._alike(observed, _ROWS):
+        for components, log_weights, rows in self._alike(observed, _ROWS):
             labels = None if context is None else context.to(rows.device)[rows]
-            both = self._log_probs(components, x[rows], labels)
-            part = self._log_probs(components, x[rows], labels, observed[rows])
+            both = _log_probs(components, log_weights, x[rows], labels)
+            part = _log_probs(components, log_weights, x[rows], labels, observed[rows])
             out[rows] = both.logsumexp(0) - part.logsumexp(0)
         return out
 
-    def _log_probs(
-        self,
-        components: Sequence[Component | SimpleComponent],
-        x: Tensor,
-        context: Tensor | None,
-        observed: Tensor | None = None,
-    ) -> Tensor:
-        """Log of weight times probability (M, B) of what is observed, first in all components."""
-        rows = [component.log_prob(x, context, observed) for component in components]
-        return torch.stack(rows) + self.log_weights[:, None]
-
     def _alike(
         self, observed: Tensor, batch_size: int
-    ) -> Iterator[tuple[list[Component | SimpleComponent], Tensor]]:
-        """Components with the observed variables first, and the examples that share them.
+    ) -> Iterator[tuple[list[Component | SimpleComponent], Tensor, Tensor]]:
+        """Components with the observed variables first, their log-weights, and their examples.
 
         Examples with the same variables observed share an ordering, for which all kernels are
         fast. Where there are more patterns than variables, as in a table whose cells are missing
         anywhere, examples are taken together and each has an ordering of its own.
         """
         patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-        mixes_orders = self.components[0].mixes_orders
+        able = [k for k, one in enumerate(self.components) if one.serves_any_pattern]
+        mixes_orders = all(self.components[k].mixes_orders for k in self._or_all(able))
         if mixes_orders and len(patterns) > observed.shape[1]:
             for rows in torch.arange(len(observed), device=observed.device).split(batch_size):
-                yield [one.observed_first(observed[rows]) for one in self.components], rows
+                yield *self._first(able, observed[rows]), rows
             return
         for number, pattern in enumerate(patterns):
+            able = [k for k, one in enumerate(self.components) if one.serves(pattern)]
             rows = torch.nonzero(inverse == number).flatten()
-            yield [one.observed_first(pattern) for one in self.components], rows
+            yield *self._first(able, pattern), rows
+
+    def _first(
+        self, able: Sequence[int], observed: Tensor
+    ) -> tuple[list[Component | SimpleComponent], Tensor]:
+        """The components that are able to, with the observed variables first; their log-weights."""
+        chosen = self._or_all(able)
+        components = [self.components[k].observed_first(observed) for k in chosen]
+        return components, self.log_weights[chosen]
+
+    def _or_all(self, able: Sequence[int]) -> list[int]:
+        """Those components; where all orders are fixed all, one of which says why not."""
+        networks = [one for one in self.components if isinstance(one, Component)]
+        has_free = any(one.serves_any_pattern for one in networks)
+        return [*able] if has_free else [*range(len(self.components))]
+
+
+def _log_probs(
+    components: Sequence[Component | SimpleComponent],
+    log_weights: Tensor,
+    x: Tensor,
+    context: Tensor | None,
+    observed: Tensor | None = None,
+) -> Tensor:
+    """Log of weight times probability (M, B) of what is observed, first in all components."""
+    rows = [component.log_prob(x, context, observed) for component in components]
+    return torch.stack(rows) + log_weights[:, None]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from made_exp.masks.mask_set import MaskSet
-from made_exp.masks.observed import with_observed_first
+from made_exp.masks.observed import is_prefix, with_observed_first
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.outputs import Conditionals
@@ -39,6 +39,15 @@ class Component:
     def mixes_orders(self) -> bool:
         """Whether examples with different orderings can be computed together, as fast."""
         return self.network.schedule.resamples_order and not self._follows_order
+
+    @property
+    def serves_any_pattern(self) -> bool:
+        """Whether it conditions on any variables, not only on the first ones of its order."""
+        return self.network.schedule.resamples_order
+
+    def serves(self, pattern: Tensor) -> bool:
+        """Whether the variables of a pattern (D,) bool can be known, and the others not."""
+        return self.serves_any_pattern or is_prefix(self.masks.ordering, pattern)
 
     @property
     def _follows_order(self) -> bool:

@@ -63,6 +63,19 @@ def enter(groups: VariableGroups, x: Tensor, counted: Tensor | None = None) -> E
     return Entered(codes, observed_in(codes), log_slopes, impossible)
 
 
+def by_completeness(observed: Tensor | None) -> list[tuple[Tensor | slice, Tensor | None]]:
+    """Numbers (R,) of the rows in which all is observed, with None, and of the others with theirs.
+
+    Only a mixture's networks that serve any pattern score rows in which something is missing, and
+    what a row has must not depend on the others.
+    """
+    if observed is None:
+        return [(slice(None), None)]
+    whole, rows = observed.all(1), torch.arange(len(observed), device=observed.device)
+    parts = [(rows[whole], None), (rows[~whole], observed[~whole])]
+    return [part for part in parts if len(part[0])]
+
+
 def as_examples(x: Any, num_dims: int, device: torch.device) -> Tensor:
     """X as a tensor (B, D) on the device, in a type that counts.
 
@@ -156,8 +169,21 @@ def scored(
         own = slice(start, start + rows)
         entered = enter(groups, x[own])
         labels = context if context is None or len(x) <= rows else context[own]
-        parts.append(entered.finish(score(entered.codes, labels, entered.observed)))
+        parts.append(entered.finish(_by_rows(score, entered, labels)))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _by_rows(score: Score, entered: Entered, context: Tensor | None) -> Tensor:
+    """The score (B,) of what was entered, see `by_completeness`."""
+    parts = by_completeness(entered.observed)
+    if len(parts) < 2 or (context is not None and context.shape != (len(entered.codes),)):
+        return score(entered.codes, context, entered.observed)
+    found = [
+        score(entered.codes[rows], None if context is None else context[rows], observed)
+        for rows, observed in parts
+    ]
+    rows = torch.cat([torch.as_tensor(rows) for rows, _ in parts])
+    return torch.cat(found)[rows.argsort()]
 
 
 def rows_at_once(network: MaskedNetwork) -> int:

@@ -47,8 +47,8 @@ class MADE(Members):
         groups: Conditionals and encodings of the variables.
         networks: The members: each maps encoded variables to params of the conditionals.
         num_orderings: See `Members`.
-        fits_weights: Whether orderings have weights of their own in the mixture, to be fitted;
-            otherwise theirs are equal.
+        fits_weights: Whether networks of one order each have weights of their own in the mixture,
+            to be fitted, where there are several; otherwise all orderings have equal ones.
         extras: Simple densities that are part of the mixture too, by name, with fitted weights.
         given_rows: Where variables are given, the values of them that samples have.
 
@@ -66,7 +66,8 @@ class MADE(Members):
         given_rows: GivenRows | None = None,
     ) -> None:
         super().__init__(groups, networks, num_orderings, extras or {})
-        self.mixture = MixtureWeights(self.num_orderings, fits_weights, len(self.extras))
+        num_fitted = min(self.num_fixed, self.num_orderings) if fits_weights else 0
+        self.mixture = MixtureWeights(self.num_orderings, num_fitted, len(self.extras))
         self.given_rows, self._samplers, self._walkers = given_rows, Samplers(), Walkers()
 
     def ordering_log_prob(
@@ -85,7 +86,8 @@ class MADE(Members):
         """Log-probability of x under the model, a mixture over its orderings.
 
         Where variables are given it is that of the others given them. Where values are missing it
-        is that of the other values: orderings put these first.
+        is that of the other values: orderings put these first, and networks of a fixed order are
+        left out for such rows, if there are others.
 
         Args:
             x: (B, D) in data space, a tensor or an array; NaN is missing.
@@ -115,7 +117,8 @@ class MADE(Members):
 
         def score(codes: Tensor, context: Tensor | None, observed: Tensor | None) -> Tensor:
             total = codes.new_full((len(codes),), -torch.inf, dtype=self.dtype)
-            for index, log_weight in log_weights.items():
+            own = log_weights if observed is None else self.for_any_pattern(log_weights)
+            for index, log_weight in own.items():
                 component = self.density(index).observed_first(observed)
                 log_prob = component.log_prob(codes, context, observed) + log_weight
                 total = torch.logaddexp(total, log_prob)

@@ -19,8 +19,8 @@ DEFAULT_ORDERINGS = 32
 class Members(nn.Module, ABC):
     """The densities of a mixture over the same variables.
 
-    Its components are the mask sets of its one member, or its members, if there are several, with
-    the single mask set of each. Simple densities come after them.
+    Its components are the mask sets of its members: first the only one of each member but the last,
+    then all that the last one has. Simple densities come after them.
 
     Args:
         groups: Conditionals and encodings of the variables.
@@ -50,8 +50,13 @@ class Members(nn.Module, ABC):
     @property
     def max_orderings(self) -> int:
         """How many components there are; 0 where mask sets never repeat."""
-        count = len(self.members)
-        return count if count > 1 else self.members[0].schedule.num_mask_sets
+        last = self.members[-1].schedule.num_mask_sets
+        return last and len(self.members) - 1 + last
+
+    @property
+    def num_fixed(self) -> int:
+        """How many components, the first ones, have an order and a network of their own."""
+        return len(self.members) - self.members[-1].schedule.is_resampled
 
     @property
     def num_classes(self) -> int:
@@ -89,8 +94,27 @@ class Members(nn.Module, ABC):
         return Component(self.groups, self.members[number], number, masks)
 
     def index_at(self, step: int) -> int:
-        """Index of the component that training step `step` (0, 1, ...) uses: each in turn."""
-        return step % self.max_orderings if self.max_orderings else step
+        """Index of the component that training step `step` (0, 1, ...) uses.
+
+        Each member in turn, and of the last one each mask set.
+        """
+        number, turn = self._turn(step)
+        count = self.members[number].schedule.num_mask_sets
+        return number + (turn % count if count else turn)
+
+    def member_at(self, step: int) -> int:
+        """Number of the member that training step `step` (0, 1, ...) trains.
+
+        One of many orders has more to learn: every other step, where there are fixed ones too.
+        """
+        return self._turn(step)[0]
+
+    def _turn(self, step: int) -> tuple[int, int]:
+        """The member that a step trains, and how often it was trained before."""
+        count, fixed = len(self.members), self.num_fixed
+        if fixed in (0, count):
+            return step % count, step // count
+        return (fixed, step // 2) if step % 2 else (step // 2 % fixed, step // 2 // fixed)
 
     def at_step(self, step: int) -> Component:
         """The component that training step `step` (0, 1, ...) uses, with its `masks_at`."""
@@ -106,15 +130,16 @@ class Members(nn.Module, ABC):
         """
         number, mask_set = self._place(self.index_at(step))
         schedule = self.members[number].schedule
-        is_scored = step // (self.max_orderings or 1) % 2 == 0
+        is_scored = self._turn(step)[1] // (schedule.num_mask_sets or 1) % 2 == 0
         return (schedule.scored_set if is_scored else schedule.mask_set)(mask_set)
 
     def _place(self, index: int) -> tuple[int, int]:
         """The member of a component, and which of the member's mask sets it has."""
-        count = len(self.members)
-        if count > 1 and not 0 <= index < count:
-            raise ValueError(f"component {index} does not exist: allowed are 0..{count - 1}")
-        return (index, 0) if count > 1 else (0, index)
+        limit, last = self.max_orderings, len(self.members) - 1
+        if last and (index < 0 or (limit and index >= limit)):
+            allowed = f"0..{limit - 1}" if limit else ">= 0"
+            raise ValueError(f"component {index} does not exist: allowed are {allowed}")
+        return min(index, last), max(index - last, 0)
 
     def indices(self, num_orderings: int | None = None) -> list[int]:
         """Of the mixture of so many orderings: theirs from 0 on, then -E..-1, the extras'."""
@@ -125,6 +150,17 @@ class Members(nn.Module, ABC):
         if index >= 0:
             return self.component(index)
         return SimpleComponent(self._extras[index], self.dtype)
+
+    def for_any_pattern(self, log_weights: Mapping[int, float]) -> dict[int, float]:
+        """Of these log-weights by index, those of what conditions on any variables, summing to one.
+
+        All of them where every network has a fixed order.
+        """
+        able = {k: w for k, w in log_weights.items() if self.density(k).serves_any_pattern}
+        if not any(index >= 0 for index in able):
+            return dict(log_weights)
+        total = torch.tensor([*able.values()]).logsumexp(0).item()
+        return {index: log_weight - total for index, log_weight in able.items()}
 
     def check_num_orderings(self, count: int) -> int:
         """Return `count`; raise ValueError unless the model has that many components."""

@@ -1,5 +1,7 @@
 """The weights of the densities in the mixture that a model is."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -12,36 +14,36 @@ LEAST_EXPLAINED = 1.0
 class MixtureWeights(nn.Module):
     """Weights w of the mixture sum_m w_m p_m(x) of orderings, and after them of simple densities.
 
-    Equal until they are fitted. A simple density that explains next to nothing has the weight zero
-    and is no more looked at. Where the orderings' own are not, orderings have equal weights
-    among each other, and what is fitted is how much all of them together have.
+    Equal until they are fitted. The first orderings may have weights of their own; the others have
+    equal ones among each other, and what is fitted is how much all of them together have. A simple
+    density that explains next to nothing has the weight zero and is no more looked at.
 
     Args:
         num_orderings: Orderings M of the mixture.
-        fits_orderings: Whether each of them may be given a weight of its own.
+        num_fitted: How many of them, F in 0..M, have weights of their own.
         num_extras: Simple densities E of the mixture; their weights are always fitted.
     """
 
     _log_weights: Tensor
 
-    def __init__(
-        self, num_orderings: int, fits_orderings: bool = False, num_extras: int = 0
-    ) -> None:
+    def __init__(self, num_orderings: int, num_fitted: int = 0, num_extras: int = 0) -> None:
         super().__init__()
-        self.num_orderings, self.num_extras = num_orderings, num_extras
-        self.fits_orderings, self.fits = fits_orderings, fits_orderings or num_extras > 0
+        self.num_orderings, self.num_fitted = num_orderings, num_fitted
+        self.num_extras, self.fits = num_extras, num_fitted + num_extras > 0
         equal = torch.zeros(num_orderings + num_extras, dtype=torch.float64)
         self.register_buffer("_log_weights", equal, persistent=self.fits)
 
     def log_weights(self, num_orderings: int | None = None) -> Tensor:
         """Log-weights (m + E,) float64 of the first m orderings and the simple densities.
 
-        The orderings have together what all have in the whole mixture.
+        The orderings have together what all have in the whole mixture, and so have those among
+        them that have equal weights.
         """
         count, fitted = num_orderings or self.num_orderings, self._log_weights.log_softmax(0)
-        own = self._log_weights[: self.num_orderings]
-        equal = own.new_zeros(max(0, count - len(own)))
-        orderings = torch.cat([own, equal])[:count].log_softmax(0)
+        own, equal = fitted[: self.num_orderings].tensor_split([self.num_fitted])
+        num_equal = max(0, count - self.num_fitted)
+        each = equal.logsumexp(0) - math.log(max(1, num_equal))
+        orderings = torch.cat([own[:count], each.expand(num_equal)]).log_softmax(0)
         if not self.num_extras:
             return orderings
         together = fitted[: self.num_orderings].logsumexp(0)
@@ -55,17 +57,17 @@ class MixtureWeights(nn.Module):
     def fit(self, log_probs: Tensor) -> None:
         """Set the weights that suit log_probs (m + E, N) best; see `fit_log_weights`.
 
-        All orderings, m = M, where these have weights of their own.
+        If not all, m = M, orderings are there, at least one more than have weights of their own.
         """
-        if self.fits_orderings:
-            self._log_weights.copy_(fit_log_weights(log_probs))
-            return
-        count = len(log_probs) - self.num_extras
-        orderings = log_probs[:count].double().logsumexp(0) - torch.tensor(float(count)).log()
-        fitted = _needed_weights(torch.stack([orderings, *log_probs[count:].double()]))
-        equal = fitted[0] - torch.tensor(float(self.num_orderings)).log()
-        own = equal.expand(self.num_orderings)
-        self._log_weights.copy_(torch.cat([own, fitted[1:]]))
+        count, num_fitted = len(log_probs) - self.num_extras, self.num_fitted
+        own, equal, extras = log_probs.double().tensor_split([num_fitted, count])
+        if len(equal):
+            own = torch.cat([own, equal.logsumexp(0, keepdim=True) - math.log(len(equal))])
+        fitted = _needed_weights(torch.cat([own, extras]), len(own))
+        num_equal = self.num_orderings - num_fitted
+        each = fitted[num_fitted : len(own)] - math.log(max(1, num_equal))
+        parts = [fitted[:num_fitted], each.expand(num_equal), fitted[len(own) :]]
+        self._log_weights.copy_(torch.cat(parts))
 
     def choose(self, uniforms: Tensor) -> Tensor:
         """Indices (B,) int64 of densities drawn by their weights, for each uniform number (B,).
@@ -81,14 +83,14 @@ class MixtureWeights(nn.Module):
         return torch.where(chosen < self.num_orderings, chosen, chosen - count)
 
 
-def _needed_weights(log_probs: Tensor) -> Tensor:
+def _needed_weights(log_probs: Tensor, num_kept: int) -> Tensor:
     """`fit_log_weights` (K,) of log_probs (K, N); -inf for what is not needed, the first never."""
     fitted = fit_log_weights(log_probs)
     num_densities, num_examples = log_probs.shape
     total = num_examples + PRIOR_EXAMPLES * num_densities
     least = min(LEAST_EXPLAINED, num_examples / (2 * num_densities))
     needed = fitted.exp() * total - PRIOR_EXAMPLES >= least
-    needed[0] = True
+    needed[:num_kept] = True
     weights = torch.full_like(fitted, -torch.inf)
     weights[needed] = fitted[needed] if needed.all() else fit_log_weights(log_probs[needed])
     return weights

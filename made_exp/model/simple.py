@@ -35,6 +35,7 @@ class SimpleComponent:
     density: SimpleDensity
     dtype: torch.dtype
     mixes_orders: ClassVar[bool] = True
+    serves_any_pattern: ClassVar[bool] = True
 
     def log_prob(
         self, x: Tensor, context: Tensor | None = None, observed: Tensor | None = None
@@ -50,6 +51,10 @@ class SimpleComponent:
 
     def _known(self, x: Tensor, observed: Tensor | None) -> Tensor:
         return x if observed is None else x.double().where(observed, torch.nan)
+
+    def serves(self, pattern: Tensor) -> bool:
+        """Whether the variables of a pattern (D,) bool can be known, and the others not."""
+        return True
 
     def observed_first(self, observed: Tensor | None) -> Self:
         """Itself: any variables may be the known ones."""

@@ -46,10 +46,12 @@ class Settings(CheckedSettings):
 
     @property
     def num_members(self) -> int:
-        """Networks of the model, each trained for itself."""
-        if isinstance(self.ordering, EnsembleSettings) and isinstance(self.model, NetworkSettings):
+        """Networks of the model, each trained for itself; fewer where values are missing."""
+        if not isinstance(self.model, NetworkSettings):
+            return 1
+        if isinstance(self.ordering, EnsembleSettings):
             return self.ordering.num_orderings
-        return 1
+        return 1 + getattr(self.ordering, "fixed", 0)
 
     def _check(self) -> None:
         if self.seed >= 2**63:

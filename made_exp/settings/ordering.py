@@ -58,10 +58,19 @@ class AgnosticSettings(OrderingSettings):
     sweeps: float = setting(
         0.0, "share of orders that sweep an image: to complete halves", at_least=0, at_most=1
     )
-    eval_orderings: int | None = setting(
-        None, "orderings that are scored; null = num_orderings, or 32 where that is 0", at_least=1
+    fixed: int = setting(
+        0,
+        "networks beside it that keep an order each, the first that of the columns: sharper",
+        at_least=0,
     )
-    valid_orderings: int = setting(1, "orderings scored for model selection", at_least=1)
+    eval_orderings: int | None = setting(
+        None,
+        "orderings scored, besides fixed ones; null = num_orderings, or 32 where that is 0",
+        at_least=1,
+    )
+    valid_orderings: int = setting(
+        1, "orderings scored for model selection, besides fixed ones", at_least=1
+    )
 
 
 @dataclass

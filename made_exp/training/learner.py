@@ -71,10 +71,10 @@ class TrainedMember:
 class Learner:
     """What training changes and a checkpoint holds.
 
-    Step s (0, 1, ...) trains member s % M of M, and reads nothing of the others. Its batch,
-    binarization, dropout and masks are functions of (seed, s), its learning rate one of s (and of
-    the evaluations before). So the members may be trained in any order, or each in a process of
-    its own, and end with the same weights to the bit.
+    Step s (0, 1, ...) trains member `MADE.member_at(s)`, and reads nothing of the others. Its
+    batch, binarization, dropout and masks are functions of (seed, s), its learning rate one of s
+    (and of the evaluations before). So the members may be trained in any order, or each in a
+    process of its own, and end with the same weights to the bit.
 
     Attributes:
         model: The model, on its device.
@@ -108,7 +108,7 @@ class Learner:
 
     def number_at(self, step: int) -> int:
         """Number of the member that `step` (0, 1, ...) trains."""
-        return step % len(self.members)
+        return self.model.member_at(step)
 
     def member_at(self, step: int) -> TrainedMember:
         """The member that `step` (0, 1, ...) trains."""
