@@ -23,6 +23,7 @@ main = Command(
         "run=outputs/runs/RUN num_samples=1000 path=samples.npz seed=1",
         "run=outputs/runs/RUN observed=top_half num_examples=10 path=completions.png",
         "run=outputs/runs/RUN 'given={species: Adelie}' num_samples=50 path=adelie.csv",
+        "run=outputs/runs/RUN num_samples=1000 path=rows.csv report=true",
         "run=outputs/runs/RUN observed=rows.csv path=completed.csv",
         "run=outputs/runs/RUN observed=rows.parquet num_samples=5 path=completed.parquet",
     ),

@@ -12,6 +12,7 @@ from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.given import Given, given_examples, given_row
 from made_exp.experiments.pictures import picture_of
+from made_exp.experiments.synthetic import check_report, write_report
 from made_exp.experiments.targets import checked_target
 from made_exp.experiments.written import write_completed, write_drawn
 from made_exp.files import atomic_path
@@ -32,6 +33,7 @@ def sample_run(settings: SampleSettings) -> Path:
     """
     run = FinishedRun(settings.run, settings.device, settings.data)
     target = _target(run, settings)
+    check_report(run, settings, target)
     generator = torch.Generator().manual_seed(settings.seed)
     draw = _draw_samples if settings.observed is None else _draw_completions
     draw(run, settings, target, generator)
@@ -82,6 +84,8 @@ def _draw_samples(
             _write_npz(target, context, samples=_as_given(samples, model))
         case _:
             write_drawn(target, run.schema, samples)
+    if settings.report:
+        write_report(run, settings, target, samples)
 
 
 def _draw_completions(

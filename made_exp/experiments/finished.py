@@ -46,7 +46,7 @@ class FinishedRun:
         with as_config_errors():
             target = resolve_device(device)
         file = self.path if self.path.suffix in (".pt", SUFFIX) else RunDirectory(path).best
-        content = _content(file)
+        content = _content(file, path)
         try:
             self.data, self.settings = content["data"], from_dict(content["config"])
             model = build_model(self.settings, self.data, device=target)
@@ -135,8 +135,8 @@ class FinishedRun:
         raise ConfigError(f"label '{label}' is not one of {', '.join(names)}")
 
 
-def _content(file: Path) -> dict[str, Any]:
-    """What is in a checkpoint, or in the file of a model, which the user chose.
+def _content(file: Path, path: str | Path) -> dict[str, Any]:
+    """What is in a checkpoint of the run at `path`, or in the file of a model.
 
     Raises:
         CheckpointError, ConfigError: If it cannot be read.
@@ -145,7 +145,7 @@ def _content(file: Path) -> dict[str, Any]:
         with as_config_errors():
             return load_portable(file)
     if not exists(file):
-        raise CheckpointError(f"no trained model: {file} does not exist")
+        raise CheckpointError(f"{path} holds no trained model: {file} does not exist")
     return load_checkpoint(file)
 
 

@@ -90,6 +90,9 @@ class SampleSettings(CheckedSettings):
     data: str | None = setting(
         None, "where the table is that the run was trained on, if it has moved"
     )
+    report: bool = setting(
+        False, "also a page, PATH_report.html, that compares rows of a table with real ones"
+    )
     num_examples: int = setting(10, "with observed: examples to complete", at_least=1)
     label: str | None = setting(
         None, "class by name or number, where the model has classes; null = all"
@@ -101,6 +104,11 @@ class SampleSettings(CheckedSettings):
         check_run(self.run, "run")
         if self.path is not None and not _can_be_written(Path(self.path)):
             raise ValueError(_endings(".png, .npz", self.path))
+        given = [name for name in ("observed", "given") if getattr(self, name)]
+        if self.report and given:
+            raise ValueError(
+                f"report=true compares rows of the whole model: take it without {given[0]}"
+            )
         if self.observed is not None:
             _check_observed(self.observed)
             if self.given:
