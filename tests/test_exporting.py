@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
 def test_a_model_comes_back_bit_for_bit_from_one_file(folder, name, tmp_path):
     moved = tmp_path / "elsewhere.safetensors"
     moved.write_bytes((folder / f"{name}.safetensors").read_bytes())
-    kept, model = FinishedRun(folder / name, "cpu"), load_run(moved)
+    kept, model = FinishedRun(folder / name, "cpu"), load_run(moved).made
     x, context = kept.examples("train")
     for grad in (False, True):
         ours, theirs = (m.log_prob(x, context, grad=grad) for m in (model, kept.model))
