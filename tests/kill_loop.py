@@ -2,19 +2,21 @@
 
 Usage: kill_loop.py CONFIG.json FOLDER KILLS SEED
 
-Each life is a fork of this process, so that a life costs no imports. Prints how many lives were
-cut before the experiment was finished. Fails if one left an evaluation in metrics.jsonl that its
-last.pt does not know.
+Each life is a fork of this process, so that a life costs no imports. Where it has started others,
+any of them is killed. Prints how many lives were cut before the experiment was finished. Fails if
+one left an evaluation in metrics.jsonl that its last.pt does not know, or a process.
 """
 
+import contextlib
 import json
 import os
 import random
-import signal
 import sys
 import time
 import traceback
 from pathlib import Path
+
+import psutil
 
 import made_exp.experiments.scoring  # noqa: F401  (all imports once, before the first fork)
 from made_exp.experiments.experiment import run
@@ -36,13 +38,23 @@ def main(config_path, folder, kills, seed):
         else:
             wait_for_training(child, folder, before)
             time.sleep(rng.random() * LONGEST_TRAINING)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        kill_one(child, rng)
         cut += not (folder / "results.json").exists()
         check_last(RunDirectory(folder))
     _, status = os.waitpid(start(config, folder), 0)
     print(cut)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def kill_one(child, rng):
+    """Kill `child` or one that it has started; return when none of them is left."""
+    family = [psutil.Process(child), *psutil.Process(child).children()]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        rng.choice(family).kill()
+    os.waitpid(child, 0)
+    _, alive = psutil.wait_procs(family[1:], timeout=10)
+    if alive:
+        sys.exit(f"left running: {alive}")
 
 
 def size(folder):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from experiment_cases import make_config, make_settings, read_metrics, read_results
 
@@ -28,10 +29,14 @@ def _environment(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("kills", "epochs"), [(4, 1000), pytest.param(50, 10_000, marks=pytest.mark.slow)]
 )
-def test_nothing_is_lost_however_often_a_run_is_killed(tmp_path, kills, epochs):
+@pytest.mark.parametrize(("ordering", "processes"), [("agnostic", 1), ("ensemble", 2)])
+def test_nothing_is_lost_however_often_a_run_is_killed(
+    tmp_path, kills, epochs, ordering, processes
+):
     model = {"name": "made", "hidden_sizes": [12], "dropout": 0.2}
-    trainer = {"epochs": epochs, "eval_every": 5, "patience": None, "tensorboard": True}
-    ordering = {"name": "agnostic", "num_orderings": 5}
+    trainer = {"epochs": epochs // processes, "eval_every": 5, "patience": None}
+    trainer |= {"tensorboard": True, "processes": processes}
+    ordering = {"name": ordering, "num_orderings": 5}
     config = make_config(
         tmp_path,
         model=model,
@@ -71,8 +76,11 @@ def test_checkpoints_cost_less_than_three_percent_with_the_defaults(tmp_path):
     assert 0 < results["checkpoint_seconds"] < 0.03 * results["train_seconds"]
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code):
+@pytest.mark.parametrize(
+    ("signum", "code", "ordering"),
+    [(signal.SIGTERM, 143, "natural"), (signal.SIGINT, 130, "ensemble")],
+)
+def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code, ordering):
     config = make_config(tmp_path)
     command = [
         sys.executable,
@@ -84,6 +92,8 @@ def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code)
         "trainer.epochs=1000000",
         "trainer.patience=null",
         "trainer.device=cpu",
+        f"ordering={ordering}",
+        "trainer.processes=2",
         f"hydra.run.dir={tmp_path / 'run'}",
     ]
     shown = tmp_path / "shown.txt"  # not a pipe, which would be full before it is read
@@ -95,8 +105,11 @@ def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code)
         assert process.poll() is None, shown.read_text()
         assert time.monotonic() < give_up
         time.sleep(0.05)
+    others = psutil.Process(process.pid).children()
+    assert len(others) == (ordering == "ensemble")
     process.send_signal(signum)
     assert process.wait(timeout=60) == code, shown.read_text()
+    assert not any(other.is_running() for other in others)
     output = shown.read_text()
     assert "resume=true" in output
     assert "Traceback" not in output
