@@ -33,6 +33,7 @@ RUN_BY = {
     "datasets.table.loader": "test_table_splits",
     "density.classes": "test_density",
     "density.completing": "test_density",
+    "density.wrapped": "test_density",
     "experiments.outcome": "test_experiment",
     "experiments.validation": "test_processes",
     "experiments.oddest": "test_row_scores",

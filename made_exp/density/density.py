@@ -6,24 +6,25 @@ from typing import Any, final
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from made_exp.datasets.table.frames import column_names
+from made_exp.datasets.table.frames import check_process, column_names
 from made_exp.datasets.table.libraries import Library, adopted, library_named, like_columns
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed
 from made_exp.density.classes import class_probabilities, classes_of, targets_of
 from made_exp.density.completing import complete_frame
 from made_exp.density.entry import generator_of, numbers_of
+from made_exp.density.probability import Probability, probability
 from made_exp.density.surprise import surprise, surprise_given_others
+from made_exp.density.wrapped import Wrapped
 from made_exp.model.made import MADE
-from made_exp.variables.groups import VariableGroups
 
 _SURPRISES = {"earlier": surprise, "others": surprise_given_others}
 
 
 @final
-class Density(nn.Module):
+class Density(Wrapped):
     """An exact density, in evaluation mode.
 
     Tensors hold numbers as the model has them, and what is answered to them are tensors. Frames
@@ -45,8 +46,8 @@ class Density(nn.Module):
     """
 
     def __init__(self, made: MADE, schema: TableSchema | None = None, frames: Any = None) -> None:
-        super().__init__()
-        self.made, self.schema = made, schema
+        super().__init__(made)
+        self.schema = schema
         self._library: Library | None = None
         self._like: Any = None
         if isinstance(frames, str):
@@ -55,7 +56,6 @@ class Density(nn.Module):
             self._library, frame = adopted(frames)
             names = column_names(frame) if schema is None else schema.names
             self._like = like_columns(self._library, frame, names)
-        self.eval()
 
     def log_prob(
         self,
@@ -164,12 +164,6 @@ class Density(nn.Module):
         drawn = self.made.complete(x, observed, context=context, **options)
         return drawn if isinstance(data, Tensor) else _array(drawn)
 
-    def completion_log_prob(
-        self, x: Tensor, observed: Tensor, context: Tensor | None = None
-    ) -> Tensor:
-        """See `MADE.completion_log_prob`."""
-        return self.made.completion_log_prob(x, observed, context)
-
     def surprise(self, data: Any, *, given: str = "earlier", **options: Any) -> Any:
         """How surprising each cell is, -log p(cell | others of its row), in nats.
 
@@ -220,6 +214,23 @@ class Density(nn.Module):
         found = class_probabilities(self.made, x, targets, values, context)
         return found if isinstance(data, Tensor) else self._answer(data, found, names)
 
+    def probability(self, event: str, given: str | None = None, **options: Any) -> Probability:
+        """The probability that a row is as a predicate says, such as "age >= 65 and sex = F".
+
+        Args:
+            event: The predicate; see `density.predicate`.
+            given: A condition, written alike; None for all rows.
+            **options: num_samples, seed and context of `density.probability.probability`.
+
+        Returns:
+            A float with `value`, `stderr` and `is_exact`.
+
+        Raises:
+            ValueError: If a predicate cannot be read, a column or a value is unknown, or the
+                condition has probability 0.
+        """
+        return probability(self.made, self._schema("probability"), event, given, **options)
+
     def encode(self, data: Any) -> Tensor:
         """Rows of a frame or an array as numbers of the model, (B, D), NaN where missing.
 
@@ -235,6 +246,7 @@ class Density(nn.Module):
             ValueError: If x is not so wide.
         """
         schema = self._schema("decode")
+        check_process()
         frame = typed(schema.columns, schema.decode(x.detach().cpu().double().numpy()))
         library = self._library or library_named("polars")
         return library.make(frame.get_columns(), self._like)
@@ -249,36 +261,6 @@ class Density(nn.Module):
         library, frame = adopted(data)
         pairs = zip(names, values.cpu().double().numpy().T, strict=True)
         return library.make([pl.Series(name, column) for name, column in pairs], rows_of=frame)
-
-    @property
-    def num_dims(self) -> int:
-        """Number of variables D."""
-        return self.made.num_dims
-
-    @property
-    def num_orderings(self) -> int:
-        """Orderings in the mixture."""
-        return self.made.num_orderings
-
-    @property
-    def num_classes(self) -> int:
-        """Classes of the context; 0 for none."""
-        return self.made.num_classes
-
-    @property
-    def groups(self) -> VariableGroups:
-        """The variables."""
-        return self.made.groups
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self.made.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating dtype of the parameters."""
-        return self.made.dtype
 
 
 def _array(values: Tensor) -> np.ndarray:

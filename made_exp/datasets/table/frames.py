@@ -1,5 +1,6 @@
 """From data frames in memory, of any library, to what was given in them."""
 
+import os
 from typing import Any
 
 import narwhals as nw
@@ -9,6 +10,9 @@ import polars as pl
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.text import unique_names
 from made_exp.errors import one_line
+
+_USED_IN: list[int] = []
+"""The process that has used polars, by its number, if any has."""
 
 
 def raw_table(data: Any) -> RawTable:
@@ -26,6 +30,7 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
     Raises:
         ValueError: If it is no table, has no rows, or a column cannot be read.
     """
+    check_process()
     if isinstance(data, np.ndarray):
         if data.ndim != 2:
             raise ValueError(f"an array must have shape (rows, columns), got {data.shape}")
@@ -44,6 +49,20 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
         raise ValueError(f"{source} has no {'rows' if frame.shape[1] else 'columns'}")
     columns = [_series(column, source).alias(str(column.name)) for column in frame.iter_columns()]
     return pl.DataFrame(columns), source
+
+
+def check_process() -> None:
+    """Note that this process uses polars; in a forked one its threads are gone and it would hang.
+
+    Raises:
+        RuntimeError: If the process was forked from one that used it.
+    """
+    if _USED_IN and _USED_IN[0] != os.getpid():
+        raise RuntimeError(
+            "frames cannot be used in a process forked from one that has used them (polars): "
+            "start processes with spawn or forkserver, or hand over tensors and ask for codes"
+        )
+    _USED_IN[:] = [os.getpid()]
 
 
 def column_names(data: Any) -> list[str]:
