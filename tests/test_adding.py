@@ -17,6 +17,8 @@ TINY = [
     "trainer=debug",
     "trainer.device=cpu",
     "trainer.tensorboard=false",
+    "trainer.num_samples=4",
+    "trainer.samples_every=0",
 ]
 RE = re.MULTILINE | re.DOTALL
 BLOCK = re.compile(
@@ -69,16 +71,50 @@ SECTIONS = sections()
 
 @pytest.fixture
 def copy(tmp_path):
-    skipped = shutil.ignore_patterns("__pycache__")
     for name in ("made_exp", "conf"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
+        shutil.copytree(ROOT / name, tmp_path / name)  # with what is compiled, and its times
     return tmp_path
 
 
-def train(copy, arguments):
-    environment = {**os.environ, "PYTHONPATH": str(copy), "MADE_DATA_DIR": str(copy / "data")}
-    command = [sys.executable, "-m", "made_exp.train", *arguments, *TINY, "hydra.run.dir=run"]
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+# What is heavy is imported once; the package itself by every child, from the copy.
+SERVER = """
+import json, os, runpy, sys
+import hydra.main, matplotlib.figure, narwhals, numpy, rich.progress, torch
+for line in sys.stdin:
+    folder, arguments = json.loads(line)
+    if not (child := os.fork()):
+        os.chdir(folder)
+        sys.path.insert(0, folder)
+        for stream, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        sys.argv = ["made-train", *arguments]
+        runpy.run_module("made_exp.train", run_name="__main__")
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    environment["MADE_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
+    command = [sys.executable, "-c", SERVER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, cwd="/", **pipes) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def train(server, copy):
+    """Runs made-train in the copy of the package; its exit code, stdout and stderr."""
+
+    def run(arguments):
+        call = str(copy), [*arguments, *TINY, "hydra.run.dir=run"]
+        print(json.dumps(call), file=server.stdin, flush=True)
+        code = int(server.stdout.readline())
+        return code, (copy / "stdout").read_text(), (copy / "stderr").read_text()
+
+    return run
 
 
 def test_the_guide_has_what_the_readme_promises():
@@ -88,38 +124,39 @@ def test_the_guide_has_what_the_readme_promises():
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_what_is_added_trains_and_is_in_the_help(copy, section):
+def test_what_is_added_trains_and_is_in_the_help(copy, train, section):
     steps, arguments = SECTIONS[section]
     for step in steps:
         step.follow(copy)
-    done = train(copy, arguments)
-    assert done.returncode == 0, done.stderr
+    code, _, complaint = train(arguments)
+    assert code == 0, complaint
     assert (copy / "run/results.json").exists()
     name = arguments[0].split("=")[1]
-    told = train(copy, ["--help"]).stdout
-    assert re.search(rf"\b{name}\b", told)
+    assert re.search(rf"\b{name}\b", train(["--help"])[1])
 
 
-def test_an_option_can_have_a_file_of_its_own(copy):
+def test_an_option_can_have_a_file_of_its_own(copy, train):
     text = (ROOT / "docs/adding.md").read_text()
     path, content = re.search(r"New file `(\S+\.yaml)`:\n\n```yaml\n(.*?)^```", text, RE).groups()
     for step in SECTIONS["An optimizer"][0]:
         step.follow(copy)
     (copy / path).write_text(content)
-    done = train(copy, ["optimizer=rmsprop", "dataset=smiley"])
-    assert done.returncode == 0, done.stderr
+    code, _, complaint = train(["optimizer=rmsprop", "dataset=smiley"])
+    assert code == 0, complaint
     saved = json.loads((copy / "run/config.json").read_text())
     assert saved["optimizer"]["alpha"] == 0.9
-    assert content.splitlines()[0].removeprefix("# ") in train(copy, ["--help"]).stdout
+    assert content.splitlines()[0].removeprefix("# ") in train(["--help"])[1]
 
 
 @pytest.mark.parametrize(
     ("section", "missing"),
     [(name, index) for name, (steps, _) in SECTIONS.items() for index in range(len(steps))],
 )
-def test_every_step_is_needed(copy, section, missing):
+def test_every_step_is_needed(copy, train, section, missing):
     steps, arguments = SECTIONS[section]
     for index, step in enumerate(steps):
         if index != missing:
             step.follow(copy)
-    assert train(copy, arguments).returncode != 0
+    code, _, complaint = train(arguments)
+    assert code != 0
+    assert "No module named 'made_exp'" not in complaint

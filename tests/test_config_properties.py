@@ -38,7 +38,7 @@ OVERRIDES = st.one_of(
     st.builds("{}{}={}".format, PREFIXES, st.sampled_from(KEYS), VALUES),
 )
 FAST = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

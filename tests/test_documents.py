@@ -27,7 +27,7 @@ from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.registry import DATASETS, DEBD_TABLES
 from made_exp.errors import ConfigError
 from made_exp.eval import main as made_eval
-from made_exp.experiments import experiment
+from made_exp.experiments import experiment, pictures
 from made_exp.export import main as made_export
 from made_exp.report import main as made_report
 from made_exp.runs.folder import RunDirectory
@@ -122,7 +122,7 @@ def place(tmp_path_factory):
 def standing_in(*, name, **options):
     """A dataset; in place of one that is downloaded, a few random rows of the same form."""
     known = DATASETS[name]
-    if name == "shapes" or "path" in options or not (known.num_dims or name == "debd"):
+    if "path" in options or not (known.num_dims or name == "debd"):
         return registry.load_dataset(name=name, **options)
     if known.num_dims == 1 or (name == "smiley" and not options["original"]):
         return registry.load_dataset(name=name, **options)
@@ -147,6 +147,8 @@ def shell(place, monkeypatch, capsys):
     for name in ("MADE_RUN_ID", "LOCAL_RANK", "HYDRA_FULL_ERROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(experiment, "load_dataset", standing_in)
+    # Drawn by test_table_picture; it would take half of the time here.
+    monkeypatch.setattr(pictures, "table_picture", lambda *args, **kw: np.zeros((4, 4, 3), "u1"))
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     return Shell(monkeypatch)
 

@@ -61,7 +61,8 @@ def table_settings(path, **changes):
         "dataset": {"name": "csv", "path": str(path), "kinds": {"proline": "integer"}},
         "model": {"name": "made", "hidden_sizes": [60], "hidden_degrees": "by_variable"},
         "ordering": {"name": "agnostic", "num_orderings": 8, "valid_orderings": 4},
-        "trainer": {"epochs": 80, "batch_size": 30, "samples_every": 0, "weight_averaging": 0.98},
+        "trainer": {"epochs": 80, "batch_size": 30, "samples_every": 0, "weight_averaging": 0.98}
+        | {"eval_every": 25},
     }
     return make_settings(path.parent, **{**options, **changes})
 
