@@ -148,7 +148,9 @@ def shell(place, monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(experiment, "load_dataset", standing_in)
     # Drawn by test_table_picture; it would take half of the time here.
-    monkeypatch.setattr(pictures, "table_picture", lambda *args, **kw: np.zeros((4, 4, 3), "u1"))
+    monkeypatch.setattr(
+        pictures.figures, "table_picture", lambda *args, **kw: np.zeros((4, 4, 3), "u1")
+    )
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     return Shell(monkeypatch)
 
