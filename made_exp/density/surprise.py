@@ -45,8 +45,8 @@ def can_be_scored(made: MADE, x: Tensor) -> Tensor:
     may_be_missing = torch.tensor([v.may_be_missing for v in groups.variables], device=x.device)
     there = ~x.isnan() | may_be_missing
     can = (there & groups.possible(x))[:, groups.is_given].all(1)
-    for member in made.members:
-        if not member.schedule.resamples_order:
+    if not serves_any_order(made):
+        for member in made.members:
             in_order = there[:, list(member.schedule.mask_set(0).ordering)].int()
             can &= (in_order.diff(dim=1) <= 0).all(1)
     return can.cpu()
@@ -89,7 +89,8 @@ def surprise_given_others(
 ) -> Tensor:
     """-log p of each cell given all others of its row that are there; arguments as `surprise`.
 
-    It takes a pass of the network for each variable and ordering.
+    It takes a pass of the network for each variable and ordering. Networks of a fixed order beside
+    one of any order are left out.
 
     Returns:
         (B, D) float64, nats; 0 and infinite as in `surprise`. Cells that are no values of their

@@ -9,6 +9,7 @@ from made_exp.model.attribution import split_by_variable
 from made_exp.model.entry import as_examples, by_completeness, check_given, enter
 from made_exp.model.evaluation import batched
 from made_exp.model.made import MADE
+from made_exp.model.terms import terms_of
 
 _MAX_NUMBERS = 2**24  # in memory at once
 
@@ -42,10 +43,9 @@ def _by_variable(
     for rows, observed in by_completeness(entered.observed):
         own = weighted if observed is None else model.for_any_pattern(weighted)
         codes, labels = entered.codes[rows], None if context is None else context[rows]
-        components = (model.density(index).observed_first(observed) for index in own)
-        terms = [one.terms(codes, labels, observed).double() for one in components]
+        terms = terms_of([model.density(index) for index in own], codes, labels, observed)
         log_weights = torch.tensor([*own.values()], dtype=torch.float64, device=x.device)
-        parts[rows] += split_by_variable(torch.stack(terms), log_weights)
+        parts[rows] += split_by_variable(terms, log_weights)
     if entered.impossible is not None:
         parts = parts.masked_fill(~model.groups.possible(x), -torch.inf)
     return parts

@@ -31,10 +31,12 @@ from made_exp.model.samplers import (
 )
 from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.simple import num_uniforms
+from made_exp.model.terms import has_wide_params, terms_of
 from made_exp.variables.groups import VariableGroups
 
 SAMPLING_BATCH, COMPLETION_BATCH = 250, 1000
 _REQUEST = 10_000
+_MAX_TERMS = 2**24  # in memory at once
 
 
 @final
@@ -116,15 +118,23 @@ class MADE(Members):
         """`log_prob` of the mixture of these components, by index."""
 
         def score(codes: Tensor, context: Tensor | None, observed: Tensor | None) -> Tensor:
-            total = codes.new_full((len(codes),), -torch.inf, dtype=self.dtype)
             own = log_weights if observed is None else self.for_any_pattern(log_weights)
-            for index, log_weight in own.items():
-                component = self.density(index).observed_first(observed)
+            densities = [self.density(index) for index in own]
+            if is_wide:
+                log_probs = terms_of(densities, codes, context, observed).sum(2)
+                weights = log_probs.new_tensor([*own.values()])
+                return (log_probs + weights[:, None]).logsumexp(0).to(self.dtype)
+            total = codes.new_full((len(codes),), -torch.inf, dtype=self.dtype)
+            for density, log_weight in zip(densities, own.values(), strict=True):
+                component = density.observed_first(observed)
                 log_prob = component.log_prob(codes, context, observed) + log_weight
                 total = torch.logaddexp(total, log_prob)
             return total
 
         rows = None if grad else rows_at_once(self.members[0])
+        is_wide = rows is not None and has_wide_params(self.groups, self.device)
+        if rows is not None and is_wide:
+            rows = min(rows, max(1, _MAX_TERMS // (len(log_weights) * self.num_dims)))
         with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
             return scored(self.groups, x, context, score, self.device, rows)
 

@@ -71,6 +71,12 @@ def categorical_log_prob(logits: Tensor, x: Tensor, is_normalised: bool = False)
     return chosen.masked_fill(outside(x, num_values), -torch.inf)
 
 
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """Log sum_k exp(logits_k) (...) of logits (K, ...), outside of autograd, in fewer passes."""
+    most = logits.amax(0)
+    return torch.sub(logits, most).exp_().sum(0).log_().add_(most)
+
+
 def categorical_quantile(probs: Tensor, uniforms: Tensor) -> Tensor:
     """Inverse cumulative function: the first value v with P(x <= v) > u.
 

@@ -68,6 +68,13 @@ class Conditional(ABC):
         """`log_prob` of n variables in a row: params (B, n K), x (B, n); (B, n), nats."""
         return self.log_prob(params.view(*x.shape, self.num_params), x)
 
+    def log_prob_turned(self, params: Tensor, x: Tensor) -> Tensor:
+        """`log_prob` of params (K, ...) that stand first; x broadcasts; (...), nats.
+
+        Outside of training: what it does along the last dimension, of examples, is fast.
+        """
+        return self.log_prob(params.movedim(0, -1), x.expand(params.shape[1:]))
+
     def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
         """`log_probs` outside autograd, and the pullback of its gradient (B, n) to the params."""
         return vjp(self.log_probs, params, x)

@@ -14,7 +14,12 @@ from made_exp.variables.conditionals.base import (
     observed_values,
     smoothed_frequencies,
 )
-from made_exp.variables.distributions import categorical_log_prob, categorical_quantile
+from made_exp.variables.distributions import (
+    categorical_log_prob,
+    categorical_quantile,
+    log_sum_exp,
+    outside,
+)
 from made_exp.variables.encodings import cosine_basis, num_basis_functions, with_pool_as_one
 from made_exp.variables.variable import Kind, Variable
 
@@ -96,6 +101,23 @@ class Categorical(DiscreteConditional):
         log_probs = self._with_reserve(params)
         chosen = categorical_log_prob(log_probs, self._modelled(x), is_normalised=True)
         return torch.where(self._is_pooled(x), chosen + self._log_shares(x, params), chosen)
+
+    @override
+    def log_prob_turned(self, params: Tensor, x: Tensor) -> Tensor:
+        if self.smooth:
+            return super().log_prob_turned(params, x)
+        x = x.to(params.dtype)
+        modelled = self._modelled(x) if self.pooled else x
+        index = modelled.nan_to_num(0).clamp(0, len(params) - 1).long()
+        chosen = params.gather(0, index.expand(1, *params.shape[1:]))[0] - log_sum_exp(params)
+        if self.pooled:
+            chosen = chosen + math.log1p(-self.reserve)
+            is_pooled, logs = self._is_pooled(x), self._log_shares(x, params)
+            if self.reserve:
+                of_pool = torch.logaddexp(chosen, chosen.new_tensor(self.reserve).log())
+                chosen = torch.where(is_pooled, of_pool, chosen)
+            chosen = torch.where(is_pooled, chosen + logs, chosen)
+        return chosen.masked_fill(outside(x, self.num_values), -torch.inf)
 
     @override
     def probs(self, params: Tensor) -> Tensor:

@@ -1,0 +1,120 @@
+"""The log-probability of each variable under each density of a mixture, however it is fastest."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from made_exp.masks.observed import with_observed_first
+from made_exp.model.component import Component
+from made_exp.model.many_orders import (
+    MAX_DIMS,
+    MIN_WIDTH,
+    ROWS,
+    ManyOrders,
+    log_probs_turned,
+    suits,
+)
+from made_exp.model.simple import SimpleComponent
+from made_exp.variables.conditionals.base import Conditional
+from made_exp.variables.groups import VariableGroups
+
+# Rows with cells missing in so many ways are computed way by way.
+_MAX_PATTERNS = 16
+
+
+@torch.no_grad()
+def terms_of(
+    densities: Sequence[Component | SimpleComponent],
+    codes: Tensor,
+    context: Tensor | None,
+    observed: Tensor | None,
+) -> Tensor:
+    """Log-probabilities (M, B, D) float64 of codes (B, D), observed variables first; nats.
+
+    Args:
+        densities: M of a model.
+        codes: (B, D), NaN where not observed.
+        context: (B,) class labels, or None.
+        observed: (B, D) bool, or None where everything is.
+    """
+    found = codes.new_empty((len(densities), *codes.shape), dtype=torch.float64)
+    patterns = _patterns(codes, observed)
+    others = list(range(len(densities)))
+    for own in _together(densities) if len(patterns) <= _MAX_PATTERNS else ():
+        orders = [one for number in own if isinstance(one := densities[number], Component)]
+        others = [number for number in others if number not in own]
+        for pattern, rows in patterns:
+            terms = _of_orders(orders, codes[rows], pattern)
+            found[torch.tensor(own)[:, None], rows] = terms
+    if others:
+        rest = [densities[number] for number in others]
+        found[others] = _one_by_one(rest, codes, context, observed)
+    return found
+
+
+def _patterns(codes: Tensor, observed: Tensor | None) -> list[tuple[Tensor | None, Tensor]]:
+    """What is observed (D,), None for all, and the numbers of the rows of which that is."""
+    if observed is None:
+        return [(None, torch.arange(len(codes), device=codes.device))]
+    different, inverse = torch.unique(observed, dim=0, return_inverse=True)
+    return [
+        (pattern, torch.nonzero(inverse == number).flatten())
+        for number, pattern in enumerate(different)
+    ]
+
+
+def _together(densities: Sequence[Component | SimpleComponent]) -> list[list[int]]:
+    """Numbers of the densities that are orders of one network and computed together."""
+    by_member: dict[int, list[int]] = {}
+    for number, one in enumerate(densities):
+        if isinstance(one, Component) and not one.masks.is_per_example:
+            by_member.setdefault(one.member, []).append(number)
+    networks = {one.member: one.network for one in densities if isinstance(one, Component)}
+    return [own for member, own in by_member.items() if suits(networks[member], len(own))]
+
+
+def has_wide_params(groups: VariableGroups, device: torch.device) -> bool:
+    """Whether variables have so many params that `log_probs_turned` is faster."""
+    wide = sum(groups.param_widths) >= MIN_WIDTH * groups.num_dims
+    return wide and groups.num_dims <= MAX_DIMS and device.type == "cpu"
+
+
+def _of_orders(orders: Sequence[Component], codes: Tensor, pattern: Tensor | None) -> Tensor:
+    """Terms (M, B, D) of examples that have the same variables observed (D,)."""
+    first = orders[0]
+    masks = [one.masks for one in orders]
+    if pattern is not None:
+        masks = [with_observed_first(first.network.schedule, one, pattern) for one in masks]
+        codes = first.groups.filled(codes, pattern)
+    terms = ManyOrders(first.groups, first.network, masks).terms(first.groups.cast(codes))
+    return (terms if pattern is None else terms.where(pattern, 0)).double()
+
+
+def _one_by_one(
+    densities: Sequence[Component | SimpleComponent],
+    codes: Tensor,
+    context: Tensor | None,
+    observed: Tensor | None,
+) -> Tensor:
+    found = codes.new_empty((len(densities), *codes.shape), dtype=torch.float64)
+    conditionals: list[Conditional] = []
+    features: Tensor | None = None
+    for own, density in zip(found, densities, strict=True):
+        first = density.observed_first(observed)
+        if isinstance(first, SimpleComponent) or not has_wide_params(first.groups, codes.device):
+            own[:] = first.terms(codes, context, observed)
+            continue
+        groups = first.groups
+        if features is None:
+            filled = groups.filled(codes, observed)
+            conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
+            features = groups.features(filled)
+        params = first.params(features, first.one_hot(context, len(codes)))
+        for rows in torch.arange(len(codes)).split(ROWS):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            turned = params[part].t().contiguous()[:, None]
+            own[part] = log_probs_turned(groups, conditionals, turned, filled[part])[0]
+        if observed is not None:
+            own.masked_fill_(~observed, 0)
+    return found
