@@ -220,6 +220,9 @@ class Shell:
         sweep_of("outputs/sweeps/S")
         assert list(Path(folder).rglob("events.out.tfevents.*"))
 
+    def uvicorn(self, arguments):
+        assert arguments[0] == "service:app"  # run by test_service
+
     def pip(self, arguments):
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         asked = re.search(r"\[(\w+)\]", arguments[-1])
