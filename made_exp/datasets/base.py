@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -231,6 +232,22 @@ def reference_nll(dataset: Dataset, split: str) -> float | None:
         return None
     index = tuple(dataset.split(split).long().T)
     return float(-torch.log(dataset.true_probs.double()[index]).mean())
+
+
+def shared_with_train(dataset: Dataset) -> dict[str, float]:
+    """Share of the rows of valid, and of test, that also stand in train.
+
+    A model that knows a row by heart is not told from one that understands it by these.
+
+    Returns:
+        Nothing but for binary tables whose rows are fixed.
+    """
+    if not dataset.is_binary or dataset.dynamic_binarization or dataset.train.is_floating_point():
+        return {}
+    splits = {split: dataset.split(split) for split in SPLITS if len(dataset.split(split))}
+    rows = {s: [row.tobytes() for row in np.packbits(x.numpy(), 1)] for s, x in splits.items()}
+    known = set(rows.pop("train"))
+    return {split: sum(row in known for row in own) / len(own) for split, own in rows.items()}
 
 
 def nll_as_written(dataset: Dataset, split: str, nll: float) -> float | None:

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from made_exp.datasets.base import Dataset, nll_as_written, reference_nll
+from made_exp.datasets.base import Dataset, nll_as_written, reference_nll, shared_with_train
 from made_exp.datasets.baselines.scores import load_or_compute
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import TrainingError
@@ -17,6 +17,7 @@ from made_exp.machine import git_commit
 from made_exp.model.checks import measure_connectivity
 from made_exp.model.evaluation import Evaluation
 from made_exp.reporting.comparison import Comparison
+from made_exp.reporting.remarks import as_percent
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.runtime import versions
 from made_exp.training.loop import Trainer
@@ -54,6 +55,7 @@ def make_results(
         "baselines": load_or_compute(dataset, default_data_dir()),
         "checks": checks,
         **as_results(dataset),
+        **({"shared_with_train": shared} if (shared := shared_with_train(dataset)) else {}),
         **({} if comparison is None else {"sample_comparison": told(comparison)}),
         "connectivity": asdict(measure_connectivity(model)),
         "best_epoch": state.best_epoch,
@@ -112,6 +114,8 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
     if known:
         listed = ", ".join(f"{name} {nll:.3f}" for name, nll in known.items())
         lines.append(f"  for comparison   {listed}")
+    if (share := results.get("shared_with_train", {}).get(split)) is not None:
+        lines.append(f"  also in train    {as_percent(share)} of {split}")
     if furthest := _furthest(results.get("sample_comparison", {})):
         lines.append(f"  samples differ   {furthest}")
     lines += [

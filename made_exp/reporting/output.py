@@ -50,6 +50,8 @@ class Report:
         for table in self.tables:
             shown, needed = terminal_table(table, width)
             console.print(shown, width=needed, crop=False, no_wrap=True)
+            for remark in table.remarks:
+                console.print(Text(f"  {remark}"), soft_wrap=True)
         problems = problem_lines(self.tables)
         lines = problems[:_MAX_PROBLEMS]
         if len(problems) > _MAX_PROBLEMS:

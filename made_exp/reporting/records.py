@@ -36,6 +36,7 @@ class RunRecord:
         test_nll: Nats per example.
         test_nll_stderr: Standard error over the test examples.
         valid_nll: Nats per example, the best so far where the run is not finished.
+        shared_with_train: Share of the test rows that also stand in train.
         columns: Of each column of test its name, its NLL and that by counting its values.
         epochs: Epochs trained.
         seconds: Of training.
@@ -55,6 +56,7 @@ class RunRecord:
     test_nll: float | None = None
     test_nll_stderr: float | None = None
     valid_nll: float | None = None
+    shared_with_train: float | None = None
     columns: tuple[tuple[str, float, float | None], ...] = ()
     epochs: int | None = None
     seconds: float | None = None
@@ -85,6 +87,7 @@ def read_run(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> R
         test_nll=number_in(results, "test", "nll"),
         test_nll_stderr=number_in(results, "test", "nll_stderr"),
         valid_nll=_first(number_in(results, "valid", "nll"), best),
+        shared_with_train=number_in(results, "shared_with_train", "test"),
         columns=_columns(results),
         epochs=None if epochs is None else int(epochs),
         seconds=_first(number_in(results, "train_seconds"), *(p.seconds for p in curve[::-1])),

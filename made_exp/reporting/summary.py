@@ -10,6 +10,7 @@ from typing import Any
 
 from made_exp.errors import ConfigError, did_you_mean
 from made_exp.reporting.records import RunRecord
+from made_exp.reporting.remarks import published_for, remarks_on
 from made_exp.reporting.run_settings import cell_text, differing_settings, sort_key
 
 
@@ -56,6 +57,16 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     runs: tuple[RunRecord, ...]
+
+    @property
+    def published_nll(self) -> float | None:
+        """The best test NLL that others have reported on it."""
+        return min((one.nll for one in published_for(self.runs)), default=None)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What stands beside it, a line each."""
+        return remarks_on(self.runs)
 
     @property
     def settings(self) -> tuple[Column, ...]:
@@ -227,7 +238,7 @@ def _named(groups: _Groups) -> dict[str, list[RunRecord]]:
         parts = [
             f"{key}={value}"
             for key, value in sorted(options.items())
-            if key == "path" or any(other.get(key) != value for other in same)
+            if key in ("path", "table") or any(other.get(key) != value for other in same)
         ]
         label = f"{name or 'unknown dataset'} ({', '.join(parts)})" if parts else name
         named.setdefault(label or "unknown dataset", []).extend(members)

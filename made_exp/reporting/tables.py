@@ -38,8 +38,13 @@ def printable(text: str) -> str:
 
 def to_csv(tables: Sequence[Table]) -> str:
     """All tables as one, numbers in full, with a column for the dataset."""
-    keys = dict.fromkeys(["dataset", *(c.key for table in tables for c in table.columns)])
-    rows = [{"dataset": table.dataset, **row.cells} for table in tables for row in table.rows]
+    own = ["published_nll"] if any(table.published_nll is not None for table in tables) else []
+    keys = dict.fromkeys(["dataset", *(c.key for table in tables for c in table.columns), *own])
+    rows = [
+        {"dataset": table.dataset, "published_nll": table.published_nll, **row.cells}
+        for table in tables
+        for row in table.rows
+    ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for cells in ({key: key for key in keys}, *rows):
@@ -66,7 +71,8 @@ def to_markdown(tables: Sequence[Table]) -> str:
         for row in table.rows:
             cells = (_markdown(formatted(column, row, table)) for column in table.columns)
             lines.append("| " + " | ".join(cells) + " |")
-        lines.append("")
+        lines += ["", *(f"* {_markdown(remark)}" for remark in table.remarks)]
+        lines += [""] * bool(table.remarks)
     problems = problem_lines(tables)
     if problems:
         lines += ["## Problems", "", *(f"* {_markdown(line)}" for line in problems), ""]
