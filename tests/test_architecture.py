@@ -29,7 +29,6 @@ RUN_BY = {
     "datasets.baselines.smoothing": "test_simple_densities",
     "density.paths": "test_probability",
     "density.simple_events": "test_probability",
-    "datasets.table.libraries": "test_density",
     "datasets.table.loader": "test_table_splits",
     "density.classes": "test_density",
     "density.completing": "test_density",

@@ -204,3 +204,47 @@ def test_forked_processes_share_the_weights(density):
     assert "start processes with spawn" in answers.get(timeout=60)
     process.join(60)
     assert process.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda m, f: m.log_prob(f.drop("age")), "the frame of polars has no column 'age'"),
+        (lambda m, f: m.complete(f.drop("age")), "the frame of polars has no column 'age'"),
+        (lambda m, f: m.log_prob(f.with_columns(x=1)), "unknown column 'x'"),
+        (lambda m, f: m.log_prob(f.with_columns(age=pl.lit("old"))), "'old' is not a number"),
+        (lambda m, f: m.log_prob(f.with_columns(age=pl.lit(3.5))), "is not a whole number"),
+        (lambda m, f: m.log_prob(f.clear()), "the frame of polars has no rows"),
+        (lambda m, f: m.complete(f.clear()), "the frame of polars has no rows"),
+        (lambda m, f: m.log_prob(np.zeros((2, 3))), "the array has no column 'town'"),
+        (lambda m, f: m.log_prob(torch.zeros(2, 3)), r"x must have shape \(B, 4\)"),
+        (lambda m, f: m.log_prob([1, 2]), "a data frame of pandas, polars or pyarrow"),
+        (lambda m, f: m.complete(f, torch.ones(4) > 0), "observed goes with tensors"),
+        (lambda m, f: m.complete(f, num_samples=-1), "num_samples must be >= 0"),
+        (lambda m, f: m.sample(3, seed=-1), "seed must be a whole number >= 0, got -1"),
+        (lambda m, f: m.sample(3, seed=1, generator=torch.Generator()), "give one"),
+        (lambda m, f: m.sample(-3), "num_samples must be >= 0"),
+        (lambda m, f: m.surprise(f, given="other"), "given must be one of earlier, others"),
+        (lambda m, f: m.predict_proba(f, target="twon"), "no column 'twon'. Did you mean 'town'"),
+        (lambda m, f: m.predict_proba(f, target="wage"), "'wage' holds real numbers"),
+        (lambda m, f: m.predict_proba(f, target=[]), "target must hold each of one or more"),
+        (lambda m, f: m.predict_proba(f, target=["town"] * 2), "target must hold each of one"),
+        (lambda m, f: m.probability("town = Brn"), "Bern"),
+        (lambda m, f: m.decode(torch.zeros(2, 3)), r"x must have shape \(N, 4\)"),
+        (lambda m, f: Density(m.made, m.schema, "panda"), "Did you mean 'pandas'"),
+        (lambda m, f: Density(m.made).predict_proba(f, "town"), "the model is of no table"),
+    ],
+)
+def test_what_does_not_fit_is_answered(density, ask, message):
+    with pytest.raises(ValueError, match=message):
+        ask(density, people(3))
+
+
+def test_values_never_seen_are_left_where_they_are(density):
+    frame = people(2).with_columns(town=pl.lit("Rom"), age=pl.lit(None, pl.Int64))
+    assert len(density.log_prob(frame)) == 2
+    filled = density.complete(frame, seed=0)
+    assert filled["town"].to_list() == ["Rom", "Rom"]
+    assert filled["age"].null_count() == 0
+    assert np.allclose(density.predict_proba(frame, target="member").sum_horizontal(), 1)
+    assert 0 < density.probability("town = Bern", given="member = true") < 1

@@ -69,6 +69,9 @@ def test_a_frame_is_all_it_needs(fitted):
     assert not model.training
     assert np.isfinite(model.log_prob(frame)).all()
     flipped = frame.assign(group=frame.group.map({"young": "old", "old": "young"}))
+    drawn = model.sample(9, seed=0)
+    pd.testing.assert_series_equal(drawn.dtypes, frame.dtypes)
+    assert set(drawn.group) == {"young", "old"}
     assert model.log_prob(frame).mean() > model.log_prob(flipped).mean() + 0.1
 
 
@@ -101,7 +104,8 @@ def test_binary_arrays_are_taken_by_the_recipe_for_them():
     model = fit(x, experiment="density", **settings, **{"model.hidden_sizes": [8]})
     assert model.num_orderings == 2
     assert np.isfinite(model.log_prob(x)).all()
-    assert model.sample(3).shape == (3, 6)
+    drawn = model.sample(3)
+    assert (type(drawn), drawn.dtype, drawn.shape) == (np.ndarray, x.dtype, (3, 6))
 
 
 def test_settings_are_those_of_the_command(tmp_path):

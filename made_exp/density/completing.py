@@ -54,7 +54,7 @@ def complete_frame(
             continue
         own = np.full(len(x), np.nan) if d is None else drawn[:, d].numpy()
         texts = column.decode(own[~is_there])
-        frame = library.put(frame, place, is_there, typed_column(column, texts))
+        frame = library.put(frame, place, is_there, typed_column(column, texts, given.stored))
     return frame
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from made_exp.datasets.table.frames import check_process, column_names
+from made_exp.datasets.table.frames import check_process, column_names, raw_table
 from made_exp.datasets.table.libraries import Library, adopted, library_named, like_columns
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed
@@ -50,12 +50,14 @@ class Density(Wrapped):
         self.schema = schema
         self._library: Library | None = None
         self._like: Any = None
+        self._stored: dict[str, pl.DataType] = {}
         if isinstance(frames, str):
             self._library = library_named(frames)
         elif frames is not None:
             self._library, frame = adopted(frames)
             names = column_names(frame) if schema is None else schema.names
             self._like = like_columns(self._library, frame, names)
+            self._stored = {c.name: c.stored for c in raw_table(frame).columns}
 
     def log_prob(
         self,
@@ -247,7 +249,8 @@ class Density(Wrapped):
         """
         schema = self._schema("decode")
         check_process()
-        frame = typed(schema.columns, schema.decode(x.detach().cpu().double().numpy()))
+        texts = schema.decode(x.detach().cpu().double().numpy())
+        frame = typed(schema.columns, texts, self._stored)
         library = self._library or library_named("polars")
         return library.make(frame.get_columns(), self._like)
 

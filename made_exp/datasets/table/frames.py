@@ -31,11 +31,12 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
         ValueError: If it is no table, has no rows, or a column cannot be read.
     """
     check_process()
+    source = f"the frame of {type(data).__module__.partition('.')[0]}"
     if isinstance(data, np.ndarray):
+        source = "the array"
         if data.ndim != 2:
             raise ValueError(f"an array must have shape (rows, columns), got {data.shape}")
-        data = pl.DataFrame({name: data[:, d] for d, name in enumerate(column_names(data))})
-    source = f"the frame of {type(data).__module__.partition('.')[0]}"
+        data = _of_array(data)
     try:
         frame = nw.from_native(_with_unique_names(data))
     except TypeError:
@@ -87,19 +88,32 @@ def _series(column: nw.Series, source: str) -> pl.Series:
     try:
         return column.to_polars()
     except Exception:  # without pyarrow, or several types in one column
-        return _of_values(column, source)
+        return _of_column(column, source)
 
 
-def _of_values(column: nw.Series, source: str) -> pl.Series:
-    """The values one by one; as texts where they are of several types."""
+def _of_array(array: np.ndarray) -> pl.DataFrame:
+    columns = dict(zip(column_names(array), array.T, strict=True))
+    if array.dtype != np.object_:
+        return pl.DataFrame(columns)
+    known = {
+        name: [None if value is None or value != value else value for value in column]
+        for name, column in columns.items()
+    }
+    return pl.DataFrame([_of_values(name, values, "the array") for name, values in known.items()])
+
+
+def _of_column(column: nw.Series, source: str) -> pl.Series:
     absent = column.is_null().to_list()
     values = [None if a else v for v, a in zip(column.to_list(), absent, strict=True)]
+    return _of_values(column.name, values, source)
+
+
+def _of_values(name: str, values: list[Any], source: str) -> pl.Series:
+    """The values one by one; as texts where they are of several types."""
     types = {type(value) for value in values if value is not None}
     if len(types) > 1:
-        return pl.Series([None if value is None else str(value) for value in values])
+        return pl.Series(name, [None if value is None else str(value) for value in values])
     try:
-        return pl.Series(values)
+        return pl.Series(name, values)
     except (TypeError, pl.exceptions.PolarsError) as error:
-        raise ValueError(
-            f"{source}: column '{column.name}' cannot be read: {one_line(error)}"
-        ) from None
+        raise ValueError(f"{source}: column '{name}' cannot be read: {one_line(error)}") from None

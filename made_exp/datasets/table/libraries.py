@@ -162,8 +162,14 @@ class Pandas(Library):
 
     def _cast(self, series: Any, dtype: Any) -> Any:
         """The series in this type, where that holds its values."""
-        if getattr(dtype, "kind", "") == "O" and series.dtype.kind == "M":
+        is_object = isinstance(dtype, np.dtype) and dtype.kind == "O"
+        if is_object and series.dtype.kind == "M":
             series = series.dt.date
+        if is_object:
+            return series.astype(object).where(series.notna(), None)
+        categories = getattr(dtype, "categories", None)
+        if categories is not None and not series.dropna().isin(categories).all():
+            return series
         try:
             if getattr(dtype, "tz", None) is not None:
                 series = series.dt.tz_localize(

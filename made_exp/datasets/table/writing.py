@@ -24,6 +24,7 @@ _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
     ".xz": lzma.compress,
 }
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})\.\d{1,15}")
 _TRUTHS = {"true": True, "false": False}
 
 
@@ -47,33 +48,46 @@ def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
     atomic_write_bytes(path, compress(buffer.getvalue()))
 
 
-def typed(columns: Sequence[Column], frame: pl.DataFrame) -> pl.DataFrame:
+def typed(
+    columns: Sequence[Column],
+    frame: pl.DataFrame,
+    stored: Mapping[str, pl.DataType] | None = None,
+) -> pl.DataFrame:
     """The same rows with numbers, dates and truth values in place of their texts.
 
     Args:
         columns: Of the table, in the order of the frame.
         frame: Texts, null where there is nothing.
+        stored: The types that columns have in the user's frame, by name, where they are known:
+            what is a text there stays one.
     """
     pairs = zip(columns, frame.get_columns(), strict=True)
-    return pl.DataFrame([typed_column(column, texts) for column, texts in pairs])
+    kinds = stored or {}
+    return pl.DataFrame([typed_column(c, texts, kinds.get(c.name)) for c, texts in pairs])
 
 
-def typed_column(column: Column, texts: pl.Series) -> pl.Series:
-    """Values (N,) of the texts of one column; texts where they are nothing else."""
+def typed_column(column: Column, texts: pl.Series, stored: pl.DataType | None = None) -> pl.Series:
+    """Values (N,) of the texts of one column; texts where they are nothing else, or stored so."""
+    if stored in (pl.String, pl.Categorical, pl.Enum):
+        return texts
     if isinstance(column, Numbers):
         if isinstance(column.format, DateFormat):
             return _dates(column.format, texts).alias(texts.name)
         return column.format.parse(texts).alias(texts.name)
     if isinstance(column, Categories):
-        return _typed_categories(column.spellings, texts)
+        return _typed_spellings(column.spellings, texts)
     if isinstance(column, Aside) and column.next_number is not None:
         return texts.cast(pl.Int64, strict=False)
+    if isinstance(column, Aside) and column.text is not None:
+        return _typed_spellings([column.text], texts)
     return texts
 
 
-def _typed_categories(spellings: Sequence[str], texts: pl.Series) -> pl.Series:
+def _typed_spellings(spellings: Sequence[str], texts: pl.Series) -> pl.Series:
     if all(map(_INTEGER.fullmatch, spellings)):
         return texts.cast(pl.Int64, strict=False)
+    if all(map(_DECIMAL.fullmatch, spellings)):
+        return texts.cast(pl.Float64, strict=False)
     if all(text.lower() in _TRUTHS for text in spellings):
         return texts.str.to_lowercase().replace_strict(
             _TRUTHS, default=None, return_dtype=pl.Boolean

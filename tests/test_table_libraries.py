@@ -1,0 +1,135 @@
+"""Frames of every library made of what was drawn, with the types that the user's have."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.libraries import adopted, library_named, like_columns
+from made_exp.datasets.table.schema import fit_table
+from made_exp.datasets.table.writing import typed
+
+COUNT = 60
+SOURCE = np.random.default_rng(0)
+START = datetime.datetime(2024, 1, 1)
+MINUTES = SOURCE.integers(0, 9**5, COUNT).tolist()
+TIMES = [START + datetime.timedelta(minutes=minute) for minute in MINUTES]
+DAYS = [time.date() for time in TIMES]
+CLOCK = [time.time() for time in TIMES]
+WORDS = SOURCE.choice(["a", "b b", "ä"], COUNT)
+HOLES = SOURCE.random(COUNT) < 0.2
+
+
+def holed(values):
+    return [None if hole else value for hole, value in zip(HOLES, values, strict=True)]
+
+
+PANDAS = {
+    "int64": SOURCE.integers(0, 50, COUNT),
+    "int8": SOURCE.integers(-9, 50, COUNT).astype(np.int8),
+    "Int64": pd.array(holed(range(COUNT)), "Int64"),
+    "float": SOURCE.normal(size=COUNT).round(3),
+    "float32": SOURCE.normal(size=COUNT).astype(np.float32),
+    "float of whole": pd.array(holed(range(7, 7 + COUNT))).astype("float64"),
+    "two floats": SOURCE.choice([0.5, 1.5], COUNT),
+    "bool": SOURCE.random(COUNT) < 0.5,
+    "boolean": pd.array(holed([n % 3 == 0 for n in range(COUNT)]), "boolean"),
+    "bool object": pd.Series(holed([n % 3 == 0 for n in range(COUNT)]), dtype=object),
+    "object": pd.Series(holed(WORDS), dtype=object),
+    "string": pd.array(holed(WORDS), "string"),
+    "category": pd.Categorical(holed(WORDS), categories=["ä", "a", "b b", "unused"]),
+    "category of ints": pd.Categorical([n % 4 + 10 for n in range(COUNT)]),
+    "ns": pd.Series(pd.to_datetime(TIMES)).astype("datetime64[ns]"),
+    "holed days": pd.Series(pd.to_datetime(pd.Series(holed(DAYS)))).astype("datetime64[s]"),
+    "zone": pd.Series(pd.to_datetime(TIMES)).dt.tz_localize("Asia/Tokyo"),
+    "date objects": pd.Series(DAYS, dtype=object),
+    "time objects": pd.Series(CLOCK, dtype=object),
+}
+POLARS = {
+    "uint8": pl.Series([n % 50 for n in range(COUNT)], dtype=pl.UInt8),
+    "float32": pl.Series(SOURCE.normal(size=COUNT), dtype=pl.Float32),
+    "decimal": pl.Series([f"{n / 7:.2f}" for n in range(COUNT)]).cast(pl.Decimal(9, 2)),
+    "categorical": pl.Series(holed(WORDS), dtype=pl.Categorical),
+    "enum": pl.Series(WORDS).cast(pl.Enum(["ä", "b b", "a"])),
+    "bool": pl.Series(holed([n % 3 == 0 for n in range(COUNT)])),
+    "date": pl.Series(holed(DAYS)),
+    "time": pl.Series(CLOCK),
+    "ms": pl.Series(TIMES, dtype=pl.Datetime("ms")),
+    "constant": pl.Series([7] * COUNT),
+    "zone": pl.Series(TIMES, dtype=pl.Datetime("us")).dt.replace_time_zone("Asia/Tokyo"),
+    "days as texts": pl.Series([f"{day:%d.%m.%Y}" for day in DAYS]),
+    "money": pl.Series([f"$ {n * 977:,}.50" for n in range(COUNT)]),
+}
+
+
+def again(frame):
+    """The frame, encoded and decoded: (library, the frame again)."""
+    raw = raw_table(frame)
+    fitted = fit_table(raw, {"train": np.arange(COUNT)})
+    library, frame = adopted(frame)
+    like = like_columns(library, frame, fitted.schema.names)
+    stored = {column.name: column.stored for column in raw.columns}
+    decoded = typed(fitted.schema.columns, fitted.schema.decode(fitted.x), stored)
+    return library.make(decoded.get_columns(), like, rows_of=frame)
+
+
+@pytest.mark.parametrize("name", PANDAS)
+def test_pandas_keeps_its_types_and_index(name):
+    frame = pd.DataFrame({name: PANDAS[name], "other": np.arange(COUNT) ** 0.5})
+    frame.index = pd.Index(range(100, 100 + COUNT), name="row")
+    found = again(frame)
+    pd.testing.assert_frame_equal(found[[name]], frame[[name]], check_freq=False)
+
+
+@pytest.mark.parametrize("name", POLARS)
+@pytest.mark.parametrize("is_arrow", [False, True], ids=["polars", "pyarrow"])
+def test_polars_and_pyarrow_keep_their_types(name, is_arrow):
+    frame = pl.DataFrame({name: POLARS[name], "other": np.arange(COUNT) ** 0.5})
+    if is_arrow:
+        table = frame.to_arrow()
+        found = again(table)
+        assert found.schema.types[0] == table.schema.types[0]
+        assert found.column(0).to_pylist() == table.column(0).to_pylist()
+    else:
+        found = again(frame)
+        assert found.schema == frame.schema
+        assert found[name].to_list() == frame[name].to_list()
+
+
+def test_arrays_stay_arrays():
+    columns = [SOURCE.integers(0, 9, COUNT), SOURCE.normal(size=COUNT), np.full(COUNT, 2.5)]
+    array = np.stack(columns, 1).astype("f4")
+    found = again(array)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, array)
+    objects = np.array([holed(WORDS), [n % 9 for n in range(COUNT)]], dtype=object).T
+    found = again(objects)
+    assert found.dtype == object
+    assert found.tolist() == objects.tolist()
+
+
+def test_lazy_frames_are_answered_by_frames():
+    library, frame = adopted(pl.LazyFrame({"a": [1, 2]}))
+    assert library.name == "polars"
+    assert frame.equals(pl.DataFrame({"a": [1, 2]}))
+
+
+def test_what_a_column_cannot_hold_widens_it():
+    frame = pl.DataFrame({"a": ["x", None]}, schema={"a": pl.Enum(["x"])})
+    filled = library_named("polars").put(frame, 0, np.array([True, False]), pl.Series(["y"]))
+    assert filled["a"].to_list() == ["x", "y"]
+    frame = pd.DataFrame({"a": pd.Categorical(["x", None])})
+    filled = library_named("pandas").put(frame, 0, np.array([True, False]), pl.Series(["y"]))
+    assert filled["a"].tolist() == ["x", "y"]
+    assert frame["a"].isna().sum() == 1  # the user's own is as it was
+
+
+def test_unknown_libraries_and_columns_are_said():
+    with pytest.raises(ValueError, match=r"frames: 'panda' is not one of .*Did you mean 'pandas'"):
+        library_named("panda")
+    with pytest.raises(ValueError, match="the frame has no column 'b'"):
+        like_columns(library_named("pyarrow"), pa.table({"a": [1]}), ["a", "b"])
