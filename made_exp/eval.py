@@ -27,6 +27,7 @@ main = Command(
         "run=outputs/runs/RUN",
         "run=outputs/runs/RUN split=valid num_orderings=32",
         "run=outputs/runs/RUN compare=outputs/runs/OTHER",
+        "run=outputs/runs/RUN plots=true",
         "run=outputs/runs/RUN data=new.csv path=scored.parquet",
         "run=outputs/runs/RUN data=new.csv top=20",
         "run=outputs/runs/RUN 'data=new/part-*.parquet' path=scored.csv.gz surprise=false",

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 from made_exp.cli.app import main as made_train
 from made_exp.datasets.table import appending, pieces
@@ -206,6 +207,19 @@ def test_fixed_orders_leave_rows_out_whose_missing_cells_are_given_to_others(ask
     assert "fixed orders" in outcome["notices"][-1]
     scores = pl.read_csv(tmp_path / "s.csv")["log_prob"]
     assert scores.is_null().to_list() == [False, True, False]
+
+
+def test_plots_are_drawn_into_the_run(ask, runs):
+    code, outcome, _ = ask("plots=true")
+    assert code == 0
+    assert set(outcome["plots"]) == {"calibration", "pit", "nll"}
+    for file in outcome["plots"].values():
+        assert file.startswith(str(runs / "agnostic"))
+        with Image.open(file) as picture:
+            assert picture.width > 400
+    code, _, said = ask("plots=true", "data=new.csv", "top=3")
+    assert code == 2
+    assert "plots" in said
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import numpy as np
 from made_exp.datasets.baselines.scores import load_or_compute
 from made_exp.datasets.registry import default_data_dir
 from made_exp.errors import ConfigError, as_config_errors
-from made_exp.experiments.by_column import score_columns
+from made_exp.experiments.by_column import ColumnScores, score_columns
+from made_exp.experiments.evaluation_plots import draw_plots
 from made_exp.experiments.finished import FinishedRun
 from made_exp.files import atomic_write_json
 from made_exp.model.evaluation import (
@@ -37,7 +38,15 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         _check_moved(finished)
     evaluation, curve = _score(finished, settings, settings.num_orderings)
     outcome: dict[str, Any] = {"run": settings.run, "split": split, **evaluation.as_dict()}
-    outcome |= _beside(finished, settings, evaluation.num_orderings)
+    count = evaluation.num_orderings
+    columns = score_columns(
+        finished.model,
+        finished.dataset,
+        split,
+        num_orderings=count,
+        batch_size=settings.batch_size,
+    )
+    outcome |= _beside(finished, split, columns)
     path = finished.place(f"evaluation_{split}_{evaluation.num_orderings}.json")
     if curve is not None:
         nll, stderr = curve
@@ -49,6 +58,8 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
             "nll_stderr_by_num_orderings": stderr,
             "figure": str(picture),
         }
+    if settings.plots:
+        outcome["plots"] = draw_plots(finished, split, columns, path)
     if settings.compare is not None:
         rival = FinishedRun(settings.compare, settings.device, settings.data)
         _refuse_other_data(finished, rival, split)
@@ -68,16 +79,12 @@ def _check_moved(run: FinishedRun) -> None:
         raise ConfigError(f"{error}; to score new rows, add path=OUT or top=N") from error
 
 
-def _beside(run: FinishedRun, settings: EvalSettings, count: int) -> dict[str, Any]:
+def _beside(run: FinishedRun, split: str, columns: ColumnScores | None) -> dict[str, Any]:
     """NLL by column with what counting has of it, but for images; simple models' NLL of test."""
-    dataset, size = run.dataset, settings.batch_size
-    columns = score_columns(
-        run.model, dataset, settings.split, num_orderings=count, batch_size=size
-    )
-    found: dict[str, Any] = {}
+    dataset, found = run.dataset, dict[str, Any]()
     if columns is not None:
         found = columns.as_dict() | {"counting": columns.counting()}
-    if settings.split == dataset.scored:
+    if split == dataset.scored:
         scores = load_or_compute(dataset, default_data_dir())
         found["baselines"] = {k: nll for k, nll in scores.items() if k != "columns"}
     return found

@@ -25,6 +25,9 @@ class EvalSettings(CheckedSettings):
         None, "orderings of the mixture; null = as in training", at_least=1
     )
     compare: str | None = setting(None, "another run: paired difference on the same examples")
+    plots: bool = setting(
+        False, "draw calibration, PIT of numbers, and NLL by column or pixel into the run"
+    )
     batch_size: int = setting(1000, "examples at a time", at_least=1)
     data: str | None = setting(
         None,
@@ -56,6 +59,8 @@ class EvalSettings(CheckedSettings):
             raise ValueError("path and top are for new rows: say which, data=FILE")
         if self.scores_rows and self.compare is not None:
             raise ValueError("compare is of the run's own examples: leave out path and top")
+        if self.scores_rows and self.plots:
+            raise ValueError("plots are of the run's own examples: leave out path and top")
         if self.others and self.path is None:
             raise ValueError("others=true is for new rows: say where they go, path=FILE")
         if self.path is not None and not _can_be_written(Path(self.path), (".npz",)):

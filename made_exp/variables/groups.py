@@ -189,6 +189,13 @@ class VariableGroups(nn.Module):
         x = self.joined([group.decode(own) for group, own in self._pairs(codes)])
         return x.to(self.data_dtype)
 
+    def decode_single(self, variable: int, codes: Tensor) -> Tensor:
+        """Values (...) float64 of codes (...) of one variable; NaN where missing."""
+        group, index = self._place[variable]
+        if group.numbers is None:
+            return group.decode(codes)
+        return group.numbers.of(index).decode(codes)
+
     def log_slopes(self, x: Tensor) -> Tensor:
         """Sum (B,) float64 of log |dz/dx| over the real values of x (B, D) that are there."""
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
