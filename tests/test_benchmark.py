@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from made_exp.kernels.bfloat16 import has_bfloat16_products
+
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 HEAVY = ("hydra", "omegaconf", "tensorboard", "rich", "requests", "matplotlib")
 WITHOUT_HEAVY = f"""
@@ -40,7 +42,9 @@ def modules(monkeypatch):
 @pytest.mark.parametrize("command", ["training", "kernels"])
 def test_runs_without_the_packages_of_the_command_line(command, tmp_path):
     sizes = ["--dims", "12", "--sizes", "8", "20x20@3", "--quick", "--out", str(tmp_path)]
-    done = benchmark(command, *sizes, *(["--no-memory"] if command == "training" else []))
+    done = benchmark(
+        command, *sizes, *(["--no-memory", "--cpu-time"] if command == "training" else [])
+    )
     assert done.returncode == 0, done.stderr
     assert "of the limit" in done.stdout
     result = json.loads((tmp_path / f"{command}.json").read_text())
@@ -48,6 +52,8 @@ def test_runs_without_the_packages_of_the_command_line(command, tmp_path):
     assert {tuple(r["hidden_sizes"])[-1] for r in timed} == {8, 20}
     assert all(r["milliseconds"] > 0 and r["times_faster"] > 0 for r in timed)
     assert any("staircase" in r["name"] for r in timed)
+    if command == "training" and has_bfloat16_products():
+        assert any(r["name"] == "ours, bf16" for r in timed)
     assert result["ceilings"]["matrix_flops_per_second"] > 1e8
 
 
@@ -80,3 +86,7 @@ def test_bounds_count_visible_weights_only(modules):
     # Degrees 1 2 3 -> 1 2 -> 0 1 2: three visible weights below, three above.
     bounds = modules["training"].step_bounds(task, limits)
     assert bounds == {"arithmetic_bound": 2 * 5 * (3 * 6 - 3), "traffic_bound": 40 * 6}
+    faster = modules["training"].step_bounds(
+        task, limits | {"bfloat16_flops_per_second": 5.0}, bfloat16=True
+    )
+    assert faster == {"arithmetic_bound": 2 * (3 * 6 - 3), "traffic_bound": 40 * 6}

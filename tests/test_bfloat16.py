@@ -144,10 +144,10 @@ def test_blocks_are_fewer_and_the_state_dict_is_the_same():
 def test_auto_goes_by_the_processor_and_by_size(monkeypatch):
     for has, chosen in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(bfloat16, "has_bfloat16_products", lambda has=has: has)
-        assert choose_precision(CPU, [100, 1000, 100]) == chosen
-        assert choose_precision(CPU, [100, 500, 100]) == "fp32"
-        assert choose_precision(CPU, [100, 500, 500, 100]) == chosen
-        assert choose_precision(torch.device("cuda", 0), [100, 4000, 100]) == "fp32"
+        assert choose_precision(CPU, [784, 2000, 784]) == chosen
+        assert choose_precision(CPU, [100, 2000, 2000, 100]) == chosen
+        assert choose_precision(CPU, [100, 1000, 1000, 100]) == "fp32"
+        assert choose_precision(torch.device("cuda", 0), [784, 4000, 784]) == "fp32"
 
 
 def test_a_run_says_and_keeps_what_auto_chose(tmp_path, monkeypatch, caplog):

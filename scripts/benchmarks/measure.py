@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 Step = Callable[[], object]
+Clock = Callable[[], float]
+WALL: Clock = time.perf_counter
 
 
 def synchronize(device: torch.device) -> None:
@@ -18,14 +20,14 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def time_calls(call: Step, count: int, device: torch.device) -> float:
+def time_calls(call: Step, count: int, device: torch.device, clock: Clock = WALL) -> float:
     """Seconds per call of `count` calls in a row."""
     synchronize(device)
-    start = time.perf_counter()
+    start = clock()
     for _ in range(count):
         call()
     synchronize(device)
-    return (time.perf_counter() - start) / count
+    return (clock() - start) / count
 
 
 def alternate(
@@ -35,6 +37,7 @@ def alternate(
     rounds: int = 7,
     round_seconds: float = 0.2,
     warm_up: int = 5,
+    clock: Clock = WALL,
 ) -> dict[str, list[float]]:
     """Seconds per call of each candidate, once per round, the candidates taking turns.
 
@@ -44,6 +47,7 @@ def alternate(
         rounds: How many times each is timed.
         round_seconds: About how long one timing of the first candidate takes.
         warm_up: Calls before the clock starts.
+        clock: In seconds; `time.process_time` leaves out what others do on the machine.
     """
     for call in candidates.values():
         time_calls(call, warm_up, device)
@@ -52,11 +56,11 @@ def alternate(
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, call in candidates.items():
-            seconds[name].append(time_calls(call, count, device))
+            seconds[name].append(time_calls(call, count, device, clock))
     return seconds
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
+def matrix_rate(device: torch.device, dtype: torch.dtype, size: int, clock: Clock = WALL) -> float:
     """Floating operations per second of a square matrix product; the best of several."""
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(left)
@@ -65,10 +69,10 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
         torch.mm(left, right, out=out)
 
     time_calls(product, 2, device)
-    return 2 * size**3 / min(time_calls(product, 3, device) for _ in range(5))
+    return 2 * size**3 / min(time_calls(product, 3, device, clock) for _ in range(5))
 
 
-def copy_bandwidth(device: torch.device, size: int) -> float:
+def copy_bandwidth(device: torch.device, size: int, clock: Clock = WALL) -> float:
     """Bytes read and written per second by a copy of `size` bytes; the best of several."""
     source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
@@ -77,10 +81,12 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
         target.copy_(source)
 
     time_calls(copy, 2, device)
-    return 2 * size / min(time_calls(copy, 3, device) for _ in range(5))
+    return 2 * size / min(time_calls(copy, 3, device, clock) for _ in range(5))
 
 
-def ceilings(device: torch.device, precision: str, *, quick: bool = False) -> dict[str, float]:
+def ceilings(
+    device: torch.device, precision: str, *, quick: bool = False, clock: Clock = WALL
+) -> dict[str, float]:
     """What the machine can do at most, measured now on sizes too large for its caches.
 
     `quick` takes small ones, which tell less.
@@ -89,9 +95,9 @@ def ceilings(device: torch.device, precision: str, *, quick: bool = False) -> di
     matrix, copied = (8192, 2**32) if device.type == "cuda" else (2048, 2**28)
     size = 512 if quick else matrix
     return {
-        "matrix_flops_per_second": matrix_rate(device, dtype, size),
-        "bfloat16_flops_per_second": matrix_rate(device, torch.bfloat16, size),
-        "copy_bytes_per_second": copy_bandwidth(device, 2**24 if quick else copied),
+        "matrix_flops_per_second": matrix_rate(device, dtype, size, clock),
+        "bfloat16_flops_per_second": matrix_rate(device, torch.bfloat16, size, clock),
+        "copy_bytes_per_second": copy_bandwidth(device, 2**24 if quick else copied, clock),
     }
 
 

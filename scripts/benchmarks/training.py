@@ -1,12 +1,15 @@
 """Time, memory and distance from the machine's limit of one training step."""
 
 import argparse
+import time
 from itertools import pairwise
 from typing import Any
 
+import torch
+
 from benchmarks import candidates, report
 from benchmarks.candidates import OURS_BFLOAT16, PLAIN, Task
-from benchmarks.measure import alternate, ceilings, machine, median
+from benchmarks.measure import WALL, Clock, alternate, ceilings, machine, median
 from benchmarks.memory import peak_memory
 
 SIZES = ["32", "64", "128", "250", "500", "1000", "2000", "4000", "8000"]
@@ -19,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `scripts/benchmark training`."""
     report.add_common_arguments(parser)
     parser.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="processor time instead of the clock's, for a machine that others use too",
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -26,23 +34,31 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     device = report.prepare(arguments)
     named = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
     sizes = {name: report.parse_size(name) for name in named}
-    limits = ceilings(device, arguments.precision, quick=arguments.quick)
+    if arguments.cpu_time and (device.type, torch.get_num_threads()) != ("cpu", 1):
+        raise ValueError("--cpu-time: needs --device cpu and --threads 1")
+    clock = time.process_time if arguments.cpu_time else WALL
+    limits = ceilings(device, arguments.precision, quick=arguments.quick, clock=clock)
+    print(
+        f"matrices are multiplied at {limits['matrix_flops_per_second'] / 1e9:.0f} GFLOP/s, in "
+        f"bfloat16 at {limits['bfloat16_flops_per_second'] / 1e9:.0f}, and copied at "
+        f"{limits['copy_bytes_per_second'] / 1e9:.0f} GB/s"
+    )
     records: list[dict[str, Any]] = []
     for size, (hidden, batch) in sizes.items():
         task = Task(arguments.dims, hidden, batch, device, arguments.precision)
-        found = measure_task(task, limits, arguments)
+        found = measure_task(task, limits, arguments, clock)
         report.print_table(found, title=f"D={task.num_dims} hidden={size} batch={batch}")
         records += found
     return {"machine": machine(device), "ceilings": limits, "records": records}
 
 
 def measure_task(
-    task: Task, limits: dict[str, float], arguments: argparse.Namespace
+    task: Task, limits: dict[str, float], arguments: argparse.Namespace, clock: Clock
 ) -> list[dict[str, Any]]:
-    """Records of all candidates at one size."""
+    """Records of all candidates at one size, timed by `clock`."""
     steps, refused = build_all(task)
     rounds = 3 if arguments.quick else arguments.rounds
-    timings = alternate(steps, task.device, rounds=rounds)
+    timings = alternate(steps, task.device, rounds=rounds, clock=clock)
     reference = median(timings[PLAIN])
     records: list[dict[str, Any]] = []
     for name, seconds in timings.items():
