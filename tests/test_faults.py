@@ -98,7 +98,9 @@ def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code,
     ]
     shown = tmp_path / "shown.txt"  # not a pipe, which would be full before it is read
     with shown.open("w") as file:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
     metrics = tmp_path / "run" / "metrics.jsonl"
     give_up = time.monotonic() + 120
     while not (metrics.exists() and metrics.read_text().count("\n") > 3):
@@ -107,7 +109,7 @@ def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code,
         time.sleep(0.05)
     others = psutil.Process(process.pid).children()
     assert len(others) == (ordering == "ensemble")
-    process.send_signal(signum)
+    os.killpg(process.pid, signum)  # as a terminal does
     assert process.wait(timeout=60) == code, shown.read_text()
     assert not any(other.is_running() for other in others)
     output = shown.read_text()
