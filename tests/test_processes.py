@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import repeat
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from made_exp.settings.model import MadeSettings
 from made_exp.settings.ordering import EnsembleSettings
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.agreement import NONE, Agreement, Wishes
+from made_exp.training.forked_map import forked_map
 from made_exp.training.sharing import all_mine, share_out
 from made_exp.training.siblings import started
 from made_exp.training.world import ALONE
@@ -53,6 +55,7 @@ def ensemble(folder, processes, **trainer):
             "sparsity": 4.0,
             "weight_averaging": 0.9,
             "samples_every": 5,
+            "eval_batch_size": 15,
             **trainer,
         },
         scheduler={"name": "anneal", "patience": 1},
@@ -160,6 +163,12 @@ def test_members_are_shared_out_by_their_cost():
         shares = share_out(world, [5, 1, 1, 3])
         assert shares.owners == (0, 1, 1, 1)
         assert shares.collect(lambda member: member * member) == [0, 1, 4, 9]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_a_map_of_several_processes_is_the_map(count):
+    assert list(forked_map(count)(pow, range(5), repeat(2))) == [0, 1, 4, 9, 16]
+    assert list(forked_map(count)(pow, [], [])) == []
 
 
 def die(world):

@@ -9,6 +9,7 @@ from made_exp.datasets.base import Dataset
 from made_exp.datasets.baselines.coordinates import encoded
 from made_exp.datasets.baselines.scores import independent
 from made_exp.model.columns import log_probs_by_variable
+from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
 
 MAX_COLUMNS = 1000
@@ -65,13 +66,14 @@ def score_columns(
     *,
     num_orderings: int | None = None,
     batch_size: int = 1000,
+    each: Each = map,
 ) -> ColumnScores | None:
     """The modelled columns of a split; None for images and more than 1000 columns."""
     if dataset.image_shape is not None or dataset.num_dims > MAX_COLUMNS:
         return None
     x, context = dataset.split(split), dataset.context(split)
     parts = log_probs_by_variable(
-        model, x, context=context, num_orderings=num_orderings, batch_size=batch_size
+        model, x, context=context, num_orderings=num_orderings, batch_size=batch_size, each=each
     )
     codes, log_slopes = encoded(dataset.variables, x)
     counted = independent(dataset).terms(codes) + log_slopes

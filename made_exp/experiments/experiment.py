@@ -41,6 +41,7 @@ from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import fingerprint, rounding_keys
 from made_exp.training import distributed
 from made_exp.training.assembly import make_trainer
+from made_exp.training.forked_map import forked_map
 from made_exp.training.loop import Trainer
 from made_exp.training.siblings import started
 from made_exp.training.world import World
@@ -228,8 +229,9 @@ class _Experiment:
 
     def _columns(self) -> ColumnScores | None:
         """The columns of what is scored; a warning for each that is worse than counting."""
-        size = self.settings.trainer.eval_batch_size
-        columns = score_columns(self.model, self.dataset, self.dataset.scored, batch_size=size)
+        size, each = self.settings.trainer.eval_batch_size, forked_map(self.num_processes)
+        split = self.dataset.scored
+        columns = score_columns(self.model, self.dataset, split, batch_size=size, each=each)
         for warning in columns.warnings() if columns else ():
             _log.warning("%s", warning)
         return columns
@@ -246,8 +248,8 @@ class _Experiment:
 
     def _evaluate(self, split: str) -> Evaluation:
         x, context = self.dataset.split(split), self.dataset.context(split)
-        batch_size = self.settings.trainer.eval_batch_size
-        return evaluate(self.model, x, context=context, batch_size=batch_size)
+        size, each = self.settings.trainer.eval_batch_size, forked_map(self.num_processes)
+        return evaluate(self.model, x, context=context, batch_size=size, each=each)
 
 
 def _take_part(trainer: Trainer, world: World) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from made_exp.model.attribution import split_by_variable
 from made_exp.model.entry import as_examples, by_completeness, check_given, enter
-from made_exp.model.evaluation import batched
+from made_exp.model.evaluation import Each, batched
 from made_exp.model.made import MADE
 from made_exp.model.terms import terms_of
 
@@ -22,15 +22,16 @@ def log_probs_by_variable(
     context: Tensor | None = None,
     num_orderings: int | None = None,
     batch_size: int = 1000,
+    each: Each = map,
 ) -> Tensor:
     """What each variable has in log p(x) of the mixture, (N, D) float64 in nats.
 
     They add up to `MADE.log_prob`; how they are told apart `attribution` says. A value that is
-    missing has none, one that is no value of its variable -inf.
+    missing has none, one that is no value of its variable -inf. `each` is that of `evaluate`.
     """
     count = len(model.indices(num_orderings)) * model.num_dims
     size = max(1, min(batch_size, _MAX_NUMBERS // count))
-    return batched(model, x, context, size, partial(_by_variable, model, num_orderings))
+    return batched(model, x, context, size, partial(_by_variable, model, num_orderings), each)
 
 
 def _by_variable(

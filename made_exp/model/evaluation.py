@@ -1,16 +1,19 @@
 """Likelihood as a result: mean, standard error, units, number of orderings."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from made_exp.model.made import MADE
+
+Each = Callable[..., Iterable[Any]]
+"""Calls a function with each of several values, in their order, as `map` does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +66,12 @@ def evaluate(
     context: Tensor | None = None,
     num_orderings: int | None = None,
     batch_size: int = 1000,
+    each: Each = map,
 ) -> Evaluation:
     """Negative log-likelihood of x (N, D) under the model, which is left as it was.
 
-    See `MADE.log_prob`; batch_size examples are evaluated together, in evaluation mode.
+    See `MADE.log_prob`; batch_size examples are evaluated together, in evaluation mode, `each`
+    batch as `map` does or in other processes.
 
     Raises:
         ValueError: If there is no example.
@@ -75,7 +80,7 @@ def evaluate(
         raise ValueError("there is no example to evaluate")
     count = num_orderings or model.num_orderings
     score = partial(model.log_prob, num_orderings=count)
-    log_probs = batched(model, x, context, batch_size, score)
+    log_probs = batched(model, x, context, batch_size, score, each)
     return Evaluation.from_log_probs(log_probs, model.num_modelled, count)
 
 
@@ -169,16 +174,18 @@ def batched(
     context: Tensor | None,
     batch_size: int,
     score: Callable[..., Tensor],
+    each: Each = map,
 ) -> Tensor:
     """`score` (batch, context) of all batches (N,), in evaluation mode, which is restored."""
     was_training, device = model.training, model.device
     labels = repeat(None) if context is None else context.split(batch_size)
+
+    def part(batch: Tensor, own: Tensor | None) -> Tensor:
+        return score(batch.to(device), context=None if own is None else own.to(device))
+
     model.eval()
     try:
-        parts = [
-            score(batch.to(device), context=None if own is None else own.to(device))
-            for batch, own in zip(x.split(batch_size), labels, strict=False)
-        ]
+        parts = list(each(part, x.split(batch_size), labels))
     finally:
         model.train(was_training)
     return torch.cat(parts).double()
