@@ -21,7 +21,7 @@ FLOORS = [
     {"training", "reporting", "density"},
     {"experiments"},
     {"cli"},
-    {"train", "eval", "sample", "report", "export"},
+    {"train", "eval", "sample", "query", "report", "export"},
 ]
 RUN_BY = {
     "cli.fit": "test_fit",
@@ -33,7 +33,9 @@ RUN_BY = {
     "density.classes": "test_density",
     "density.completing": "test_density",
     "density.wrapped": "test_density",
+    "datasets.baselines.boxes": "test_simple_densities",
     "experiments.outcome": "test_experiment",
+    "experiments.querying": "test_query",
     "experiments.validation": "test_processes",
     "experiments.evaluation_plots": "test_row_scores",
     "experiments.oddest": "test_row_scores",

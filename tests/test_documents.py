@@ -29,6 +29,7 @@ from made_exp.errors import ConfigError
 from made_exp.eval import main as made_eval
 from made_exp.experiments import experiment, pictures
 from made_exp.export import main as made_export
+from made_exp.query import main as made_query
 from made_exp.report import main as made_report
 from made_exp.runs.folder import RunDirectory
 from made_exp.sample import main as made_sample
@@ -110,6 +111,7 @@ def place(tmp_path_factory):
     pl.DataFrame({"town": ["x"], "age": [44], "children": [1]}).write_parquet(
         folder / "new" / "part-1.parquet"
     )
+    (folder / "queries.txt").write_text("age > 30\nmean(age) | town = x\n")
     (folder / "asked.csv").write_text("town,children,age\nx,,30\n,2,41\n")
     Image.fromarray(bits.reshape(30, 32) * 255).save(folder / "cat.jpg")
     data = folder / "data"
@@ -206,6 +208,9 @@ class Shell:
     def made_export(self, arguments):
         assert made_export(arguments) == 0
 
+    def made_query(self, arguments):
+        assert made_query(arguments) == 0
+
     def made_report(self, arguments):
         assert made_report(arguments) == 0
 
@@ -219,6 +224,9 @@ class Shell:
         assert flag == "--logdir"
         sweep_of("outputs/sweeps/S")
         assert list(Path(folder).rglob("events.out.tfevents.*"))
+
+    def uvicorn(self, arguments):
+        assert arguments[0] == "service:app"  # run by test_service
 
     def pip(self, arguments):
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -27,6 +27,7 @@ from made_exp.datasets.baselines.marginals import Marginals
 from made_exp.datasets.baselines.tree import ChowLiu
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.mixing import fit_log_weights
+from made_exp.variables.subset import Subset
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable
 
@@ -453,3 +454,40 @@ def test_together_they_beat_counting_and_a_copula_on_small_tables(generator):
     assert mixed > rows["copula"].mean() + 0.5
     assert mixed > rows["independent"].mean() + 2
     assert mixed > max(own.mean() for own in rows.values()) - 0.1
+
+
+@pytest.mark.parametrize("kind", [Independent, ChowLiu])
+def test_boxes_have_the_mass_of_what_is_in_them(kind, generator):
+    discrete = fitted(kind, DISCRETE, discrete_rows(300, generator))
+    boxes = [
+        {0: Subset.of_codes([1]), 2: Subset.of([(0.5, 3.5)], missing=True)},
+        {0: Subset(missing=True), 1: Subset.of_codes([0, 2]), 3: Subset.of([(1.5, 9.0)])},
+        {},
+    ]
+    codes = all_codes(DISCRETE)
+    x = VariableGroups(
+        DISCRETE, conditional="auto", num_components=2, encoding="auto", smooth_logits=False
+    ).decode(codes)
+    probs, found = discrete.log_prob(codes).exp(), discrete.box_probs(boxes)
+    for box, mass in zip(boxes, found, strict=True):
+        inside = torch.stack(
+            [subset.contains(x[:, d]) for d, subset in box.items()] or [x[:, 3] >= 0]
+        )
+        assert float(mass) == pytest.approx(float(probs[inside.all(0)].sum()), abs=1e-9)
+    mixed = fitted(kind, MIXED, mixed_rows(600, generator))
+    uniforms = torch.rand(40_000, 9, generator=generator, dtype=torch.float64)
+    nothing = torch.full((len(uniforms), 4), torch.nan, dtype=torch.float64)
+    rows = mixed.draw(mixed.coordinates.rows(nothing), uniforms)
+    x = VariableGroups(
+        MIXED, conditional="auto", num_components=2, encoding="auto", smooth_logits=False
+    ).decode(mixed.coordinates.codes(rows))
+    boxes = [
+        {0: Subset.of([(-1.0, 0.005)]), 3: Subset.of([(-math.inf, 58.5)])},
+        {0: Subset.of([(1.0, 2.45), (2.55, 40.0)]), 1: Subset.of_codes([1, 2])},
+        {2: Subset.of([(0.3, 2.2)]), 3: Subset.of([(50.5, 62.5), (70.5, 500.0)])},
+        {d: Subset.all_of(MIXED[d]) for d in range(4)},
+    ]
+    for box, mass in zip(boxes, mixed.box_probs(boxes), strict=True):
+        inside = torch.stack([subset.contains(x[:, d]) for d, subset in box.items()]).all(0)
+        share = float(inside.double().mean())
+        assert float(mass) == pytest.approx(share, abs=5 * math.sqrt(0.25 / len(x)) + 1e-6)

@@ -1,6 +1,8 @@
 """Commands with typed key=value arguments and no config files."""
 
 import dataclasses
+import difflib
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,12 +29,14 @@ class Command(Generic[T]):
         schema: A class of settings.
         run: What it does with its settings; what that returns is printed.
         examples: Arguments to show in the help text.
+        positional: A setting, a list of texts, that takes the arguments which name no setting.
     """
 
     program: str
     schema: type[T]
     run: Callable[[T], object]
     examples: tuple[str, ...]
+    positional: str | None = None
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Parse `argv` (default: sys.argv), run; the exit code."""
@@ -55,6 +59,9 @@ class Command(Generic[T]):
         names = [field.name for field in dataclasses.fields(self.schema)]  # type: ignore[arg-type]
         for argument in arguments:
             key, equals, value = argument.partition("=")
+            if self._is_positional(key, names):
+                node[self.positional].append(argument)
+                continue
             if key not in names:
                 hint = did_you_mean(key.lstrip("-"), names)
                 raise ConfigError(f"unknown setting '{key}' ({', '.join(names)}){hint}")
@@ -69,10 +76,17 @@ class Command(Generic[T]):
             settings: Any = OmegaConf.to_object(node)
         return settings
 
+    def _is_positional(self, key: str, names: Sequence[str]) -> bool:
+        """Whether an argument that begins so names no setting and is none misspelt."""
+        if self.positional is None or key.startswith("-") or key in names:
+            return False
+        return not difflib.get_close_matches(key, names, n=1, cutoff=0.8)
+
     def help(self) -> str:
         """What the command does, its settings with defaults, examples."""
-        summary = (self.schema.__doc__ or "").strip()
-        lines = [f"{self.program}: {summary}", "", f"usage: {self.program} key=value ...", ""]
+        summary = inspect.cleandoc(self.schema.__doc__ or "")
+        what = "key=value ..." if self.positional is None else '"QUESTION" ... key=value ...'
+        lines = [f"{self.program}: {summary}", "", f"usage: {self.program} {what}", ""]
         for name, default, meaning in described(self.schema):
             lines.append(f"  {name:<14} {meaning} [{default}]")
         lines += ["", "Examples:", *(f"  {self.program} {example}" for example in self.examples)]

@@ -44,6 +44,14 @@ class Level:
         """N."""
         return len(self.subsets)
 
+    def steps(self, node: int) -> list[tuple[int, Subset]]:
+        """Where a node leads, and with which values."""
+        row = self.targets[node].tolist()
+        return [
+            (after, _allowed([0 if to == after else -1 for to in row], self.edges.tolist()))
+            for after in sorted({to for to in row if to >= 0})
+        ]
+
     def next_nodes(self, nodes: Tensor, x: Tensor) -> Tensor:
         """Where nodes (B,) lead with values x (B,) in data space; -1 for nowhere."""
         edges, targets = self.edges.to(x.device), self.targets.to(x.device)
@@ -103,6 +111,19 @@ class Diagram:
     def by_variable(self) -> dict[int, Level]:
         """The level of each variable."""
         return {level.variable: level for level in self.levels}
+
+    def boxes(self, most: int) -> list[dict[int, Subset]] | None:
+        """Disjoint boxes whose union the formula is: a subset for each variable; None for many."""
+        found: list[tuple[int, dict[int, Subset]]] = [(0, {})]
+        for level in self.levels:
+            found = [
+                (node, {**box, level.variable: subset})
+                for start, box in found
+                for node, subset in level.steps(start)
+            ]
+            if len(found) > most:
+                return None
+        return [box for _, box in found]
 
     def contains(self, x: Tensor) -> Tensor:
         """Whether the formula is true of rows x (B, D) in data space."""

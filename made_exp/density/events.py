@@ -8,13 +8,13 @@ from typing import final
 import numpy as np
 import polars as pl
 
-from made_exp.datasets.table.cells import Cells, as_labels
+from made_exp.datasets.table.cells import as_labels
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Categories, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
-from made_exp.datasets.table.raw import Origin, RawTable, listed
+from made_exp.datasets.table.raw import listed
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.formula import Formula, join, leaf
 from made_exp.density.predicate import Comparison, Junction, Not, Predicate, Text
@@ -144,8 +144,7 @@ def _code_of(column: Categories, value: Text, text: str) -> int:
 def _number_of(column: Numbers, value: Text, text: str) -> float:
     """A number in units of the variable's last digit where it has one, else as it is."""
     for form in _formats(column.format):
-        raw = RawTable.of_frame(pl.DataFrame({column.name: [value.text.strip()]}), Origin((text,)))
-        number = form.parse(Cells.of(raw.columns[0]).texts)[0]
+        number = form.parse(pl.Series([value.text.strip()]))[0]
         if number is not None:
             return _in_units(column, form, float(number))
     example = column.decode(np.array([_middle(column)]))[0]

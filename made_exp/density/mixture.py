@@ -21,7 +21,7 @@ from made_exp.model.simple import SimpleComponent
 from made_exp.variables.subset import Subset
 
 # Paths that are listed instead of drawn: of one density, and of all together.
-MAX_LISTED, MAX_LISTED_IN_ALL = 4096, 2**15
+MAX_LISTED, MAX_LISTED_IN_ALL = 2048, 2**14
 _FEWEST_PATHS = 16  # of one density
 _MOST_EVEN = 1000  # columns of even numbers
 

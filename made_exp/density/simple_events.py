@@ -1,4 +1,4 @@
-"""Probability of an event under a simple density: all values that are asked, or draws."""
+"""Probability of an event under a simple density: of disjoint boxes, of all values, or by draws."""
 
 import math
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from made_exp.model.sampling import Request
 from made_exp.model.simple import SimpleComponent, num_uniforms
 from made_exp.variables.variable import Variable
 
+MAX_BOXES = 64
 MAX_ROWS = 2**13  # of all values that are asked
 _FEWEST_DRAWS = 1000
 
@@ -39,6 +40,9 @@ def simple_terms(
         seed: Of the draws.
     """
     if not made.groups.given:
+        boxed = _boxed(component, diagram, parts)
+        if boxed is not None:
+            return boxed
         listed = list_rows(made.groups.variables, diagram, parts)
         if listed is not None:
             asked = [*diagram.variables, *([parts.variable] if parts else [])]
@@ -48,6 +52,26 @@ def simple_terms(
     logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     logs.masked_fill_(~diagram.contains(x), -torch.inf)
     return Terms(logs - torch.tensor(float(len(x))).log(), False, _shares(parts, x), x)
+
+
+def _boxed(component: SimpleComponent, diagram: Diagram, parts: Parts | None) -> Terms | None:
+    """The terms of disjoint boxes, where there are few and the density knows their masses."""
+    boxes = diagram.boxes(MAX_BOXES)
+    if boxes is None:
+        return None
+    if parts is None:
+        probs = component.density.box_probs(boxes)
+        return None if probs is None else Terms(probs.log(), True)
+    told = [
+        {**box, parts.variable: subset & box.get(parts.variable, subset)}
+        for box in boxes
+        for subset in parts.subsets
+    ]
+    probs = component.density.box_probs(told)
+    if probs is None:
+        return None
+    shares = probs.view(len(boxes), -1)
+    return Terms(torch.zeros(len(boxes), dtype=torch.float64), True, shares)
 
 
 def drawn_rows(

@@ -16,7 +16,7 @@ from made_exp.variables.outputs import Conditionals
 
 ProgressCallback = Callable[[int], None]
 
-_MOST_WALKERS = 64
+_MOST_WALKERS, _SMALL = 64, 4096
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The integers of so many bytes, to read a float's bits."""
 
@@ -76,7 +76,8 @@ class Walkers(threading.local):
 
     def walker(self, component: Component, num_steps: int) -> IncrementalSampler:
         """What takes the first steps of a component."""
-        version = _version(component.network, component.groups)
+        # No optimizer changes large weights alone.
+        version = _version(component.network, component.groups, most=_SMALL)
         order = tuple(component.masks.ordering.tolist())
         key = (component.member, component.masks.index, order, num_steps, version)
         if key not in self._kept:
@@ -135,10 +136,11 @@ def check_request(num_samples: int, temperature: float, batch_size: int) -> None
         raise ValueError(f"batch_size must be >= 1, got {batch_size}")
 
 
-def _version(*modules: nn.Module) -> tuple[object, ...]:
-    """What changes whenever a weight of the modules does."""
+def _version(*modules: nn.Module, most: int | None = None) -> tuple[object, ...]:
+    """What changes whenever a weight of the modules does, of those of at most so many numbers."""
     tensors = [t for m in modules for t in (*m.parameters(), *m.buffers())]
     weights = [t.detach() for t in tensors if t.is_floating_point()]
+    weights = [w for w in weights if most is None or w.numel() <= most]
     # Fused optimizers and replayed CUDA graphs change weights without counting a version.
     bits = torch.stack([w.view(_INTEGERS[w.element_size()]).sum() for w in weights])
     return (*((t.data_ptr(), t._version) for t in tensors), *bits.tolist())

@@ -11,6 +11,7 @@ from made_exp.settings.base import MISSING, CheckedSettings, check_device, setti
 
 MODEL_FILES = (".pt", ".safetensors")
 EXPORTS = (".safetensors", ".onnx", ".pt2")
+_ANSWERS = (".json", ".png")
 PATTERNS = ("top_half", "left_half", "random_half", "bottom_half", "right_half")
 
 
@@ -121,6 +122,41 @@ class SampleSettings(CheckedSettings):
                     f"observed={self.observed} and given={self.given} both say what is known; "
                     "take one"
                 )
+
+
+@dataclass
+class QuerySettings(CheckedSettings):
+    """Answers questions with a finished run: probabilities, means, quantiles, distributions.
+
+    A question is PREDICATE, or PREDICATE | CONDITION, or mean(COLUMN), median(COLUMN),
+    quantile(COLUMN, LEVEL) or distribution(COLUMN), with a condition or without. A predicate joins
+    tests of columns by and, or, not and parentheses: = != < <= > >= VALUE, in {VALUES}, not in,
+    between VALUE and VALUE, is missing, is not missing. Names and values with signs in them stand
+    in quotes: income = '>50K'. Comparisons are false of missing cells.
+    """
+
+    run: str = setting(MISSING, "folder of the run, or a .safetensors file of made-export")
+    queries: list[str] = setting([], "questions; on the command line without this name")
+    file: str | None = setting(None, "a file of more questions, one a line; # begins a comment")
+    rows: int | None = setting(
+        None, "how many rows there are: say how many of them are so", at_least=1
+    )
+    num_samples: int = setting(1000, "paths, where an answer is not exact", at_least=2)
+    seed: int = setting(0, "of the paths", at_least=0)
+    json: bool = setting(False, "print JSON")
+    path: str | None = setting(
+        None, "write the answers: .json, .csv or another table; .png = picture of a distribution"
+    )
+    label: str | None = setting(None, "class by name or number, where the model has classes")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
+
+    def _check(self) -> None:
+        check_device(self.device)
+        check_run(self.run, "run")
+        if self.file is not None and not Path(self.file).is_file():
+            raise ValueError(f"file: '{self.file}' is not a file")
+        if self.path is not None and not _can_be_written(Path(self.path), _ANSWERS):
+            raise ValueError(_endings(", ".join(_ANSWERS), self.path))
 
 
 @dataclass

@@ -58,7 +58,8 @@ class RestrictedNumber(Restricted):
         first: (I, S) the same ends in data space, of whole numbers the first of each interval.
         last: (I, S) the last of each.
         specials: (A, S) float64, 1 for atoms that are in, and for a missing value.
-        echoes: (V, S) shares of the echoes that are in; (0, S) without echoes.
+        echoes: (S,) share of the echoes that is in; (0,) without echoes.
+        ends: (V, S) its cumulative sums, from echo to echo.
     """
 
     mixture: Mixture
@@ -68,6 +69,7 @@ class RestrictedNumber(Restricted):
     last: Tensor
     specials: Tensor
     echoes: Tensor
+    ends: Tensor
 
     @classmethod
     def of(cls, mixture: Mixture, subsets: Sequence[Subset]) -> Self:
@@ -76,19 +78,18 @@ class RestrictedNumber(Restricted):
         most = max(1, *(len(subset.intervals) for subset in subsets))
         padded = [[*s.intervals, *[(0.0, 0.0)] * (most - len(s.intervals))] for s in subsets]
         device = numbers.num_values.device
-        ends = torch.tensor(padded, dtype=torch.float64, device=device)
-        first, last = ends.movedim(-1, 0).mT
+        first, last = torch.tensor(padded, dtype=torch.float64, device=device).movedim(-1, 0).mT
         low, high = _in_z(numbers, first), _in_z(numbers, last)
         levels = numbers.special_levels.to(torch.float64).clone()
         if numbers.may_be_missing:
             levels[-1] = math.nan
         specials = torch.stack([subset.contains(levels) for subset in subsets], 1).double()
-        echoes = specials.new_zeros(0, len(subsets))
+        ends = specials.new_zeros(0, len(subsets))
         if numbers.echoes is not None:
             shares = numbers.echoes.log_shares.exp()
             inside = [subset.contains(numbers.echoes.levels) for subset in subsets]
-            echoes = torch.stack(inside, 1) * shares[:, None]
-        return cls(mixture, low, high, first, last, specials, echoes)
+            ends = (torch.stack(inside, 1) * shares[:, None]).cumsum(0)
+        return cls(mixture, low, high, first, last, specials, ends[-1:].flatten(), ends)
 
     @override
     def mass(self, params: Tensor, index: Tensor | None = None) -> Tensor:
@@ -120,11 +121,18 @@ class RestrictedNumber(Restricted):
         special = (ATOM + count - chosen).double()
         codes = torch.where(chosen < count, codes, special)
         if len(self.echoes):
-            own = self._of(self.echoes, index).T.expand(len(params), -1)
-            place = categorical_quantile(own, uniforms[:, 1])
             is_echo = chosen == len(masses) - 1
+            place = self._echo(uniforms[:, 1], index)
             codes = torch.where(is_echo, ATOM - len(self.specials) - place, codes)
         return masses.sum(0), codes if self.mixture.is_wide else codes.to(params.dtype)
+
+    def _echo(self, uniforms: Tensor, index: Tensor | None) -> Tensor:
+        """Which echo (B,) is drawn at uniforms (B,)."""
+        ends = self.ends[:, 0] if index is None else self.ends
+        if index is None:
+            return _first_above(ends, uniforms)
+        places = [_first_above(column, uniforms) for column in ends.T.contiguous()]
+        return torch.stack(places).gather(0, index[None])[0]
 
     def _parts(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         log_weights, means, scales = self.mixture.parts(params)
@@ -136,8 +144,7 @@ class RestrictedNumber(Restricted):
         if len(self.specials):
             parts.append(self._of(self.specials, index).expand(-1, smooth.shape[1]))
         if len(self.echoes):
-            share = self._of(self.echoes, index).sum(0, keepdim=True)
-            parts.append(share.expand(-1, smooth.shape[1]))
+            parts.append(self._of(self.echoes, index)[None].expand(1, smooth.shape[1]))
         return torch.cat(parts) * weights
 
     @staticmethod
@@ -198,6 +205,12 @@ class RestrictedNumber(Restricted):
         high = torch.minimum(last[place, at] - 0.5, numbers.num_values - 1)
         value = torch.floor(numbers.inverse(z) + 0.5)
         return numbers.encode(torch.minimum(torch.maximum(value, low), high))
+
+
+def _first_above(ends: Tensor, uniforms: Tensor) -> Tensor:
+    """The first place (B,) whose cumulative sum is above a share (B,) of the whole, ends (V,)."""
+    found = torch.searchsorted(ends, (uniforms * ends[-1]).contiguous(), right=True)
+    return found.minimum(torch.searchsorted(ends, ends[-1:]))
 
 
 def _in_z(numbers: Numbers, ends: Tensor) -> Tensor:

@@ -1,17 +1,19 @@
 """Each variable on its own, by counting; numbers by a smooth density of their values too."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self, final
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from made_exp.datasets.baselines.boxes import Inside
 from made_exp.datasets.baselines.coordinates import Rows
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.marginals import Marginals
 from made_exp.variables.distributions import categorical_quantile
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Kind, Variable
 
 # Counts that are added to each value: what predicts a row of train from the others decides.
@@ -61,6 +63,23 @@ class Independent(SimpleDensity):
         terms = self.log_probs[self.coordinates.index(rows.states)]
         terms[:, self.coordinates.numeric] += self.marginals.log_prob(rows.numbers)
         return terms
+
+    def state_probs(self, d: int) -> Tensor:
+        """Probabilities (S,) of the states of a variable."""
+        own = slice(
+            self.coordinates.starts[d], self.coordinates.starts[d] + self.coordinates.sizes[d]
+        )
+        return (self.log_probs[own] - self.coordinates.log_units[own]).exp()
+
+    @override
+    def box_probs(self, boxes: Sequence[Mapping[int, Subset]]) -> Tensor:
+        return torch.tensor(
+            [math.prod(self._mass(d, subset) for d, subset in box.items()) for box in boxes],
+            dtype=torch.float64,
+        )
+
+    def _mass(self, d: int, subset: Subset) -> float:
+        return Inside.of(self.marginals, d, subset).mass(self.state_probs(d))
 
     @override
     def draw(self, given: Rows, uniforms: Tensor) -> Rows:

@@ -1,13 +1,14 @@
 """What every simple density can do: score, and draw what is unknown given what is known."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from made_exp.datasets.baselines.coordinates import Coordinates, Rows
 from made_exp.datasets.baselines.fitted import FittedTables
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
 _MAX_NUMBERS = 2**23  # in memory at once
@@ -42,6 +43,13 @@ class SimpleDensity(FittedTables, ABC):
 
         Uniforms (N, 1 + 2D) are in [0, 1); those of a row decide its draw alone.
         """
+
+    def box_probs(self, boxes: Sequence[Mapping[int, Subset]]) -> Tensor | None:
+        """Probabilities (N,) that variables have values of subsets; None where it cannot say.
+
+        Of given variables, which are condition, none may be asked.
+        """
+        return None
 
     @property
     def num_classes(self) -> int:

@@ -11,10 +11,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from made_exp.datasets.baselines.coordinates import Rows
+from made_exp.datasets.baselines.boxes import Inside
+from made_exp.datasets.baselines.coordinates import Rows, has_coordinate
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.fitted import FittedTables
 from made_exp.variables.distributions import categorical_quantile
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Kind
 
 _MOST, _FEWEST, _ALL = 32, 4, 4096  # labels of a variable, and of all if there are many
@@ -93,7 +95,7 @@ class Labels(FittedTables):
             first = logs[:0]
             if d in numeric:
                 r = numeric[d]
-                first = logs[0] + self._ends(r).diff().clamp(min=1e-12).log()
+                first = logs[0] + self.ends(r).diff().clamp(min=1e-12).log()
                 logs, own = logs[1:], own[:-1]
             kept = max(2, most - len(first))
             if len(logs) > kept:
@@ -126,6 +128,24 @@ class Labels(FittedTables):
         d = torch.arange(labels.shape[1])
         return self.log_probs[d, labels.clamp(min=0)].masked_fill(labels < 0, 0.0)
 
+    def shares_inside(self, d: int, subset: Subset) -> Tensor:
+        """What share (L,) of each label's probability a subset of values has; 0 after the last."""
+        coordinates, inside = self.coordinates, Inside.of(self.independent.marginals, d, subset)
+        shares = torch.zeros_like(self.log_probs[d])
+        whole = torch.zeros_like(shares)
+        own = slice(coordinates.starts[d], coordinates.starts[d] + coordinates.sizes[d])
+        by_state, probs = self.by_state[own].long(), self.independent.state_probs(d)
+        first = 0
+        if has_coordinate(coordinates.variables[d]):
+            ends = self.ends(coordinates.numeric.tolist().index(d))
+            low, high = ends[:-1, None], ends[1:, None]
+            overlap = high.minimum(inside.stretches[:, 1]) - low.maximum(inside.stretches[:, 0])
+            shares[: len(low)], whole[: len(low)] = overlap.clamp(min=0).sum(1), ends.diff()
+            first = 1
+        shares.index_add_(0, by_state[first:], (probs * inside.states)[first:])
+        whole.index_add_(0, by_state[first:], probs[first:])
+        return shares / whole.clamp(min=1e-300)
+
     def one_hot(self, codes: Tensor) -> Tensor:
         """Which labels codes (N, D) have, (N, T) float32; 0 where unknown.
 
@@ -154,7 +174,7 @@ class Labels(FittedTables):
             own = slice(start, start + size)
             matches = self.by_state[own] == labels[:, d, None]
             if d in numeric:
-                r, ends = numeric[d], self._ends(numeric[d])
+                r, ends = numeric[d], self.ends(numeric[d])
                 is_number = labels[:, d] < len(ends) - 1
                 matches[:, 0] = is_number
                 at = labels[:, d].clamp(max=len(ends) - 2)
@@ -166,7 +186,7 @@ class Labels(FittedTables):
         is_there = states[:, coordinates.numeric] == 0
         return Rows(states, drawn.where(is_there, torch.nan))
 
-    def _ends(self, r: int) -> Tensor:
+    def ends(self, r: int) -> Tensor:
         """F (I + 1,) at the ends of the r-th number's intervals."""
         edges = self.edges[r][torch.isfinite(self.edges[r])]
         inner = self.independent.marginals.up_to(r, edges)

@@ -15,7 +15,7 @@ Legend: N rows, D variables, L labels of each, T those of all, a label of the pa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self, final
 
 import torch
@@ -27,6 +27,7 @@ from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.labels import Labels
 from made_exp.variables.distributions import categorical_quantile
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
 _ROWS = 8192
@@ -121,12 +122,25 @@ class ChowLiu(SimpleDensity):
 
     def _upwards(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """What is known at and below each variable, up to a factor: (N, D, L), and its log (N,)."""
-        parents, order = self.parents.long(), self._order()
-        known = labels >= 0
         everything = torch.isfinite(self.labels.log_probs).double()
         own = torch.nn.functional.one_hot(labels.clamp(min=0), everything.shape[1]).double()
-        beliefs = torch.where(known[..., None], own, everything)
-        log_total = beliefs.new_zeros(len(labels))
+        return self._gathered(torch.where((labels >= 0)[..., None], own, everything))
+
+    @override
+    def box_probs(self, boxes: Sequence[Mapping[int, Subset]]) -> Tensor:
+        beliefs = torch.isfinite(self.labels.log_probs).double().repeat(len(boxes), 1, 1)
+        shares: dict[tuple[int, Subset], Tensor] = {}
+        for row, box in zip(beliefs, boxes, strict=True):
+            for d, subset in box.items():
+                if (d, subset) not in shares:
+                    shares[d, subset] = self.labels.shares_inside(d, subset)
+                row[d] = shares[d, subset]
+        return self._gathered(beliefs)[1].exp()
+
+    def _gathered(self, beliefs: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_upwards`, of what share (N, D, L) of each label is known."""
+        parents, order = self.parents.long(), self._order()
+        log_total = beliefs.new_zeros(len(beliefs))
         for d in reversed(order):
             table = self.tables[d] if parents[d] >= 0 else self.tables[d, :1]
             message = beliefs[:, d] @ table.mT

@@ -4,6 +4,7 @@ Every figure is returned as an array (height, width, 3) uint8; `save_png` makes 
 """
 
 from made_exp.reporting.figures.canvas import animation, save_png
+from made_exp.reporting.figures.distribution import distribution_picture
 from made_exp.reporting.figures.plots import (
     density_1d,
     density_2d,
@@ -20,6 +21,7 @@ __all__ = [
     "density_1d",
     "density_2d",
     "density_plane",
+    "distribution_picture",
     "image_grid",
     "nll_by_num_orderings",
     "save_png",

@@ -1,0 +1,117 @@
+"""Answering questions with a finished run: lines to read, JSON, a table or a picture."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from made_exp.datasets.table.writing import write_frame
+from made_exp.density.answers import Answer, answer
+from made_exp.density.mixture import Effort
+from made_exp.density.predicate import Question
+from made_exp.errors import ConfigError, as_config_errors
+from made_exp.experiments.finished import FinishedRun
+from made_exp.files import atomic_write_json, json_text
+from made_exp.reporting.figures import distribution_picture, save_png
+from made_exp.settings.commands import QuerySettings
+
+
+def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
+    """Answer questions with the best model of a run, and write the answers where asked to.
+
+    Returns:
+        What to print: lines to read, or JSON.
+
+    Raises:
+        ConfigError: If a column or a value is unknown, a condition has probability 0, or there is
+            no picture of what was asked.
+        CheckpointError: If the run holds no model that can be used.
+    """
+    run = FinishedRun(settings.run, settings.device)
+    label = run.class_number(settings.label)
+    if label is None and run.model.num_classes:
+        raise ConfigError("label: this model has classes; say which one is meant, label=...")
+    effort = Effort(settings.num_samples, settings.seed, label)
+    made = getattr(run.model, "made", run.model)
+    with as_config_errors():
+        answers = [answer(made, run.schema, question, effort) for question in questions]
+    content = [one.as_dict(settings.rows) for one in answers]
+    if settings.path is not None:
+        _write(Path(settings.path), answers, settings)
+    if settings.json:
+        return json_text(content, indent=2)
+    return "\n".join(_lines(one, settings.rows) for one in answers)
+
+
+def _write(path: Path, answers: Sequence[Answer], settings: QuerySettings) -> None:
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"path: the folder of '{path}' does not exist")
+    match path.suffix.lower():
+        case ".json":
+            atomic_write_json(path, [one.as_dict(settings.rows) for one in answers])
+        case ".png":
+            told = [one for one in answers if one.rows]
+            if len(told) != 1:
+                raise ConfigError("path: a picture is of one distribution(COLUMN); ask for one")
+            names, probs, errors = zip(
+                *((row.value, row.probability, row.stderr) for row in told[0].rows), strict=True
+            )
+            title = told[0].question.strip()
+            save_png(path, distribution_picture(names, probs, errors, title=title))
+        case _:
+            write_frame(path, _table(answers, settings.rows), ",")
+
+
+def _table(answers: Sequence[Answer], rows: int | None) -> pl.DataFrame:
+    """A line for each number: those of a distribution are told apart by the value."""
+    lines = []
+    for one in answers:
+        content = one.as_dict(rows)
+        shared = {"query": content["query"], "is_exact": one.is_exact}
+        if one.rows:
+            lines += [
+                shared | {"of": row.value, "value": row.probability, "stderr": row.stderr}
+                for row in one.rows
+            ]
+        else:
+            lines.append(shared | {"of": None, "value": one.value, "stderr": one.stderr})
+            lines[-1]["rows"] = content.get("rows")
+    schema = {"query": pl.String, "of": pl.String, "value": pl.Float64, "stderr": pl.Float64,
+              "is_exact": pl.Boolean, "rows": pl.Float64}  # fmt: skip
+    frame = pl.DataFrame(lines, schema=schema)
+    return frame if rows is not None else frame.drop("rows")
+
+
+def _lines(one: Answer, rows: int | None) -> str:
+    """An answer for people."""
+    is_drawn = one.stderr or one.rows
+    how = "exact" if one.is_exact else f"{one.num_samples} paths" if is_drawn else ""
+    how = "; ".join(filter(None, [how, one.note]))
+    question = " ".join(one.question.split())
+    if one.rows:
+        width = max(len(row.value) for row in one.rows)
+        table = [
+            f"  {row.value:<{width}}  {_number(row.probability, row.stderr):>22}  "
+            f"{'#' * round(40 * row.probability)}".rstrip()
+            for row in one.rows
+        ]
+        return "\n".join([f"{question}   ({how})", *table])
+    assert one.value is not None
+    shown = _number(one.value, one.stderr) if one.text is None else one.text
+    counted = ""
+    if rows is not None and one.is_probability:
+        counted = f"   {_number(one.value * rows, one.stderr * rows)} of {rows} rows"
+    name = f"P({question})" if one.is_probability else question
+    return f"{name} = {shown}   ({how}){counted}"
+
+
+def _number(value: float, stderr: float) -> str:
+    """A number with the digits that its error leaves, and the error."""
+    if not stderr or not math.isfinite(stderr):
+        return f"{value:.6g}"
+    place = 1 - math.floor(math.log10(stderr))
+    if value and abs(value) < 1e-4:
+        return f"{value:.3g} ± {stderr:.1g}"
+    digits = max(place, 0)
+    return f"{value:.{digits}f} ± {stderr:.{digits}f}"

@@ -1,0 +1,50 @@
+"""Ask a finished run for probabilities: `made-query --help`."""
+
+import sys
+from pathlib import Path
+
+from made_exp.cli.key_value import Command
+from made_exp.density.predicate import Question, parse_question
+from made_exp.errors import ConfigError
+from made_exp.settings.commands import QuerySettings
+
+
+def query(settings: QuerySettings) -> str:
+    """Answer all questions; the answers to print."""
+    questions = questions_of(settings)
+    from made_exp.experiments.querying import query_run  # torch is imported only here
+
+    return query_run(settings, questions)
+
+
+def questions_of(settings: QuerySettings) -> list[Question]:
+    """The questions of the command line, and after them those of the file, read.
+
+    Raises:
+        ConfigError: If there are none, or one cannot be read.
+    """
+    texts = list(settings.queries)
+    if settings.file is not None:
+        lines = Path(settings.file).read_text(encoding="utf-8").splitlines()
+        texts += [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not texts:
+        raise ConfigError('nothing is asked: write a question, such as "age >= 65 | sex = F"')
+    return [parse_question(text) for text in texts]
+
+
+main = Command(
+    "made-query",
+    QuerySettings,
+    query,
+    (
+        'run=outputs/runs/RUN "age >= 65 and sex = F | state = CA"',
+        "run=outputs/runs/RUN \"income = '>50K'\" \"income = '>50K' | age < 30\" rows=48842",
+        'run=outputs/runs/RUN "mean(wage) | sex = F" "quantile(wage, 0.9)" json=true',
+        'run=outputs/runs/RUN "distribution(age) | state in {CA, NY}" path=age.png',
+        "run=outputs/runs/RUN file=queries.txt num_samples=5000 seed=1 path=answers.csv",
+    ),
+    positional="queries",
+)
+
+if __name__ == "__main__":
+    sys.exit(main())

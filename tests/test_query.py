@@ -1,0 +1,208 @@
+"""Questions and answers: means, quantiles and distributions, and the command made-query."""
+
+import json
+import random
+import shlex
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from builders import tiny_made
+from test_probability import DISCRETE, REALS, SCHEMA, schema_for
+from test_simple_densities import all_codes
+
+from made_exp import query as query_command
+from made_exp.cli.app import main as made_train
+from made_exp.density.answers import answer
+from made_exp.density.events import Events
+from made_exp.density.measures import mean, quantile, spread_of
+from made_exp.density.mixture import Effort
+from made_exp.density.predicate import parse_question
+from made_exp.reporting.figures.distribution import distribution_picture
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_made(DISCRETE, ordering="random").double()
+
+
+def table_of(model):
+    codes = all_codes(DISCRETE).to(model.groups.code_dtype)
+    x = model.groups.decode(codes).double()
+    return x, model.log_prob(x).exp()
+
+
+def test_means_and_distributions_are_sums(model):
+    x, probs = table_of(model)
+    ask = lambda text: answer(model, SCHEMA, parse_question(text), Effort())  # noqa: E731
+    known = x[:, 1] == 2
+    there = known & ~x[:, 2].isnan()
+    wanted = float((probs * x[:, 2].nan_to_num())[there].sum() / probs[there].sum())
+    found = ask("mean(count) | colour = 2")
+    assert found.value == pytest.approx(wanted)
+    assert found.is_exact
+    below = [float(probs[there & (x[:, 2] <= v)].sum() / probs[there].sum()) for v in range(5)]
+    for level in (0.05, 0.5, 0.77, 1.0):
+        wanted = next(v for v, share in enumerate(below) if share >= level * (1 - 1e-9))
+        assert ask(f"quantile(count, {level}) | colour = 2").value == wanted
+    assert ask("median(count) | colour = 2").value == next(v for v in range(5) if below[v] >= 0.5)
+    rows = ask("distribution(switch) | level > 1 or count = 3").rows
+    known = (x[:, 3] > 1) | (x[:, 2] == 3)
+    assert [row.value for row in rows] == ["0", "1", "missing"]
+    for row, own in zip(rows, (x[:, 0] == 0, x[:, 0] == 1, x[:, 0].isnan()), strict=True):
+        wanted = float(probs[known & own].sum() / probs[known].sum())
+        assert row.probability == pytest.approx(wanted)
+    rows = ask("distribution(count) | count in {1, 3}").rows
+    assert [row.value for row in rows] == ["1", "3"]
+
+
+def test_drawn_means_are_near_the_sums_as_they_say(model, monkeypatch):
+    monkeypatch.setattr("made_exp.density.mixture.MAX_LISTED", 0)
+    x, probs = table_of(model)
+    events, known = Events(SCHEMA), parse_question("a = 1 | switch = 1 or level > 1").condition
+    formula = events.formula(known, "")
+    spread = spread_of(model, events, 2, formula, Effort(4000))
+    inside = ((x[:, 0] == 1) | (x[:, 3] > 1)) & ~x[:, 2].isnan()
+    wanted = float((probs * x[:, 2].nan_to_num())[inside].sum() / probs[inside].sum())
+    value, stderr = mean(spread)
+    assert 0 < stderr < 0.1
+    assert abs(value - wanted) < 4.5 * stderr
+
+
+@pytest.mark.parametrize("ordering", ["natural", "agnostic"])
+def test_means_and_quantiles_of_numbers_are_those_of_draws(ordering):
+    model = tiny_made(REALS, ordering=ordering, schedule_options={"num_orderings": 2}).double()
+    events = Events(schema_for(REALS))
+    x = model.sample(40_000, generator=torch.Generator().manual_seed(0))
+    for variable in (0, 2, 3):
+        spread = spread_of(model, events, variable, True, Effort(4000))
+        assert spread.probs.sum() == pytest.approx(1)
+        own = x[:, variable]
+        deviation = float(own.std())
+        value, stderr = mean(spread)
+        error = stderr + deviation / 200
+        # Orders of an agnostic model agree only as far as it has learned: not at all.
+        slack = 0.0 if ordering == "natural" else deviation
+        assert abs(value - float(own.mean())) < 4.5 * error + slack
+        if ordering == "natural":
+            for level in (0.1, 0.5, 0.9):
+                value, stderr = quantile(spread, level)
+                assert float((own <= value).double().mean()) > level - 0.02
+                assert float((own < value).double().mean()) < level + 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mean(colour2)", "no column 'colour2'"),
+        ("mean(count) | level > 5", "the condition has probability 0"),
+        ("level = 1 | level > 1 and level < 2", "the condition has probability 0"),
+    ],
+)
+def test_mistakes_are_pointed_at(model, text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        answer(model, SCHEMA, parse_question(text), Effort())
+    assert "^" in str(caught.value).split("\n")[-1]
+
+
+def test_a_picture_has_a_bar_for_each_value():
+    picture = distribution_picture(["a", "$b", "c"], [0.5, 0.3, 0.2], [0.01, 0, 0], title="d(x)")
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    more = distribution_picture(list("abcdef"), [0.1] * 6, [0.0] * 6, title="d(x)")
+    assert len(more) > len(picture)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of a few steps on a table with the columns of the examples, in its folder."""
+    folder = tmp_path_factory.mktemp("query")
+    source = random.Random(0)
+    lines = [
+        f"{source.randint(18, 90)},{source.choice('FM')},{source.choice(['CA', 'NY', 'TX'])},"
+        f"{source.choice(['<=50K', '>50K'])},{source.lognormvariate(2, 1):.2f},"
+        f"2024-{source.randint(1, 12):02d}-{source.randint(1, 28):02d}"
+        for _ in range(200)
+    ]
+    header = "age,sex,state,income,wage,day"
+    (folder / "t.csv").write_text("\n".join([header, *lines]) + "\n")
+    (folder / "queries.txt").write_text("# two questions\nage > 30\n\nmean(age) | sex = F\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MADE_RUN_ID", raising=False)
+        target = "hydra.run.dir=outputs/runs/RUN"
+        small = ("model.hidden_sizes=[16]", "trainer.max_steps=4", "trainer.tensorboard=false")
+        arguments = ("dataset=table", "dataset.path=t.csv", "ordering=agnostic")
+        assert made_train([*arguments, *small, "ordering.num_orderings=2", target]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(run, monkeypatch):
+    monkeypatch.chdir(run)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.mark.parametrize("example", query_command.main.examples)
+def test_examples_of_the_help_text_work(example, here, capsys):
+    assert query_command.main(shlex.split(example)) == 0
+    printed = capsys.readouterr().out
+    assert printed.strip()
+    for word in shlex.split(example):
+        if word.startswith("path="):
+            assert Path(word.removeprefix("path=")).stat().st_size > 0
+    assert example in query_command.main.help()
+
+
+def ask(*arguments):
+    return query_command.main(["run=outputs/runs/RUN", *arguments])
+
+
+def test_answers_are_lines_json_and_tables(here, capsys):
+    assert ask("age >= 65 or sex = F | state = CA", "mean(day)", "rows=200", "seed=2") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("P(age >= 65 or sex = F | state = CA) = 0.")
+    assert first.endswith("of 200 rows")
+    assert second.startswith("mean(day) = 2024-0")
+    assert ask("age > 30", "distribution(sex)", "json=true", "rows=200", "path=a.csv") == 0
+    one, two = json.loads(capsys.readouterr().out)
+    assert one["rows"] == pytest.approx(200 * one["value"])
+    assert [row["value"] for row in two["distribution"]] == ["F", "M"]
+    table = pl.read_csv("a.csv")
+    assert table["of"].to_list() == [None, "F", "M"]
+    assert table["value"][0] == pytest.approx(one["value"])
+    assert ask("file=queries.txt", "path=a.json") == 0
+    assert [a["query"] for a in json.loads(Path("a.json").read_text())] == [
+        "age > 30",
+        "mean(age) | sex = F",
+    ]
+    capsys.readouterr()
+    assert ask("age > 200 and sex = F") == 0
+    assert "= 0   (exact; a contradiction: no row can be so)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing is asked"),
+        (["agee > 3"], "there is no column 'agee'. Did you mean 'age'?\n  agee > 3\n  ^^^^"),
+        (["age >"], "expected a value after '>', but the text ends\n  age >\n       ^"),
+        (["age > 3 | sex = F and sex = M"], "the condition has probability 0"),
+        (["sex = G"], "'G' is no value of 'sex' in train"),
+        (["mean(sex)"], "'sex' holds binary values, which have no mean and no order"),
+        (["age > 3", "num_sample=3"], "unknown setting 'num_sample'"),
+        (["age > 3", "num_samples=1"], "num_samples must be >= 2, got 1"),
+        (["age > 3", "path=a.txt2"], "path must end in .json"),
+        (["age > 3", "path=no/a.json"], "path: the folder of 'no/a.json' does not exist"),
+        (["age > 3", "path=b.png"], "path: a picture is of one distribution(COLUMN)"),
+        (["age > 3", "file=no.txt"], "file: 'no.txt' is not a file"),
+        (["age > 3", "label=1"], "label=1: this model has no classes"),
+    ],
+)
+def test_mistakes_are_answered(here, capsys, arguments, message):
+    before = set(Path().iterdir())
+    assert ask(*arguments) == 2
+    assert f"error: {message}" in capsys.readouterr().err
+    assert set(Path().iterdir()) == before
