@@ -10,7 +10,7 @@ import numpy as np
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import Checksum, fetch
 from made_exp.datasets.registry import DEBD_TABLES
-from made_exp.datasets.tables import to_tensor
+from made_exp.datasets.tables import constant_columns, to_tensor
 from made_exp.variables.variable import binary_variables
 
 _REPOSITORY = (
@@ -137,7 +137,8 @@ def load(*, seed: int, data_dir: Path, table: str) -> Dataset:
         name = f"{table}/{table}.{split}.data"
         file = fetch([_REPOSITORY + name], data_dir / "debd" / name, Checksum("sha256", digest))
         x[split] = to_tensor(read_bits(file, len(variables)), variables)
-    return Dataset.of_splits(f"debd/{table}", variables, x)
+    notices = constant_columns(x["train"], variables)
+    return Dataset.of_splits(f"debd/{table}", variables, x, notices=notices)
 
 
 def read_bits(file: Path, num_dims: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.inference import infer_variables
 from made_exp.datasets.registry import find_file
-from made_exp.datasets.tables import check_table, split_rows, to_tensor
+from made_exp.datasets.tables import check_table, constant_columns, split_rows, to_tensor
 from made_exp.errors import one_line
 
 DEFAULT_FRACTION = 0.1
@@ -50,12 +50,15 @@ def load(*, seed: int, data_dir: Path, path: str, context: str) -> Dataset:
         labels |= {s: labels["train"][torch.from_numpy(r)] for s, r in rows.items() if labels}
         tables |= {s: tables["train"][r] for s, r in rows.items()}
     none = torch.zeros(0, len(variables), dtype=torch.uint8)
+    x = {split: to_tensor(table, variables) for split, table in tables.items()}
+    image_shape = _image_shape(arrays, len(variables), file)
     return Dataset.of_splits(
         file.stem,
         variables,
-        {"test": none, **{split: to_tensor(table, variables) for split, table in tables.items()}},
+        {"test": none, **x},
         labels,
-        image_shape=_image_shape(arrays, len(variables), file),
+        image_shape=image_shape,
+        notices=() if image_shape else constant_columns(x["train"], variables),
         num_classes=max((int(y.max()) + 1 for y in labels.values()), default=0),
     )
 

@@ -1,12 +1,15 @@
 """From arrays in a user's file to checked tables, tensors and splits."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from made_exp.variables.variable import MAX_CODE, Variable
+
+_MOST_NAMED = 5
 
 
 def check_table(array: np.ndarray, what: str) -> np.ndarray:
@@ -45,6 +48,19 @@ def to_tensor(table: np.ndarray, variables: tuple[Variable, ...]) -> Tensor:
     else:
         dtype = np.int64
     return torch.from_numpy(np.array(table, dtype=dtype, order="C"))
+
+
+def constant_columns(train: Tensor, variables: Sequence[Variable]) -> tuple[str, ...]:
+    """A notice of the columns that are the same in every row of train (N, D), if there are any."""
+    same = (train == train[:1]).all(0).nonzero()[:, 0].tolist()
+    if not same:
+        return ()
+    named = ", ".join(variables[d].name for d in same[:_MOST_NAMED])
+    more = f" and {len(same) - _MOST_NAMED} more" if len(same) > _MOST_NAMED else ""
+    return (
+        f"{len(same)} of {len(variables)} columns have one value in all of train: {named}{more}; "
+        "they are modelled as the others",
+    )
 
 
 def split_rows(num_rows: int, fractions: dict[str, float], seed: int) -> dict[str, np.ndarray]:
