@@ -8,6 +8,7 @@ import types
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from made_exp.cli import job, sweeps
@@ -157,6 +158,43 @@ def test_resume_with_many_other_settings_names_a_few_and_what_was_typed(experime
     assert " more. Resume with the same settings (made-train 'model.hidden_sizes=[7]'), or" in said
     assert len(said) < 700
     assert "0.5" not in Path("here/.hydra/config.yaml").read_text()
+
+
+@pytest.mark.parametrize("start", [["resume=here"], ["resume=true", "hydra.run.dir=here"]])
+def test_resume_goes_on_with_the_settings_of_the_run(experiment, folder, monkeypatch, start):
+    np.savez("table.npz", train=np.zeros((9, 2), np.uint8))
+    typed = ["dataset=npz", "dataset.path=table.npz", "model.hidden_sizes=[7]", "notes.why=a b"]
+    assert main([*typed, "trainer.epochs=5", "hydra.run.dir=here"]) == 0
+    before = asdict(experiment.calls[0][0])
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    there = [text.replace("here", str(folder / "here")) for text in start]
+    assert main([*there]) == 0
+    assert len(experiment.calls) == 1  # it is finished
+    assert main([*there, "trainer.epochs=9"]) == 0
+    before["trainer"]["epochs"] = 9
+    assert asdict(experiment.calls[1][0]) == before | {"resume": True}
+    assert experiment.calls[1][1] == folder / "here"
+    assert main([*there, "trainer.epochs=12"]) == 0  # as typed the last time
+    assert experiment.calls[2][0].model.hidden_sizes == [7]
+    assert main([*there, "model.hidden_sizes=[8]"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["resume=nowhere"], "resume: 'nowhere' is neither true nor false nor a folder of a run"),
+        (["resume=her"], "nor a folder of a run. Did you mean 'here'?"),
+        (["resume=tru"], "nor a folder of a run. Did you mean 'true'?"),
+        (["resume=here", "hydra.run.dir=x"], "resume=here and hydra.run.dir both name a run"),
+        (["-m", "resume=here", "seed=1,2"], "with -m: resume=true hydra.sweep.dir=DIR"),
+    ],
+)
+def test_what_cannot_be_resumed_is_told(experiment, arguments, told, capsys):
+    assert main(["hydra.run.dir=here"]) == 0
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
+    assert len(experiment.calls) == 1
 
 
 def test_resume_may_train_longer(experiment):

@@ -22,6 +22,7 @@ from made_exp.cli.app import main as made_train
 from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config, fixed_overrides
 from made_exp.cli.preflight import preflight
+from made_exp.cli.resuming import continued
 from made_exp.datasets import registry
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.registry import DATASETS, DEBD_TABLES
@@ -189,7 +190,7 @@ class Shell:
         if arguments == ["--help"]:
             assert made_train(arguments) == 0
             return
-        command = parse_command_line(arguments)
+        command = continued(parse_command_line(arguments))
         launcher = command.value_of("hydra/launcher")
         if launcher is not None:
             composed(arguments)  # run by test_config_launchers

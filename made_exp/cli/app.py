@@ -14,6 +14,7 @@ from made_exp.cli.job import import_experiment, run_job
 from made_exp.cli.messages import FULL_ERROR, answered
 from made_exp.cli.preflight import described, preflight
 from made_exp.cli.resolvers import conf_dir
+from made_exp.cli.resuming import continued
 from made_exp.errors import as_config_errors
 
 
@@ -33,7 +34,7 @@ def _run(argv: list[str]) -> int:
         return 0
     if not command.runs:
         return _launch(command)
-    command = preflight(command)
+    command = preflight(continued(command))
     if settings := described(command):
         import_experiment()
         from made_exp.experiments.understanding import describe

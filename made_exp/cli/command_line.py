@@ -65,6 +65,14 @@ class CommandLine:
             parsed=self.parsed + [_parse(text) for text in more],
         )
 
+    def of(self, overrides: Sequence[str]) -> Self:
+        """The same flags with other overrides."""
+        flags = self.argv[: len(self.argv) - len(self.overrides)]
+        texts = list(overrides)
+        return replace(
+            self, argv=flags + texts, overrides=texts, parsed=[_parse(text) for text in texts]
+        )
+
     def value_of(self, key: str) -> str | None:
         """The last plain value given for `key` on the command line, or None."""
         for override in reversed(self.parsed):

@@ -32,7 +32,7 @@ Examples:
   made-train dataset=npz dataset.path=table.npz trainer.epochs=50
   made-train -m seed=0,1,2 optimizer=adam,sgd hydra/launcher=joblib
   made-train -m search=made dataset=mushrooms hydra.sweeper.n_trials=30
-  made-train resume=true hydra.run.dir=outputs/runs/RUN"""
+  made-train resume=outputs/runs/RUN"""
 
 
 def train_help(config_dir: str | None = None) -> str:

@@ -152,18 +152,19 @@ class RunDirectory:
         changed = changed_keys(self.saved_config() or asdict(settings), settings)
         if changed:
             more = f" and {len(changed) - _MOST_TOLD} more" if len(changed) > _MOST_TOLD else ""
+            typed = f" ({self.typed()})" if self.typed() else ""
             raise RunError(
                 f"cannot resume {self.path}: the config differs from that of the run in "
                 f"{'; '.join(changed[:_MOST_TOLD])}{more}. Resume with the same settings"
-                f"{self._typed()}, or start a new run"
+                f"{typed}, or start a new run"
             )
 
-    def _typed(self) -> str:
-        """What was typed for the run that is here, in brackets, where that is known."""
+    def typed(self) -> str | None:
+        """The command that the run was started by, for pasting; None where that is not known."""
         try:
-            return f" ({json.loads((self.path / 'command.json').read_text())['command']})"
+            return str(json.loads((self.path / "command.json").read_text())["command"])
         except (OSError, ValueError, KeyError, TypeError):
-            return ""
+            return None
 
     def start(self, config: Mapping[str, Any], fingerprint: str) -> None:
         """Mark the folder as that of a running run, and make its sub-folders.
