@@ -8,10 +8,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
+import torch
 
 from made_exp import eval as made_eval
 from made_exp import report
 from made_exp.cli.app import main
+from made_exp.runs.checkpoints import load_checkpoint
 
 TINY = ("model.hidden_sizes=[8]", "trainer.max_steps=4", "trainer.tensorboard=false")
 
@@ -46,6 +48,58 @@ def test_a_run_without_test_says_so_everywhere(folder, capsys):
     assert report.main(["path=run"]) == 0
     assert "damaged" not in (folder / "run" / "report.md").read_text()
     assert "completed" in (folder / "run" / "report.csv").read_text()
+
+
+def test_all_rows_are_trained_on_for_as_long_as_a_run_beside_it_found(folder, capsys):
+    """The last steps anneal as they did there; weights of the mixture and valid are of there."""
+    settings = (
+        "experiment=table",
+        "dataset.valid_fraction=0",
+        "hydra.run.dir=run",
+        "ordering.fixed=1",
+        "trainer.max_steps=80",
+        "trainer.batch_size=10",
+        "trainer.samples_every=0",
+        "scheduler.patience=1",
+        "trainer.num_threads=1",
+    )
+    assert main(["dataset=table", "dataset.path=t.csv", TINY[0], TINY[2], *settings]) == 0
+    beside, whole = (
+        json.loads(Path(folder, "results.json").read_text()) for folder in ("run/length", "run")
+    )
+    assert beside["test"] is None
+    assert whole["test"]["num_examples"] == beside["valid"]["num_examples"] == 6
+    assert whole["valid"] == beside["valid"]
+    assert whole["steps"] <= beside["steps"]
+    ends = [
+        load_checkpoint(Path(folder, "checkpoints/last.pt")) for folder in ("run/length", "run")
+    ]
+    found, own = (end["scheduler"] for end in ends)
+    assert whole["steps"] == own["start"] + own["length"]
+    if 0 <= found["start"] < beside["steps"]:
+        assert own["start"] == found["best_step"]
+        assert own["length"] == beside["steps"] - found["start"]
+    else:
+        assert (whole["steps"], own["length"]) == (80, 19)  # 0.3 of what comes before
+    best = [
+        load_checkpoint(Path(folder, "checkpoints/best.pt")) for folder in ("run/length", "run")
+    ]
+    weights = [one["model"]["mixture._log_weights"] for one in best]
+    assert torch.equal(*weights)
+    assert best[1]["state"]["step"] == whole["steps"]
+    capsys.readouterr()
+    assert (
+        main(["dataset=table", "dataset.path=t.csv", TINY[0], TINY[2], *settings, "resume=true"])
+        == 0
+    )
+    assert "already finished, skipped" in capsys.readouterr().out
+
+
+def test_a_split_column_without_valid_needs_rows_for_it(folder, capsys):
+    rows = Path("t.csv").read_text().splitlines()
+    Path("t.csv").write_text("\n".join([f"{rows[0]},s", *(f"{row},train" for row in rows[1:])]))
+    assert train("dataset.split_column=s", "dataset.valid_fraction=0") == 2
+    assert "column 's' says valid of no row, and valid_fraction=0" in capsys.readouterr().err
 
 
 def test_folds_are_a_sweep_whose_report_gives_mean_and_spread(folder, capsys):

@@ -68,8 +68,11 @@ def test_too_few_rows_are_said():
         shared(2)
     with pytest.raises(ValueError, match=r"too few rows \(3\) for 4 folds"):
         shared(3, folds=4)
-    with pytest.raises(ValueError, match=r"t\.csv: no row is for validation.*valid_fraction=0.02"):
-        shared(30, valid_fraction=0.0)
+    rows = shared(30, valid_fraction=0.0)
+    assert len(rows["test"]) == len(rows["valid"]) == 3
+    assert {*rows["valid"]} < {*rows["train"]} == {*range(30)} - {*rows["test"]}
+    kept = shared(30)
+    assert {*kept["train"]} == {*rows["train"]} - {*rows["valid"]}
 
 
 def test_rows_for_validation_may_all_come_from_elsewhere(tmp_path):
@@ -145,7 +148,6 @@ def test_columns_are_chosen_and_dropped(tmp_path):
     ("options", "message"),
     [
         ({"valid_fraction": 0.6, "test_fraction": 0.4}, "must be below 1, got 1.0"),
-        ({"valid_fraction": 0}, "valid_fraction=0: rows for validation decide how long to train"),
         ({"valid_fraction": -0.1}, "valid_fraction must be at least 0 and below 1"),
         ({"test_fraction": 1}, "test_fraction must be at least 0 and below 1"),
         ({"split_column": "s", "test_path": "t"}, "split_column and test_path both say"),

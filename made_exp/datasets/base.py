@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -136,6 +136,11 @@ class Dataset:
     def scored(self) -> str:
         """The split on which models are compared: test, or valid where there is no test."""
         return "test" if self.has_test else "valid"
+
+    def without_test(self) -> Self:
+        """The same, with no row for the test."""
+        labels = None if self.test_context is None else self.test_context[:0]
+        return replace(self, test=self.test[:0], test_context=labels, note="no test split")
 
     def split(self, split: str) -> Tensor:
         """The examples (N, D) of split "train", "valid" or "test".

@@ -95,13 +95,8 @@ DEBD_TABLES = {
 KINDS = ("binary", "categorical", "integer", "real", "decimal", "date", "identifier")
 """What a user can say that a column of a table holds."""
 
-NEEDS_VALID = (
-    "rows for validation decide how long to train, which weights are kept and how members are "
-    "mixed. To train on nearly all rows keep a few: dataset.valid_fraction=0.02 "
-    "dataset.test_fraction=0; what such a model is worth on new rows cross-validation says: "
-    "-m dataset.folds=5 'dataset.fold=range(5)'"
-)
-"""Why valid cannot be empty, and what to do instead."""
+HELD_BACK = 0.1
+"""Share of a table that is kept back to find how long to train on all of it."""
 
 
 def load_dataset(

@@ -13,6 +13,7 @@ import torch
 from made_exp.datasets.base import describe_data
 from made_exp.datasets.registry import load_dataset
 from made_exp.errors import as_config_errors
+from made_exp.experiments.all_rows import Length, find_length
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.outcome import make_results, summary, write_results
 from made_exp.experiments.outliers import Outlier, outlier_in
@@ -56,6 +57,7 @@ def run(
     overrides: Sequence[str] = (),
     *,
     reports: bool = True,
+    uses_test: bool = True,
 ) -> float:
     """Run an experiment, or continue it, or skip it where it is finished already.
 
@@ -64,6 +66,7 @@ def run(
         run_dir: Where everything goes.
         overrides: What was typed, for the record.
         reports: Whether results and pictures are wanted; else only the model is, and its proofs.
+        uses_test: Whether the test is looked at, once.
 
     Returns:
         Validation NLL of the best model, in nats; finite.
@@ -73,6 +76,8 @@ def run(
         TrainingError: If training diverged, or a file could not be written.
     """
     folder, key = RunDirectory(run_dir), fingerprint(settings)
+    with as_config_errors():
+        length = find_length(settings, run_dir, overrides, run)
     with ExitStack() as stack:
         with as_config_errors():
             device = resolve_device(settings.trainer.device)
@@ -90,7 +95,9 @@ def run(
             automatic = settings.trainer.device == "auto" and world.size == 1
             device = stack.enter_context(gpu_slot(world.device, automatic=automatic))
             resumes = world.from_main(settings.resume and exists(folder.last))
-            experiment = _Experiment(settings, folder, device, world, share.processes, resumes)
+            experiment = _Experiment(
+                settings, folder, device, world, share.processes, resumes, length, uses_test
+            )
             if world.is_main:
                 folder.start(asdict(settings), key)
                 stack.enter_context(folder.telling_how_it_ends(key))
@@ -126,15 +133,22 @@ class _Experiment:
         world: World,
         num_processes: int,
         resumes: bool,
+        length: Length | None,
+        uses_test: bool,
     ) -> None:
         self.settings, self.folder, self.world, self.resumes = settings, folder, world, resumes
+        self.length = length
         self.dataset = load_dataset(**asdict(settings.dataset))
+        if not uses_test:
+            self.dataset = self.dataset.without_test()
         if world.is_main:
             say_understood(self.dataset)
         self.data = describe_data(self.dataset)
         begun = folder if resumes else None
         precision = settled_precision(settings, self.dataset.num_dims, device, begun)
         trainer = replace(settings.trainer, precision=world.from_main(precision))
+        if length is not None:
+            trainer = length.trainer(trainer)
         self.settled = replace(settings, trainer=trainer)
         model = build_model(
             settings, self.data, trainer.kernel, device=device, precision=trainer.precision
@@ -142,12 +156,15 @@ class _Experiment:
         prepare(model, self.dataset)
         self.model = model.to(device)
         self.num_processes = min(num_processes, len(model.members))
+        if length is not None:
+            length.weigh(model)
 
     def run(self, overrides: Sequence[str], *, reports: bool) -> float:
         """Train, evaluate, write results.json if it `reports`; returns the validation NLL."""
         resumes, precision = self.resumes, self.settled.trainer.precision
         with as_config_errors():
-            validation = Validation(self.model, self.dataset, self.settings)
+            fits = self.length is None
+            validation = Validation(self.model, self.dataset, self.settings, fits=fits)
             trainer = make_trainer(
                 self.model,
                 self.dataset,
@@ -159,6 +176,8 @@ class _Experiment:
                 validation.num_scored,
             )
             state = trainer.state
+            if self.length is not None:
+                self.length.begin(trainer.learner)
             if resumes:
                 trainer.keeper.restore()
                 _log.info("resumed at step %d (epoch %d)", state.step, state.epochs_begun)
@@ -196,6 +215,8 @@ class _Experiment:
             if reports:
                 return self._finish(trainer, observer)
             self._prove()
+            if self.length is not None:
+                return float(self.length.valid["nll"])
             return self._evaluate("valid").nll
 
     def _finish(self, trainer: Trainer, observer: RunObserver) -> float:
@@ -219,9 +240,11 @@ class _Experiment:
             comparison=comparison,
             columns=columns,
         )
+        if self.length is not None:
+            results["valid"] = self.length.valid  # of rows that were not trained on
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))
-        return valid.nll
+        return float(results["valid"]["nll"])
 
     def _prove(self) -> dict[str, dict[str, Any]]:
         seed = derive_seed(self.settings.seed, _CHECK_STREAM)

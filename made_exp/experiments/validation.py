@@ -27,10 +27,14 @@ class Validation:
         model: Also where it has one member.
         dataset: Its validation split is scored.
         settings: Orderings and batch size of evaluations.
+        fits: Whether weights are fitted, if the model's are.
     """
 
-    def __init__(self, model: MADE, dataset: Dataset, settings: Settings) -> None:
+    def __init__(
+        self, model: MADE, dataset: Dataset, settings: Settings, *, fits: bool = True
+    ) -> None:
         self.model, self.dataset = model, dataset
+        self._fits = fits and model.mixture.fits
         num_rows = len(dataset.valid)
         count = min(settings.trainer.valid_examples or num_rows, num_rows)
         rows = torch.arange(count) * num_rows // max(count, 1)  # spread evenly
@@ -78,13 +82,13 @@ class Validation:
             return None
         scored = torch.cat([rows for rows in found[:count] if rows is not None])
         joint = scored if self._extras is None else torch.cat([scored, self._extras])
-        if mixture.fits:
+        if self._fits:
             mixture.fit(joint)
         return Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
 
     def _of_orderings(self) -> Evaluation:
         score: Callable[..., Evaluation] = evaluate
-        if self.model.mixture.fits:
+        if self._fits:
             extras = None if self._extras is None else self._extras.to(self.model.device)
             score = partial(fit_mixture, of_extras=extras)
         return score(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from made_exp.datasets.registry import DEBD_TABLES, KINDS, NEEDS_VALID
+from made_exp.datasets.registry import DEBD_TABLES, KINDS
 from made_exp.errors import did_you_mean
 from made_exp.settings.base import MISSING, OptionSettings, setting
 
@@ -126,7 +126,7 @@ class TableSettings(DatasetSettings):
     test_path: Any = setting(None, "files of the rows for the test; null = cut from path")
     split_column: str | None = setting(None, "a column that says train, valid or test of each row")
     valid_fraction: float = setting(
-        0.1, "part of the rows for validation; 0 where other rows are", at_least=0, below=1
+        0.1, "part of the rows for validation; 0 = train on all", at_least=0, below=1
     )
     test_fraction: float = setting(
         0.1, "part of the rows for the test; 0 = none", at_least=0, below=1
@@ -152,12 +152,15 @@ class TableSettings(DatasetSettings):
                 hint = did_you_mean(str(kind), KINDS)
                 raise ValueError(f"kinds.{column}: '{kind}' is not one of {', '.join(KINDS)}{hint}")
 
+    @property
+    def trains_on_all(self) -> bool:
+        """Whether no rows are kept for validation."""
+        return not (self.valid_fraction or self.valid_path or self.split_column)
+
     def _check_splits(self) -> None:
         total = self.valid_fraction + self.test_fraction
         if total >= 1:
             raise ValueError(f"valid_fraction + test_fraction must be below 1, got {total}")
-        if not (self.valid_fraction or self.valid_path or self.split_column):
-            raise ValueError(f"valid_fraction=0: {NEEDS_VALID}")
         rivals = [key for key in ("split_column", "test_path", "valid_path") if getattr(self, key)]
         if self.split_column and len(rivals) > 1:
             raise ValueError(f"split_column and {rivals[1]} both say what a row is for; take one")

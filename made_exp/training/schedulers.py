@@ -145,7 +145,8 @@ class Anneal(Scheduler):
         if self.start < 0:
             return max(share - self._latest, 0.0) / (1 - self._latest)
         begun = max(self.start_elapsed, self.start / self.total_steps)
-        return max((step - self.start) / self.length, (share - begun) / max(1 - begun, 1e-9))
+        done = max((step - self.start) / self.length, (share - begun) / max(1 - begun, 1e-9))
+        return max(done, 0.0)
 
 
 class Plateau(Scheduler):

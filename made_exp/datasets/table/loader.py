@@ -70,6 +70,11 @@ def load(
     rows = rows_of_files(raw, {split: len(some) for split, some in files.items()})
     if split_column is not None:
         rows = rows_by_column(raw, split_column)
+        if "valid" not in rows and not options["valid_fraction"]:
+            raise ValueError(
+                f"dataset.split_column: column '{split_column}' says valid of no row, and "
+                "valid_fraction=0: some are needed"
+            )
         options["ignored"] = [split_column]
         raw = raw.select([name for name in raw.names if name != split_column])
     shares = ("valid_fraction", "test_fraction", "folds", "fold")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.base import SPLITS
-from made_exp.datasets.registry import NEEDS_VALID
+from made_exp.datasets.registry import HELD_BACK
 from made_exp.datasets.table.raw import RawTable
 
 _NAMES = {
@@ -27,7 +27,8 @@ class SplitChoice:
     """How rows are shared out that neither a file nor a column gives to a split.
 
     Attributes:
-        valid_fraction: Share of the rows, in [0, 1); of what is not test where there are folds.
+        valid_fraction: Share of the rows, in [0, 1); of what is not test where there are folds. 0
+            for none: valid has a tenth of them, and train these too.
         test_fraction: Share of the rows, in [0, 1); 0 for none.
         folds: Test is one of so many equal parts of the rows; 0 to take `test_fraction`.
         fold: Which of them, from 0.
@@ -63,10 +64,8 @@ def share_out(given: Mapping[str, np.ndarray], choice: SplitChoice, source: str)
         rows["test"] = np.sort(order[start:end])
         order = np.concatenate([order[:start], order[end:]])
         num_rows = len(order)
-    if "valid" not in rows and not choice.valid_fraction:
-        raise ValueError(f"{source}: no row is for validation, and valid_fraction=0: {NEEDS_VALID}")
-    start = 0
-    for split, fraction in (("valid", choice.valid_fraction), ("test", choice.test_fraction)):
+    start, kept_back = 0, choice.valid_fraction or HELD_BACK
+    for split, fraction in (("valid", kept_back), ("test", choice.test_fraction)):
         if split not in rows and fraction:
             size = max(1, round(fraction * num_rows))
             rows[split] = np.sort(order[start : start + size])
@@ -75,7 +74,10 @@ def share_out(given: Mapping[str, np.ndarray], choice: SplitChoice, source: str)
         raise ValueError(
             f"{source}: too few rows ({num_rows}) for the splits train, {', '.join(rows)}"
         )
-    rows["train"] = np.sort(order[start:])
+    if "valid" in given or choice.valid_fraction:
+        rows["train"] = np.sort(order[start:])
+    else:
+        rows["train"] = np.sort(np.concatenate([order[start:], rows["valid"]]))
     return {split: rows[split] for split in SPLITS if split in rows}
 
 
