@@ -68,16 +68,19 @@ def test_the_mixture_sums_to_one_and_so_does_every_completion(model):
             assert logs[same].exp().sum().item() == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("pattern", [[True, False, False, False], [False, True, False, True]])
-def test_a_fixed_order_completes_where_what_is_known_comes_first_in_it(model, pattern):
+@pytest.mark.parametrize("pattern", [[], [0], [1, 3], [0, 1, 2, 3]])
+def test_fixed_orders_complete_where_what_is_known_comes_first_in_all(model, pattern):
     """Against sums over all inputs of those that serve, each with what is known first."""
-    x, observed = all_binary(NUM_DIMS).double(), torch.tensor(pattern)
-    able = [k for k in range(5) if model.component(k).serves(observed)]
-    assert (0 in able) == pattern[0]
-    assert {2, 3, 4} <= {*able}
-    weights = model.mixture.log_weights().exp()
+    x, observed = all_binary(NUM_DIMS).double(), torch.zeros(NUM_DIMS, dtype=torch.bool)
+    observed[pattern] = True
+    serve = [model.component(k).serves(observed) for k in range(5)]
+    assert all(serve[FIXED:])
+    assert all(serve[:FIXED]) == (len(pattern) in (0, 4))
+    weights = model.weighted(any_pattern=not all(serve))
+    assert [*weights] == list(range(0 if all(serve) else FIXED, 5))
     joint = sum(
-        weights[k] * model.component(k).observed_first(observed).log_prob(x).exp() for k in able
+        math.exp(log_weight) * model.component(k).observed_first(observed).log_prob(x).exp()
+        for k, log_weight in weights.items()
     )
     known = torch.stack([joint[(x[:, observed] == row[observed]).all(1)].sum() for row in x])
     wanted = (joint / known).log()
@@ -104,7 +107,7 @@ def test_a_row_with_gaps_is_scored_by_what_serves_it_and_others_by_all(model):
     torch.testing.assert_close(together[:16], model.log_prob(x))
     torch.testing.assert_close(together[16:], model.log_prob(gaps))
     assert model.log_prob(gaps[[0, 1, 4, 5]]).exp().sum() < 1  # x0 = 0
-    weights = model.for_any_pattern(model.weighted())
+    weights = model.weighted(any_pattern=True)
     assert [*weights] == [2, 3, 4]
     assert sum(map(math.exp, weights.values())) == pytest.approx(1)
     parts = log_probs_by_variable(model, torch.cat([gaps, x]))
@@ -137,6 +140,12 @@ def test_fixed_orders_have_weights_of_their_own_and_the_others_equal_ones():
         torch.testing.assert_close(part.sum(), weights.sum())
         if count > 2:
             torch.testing.assert_close(part[:2], weights[:2])
+    alone = MixtureWeights(3, num_extras=1)  # without the fixed ones
+    alone.fit(log_probs[2:])
+    for count in (2, 3):
+        torch.testing.assert_close(
+            mixture.log_weights_of_others(count + 2), alone.log_weights(count)
+        )
     refitted = MixtureWeights(5, 2, num_extras=1)
     refitted.fit(log_probs[[0, 1, 2, 5]])  # one of the equal ones stands for all
     torch.testing.assert_close(refitted.log_weights(3).exp().sum(), weights.sum())

@@ -114,7 +114,7 @@ def _given_others(
     x = as_examples(x, groups.num_dims, made.device)
     check_given(groups, x)
     possible = groups.possible(x)
-    weighted = made.for_any_pattern(made.weighted(num_orderings))
+    weighted = made.weighted(num_orderings, any_pattern=True)
     codes = groups.cast(groups.encode(x.where(possible, 0)))
     codes = codes.where(possible, torch.nan)
     log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)

@@ -36,13 +36,13 @@ class Length:
     Attributes:
         steps: Optimizer steps of the whole training.
         annealing: How many of them, the last ones, anneal the rate; None where that is not asked.
-        log_weights: Of the densities of the mixture; None where they are not fitted.
+        weights: Of the densities of the mixture, as the state_dict has them.
         valid: Its validation, as it stands in results.json.
     """
 
     steps: int
     annealing: int | None
-    log_weights: Tensor | None
+    weights: dict[str, Tensor]
     valid: dict[str, Any]
 
     @classmethod
@@ -57,9 +57,13 @@ class Length:
             if 0 <= found["start"] < steps:
                 annealing = steps - found["start"]
                 steps = found["best_step"] + annealing
-        log_weights = best["model"].get("mixture._log_weights")
+        weights = {
+            name.removeprefix("mixture."): value
+            for name, value in best["model"].items()
+            if name.startswith("mixture.")
+        }
         valid = json.loads(run.results.read_text())["valid"]
-        return cls(max(steps, 1), annealing, log_weights, valid)
+        return cls(max(steps, 1), annealing, weights, valid)
 
     def trainer(self, settings: TrainerSettings) -> TrainerSettings:
         """Settings of a training of this length, scored at its end alone."""
@@ -82,8 +86,7 @@ class Length:
     @torch.no_grad()
     def weigh(self, model: MADE) -> None:
         """Give a model the weights of the mixture that were found."""
-        if self.log_weights is not None:
-            model.mixture.load_state_dict({"_log_weights": self.log_weights})
+        model.mixture.load_state_dict(self.weights)
 
 
 def find_length(

@@ -102,7 +102,7 @@ def _least_likely(model: MADE, dataset: Dataset, split: str, row: int) -> int:
         return int(possible.int().argmin())
     codes = model.groups.encode(x)
     observed = observed_in(codes)
-    first = 0 if observed is None else next(iter(model.for_any_pattern(model.weighted())))
+    first = 0 if observed is None else next(iter(model.weighted(any_pattern=True)))
     component = model.component(first).observed_first(observed)
     log_probs = component.conditionals(codes, context, observed).log_prob(codes)[0]
     log_probs = log_probs.masked_fill(model.groups.is_given, torch.inf)

@@ -40,9 +40,10 @@ def _by_variable(
     x = as_examples(x, model.num_dims, model.device)
     check_given(model.groups, x)
     entered, weighted = enter(model.groups, x), model.weighted(num_orderings)
+    others = model.weighted(num_orderings, any_pattern=True)
     parts = model.groups.log_slopes_by_variable(x)
     for rows, observed in by_completeness(entered.observed):
-        own = weighted if observed is None else model.for_any_pattern(weighted)
+        own = weighted if observed is None else others
         codes, labels = entered.codes[rows], None if context is None else context[rows]
         terms = terms_of([model.density(index) for index in own], codes, labels, observed)
         log_weights = torch.tensor([*own.values()], dtype=torch.float64, device=x.device)

@@ -9,8 +9,10 @@ they are weighted by their own probability of what was observed, not evenly. A n
 order serves only where the observed variables are its first ones; else those of any order serve.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -29,10 +31,28 @@ class Completion:
     Attributes:
         components: Of the mixture.
         log_weights: (M,) of the components in the mixture, in the dtype of the answers.
+        others: (M,) in the mixture that serves any pattern; -inf for those of fixed orders.
     """
 
     components: Sequence[Component | SimpleComponent]
     log_weights: Tensor
+    others: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        densities: Mapping[int, Component | SimpleComponent],
+        weighted: Mapping[int, float],
+        others: Mapping[int, float],
+        like: Tensor,
+    ) -> Self:
+        """From densities by index and log-weights of some of them; in dtype and device `like`."""
+
+        def log_weights(of: Mapping[int, float]) -> Tensor:
+            own = [of.get(index, -math.inf) for index in densities]
+            return torch.tensor(own, dtype=torch.float64).to(like)
+
+        return cls([*densities.values()], log_weights(weighted), log_weights(others))
 
     def choose(
         self,
@@ -86,30 +106,27 @@ class Completion:
         anywhere, examples are taken together and each has an ordering of its own.
         """
         patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-        able = [k for k, one in enumerate(self.components) if one.serves_any_pattern]
-        mixes_orders = all(self.components[k].mixes_orders for k in self._or_all(able))
+        free = [k for k in range(len(self.components)) if self.others[k] > -torch.inf]
+        mixes_orders = all(self.components[k].mixes_orders for k in free)
         if mixes_orders and len(patterns) > observed.shape[1]:
             for rows in torch.arange(len(observed), device=observed.device).split(batch_size):
-                yield *self._first(able, observed[rows]), rows
+                components = [self.components[k].observed_first(observed[rows]) for k in free]
+                yield components, self.others[free], rows
             return
         for number, pattern in enumerate(patterns):
-            able = [k for k, one in enumerate(self.components) if one.serves(pattern)]
             rows = torch.nonzero(inverse == number).flatten()
-            yield *self._first(able, pattern), rows
+            log_weights = self._log_weights(pattern)
+            able = [k for k in range(len(self.components)) if log_weights[k] > -torch.inf]
+            components = [self.components[k].observed_first(pattern) for k in able]
+            yield components, log_weights[able], rows
 
-    def _first(
-        self, able: Sequence[int], observed: Tensor
-    ) -> tuple[list[Component | SimpleComponent], Tensor]:
-        """The components that are able to, with the observed variables first; their log-weights."""
-        chosen = self._or_all(able)
-        components = [self.components[k].observed_first(observed) for k in chosen]
-        return components, self.log_weights[chosen]
-
-    def _or_all(self, able: Sequence[int]) -> list[int]:
-        """Those components; where all orders are fixed all, one of which says why not."""
-        networks = [one for one in self.components if isinstance(one, Component)]
-        has_free = any(one.serves_any_pattern for one in networks)
-        return [*able] if has_free else [*range(len(self.components))]
+    def _log_weights(self, pattern: Tensor) -> Tensor:
+        """Those of the whole mixture, if all of it serves a pattern (D,)."""
+        in_use = self.log_weights > -torch.inf
+        serves = [
+            one.serves(pattern) for one, used in zip(self.components, in_use, strict=True) if used
+        ]
+        return self.log_weights if all(serves) else self.others
 
 
 def _log_probs(

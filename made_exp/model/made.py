@@ -68,7 +68,8 @@ class MADE(Members):
         given_rows: GivenRows | None = None,
     ) -> None:
         super().__init__(groups, networks, num_orderings, extras or {})
-        num_fitted = min(self.num_fixed, self.num_orderings) if fits_weights else 0
+        fits = fits_weights or self.members[-1].schedule.is_resampled
+        num_fitted = min(self.num_fixed, self.num_orderings) if fits else 0
         self.mixture = MixtureWeights(self.num_orderings, num_fitted, len(self.extras))
         self.given_rows, self._samplers, self._walkers = given_rows, Samplers(), Walkers()
 
@@ -76,7 +77,7 @@ class MADE(Members):
         self, x: Tensor, index: int, context: Tensor | None = None, grad: bool = False
     ) -> Tensor:
         """As `log_prob`, under the density with this index alone."""
-        return self._log_prob(x, context, {index: 0.0}, grad)
+        return self._log_prob(x, context, {index: 0.0}, {index: 0.0}, grad)
 
     def log_prob(
         self,
@@ -104,21 +105,27 @@ class MADE(Members):
             ValueError: If x does not have D columns of numbers.
         """
         count = self.check_num_orderings(num_orderings or self.num_orderings)
-        return self._log_prob(x, context, self.weighted(count), grad)
+        others = self.weighted(count, any_pattern=True)
+        return self._log_prob(x, context, self.weighted(count), others, grad)
 
-    def weighted(self, num_orderings: int | None = None) -> dict[int, float]:
-        """Log-weight of each density of the mixture that has any, by its index; see `indices`."""
-        log_weights = self.mixture.log_weights(num_orderings).tolist()
-        pairs = zip(self.indices(num_orderings), log_weights, strict=True)
-        return {index: log_weight for index, log_weight in pairs if log_weight > -math.inf}
+    def weighted(
+        self, num_orderings: int | None = None, *, any_pattern: bool = False
+    ) -> dict[int, float]:
+        """See `MixtureWeights.weighted`."""
+        return self.mixture.weighted(num_orderings, any_pattern=any_pattern)
 
     def _log_prob(
-        self, x: Tensor, context: Tensor | None, log_weights: Mapping[int, float], grad: bool
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        log_weights: Mapping[int, float],
+        others: Mapping[int, float],
+        grad: bool,
     ) -> Tensor:
-        """`log_prob` of the mixture of these components, by index."""
+        """`log_prob` of the mixture of these components, by index; of others for rows with gaps."""
 
         def score(codes: Tensor, context: Tensor | None, observed: Tensor | None) -> Tensor:
-            own = log_weights if observed is None else self.for_any_pattern(log_weights)
+            own = log_weights if observed is None else others
             densities = [self.density(index) for index in own]
             if is_wide:
                 log_probs = terms_of(densities, codes, context, observed).sum(2)
@@ -288,7 +295,6 @@ class MADE(Members):
         return draw_uniforms(size, self.dtype, generator).to(self.device)
 
     def _completion(self) -> Completion:
-        weighted = self.weighted()
-        log_weights = torch.tensor([*weighted.values()], dtype=torch.float64)
-        components = [self.density(index) for index in weighted]
-        return Completion(components, log_weights.to(self.device, self.dtype))
+        weighted, others = self.weighted(), self.weighted(any_pattern=True)
+        densities = {index: self.density(index) for index in weighted | others}
+        return Completion.of(densities, weighted, others, self.members[0].output_bias)

@@ -151,17 +151,6 @@ class Members(nn.Module, ABC):
             return self.component(index)
         return SimpleComponent(self._extras[index], self.dtype)
 
-    def for_any_pattern(self, log_weights: Mapping[int, float]) -> dict[int, float]:
-        """Of these log-weights by index, those of what conditions on any variables, summing to one.
-
-        All of them where every network has a fixed order.
-        """
-        able = {k: w for k, w in log_weights.items() if self.density(k).serves_any_pattern}
-        if not any(index >= 0 for index in able):
-            return dict(log_weights)
-        total = torch.tensor([*able.values()]).logsumexp(0).item()
-        return {index: log_weight - total for index, log_weight in able.items()}
-
     def check_num_orderings(self, count: int) -> int:
         """Return `count`; raise ValueError unless the model has that many components."""
         limit = self.max_orderings

@@ -16,7 +16,8 @@ class MixtureWeights(nn.Module):
 
     Equal until they are fitted. The first orderings may have weights of their own; the others have
     equal ones among each other, and what is fitted is how much all of them together have. A simple
-    density that explains next to nothing has the weight zero and is no more looked at.
+    density that explains next to nothing has the weight zero and is no more looked at. Without the
+    first ones, where these cannot serve, the others have weights that were fitted without them.
 
     Args:
         num_orderings: Orderings M of the mixture.
@@ -25,6 +26,7 @@ class MixtureWeights(nn.Module):
     """
 
     _log_weights: Tensor
+    _others: Tensor
 
     def __init__(self, num_orderings: int, num_fitted: int = 0, num_extras: int = 0) -> None:
         super().__init__()
@@ -32,6 +34,8 @@ class MixtureWeights(nn.Module):
         self.num_extras, self.fits = num_extras, num_fitted + num_extras > 0
         equal = torch.zeros(num_orderings + num_extras, dtype=torch.float64)
         self.register_buffer("_log_weights", equal, persistent=self.fits)
+        is_split = 0 < num_fitted < num_orderings
+        self.register_buffer("_others", equal[num_fitted:].clone(), persistent=is_split)
 
     def log_weights(self, num_orderings: int | None = None) -> Tensor:
         """Log-weights (m + E,) float64 of the first m orderings and the simple densities.
@@ -48,6 +52,29 @@ class MixtureWeights(nn.Module):
             return orderings
         together = fitted[: self.num_orderings].logsumexp(0)
         return torch.cat([orderings + together, fitted[self.num_orderings :]])
+
+    def log_weights_of_others(self, num_orderings: int | None = None) -> Tensor:
+        """Log-weights (m - F + E,) float64 without the orderings that have weights of their own."""
+        others = MixtureWeights(self.num_orderings - self.num_fitted, 0, self.num_extras)
+        others._log_weights = self._others
+        count = num_orderings or self.num_orderings
+        return others.log_weights(max(1, count - self.num_fitted))
+
+    def weighted(
+        self, num_orderings: int | None = None, *, any_pattern: bool = False
+    ) -> dict[int, float]:
+        """Log-weight of each density that has any, by its index: from 0 on, simple ones -E..-1.
+
+        Where any pattern of variables may be known, networks of a fixed order are left out, if
+        there are others; these have weights that were fitted without them.
+        """
+        first, log_weights = 0, self.log_weights(num_orderings)
+        if any_pattern and 0 < self.num_fitted < self.num_orderings:
+            first, log_weights = self.num_fitted, self.log_weights_of_others(num_orderings)
+        count = len(log_weights) - self.num_extras
+        indices = [*range(first, first + count), *range(-self.num_extras, 0)]
+        pairs = zip(indices, log_weights.tolist(), strict=True)
+        return {index: log_weight for index, log_weight in pairs if log_weight > -math.inf}
 
     def log_prob(self, log_probs: Tensor) -> Tensor:
         """Log-density (N,) of the mixture in nats, from those (m + E, N) of the densities."""
@@ -68,6 +95,11 @@ class MixtureWeights(nn.Module):
         each = fitted[num_fitted : len(own)] - math.log(max(1, num_equal))
         parts = [fitted[:num_fitted], each.expand(num_equal), fitted[len(own) :]]
         self._log_weights.copy_(torch.cat(parts))
+        if 0 < num_fitted < len(own):
+            rest = torch.cat([own[num_fitted:], extras])
+            first, *simple = _needed_weights(rest, 1).split([1, len(extras)])
+            first = (first - math.log(num_equal)).expand(num_equal)
+            self._others.copy_(torch.cat([first, *simple]))
 
     def choose(self, uniforms: Tensor) -> Tensor:
         """Indices (B,) int64 of densities drawn by their weights, for each uniform number (B,).
