@@ -7,7 +7,6 @@ what is averaged are probabilities of whole examples (Germain et al. 2015, secti
 logits, which would be no distribution.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
