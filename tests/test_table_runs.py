@@ -13,7 +13,9 @@ import torch
 from made_exp import eval as made_eval
 from made_exp import report
 from made_exp.cli.app import main
+from made_exp.experiments.all_rows import Length
 from made_exp.runs.checkpoints import load_checkpoint
+from made_exp.settings.training import TrainerSettings
 
 TINY = ("model.hidden_sizes=[8]", "trainer.max_steps=4", "trainer.tensorboard=false")
 
@@ -93,6 +95,14 @@ def test_all_rows_are_trained_on_for_as_long_as_a_run_beside_it_found(folder, ca
         == 0
     )
     assert "already finished, skipped" in capsys.readouterr().out
+
+
+def test_what_was_found_replaces_every_limit_of_a_training():
+    asked = TrainerSettings(epochs=3, max_minutes=2.0, min_steps=4000, eval_every=1)
+    trainer = Length(50, None, {}, {}).trainer(asked)
+    assert trainer.total_steps(num_batches=7) == 50
+    assert (trainer.max_minutes, trainer.patience) == (None, None)
+    assert trainer.epochs_between(num_batches=7) > 50
 
 
 def test_a_split_column_without_valid_needs_rows_for_it(folder, capsys):

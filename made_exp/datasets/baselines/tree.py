@@ -102,8 +102,11 @@ class ChowLiu(SimpleDensity):
     @override
     def row_log_prob(self, rows: Rows) -> Tensor:
         labels = self.labels.of(rows)
-        total = self._direct(rows, labels)[0].sum(1)
-        partly = (labels < 0).any(1).nonzero().flatten()
+        is_whole = (labels >= 0).all(1)
+        whole, partly = (flags.nonzero().flatten() for flags in (is_whole, ~is_whole))
+        total = labels.new_zeros(len(labels), dtype=torch.float64)
+        if len(whole):
+            total[whole] = self._direct(rows[whole], labels[whole])[0].sum(1)
         if len(partly):
             own = self.labels.own(labels[partly])
             inside = self.labels.independent.row_terms(rows[partly]) - own
