@@ -8,8 +8,11 @@ import math
 import pytest
 import torch
 from builders import MIXED, build_made, make_schedules
+from test_simple_densities import DISCRETE, all_codes, discrete_rows
+from test_simple_members import model_of
 
 from made_exp.density.program import LogProbProgram
+from made_exp.density.simple_program import TablesProgram
 from made_exp.errors import ConfigError
 from made_exp.experiments import programs
 from made_exp.model.made import MADE
@@ -105,15 +108,31 @@ def test_other_models_are_refused():
     made = build_made(MIXED, make_schedules("natural", 6, [8]))
     with pytest.raises(ValueError, match=r"'weight' is real: take \.safetensors"):
         LogProbProgram(made)
-    variables = binary_variables(3)
-    plain = build_made(variables, make_schedules("natural", 3, [8]))
-    extras = {"independent": KINDS["independent"](variables)}
+    numbers = (Variable("many", Kind.INTEGER, 60), Variable("one", Kind.BINARY, 2))
+    schedules = make_schedules("natural", 2, [8])
+    plain = build_made(numbers, schedules, conditional="categorical")
+    extras = {"independent": KINDS["independent"](numbers)}
     mixed = MADE(plain.groups, plain.members, extras=extras)
-    with pytest.raises(ValueError, match=r"this model is also of independent \(model\.baselines\)"):
+    with pytest.raises(ValueError, match=r"also of independent \(model\.baselines\) with given"):
         LogProbProgram(mixed)
     mixed.mixture._log_weights[-1] = -torch.inf  # it was found to be of no use
-    x = torch.zeros(2, 3)
+    x = torch.zeros(2, 2)
     assert torch.allclose(LogProbProgram(mixed)(x), plain.log_prob(x))
+
+
+@pytest.mark.parametrize("ordering", ["agnostic", "ensemble"])
+def test_simple_densities_are_part_of_the_program(ordering, generator):
+    variables, own = (*DISCRETE[:2], DISCRETE[3]), [0, 1, 3]
+    made = model_of(ordering, variables, discrete_rows(300, generator)[:, own], generator)
+    x = made.groups.decode(all_codes(variables).to(made.groups.code_dtype)).to(made.dtype)
+    log_prob = LogProbProgram(made)(x)
+    assert torch.allclose(log_prob, made.log_prob(x), rtol=1e-4)
+    assert float(log_prob.double().logsumexp(0)) == pytest.approx(0.0, abs=1e-5)
+    for name, extra in made.extras.items():
+        sizes = [v.num_values + v.may_be_missing for v in variables]
+        codes = all_codes(variables).double()
+        found = TablesProgram(extra, sizes, torch.float64)(codes)
+        assert torch.allclose(found, extra.log_prob(codes), rtol=1e-9), name
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch):

@@ -1,6 +1,6 @@
 """The log-probability of discrete rows as plain products and sums, for other programs to run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -8,9 +8,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, one_hot
 from typing_extensions import override
 
+from made_exp.datasets.baselines.density import SimpleDensity
+from made_exp.density.simple_program import TablesProgram
 from made_exp.masks.mask_set import MaskSet, visibility
 from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
+from made_exp.model.simple import SimpleComponent
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.conditionals.categorical import Categorical
 from made_exp.variables.conditionals.given import Given
@@ -26,21 +29,26 @@ class LogProbProgram(nn.Module):
         num_orderings: Orderings in the mixture; default the model's.
 
     Raises:
-        ValueError: If a variable is a number, or simple densities have a weight in the mixture.
+        ValueError: If a variable is a number, or there are simple densities and given variables.
     """
 
     def __init__(self, made: MADE, num_orderings: int | None = None) -> None:
         super().__init__()
         made.check_num_orderings(num_orderings or made.num_orderings)
         weighted = made.weighted(num_orderings)
-        _check(made, list(weighted))
-        components = [made.component(index) for index in weighted]
+        simple = _simple(made, list(weighted))
+        _check(made, simple)
+        components = [made.component(index) for index in weighted if index >= 0]
         numbers = sorted({component.member for component in components})
         self.groups, self.num_classes = made.groups, made.num_classes
         self.networks = nn.ModuleList(DenseNetwork(made.members[number]) for number in numbers)
         self.of_network = [numbers.index(component.member) for component in components]
         self.masks = nn.ModuleList(
             Degrees(component.network, component.masks) for component in components
+        )
+        sizes = [(v.num_values or 0) + v.may_be_missing for v in made.groups.variables]
+        self.extras = nn.ModuleList(
+            TablesProgram(density, sizes, made.dtype) for density in simple.values()
         )
         log_weights = torch.tensor([*weighted.values()], dtype=made.dtype, device=made.device)
         self.register_buffer("log_weights", log_weights)
@@ -70,8 +78,9 @@ class LogProbProgram(nn.Module):
         )
         count = len(self.of_network)
         terms = Conditionals(self.groups, params).log_prob(codes.repeat(count, 1))
+        rows = [*terms.sum(1).view(count, -1), *(extra(codes) for extra in self.extras)]
         log_weights: Tensor = self.log_weights  # type: ignore[assignment]
-        total = (terms.sum(1).view(count, -1) + log_weights[:, None]).logsumexp(0)
+        total = (torch.stack(rows) + log_weights[:, None]).logsumexp(0)
         total = total.masked_fill(~possible.all(1), -torch.inf)
         return total.masked_fill(unknown.any(1), torch.nan)
 
@@ -136,7 +145,13 @@ class DenseNetwork(nn.Module):
         return nodes[-1]
 
 
-def _check(made: MADE, indices: Sequence[int]) -> None:
+def _simple(made: MADE, indices: Sequence[int]) -> dict[str, SimpleDensity]:
+    """The simple densities among those of these indices, by name."""
+    parts = {[*made.extras][index]: made.density(index) for index in indices if index < 0}
+    return {name: part.density for name, part in parts.items() if isinstance(part, SimpleComponent)}
+
+
+def _check(made: MADE, simple: Mapping[str, SimpleDensity]) -> None:
     for d, variable in enumerate(made.groups.variables):
         conditional = made.groups.conditional(d)
         if isinstance(conditional, Given):
@@ -146,9 +161,9 @@ def _check(made: MADE, indices: Sequence[int]) -> None:
                 f"a program of log_prob is of binary and categorical columns, '{variable.name}' "
                 f"is {variable.kind}: take .safetensors"
             )
-    if min(indices) < 0:
-        names = ", ".join([*made.extras][index] for index in indices if index < 0)
+    if any(made.groups.given or len(one.coordinates.numeric) for one in simple.values()):
         raise ValueError(
-            f"a program of log_prob is of networks alone, this model is also of {names} "
-            "(model.baselines): take .safetensors"
+            "a program of log_prob holds simple densities of categories alone, this model is also "
+            f"of {', '.join(simple)} (model.baselines) with given columns or numbers: take "
+            ".safetensors"
         )
