@@ -4,11 +4,14 @@ import sys
 from pathlib import Path
 
 from made_exp.cli.key_value import Command
+from made_exp.density.predicate import parse_predicate
 from made_exp.settings.commands import SampleSettings
 
 
 def sample(settings: SampleSettings) -> Path:
     """Draw from the run; where the samples are."""
+    if settings.where is not None:
+        parse_predicate(settings.where)
     from made_exp.experiments.drawing import sample_run  # torch is imported only here
 
     return sample_run(settings)
@@ -24,6 +27,8 @@ main = Command(
         "run=outputs/runs/RUN observed=top_half num_examples=10 path=completions.png",
         "run=outputs/runs/RUN 'given={species: Adelie}' num_samples=50 path=adelie.csv",
         "run=outputs/runs/RUN num_samples=1000 path=rows.csv report=true",
+        "run=outputs/runs/RUN \"where=age >= 65 and income = '>50K'\" num_samples=50 path=w.csv",
+        "run=outputs/runs/RUN balance=income num_samples=50 path=balanced.csv",
         "run=outputs/runs/RUN observed=rows.csv path=completed.csv",
         "run=outputs/runs/RUN observed=rows.parquet num_samples=5 path=completed.parquet",
     ),

@@ -92,7 +92,7 @@ class Walk:
     parts: Parts | None = None
     context: int | None = None
     keeps_x: bool = False
-    _restricted: dict[int, Restricted] = field(default_factory=dict)
+    _restricted: dict[int, Restricted] = field(default_factory=dict, init=False)
 
     @cached_property
     def order(self) -> list[int]:
@@ -113,10 +113,10 @@ class Walk:
 
     def listed(self, limit: int) -> Terms | None:
         """All paths, if they are no more than `limit`; None where they are not to be listed."""
-        listed = self._list(limit)
+        listed = self.list_paths(limit)
         if listed is None:
             return None
-        return self._take(_Listed(self, *listed))
+        return self.take(Listed(self, *listed))
 
     def drawn(self, count: int, uniforms: Tensor) -> Terms:
         """So many paths, drawn by uniforms (n, 1 + 2T) in [0, 1)."""
@@ -124,9 +124,10 @@ class Walk:
         rows = torch.searchsorted(ends, uniforms[:, 0].double().contiguous(), right=True)
         x = self.starts.x[rows.clamp(max=len(ends) - 1)]
         nodes = torch.zeros(count, dtype=torch.long, device=x.device)
-        return self._take(_Drawn(self, x, nodes, uniforms))
+        return self.take(_Drawn(self, x, nodes, uniforms))
 
-    def _take(self, paths: "_Paths") -> Terms:
+    def take(self, paths: "_Paths") -> Terms:
+        """Send paths on their way; what they find."""
         if self.order:
             one_hot, count = None, len(paths.x)
             if self.made.num_classes:
@@ -137,7 +138,7 @@ class Walk:
             walker.walk(count, paths.visit, one_hot)
         return paths.terms()
 
-    def _list(self, limit: int) -> tuple[Tensor, Tensor] | None:
+    def list_paths(self, limit: int) -> tuple[Tensor, Tensor] | None:
         """Values (n, D) of all paths before the last step, and the log-shares (n,) of starts."""
         x, log_shares = self.starts.x, self.starts.log_shares
         nodes = torch.zeros(len(x), dtype=torch.long, device=x.device)
@@ -270,7 +271,7 @@ class _Drawn(_Paths):
         return Terms(logs, False, self.shares, self.x if self.walk.keeps_x else None)
 
 
-class _Listed(_Paths):
+class Listed(_Paths):
     """Paths that are listed with all their values but the last."""
 
     def __init__(self, walk: Walk, x: Tensor, log_shares: Tensor) -> None:
@@ -278,9 +279,11 @@ class _Listed(_Paths):
         self.logs += log_shares
 
     def take(self, variable: int, params: Tensor, level: Level | None) -> Tensor:
+        """The codes that are listed, whose probability the weights take."""
         codes = self.walk.groups.single(variable).encode(self.x[:, variable])
         self.logs += self.walk.groups.conditional(variable).log_prob(params, codes).double()
         return codes
 
     def terms(self) -> Terms:
+        """What was found."""
         return Terms(self.logs, True, self.shares)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from made_exp.errors import ConfigError, as_config_errors
+from made_exp.experiments.chosen import chosen_samples
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.given import Given, given_examples, given_row
 from made_exp.experiments.pictures import picture_of
@@ -45,7 +46,8 @@ def _target(run: FinishedRun, settings: SampleSettings) -> Path:
         return checked_target(run, settings.path, settings.observed, settings.data)
     observed = settings.observed
     what = "samples" if observed is None else f"completions_{Path(observed).stem}"
-    what = "_".join([what, *map(_safe, settings.given.values())])
+    asked = filter(None, [settings.where, settings.balance])
+    what = "_".join([what, *map(_safe, [*settings.given.values(), *asked])])
     suffix = ".csv" if run.data.get("table") else ".npz"
     if run.data["image_shape"] or (observed is None and len(run.data["variables"]) <= 2):
         suffix = ".png"
@@ -71,7 +73,11 @@ def _draw_samples(
         "context": context,
         "temperature": settings.temperature,
     }
-    if settings.given:
+    if settings.where or settings.balance:
+        if model.num_classes and number is None:
+            raise ConfigError("label: this model has classes; say which one is meant, label=...")
+        samples = chosen_samples(run, settings, count, number)
+    elif settings.given:
         row = given_row(run, settings.given)
         with as_config_errors():
             samples = model.complete(row.x.expand(count, -1), row.known[0], **options).cpu()

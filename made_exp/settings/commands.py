@@ -93,6 +93,10 @@ class SampleSettings(CheckedSettings):
     given: dict[str, str] = setting(
         {}, "values that all rows have: {COLUMN: VALUE}; the other columns are drawn given them"
     )
+    where: str | None = setting(
+        None, "what all rows are, as made-query reads it: \"age >= 65 and income = '>50K'\""
+    )
+    balance: str | None = setting(None, "a column: equally many rows of each of its classes")
     data: str | None = setting(
         None, "where the table is that the run was trained on, if it has moved"
     )
@@ -110,7 +114,11 @@ class SampleSettings(CheckedSettings):
         check_run(self.run, "run")
         if self.path is not None and not _can_be_written(Path(self.path)):
             raise ValueError(_endings(".png, .npz", self.path))
-        given = [name for name in ("observed", "given") if getattr(self, name)]
+        given = [name for name in ("observed", "given", "where", "balance") if getattr(self, name)]
+        if (self.where or self.balance) and (self.observed or self.given):
+            raise ValueError(f"{' and '.join(given)} all say what is known; take one of them")
+        if (self.where or self.balance) and self.temperature != 1:
+            raise ValueError(f"{given[-1]} draws from the model as it is: leave temperature at 1")
         if self.report and given:
             raise ValueError(
                 f"report=true compares rows of the whole model: take it without {given[0]}"

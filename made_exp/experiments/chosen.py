@@ -1,0 +1,75 @@
+"""Rows that made-sample draws given a predicate, or equally many of each class of a column."""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from made_exp.datasets.table.columns import Categories
+from made_exp.density.chosen_rows import rows_where
+from made_exp.density.events import Events
+from made_exp.density.formula import Formula, join, leaf
+from made_exp.density.mixture import Effort
+from made_exp.density.predicate import Text, parse_predicate
+from made_exp.density.tokens import QueryError
+from made_exp.errors import as_config_errors
+from made_exp.experiments.finished import FinishedRun
+from made_exp.settings.commands import SampleSettings
+from made_exp.variables.subset import Subset
+
+_log = logging.getLogger(__name__)
+_MOST_CLASSES = 1000
+
+
+def chosen_samples(
+    run: FinishedRun, settings: SampleSettings, count: int, label: int | None
+) -> Tensor:
+    """Rows (count, D) that are as `where` says, as many of each class of `balance` as can be.
+
+    Says what share of the paths that were drawn became rows, where some were lost.
+
+    Raises:
+        ConfigError: If a column or a value is unknown, or no row can be so.
+    """
+    made = getattr(run.model, "made", run.model)
+    with as_config_errors():
+        events = Events(run.schema)
+        known: Formula = True
+        if settings.where is not None:
+            known = events.formula(parse_predicate(settings.where), settings.where)
+        groups = [(known, count)]
+        if settings.balance is not None:
+            groups = _balanced(events, settings.balance, known, count)
+        rows, lost = [], 0.0
+        for number, (formula, own) in enumerate(groups):
+            effort = Effort(seed=settings.seed * 1000 + number, context=label)
+            found = rows_where(made, events, formula, own, effort)
+            rows.append(found.x)
+            lost += own / found.acceptance
+    if lost > count:
+        _log.warning("%.2g of the paths that were drawn became rows", count / lost)
+    x = torch.cat(rows)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(settings.seed))
+    return x[order.to(x.device)].cpu()
+
+
+def _balanced(events: Events, name: str, known: Formula, count: int) -> list[tuple[Formula, int]]:
+    """For each class of a column that can be what its rows are, and how many there are to be."""
+    d = events.variable(Text(name, 0, len(name)), name)
+    column, variable = events.schema.modelled[d], events.variables[d]
+    if not isinstance(column, Categories) or variable.is_given:
+        what = "is given" if variable.is_given else f"holds {column.kind} values"
+        raise QueryError(f"balance: '{name}' {what}; it must be a column of classes")
+    num_values = (variable.num_values or 0) - bool(variable.pooled)  # never seen ones are none
+    if num_values > _MOST_CLASSES:
+        raise QueryError(f"balance: '{name}' has {num_values} classes, at most {_MOST_CLASSES}")
+    formulas = [
+        join(True, [known, leaf(d, Subset.of_codes([code]), events.domains)], events.domains)
+        for code in range(num_values)
+    ]
+    formulas = [formula for formula in formulas if formula is not False]
+    if not formulas:
+        raise QueryError("no row can be so: a contradiction")
+    shares = [count * (k + 1) // len(formulas) - count * k // len(formulas)
+              for k in range(len(formulas))]  # fmt: skip
+    return [pair for pair in zip(formulas, shares, strict=True) if pair[1]]
