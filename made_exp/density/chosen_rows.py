@@ -163,7 +163,7 @@ def _drawn_pools(walk: Walk, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _accepted(pools: Iterator[tuple[Tensor, Tensor]], count: int, seed: int) -> tuple[Tensor, int]:
-    """Values (count, D) accepted by their weights, and how many were drawn.
+    """Values (count, D) accepted by their weights, and of how many that were drawn.
 
     Relative to the largest weight so far: a larger one thins out what was accepted before.
     """
@@ -179,7 +179,7 @@ def _accepted(pools: Iterator[tuple[Tensor, Tensor]], count: int, seed: int) -> 
         inside = parts[2] < parts[1] - most
         kept = parts[0][inside], parts[1][inside], parts[2][inside]
         if len(kept[0]) >= count:
-            return kept[0][:count], drawn
+            return kept[0][:count], math.ceil(drawn * count / len(kept[0]))
     raise QueryError(
         f"of {drawn} paths only {len(kept[0])} became rows that are so: ask for something "
         "likelier, or for fewer rows"
@@ -203,7 +203,7 @@ def _accepted_draws(
         own = x[diagram.contains(x)]
         kept.append(own)
         found, drawn = found + len(own), drawn + len(x)
-    return torch.cat(kept)[:count], drawn
+    return torch.cat(kept)[:count], math.ceil(drawn * count / found)
 
 
 def _completed(

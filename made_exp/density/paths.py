@@ -19,6 +19,7 @@ from torch import Tensor
 from made_exp.density.diagram import Diagram, Level
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
+from made_exp.variables.group import Group
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.restricted import Restricted
 from made_exp.variables.subset import Subset
@@ -93,6 +94,7 @@ class Walk:
     context: int | None = None
     keeps_x: bool = False
     _restricted: dict[int, Restricted] = field(default_factory=dict, init=False)
+    _groups: dict[int, Group] = field(default_factory=dict, init=False)
 
     @cached_property
     def order(self) -> list[int]:
@@ -101,6 +103,12 @@ class Walk:
         asked = {*self.diagram.variables, *([self.parts.variable] if self.parts else [])}
         last = max((step for step, d in enumerate(order) if d in asked), default=-1)
         return order[: last + 1]
+
+    def group(self, variable: int) -> Group:
+        """One variable alone."""
+        if variable not in self._groups:
+            self._groups[variable] = self.groups.single(variable)
+        return self._groups[variable]
 
     @property
     def groups(self) -> VariableGroups:
@@ -181,7 +189,7 @@ class Walk:
         return self._restricted[variable]
 
     def _inside(self, variable: int, subsets: Sequence[Subset]) -> Restricted:
-        return self.groups.conditional(variable).restricted(subsets, self.made.device)
+        return self.group(variable).conditional.restricted(subsets, self.made.device)
 
     def shares_of(self, params: Tensor, nodes: Tensor) -> Tensor:
         """Masses (n, J) of the parts, those of each inside what its node (n,) allows."""
@@ -212,7 +220,7 @@ class _Paths:
         level, parts = walk.level(variable), walk.parts
         is_last = step == len(walk.order) - 1 and not walk.keeps_x
         is_told = parts is not None and parts.variable == variable
-        group = walk.groups.single(variable)
+        group = walk.group(variable)
         if walk.groups.variables[variable].is_given:
             values = self.x[:, variable]
             codes = group.encode(values)
@@ -260,7 +268,7 @@ class _Drawn(_Paths):
         own = self.uniforms[:, self.used : self.used + 2]
         self.used += 2
         if level is None:
-            conditional = self.walk.groups.conditional(variable)
+            conditional = self.walk.group(variable).conditional
             return conditional.sample(params, own[:, : conditional.num_uniforms])
         mass, codes = self.walk.restricted(variable).draw(params, own, self._index(level))
         self.logs += mass.log()
@@ -280,8 +288,8 @@ class Listed(_Paths):
 
     def take(self, variable: int, params: Tensor, level: Level | None) -> Tensor:
         """The codes that are listed, whose probability the weights take."""
-        codes = self.walk.groups.single(variable).encode(self.x[:, variable])
-        self.logs += self.walk.groups.conditional(variable).log_prob(params, codes).double()
+        codes = self.walk.group(variable).encode(self.x[:, variable])
+        self.logs += self.walk.group(variable).conditional.log_prob(params, codes).double()
         return codes
 
     def terms(self) -> Terms:

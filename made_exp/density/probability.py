@@ -8,7 +8,7 @@ from torch import Tensor
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
-from made_exp.density.formula import Formula, join, variables_of
+from made_exp.density.formula import Formula, Leaf, join, variables_of
 from made_exp.density.mixture import Effort, Estimate, estimate
 from made_exp.density.predicate import parse_predicate
 from made_exp.density.tokens import QueryError
@@ -132,6 +132,8 @@ def is_contradiction(formula: Formula, events: Events) -> bool:
     """Whether no values of the columns make a formula true."""
     if isinstance(formula, bool):
         return not formula
+    if isinstance(formula, Leaf) or all(isinstance(part, Leaf) for part in formula.parts):
+        return False  # of different variables, and none of them empty
     return Diagram.of(formula, range(len(events.domains)), events.domains).is_contradiction
 
 

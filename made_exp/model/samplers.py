@@ -77,7 +77,7 @@ class Walkers(threading.local):
     def walker(self, component: Component, num_steps: int) -> IncrementalSampler:
         """What takes the first steps of a component."""
         # No optimizer changes large weights alone.
-        version = _version(component.network, component.groups, most=_SMALL)
+        version = _version(component.network, most=_SMALL)
         order = tuple(component.masks.ordering.tolist())
         key = (component.member, component.masks.index, order, num_steps, version)
         if key not in self._kept:
