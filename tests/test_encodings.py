@@ -113,3 +113,11 @@ def test_real_values_are_standardised_whatever_the_name():
     variable = variable_of(Kind.REAL)
     encoding = encoding_for("one_hot", variable, Numbers([variable]))
     assert encoding(torch.tensor([[1.25]])).item() == 1.25
+
+
+def test_far_values_enter_no_farther_than_a_span_beyond_the_knots():
+    variable = Variable("x", Kind.REAL, knots=(-2.0, 0.0, 1.0))
+    encoding = encoding_for("auto", variable, Numbers([variable]))
+    z = torch.tensor([[-1e300], [-6.0], [-5.0], [-4.0], [3.5], [4.0], [9.0], [1e300]]).double()
+    entered = encoding(z)[:, 0, 0]
+    assert entered.tolist() == [-5.0, -5.0, -5.0, -4.0, 3.5, 4.0, 4.0, 4.0]

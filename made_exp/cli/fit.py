@@ -75,6 +75,8 @@ def fit(
         if path is None:
             own |= {f"trainer.{key}": value for key, value in _UNSEEN.items()}
         own["trainer.progress"] = "auto" if progress else "off"
+        if experiment == "table" and "scheduler" not in settings:
+            own["scheduler.least_gain"] = 0.1  # small tables are learnt long before the budget ends
         made = settings_of(experiment, dataset, file, own | settings)
         folder = Path(temporary) / "run"
         if path is not None:

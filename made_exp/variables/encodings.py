@@ -27,6 +27,9 @@ INTEGER_FUNCTIONS = 16
 QUARTER_AMPLITUDE_FREQUENCY = 8
 # Finer waves would have so small an amplitude that training never reaches them.
 MAX_FUNCTIONS = 64
+# A number enters a network as at most so far outside of its knots, in spans of theirs: a far draw
+# must not make the next one farther.
+MARGIN = 1.0
 
 
 class Encoding(nn.Module, ABC):
@@ -180,6 +183,8 @@ class Numeric(Encoding):
         features = [z]
         if numbers.knots.shape[-1] > 1:
             knots = numbers.knots.to(dtype)
+            margin = MARGIN * (knots[..., -1:] - knots[..., :1])
+            features = [torch.clamp(z, knots[..., :1] - margin, knots[..., -1:] + margin)]
             features.append(((z - knots[..., :-1]) / knots.diff()).clamp(0, 1))
         if self.num_waves:
             k = torch.arange(1, self.num_waves + 1, dtype=dtype, device=z.device)
