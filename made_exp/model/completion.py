@@ -6,7 +6,7 @@ conditional
     p(x_u | x_o) = sum_m w_m p_m(x_u | x_o),   w_m proportional to p_m(x_o):
 
 they are weighted by their own probability of what was observed, not evenly. A network of a fixed
-order serves only where the observed variables are its first ones; else those of any order serve.
+order serves only where the observed variables are its first ones; else the others serve without it.
 """
 
 import math
@@ -121,12 +121,13 @@ class Completion:
             yield components, log_weights[able], rows
 
     def _log_weights(self, pattern: Tensor) -> Tensor:
-        """Those of the whole mixture, if all of it serves a pattern (D,)."""
-        in_use = self.log_weights > -torch.inf
-        serves = [
-            one.serves(pattern) for one, used in zip(self.components, in_use, strict=True) if used
-        ]
-        return self.log_weights if all(serves) else self.others
+        """Those (M,) that hold for a pattern (D,): of all that serve, if fixed orders do."""
+        serves = torch.tensor([one.serves(pattern) for one in self.components])
+        serves = serves.to(self.others.device)
+        is_fixed = self.others.isneginf() & ~self.log_weights.isneginf()
+        if not bool((serves & is_fixed).any()):
+            return self.others
+        return self.log_weights.masked_fill(~serves, -torch.inf)
 
 
 def _log_probs(
