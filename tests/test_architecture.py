@@ -54,6 +54,7 @@ RUN_BY = {
     "settings.dataset": "test_config",
     "training.clock": "test_training",
     "training.loop": "test_training",
+    "training.post": "test_processes",
     "variables.echoes": "test_conditionals",
     "variables.restricted": "test_restricted",
     "variables.restricted_number": "test_restricted",

@@ -284,3 +284,15 @@ def test_more_processes_than_there_is_use_for_are_a_warning(caplog):
 def test_a_number_of_processes_is_whole_and_positive(value):
     with pytest.raises(ValueError, match="processes must be auto or a whole number"):
         TrainerSettings(processes=value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.bool])
+def test_what_is_sent_arrives_and_can_be_written(dtype):
+    large = torch.arange(300_000).view(3, -1).t().to(dtype)
+    value = {"a": [large, torch.zeros(0), torch.tensor(2.0)], "b": (None, "text", 3)}
+    with started(2, lambda world: world.gather(value)) as world:
+        _, there = world.gather(None)
+    assert torch.equal(there["a"][0], large)
+    assert [one.shape for one in there["a"][1:]] == [(0,), ()]
+    assert there["b"] == value["b"]
+    there["a"][0].fill_(1)

@@ -8,22 +8,20 @@ the other side has died.
 import ctypes
 import logging
 import os
-import pickle
-import select
 import signal
+import socket
 import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from typing import Any, final
 
 from typing_extensions import override
 
 from made_exp.errors import TrainingError
+from made_exp.training.post import Post
 from made_exp.training.world import ALONE, World
 
 _log = logging.getLogger(__name__)
@@ -44,31 +42,11 @@ class _Failure:
         self.trace = traceback.format_exc()
 
 
-class _Post:
-    """One end of the sockets between two processes."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection, self._poll = connection, select.poll()
-        self._poll.register(connection.fileno(), select.POLLIN)
-
-    def has_come(self) -> bool:
-        """Whether there is something to read: a value, or the other side's end."""
-        return bool(self._poll.poll(0))
-
-    def send(self, value: Any) -> None:
-        """Send a value; pickle, since multiprocessing's own way of tensors is shared memory."""
-        self.connection.send_bytes(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
-
-    def read(self) -> Any:
-        """Wait for the next value."""
-        return pickle.loads(self.connection.recv_bytes())
-
-
 @final
 class _Main(World):
     """The process that started the others."""
 
-    def __init__(self, posts: Sequence[_Post], pids: Sequence[int]) -> None:
+    def __init__(self, posts: Sequence[Post], pids: Sequence[int]) -> None:
         super().__init__(0, 1 + len(posts))
         self._posts, self._pids = dict(enumerate(posts, 1)), dict(enumerate(pids, 1))
 
@@ -100,7 +78,7 @@ class _Main(World):
     def close(self, *, wait: bool) -> None:
         """End the others: those that do not end by themselves within a time, if they may."""
         for post in self._posts.values():
-            post.connection.close()
+            post.close()
         give_up = time.monotonic() + _SECONDS_TO_END
         for pid in self._pids.values():
             while wait and _status(pid) is None and time.monotonic() < give_up:
@@ -153,7 +131,7 @@ class _Main(World):
 class _Other(World):
     """A process that was started; it ends with the main one."""
 
-    def __init__(self, rank: int, size: int, post: _Post) -> None:
+    def __init__(self, rank: int, size: int, post: Post) -> None:
         super().__init__(rank, size)
         self._post = post
 
@@ -205,16 +183,16 @@ def started(count: int, work: Callable[[World], object]) -> Iterator[World]:
     if count == 1:
         yield ALONE
         return
-    posts: list[_Post] = []
+    posts: list[Post] = []
     pids: list[int] = []
     parent = os.getpid()
     for rank in range(1, count):
-        ours, theirs = (_Post(end) for end in Pipe())
+        ours, theirs = (Post(end) for end in socket.socketpair())
         pid = _fork()
         if not pid:
             _end_with(parent)
             _be_another(_Other(rank, count, theirs), [*posts, ours], work)
-        theirs.connection.close()
+        theirs.close()
         posts.append(ours)
         pids.append(pid)
     world = _Main(posts, pids)
@@ -233,12 +211,12 @@ def _fork() -> int:
         return os.fork()
 
 
-def _be_another(world: _Other, of_others: Sequence[_Post], work: Callable[[World], object]) -> None:
+def _be_another(world: _Other, of_others: Sequence[Post], work: Callable[[World], object]) -> None:
     """Do the work of a process that was started, and end it."""
     code = 1
     try:
         for post in of_others:  # held here, they would hide the end of their holder
-            post.connection.close()
+            post.close()
         logging.disable()
         warnings.simplefilter("ignore")
         work(world)
