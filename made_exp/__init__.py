@@ -3,7 +3,7 @@
 Reading order: variables, masks, kernels, model, datasets, training, runs, experiments, cli.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def __getattr__(name: str) -> object:

@@ -1,22 +1,81 @@
-"""The wheel works in an empty folder, with its own conf/ and without the checkout."""
+"""What is given to others: source and wheel are whole, agree, and work without the checkout."""
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import made_exp
+
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_one_version_everywhere():
+    assert PROJECT["dynamic"] == ["version"]  # read from the package
+    version = made_exp.__version__
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {version}\n" in cited
+    newest = re.search(r"^## (\S+) \((\S+)\)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest[1] == version
+    assert f"\ndate-released: {newest[2]}\n" in cited
+
+
+def test_every_extra_is_named_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    for extra in PROJECT["optional-dependencies"]:
+        assert f"[{extra}]" in text, extra
+
+
+@pytest.mark.parametrize("file", [".pre-commit-config.yaml", ".github/workflows/ci.yml"])
+def test_tools_of_others_call_our_scripts(file):
+    text = (ROOT / file).read_text()
+    scripts = re.findall(r"(?:run|entry): (\S+) ?(\w*)", text)
+    assert scripts
+    for script, check in scripts:
+        assert os.access(ROOT / script, os.X_OK)
+        assert f"\n{check}() {{" in (ROOT / script).read_text() or not check
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The source distribution, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, timeout=280, capture_output=True)
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel
 
 
 @pytest.mark.slow
-def test_wheel_works_without_the_checkout(tmp_path):
-    pip = [sys.executable, "-m", "pip", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path, ROOT], check=True, timeout=250)
-    (wheel,) = tmp_path.glob("*.whl")
+def test_sdist_and_wheel_are_whole(built):
+    sdist, wheel = built
+    name = f"made_exp-{made_exp.__version__}"
+    with tarfile.open(sdist) as source:
+        in_source = {file.removeprefix(f"{name}/") for file in source.getnames()}
+    with zipfile.ZipFile(wheel) as packed:
+        in_wheel = set(packed.namelist())
+    for folder in ("made_exp", "conf", "docs", "scripts", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                assert str(path.relative_to(ROOT)) in in_source
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", ".ci/run"} <= in_source
+    sources = {file for file in in_source if re.match(r"(made_exp|conf)/.*\.\w+$", file)}
+    assert {re.sub(r"^conf/", "made_exp/conf/", file) for file in sources} <= in_wheel
+    assert {"made_exp/py.typed", f"{name}.dist-info/licenses/LICENSE"} <= in_wheel
+
+
+@pytest.mark.slow
+def test_wheel_works_without_the_checkout(built, tmp_path):
     site = tmp_path / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+    install = [sys.executable, "-m", "pip", "--quiet", "install", "--no-deps", "--target", site]
+    subprocess.run([*install, built[1]], check=True)
     command = [sys.executable, "-m", "made_exp.train"]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     empty = tmp_path / "empty"

@@ -235,6 +235,10 @@ class Shell:
         assert arguments[0] == "install"
         assert asked is None or asked[1] in extras["optional-dependencies"]
 
+    def uv(self, arguments):
+        assert arguments[:2] == ["tool", "install"]
+        self.pip(arguments[1:])
+
     def pytest(self, arguments):
         named = [word for word in arguments if not word.startswith("-")]
         tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
