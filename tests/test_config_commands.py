@@ -54,7 +54,7 @@ def test_eval_passes_typed_values_on(calls, capsys):
             "split": "valid",
             "num_orderings": 32,
             "compare": None,
-            "batch_size": 1000,
+            "batch_size": 4000,
             "data": None,
             "device": "auto",
         }.items()

@@ -69,6 +69,8 @@ def split_by_variable(terms: Tensor, log_weights: Tensor) -> Tensor:
             ordering of each component, nats.
         log_weights: (M,) of the components; sum to one.
     """
+    if len(terms) == 1:
+        return terms[0]
     finite = terms.clamp(min=_LEAST)
     parts = (component_shares(finite.sum(2), log_weights)[..., None] * finite).sum(0)
     impossible = (terms.sum(2) == -torch.inf).all(0)

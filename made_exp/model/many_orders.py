@@ -28,7 +28,9 @@ from made_exp.variables.groups import VariableGroups
 # Fewer features a variable, or more variables, are multiplied as fast order by order.
 MIN_WIDTH, MAX_DIMS, _MIN_ORDERS = 3, 256, 2
 # Examples that go together, and numbers that a level may have for some orders and these.
-ROWS, _MAX_NUMBERS = 1000, 2**21
+ROWS, _MAX_NUMBERS = 1000, 2**22
+# Masked weights of one layer that are kept for the examples that follow.
+_MAX_KEPT = 2**24
 
 
 def suits(network: MaskedNetwork, num_orders: int) -> bool:
@@ -65,6 +67,7 @@ class ManyOrders:
     ) -> None:
         self.groups, self.network, self.mask_sets = groups, network, mask_sets
         self._conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
+        self._kept: dict[tuple[int, int], Tensor] = {}
         self._starts = tuple(accumulate(groups.feature_widths, initial=0))
 
     @torch.no_grad()
@@ -80,45 +83,59 @@ class ManyOrders:
             step = max(1, _MAX_NUMBERS // (widest * len(rows)))
             for start in range(0, len(self.mask_sets), step):
                 some = slice(start, start + step)
-                params = self._params(shared, self.mask_sets[some])
+                params = self._params(shared, some)
                 found[some, own] = log_probs_turned(
                     self.groups, self._conditionals, params, codes[own]
                 )
         return found
 
     def _shared(self, codes: Tensor) -> dict[int, Tensor]:
-        """By the level above, what each variable gives to its units if they see it: (O, D, B)."""
+        """By the level above, what variables and bias give to who sees them, (O, D + 1, B)."""
         features = self.groups.features(codes).t().contiguous()
         parts: dict[int, Tensor] = {}
         for edge in (edge for level in self.network.levels for edge in level.edges):
             if edge.below == 0:
                 weight = edge.layer.weight
-                part = weight.new_empty(len(weight), len(self._conditionals), len(codes))
+                # The bias is one more variable, which all units see.
+                part = weight.new_empty(len(weight), len(self._conditionals) + 1, len(codes))
+                part[:, -1] = self.network.bias(edge.above)[:, None]
                 for d, (start, end) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
                     torch.mm(weight[:, start:end], features[start:end], out=part[:, d])
                 parts[edge.above] = part
         return parts
 
-    def _params(self, shared: dict[int, Tensor], mask_sets: Sequence[MaskSet]) -> Tensor:
-        """Params (P, M, B)."""
-        degrees = [self.network.layer_degrees(masks) for masks in mask_sets]
-        inputs = torch.stack([masks.input_degrees for masks in mask_sets])
-        h: Tensor | None = None
+    def _params(self, shared: dict[int, Tensor], some: slice) -> Tensor:
+        """Params (P, M, B) under some of the orders."""
+        degrees = [self.network.layer_degrees(masks) for masks in self.mask_sets[some]]
+        inputs = torch.stack([masks.input_degrees for masks in self.mask_sets[some]])
+        inputs = torch.cat([inputs, torch.zeros_like(inputs[:, :1])], 1)
+        h = torch.empty(0)
         for n, level in enumerate(self.network.levels, 1):
-            own = torch.stack([one[n] for one in degrees], 1)  # (O, M)
-            node: Tensor | None = None
             if n in shared:
+                own = torch.stack([one[n] for one in degrees], 1)  # (O, M)
                 sees = (own[:, :, None] >= inputs[None]).to(shared[n].dtype)
                 node = torch.bmm(sees, shared[n])
+            else:
+                node = self.network.bias(n)[:, None, None].expand(-1, *h.shape[1:]).contiguous()
             for edge in level.edges:
-                if edge.below:
-                    assert h is not None
-                    node = _added(edge, h, degrees, node)
-            assert node is not None
-            node += self.network.bias(n)[:, None, None]
-            h = node if n == len(self.network.levels) else self.network.activation(node)
-        assert h is not None
+                for m in range(len(degrees)) if edge.below else ():
+                    node[:, m].addmm_(self._masked(edge, some.start + m), h[:, m])
+            h = node
+            if n < len(self.network.levels):
+                is_relu = self.network.activation_name == "relu"
+                h = node.relu_() if is_relu else self.network.activation(node)
         return h
+
+    def _masked(self, edge: Edge, order: int) -> Tensor:
+        """The weight (O, I) of a layer under one of the orders, kept where there is room."""
+        found = self._kept.get((edge.above, order))
+        if found is None:
+            degrees = self.network.layer_degrees(self.mask_sets[order])
+            sees = degrees[edge.above][:, None] >= degrees[edge.below][None]
+            found = edge.layer.weight * sees
+            if found.numel() * len(self.mask_sets) <= _MAX_KEPT:
+                self._kept[edge.above, order] = found
+        return found
 
 
 def log_probs_turned(
@@ -138,14 +155,3 @@ def log_probs_turned(
         own = params[start : start + groups.param_widths[d]]
         found[:, :, d] = conditional.log_prob_turned(own, turned[d])
     return found
-
-
-def _added(edge: Edge, h: Tensor, degrees: list[Sequence[Tensor]], node: Tensor | None) -> Tensor:
-    """Node (O, M, B), or 0, and what the level below, h (I, M, B), gives to it."""
-    weight = edge.layer.weight
-    if node is None:
-        node = h.new_zeros(len(weight), *h.shape[1:])
-    for m, one in enumerate(degrees):
-        sees = one[edge.above][:, None] >= one[edge.below][None]
-        node[:, m].addmm_(weight * sees, h[:, m])
-    return node

@@ -28,7 +28,7 @@ class EvalSettings(CheckedSettings):
     plots: bool = setting(
         False, "draw calibration, PIT of numbers, and NLL by column or pixel into the run"
     )
-    batch_size: int = setting(1000, "examples at a time", at_least=1)
+    batch_size: int = setting(4000, "examples at a time", at_least=1)
     data: str | None = setting(
         None,
         "with path or top: new rows, a file, folder or pattern of tables, or .npz with x; "

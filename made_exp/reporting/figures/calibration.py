@@ -145,6 +145,8 @@ def nll_image(nll: np.ndarray, *, title: str = "") -> np.ndarray:
     top = float(np.quantile(nll, 0.999)) or 1e-12
     image = axes.imshow(nll, cmap="magma", vmin=0, vmax=top, interpolation="nearest")
     style(axes, f"sum {float(nll.sum()):.2f} nats per image", "column", "row")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(8, integer=True))
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.045, aspect=24)
     bar.set_label("NLL of the pixel (nats)", fontsize=8.5, color=MUTED)
     bar.ax.tick_params(labelsize=8, colors=MUTED, length=2)
