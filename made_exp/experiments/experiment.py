@@ -248,7 +248,7 @@ class _Experiment:
 
     def _prove(self) -> dict[str, dict[str, Any]]:
         seed = derive_seed(self.settings.seed, _CHECK_STREAM)
-        return proven(self.model, self.dataset, seed)
+        return proven(self.model, self.dataset, seed, forked_map(self.num_processes))
 
     def _columns(self) -> ColumnScores | None:
         """The columns of what is scored; a warning for each that is worse than counting."""

@@ -19,6 +19,7 @@ from made_exp.model.checks import (
     check_samples,
     measure_connectivity,
 )
+from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
 
 _log = logging.getLogger(__name__)
@@ -73,8 +74,10 @@ def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
             ) from None
 
 
-def proven(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, Any]]:
+def proven(model: MADE, dataset: Dataset, seed: int, each: Each = map) -> dict[str, dict[str, Any]]:
     """Let the model prove its own numbers: outcome of each check by name.
+
+    `each` is as in `evaluate`.
 
     Raises:
         TrainingError: If one fails: such numbers are no results.
@@ -86,7 +89,7 @@ def proven(model: MADE, dataset: Dataset, seed: int) -> dict[str, dict[str, Any]
     model.eval()
     done = [
         check_masks(model),
-        check_normalisation(model),
+        check_normalisation(model, each),
         check_samples(model, generator, context),
     ]
     failed = [f"{check.name}: {check.detail}" for check in done if not check.passed]

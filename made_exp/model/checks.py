@@ -13,6 +13,7 @@ from torch import Tensor
 
 from made_exp.masks.connectivity import Connectivity, connectivity, reachable
 from made_exp.model.component import Component
+from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
 from made_exp.variables.variable import Variable
 
@@ -85,10 +86,11 @@ def _stray_weights(component: Component) -> int:
 
 
 @torch.no_grad()
-def check_normalisation(model: MADE) -> Check:
+def check_normalisation(model: MADE, each: Each = map) -> Check:
     """Probabilities of all inputs sum to one; skipped, and said so, above 2^16 inputs.
 
-    Where variables are given, for the first rows of their values in train.
+    Where variables are given, for the first rows of their values in train. `each` is as in
+    `evaluate`.
     """
     variables, rows = model.groups.variables, model.given_rows
     modelled = [d for d, variable in enumerate(variables) if not variable.is_given]
@@ -103,18 +105,20 @@ def check_normalisation(model: MADE) -> Check:
         x = torch.where(model.groups.is_given.cpu(), given, x)
     classes: list[int | None] = [*range(model.num_classes)] or [None]
     x = x.to(model.device)
-    worst = max(float((_totals(model, x, label) - 1).abs().max()) for label in classes)
+    worst = max(float((_totals(model, x, label, each) - 1).abs().max()) for label in classes)
     tolerance = 1e-9 if model.dtype == torch.float64 else 1e-4
     passed = worst <= tolerance
     return Check("normalisation", passed, f"sum over {len(values)} inputs: 1 {worst:+.2e}")
 
 
-def _totals(model: MADE, x: Tensor, label: int | None) -> Tensor:
+def _totals(model: MADE, x: Tensor, label: int | None, each: Each) -> Tensor:
     """Sums (G,) of the probabilities of x (G, N, D), of one class where there are classes."""
-    probs = []
-    for part in x.flatten(0, 1).split(_AT_ONCE):
+
+    def of_part(part: Tensor) -> Tensor:
         context = None if label is None else part.new_full((len(part),), label)
-        probs.append(model.log_prob(part, context).double().exp())
+        return model.log_prob(part, context).double().exp()
+
+    probs = list(each(of_part, x.flatten(0, 1).split(_AT_ONCE)))
     return torch.cat(probs).unflatten(0, x.shape[:2]).sum(1)
 
 
