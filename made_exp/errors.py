@@ -1,8 +1,11 @@
 """How mistakes travel from where they are found to the one line that the user reads."""
 
 import difflib
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 class ConfigError(ValueError):
@@ -73,8 +76,13 @@ def one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+def is_the_disks(error: BaseException) -> bool:
+    """Whether `error` says that a disk is full or broken."""
+    return isinstance(error, OSError) and error.errno in _OF_THE_DISK
+
+
 def is_users_mistake(error: BaseException) -> bool:
     """Whether `error` is answered by one line: a wrong setting, file or folder, not a defect."""
     if isinstance(error, OSError):
-        return not isinstance(error, ChildProcessError | BlockingIOError)
+        return not (is_the_disks(error) or isinstance(error, ChildProcessError | BlockingIOError))
     return isinstance(error, ConfigError | RunError)

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_UNFINISHED = re.compile(r"\..+\.(\d{1,9})\.[0-9a-f]{8}\.tmp")
 
 
 @contextmanager
@@ -25,8 +28,39 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
         if previous is not None and path.exists():
             os.replace(path, previous)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path, *, others_write: bool) -> None:
+    """Remove from `folder` what `atomic_path` began in a process that was killed.
+
+    Files of other names are left alone.
+
+    Args:
+        folder: It need not exist.
+        others_write: Whether processes that are alive may be writing there; theirs are left.
+    """
+    for path in folder.glob(".*.tmp"):
+        found = _UNFINISHED.fullmatch(path.name)
+        if found and not (others_write and _is_alive(int(found[1]))):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # of an earlier process of this number: this one has begun nothing here
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 def atomic_write_bytes(path: str | Path, content: bytes) -> None:

@@ -25,6 +25,8 @@ FLOORS = [
 ]
 RUN_BY = {
     "cli.fit": "test_fit",
+    "cli.launchers": "test_lost_jobs",
+    "cli.search": "test_search",
     "datasets.baselines.fitted": "test_simple_members",
     "datasets.baselines.smoothing": "test_simple_densities",
     "density.paths": "test_probability",

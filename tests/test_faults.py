@@ -1,5 +1,6 @@
 """Real faults: kill -9 at random moments, signals, a disk that is full."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -51,6 +52,7 @@ def test_nothing_is_lost_however_often_a_run_is_killed(
         )
         assert outcome.returncode == 0, outcome.stderr
     assert int(outcome.stdout.split()[-1]) >= kills // 2, "most lives must be cut before the end"
+    assert not list((tmp_path / "killed").rglob("*.tmp"))
     assert read_results(tmp_path / "killed") == read_results(tmp_path / "whole")
     assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "whole")
     assert_one_clean_curve(tmp_path / "killed", tmp_path / "whole")
@@ -131,6 +133,69 @@ def small_disk(tmp_path):
         pytest.skip("mounting is not permitted here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+COMMAND = ["dataset=gaussian_1d", "model=histogram", "trainer=debug", "trainer.device=cpu"]
+
+
+def told_by(*arguments, module="train"):
+    """The exit code of a command, and what it said on stderr."""
+    answer = subprocess.run(
+        [sys.executable, "-m", f"made_exp.{module}", *arguments], capture_output=True, text=True
+    )
+    return answer.returncode, answer.stderr
+
+
+def test_a_disk_that_is_full_at_the_start_is_one_line(small_disk):
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space"):
+        ballast.write_bytes(bytes(2**21))
+    code, told = told_by(*COMMAND, f"hydra.run.dir={small_disk / 'run'}")
+    assert code == 1, told
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1, told
+    assert str(small_disk / "run") in told
+
+
+def test_a_disk_that_fills_up_and_a_folder_that_is_removed_are_one_line(small_disk, tmp_path):
+    long = ["trainer.epochs=1000000", "trainer.max_steps=1000000", "trainer.patience=null"]
+    for name in ("fills", "removed"):
+        folder, shown = small_disk / name, tmp_path / name
+        command = [sys.executable, "-m", "made_exp.train", *COMMAND, *long, "trainer.progress=off"]
+        with shown.open("w") as file:
+            process = subprocess.Popen([*command, f"hydra.run.dir={folder}"], stderr=file)
+        give_up = time.monotonic() + 100
+        while not (folder / "metrics.jsonl").exists():
+            assert process.poll() is None, shown.read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        if name == "fills":
+            with contextlib.suppress(OSError):
+                (small_disk / "ballast").write_bytes(bytes(2**21))
+            code = process.wait(100)
+            (small_disk / "ballast").unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            code = process.wait(100)
+        told = shown.read_text()
+        assert code == 1, told
+        assert "Traceback" not in told
+        assert "Logging error" not in told
+        assert told.splitlines()[-1].startswith("error: cannot write"), told
+        assert ("Earlier checkpoints are intact" in told) <= (name == "fills")
+
+
+def test_a_run_on_a_disk_that_cannot_be_written_is_scored_and_not_resumed(small_disk):
+    run = small_disk / "run"
+    assert told_by(*COMMAND, f"hydra.run.dir={run}")[0] == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, told = told_by(*COMMAND, f"hydra.run.dir={run}", "resume=true", "trainer.epochs=9")
+    assert (code, told) == (2, f"error: hydra.run.dir: '{run}' cannot be written\n")
+    command = [sys.executable, "-m", "made_exp.eval", f"run={run}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["num_examples"] == 200
+    assert "not written" in answer.stderr
 
 
 def test_a_full_disk_stops_training_and_leaves_what_was_there(tmp_path, small_disk):

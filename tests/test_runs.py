@@ -13,6 +13,8 @@ from made_exp.runs.folder import RunDirectory, RunState, finished_sibling
 from made_exp.settings.experiment import Settings
 from made_exp.settings.training import AdamSettings
 
+AS_TEXT = {"capture_output": True, "text": True, "check": True}
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -102,6 +104,22 @@ def test_the_lock_of_a_killed_process_is_free(run):
     assert subprocess.run([sys.executable, "-c", code, str(run.path)]).returncode == -9
     with run.locked():
         pass
+
+
+def test_what_a_killed_process_had_begun_is_removed_and_nothing_else(run):
+    run.start({}, "abc")
+    killed = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **AS_TEXT)
+    name = f"last.pt.{int(killed.stdout)}.0123abcd.tmp"
+    ours = [run.checkpoints / f".{name}", run.samples / f".{name}", run.path / f".{name}"]
+    living = f"last.pt.{os.getppid()}.0123abcd.tmp"
+    ours.append(run.checkpoints / f".{living}")
+    others = [run.path / name, run.checkpoints / ".last.pt.1.tmp", run.path / f".{living}"]
+    for path in ours + others:
+        path.write_text("begun")
+    with run.locked():
+        pass
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in others)
 
 
 def test_a_place_that_cannot_be_written_is_one_error(tmp_path):

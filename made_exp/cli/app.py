@@ -11,11 +11,13 @@ from made_exp.cli import sweeps
 from made_exp.cli.command_line import CommandLine, parse_command_line
 from made_exp.cli.help import train_help
 from made_exp.cli.job import import_experiment, run_job
+from made_exp.cli.launchers import guard_launchers
 from made_exp.cli.messages import FULL_ERROR, answered
 from made_exp.cli.preflight import described, preflight
 from made_exp.cli.resolvers import conf_dir
 from made_exp.cli.resuming import continued
-from made_exp.errors import as_config_errors
+from made_exp.cli.search import guard_search
+from made_exp.errors import as_config_errors, is_the_disks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,6 +48,10 @@ def _run(argv: list[str]) -> int:
 
 def _launch(command: CommandLine) -> int:
     sweeps.started.clear()
+    sweeps.places.clear()
+    if command.multirun:
+        guard_launchers()
+        guard_search()
     decorate = hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
     run = decorate(run_job)  # It keeps its own name, so that workers import it by name.
     try:
@@ -54,9 +60,12 @@ def _launch(command: CommandLine) -> int:
             run()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except Exception:
+    except Exception as error:
         if _report():
             return 1
+        if isinstance(error, OSError) and is_the_disks(error) and not error.filename:
+            where = str(next(iter(sweeps.places), "."))
+            raise OSError(error.errno, error.strerror, where) from error
         raise
     return int(_report())
 

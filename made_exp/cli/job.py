@@ -66,6 +66,7 @@ def run_job(cfg: DictConfig) -> float | None:
         JobFailure: A single run failed; it carries the error past Hydra.
         Exception: A job of a sweep failed; the sweeper counts it and goes on.
     """
+    logging.raiseExceptions = False  # train.log on a full disk is no reason for tracebacks
     job = _this_job()
     start = time.monotonic()
     is_new = not RunDirectory(job.run_dir).status.exists()

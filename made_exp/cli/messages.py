@@ -11,7 +11,14 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.command_line import extra_hint
-from made_exp.errors import JobFailure, TrainingError, did_you_mean, is_users_mistake, one_line
+from made_exp.errors import (
+    JobFailure,
+    TrainingError,
+    did_you_mean,
+    is_the_disks,
+    is_users_mistake,
+    one_line,
+)
 from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -49,7 +56,7 @@ def answer(error: BaseException) -> int:
     else, and for everything where the user has set HYDRA_FULL_ERROR=1.
     """
     mistake = is_users_mistake(error) or _is_about_config(error)
-    stopped = isinstance(error, TrainingError) or _is_about_database(error)
+    stopped = isinstance(error, TrainingError) or is_the_disks(error) or _is_about_database(error)
     if os.environ.get(FULL_ERROR) == "1" or not (mistake or stopped):
         traceback.print_exception(error)
     if mistake or stopped:

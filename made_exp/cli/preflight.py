@@ -104,8 +104,17 @@ def _check_run(command: CommandLine) -> None:
         raise ConfigError("hydra.run.dir: a folder is wanted, got nothing")
     if settings.resume and given is None and not os.environ.get("MADE_RUN_ID"):
         raise ConfigError("resume=true needs hydra.run.dir=DIR (with -m: hydra.sweep.dir=DIR)")
+    if is_main_process():
+        _refuse_unwritable(Path(str(cfg.hydra.run.dir)), "hydra.run.dir")
     if is_main_process() and (given or os.environ.get("MADE_RUN_ID")):
         check_folder(Path(str(cfg.hydra.run.dir)), settings, "hydra.run.dir")
+
+
+def _refuse_unwritable(folder: Path, key: str) -> None:
+    """Raise ConfigError where nothing can be written below what there is of `folder`."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key}: '{there}' cannot be written")
 
 
 def check_folder(folder: Path, settings: Settings, key: str) -> None:
@@ -130,6 +139,7 @@ def _check_sweep(command: CommandLine) -> None:
     if folder and any(folder.glob("*/status.json")) and (searches or not base.resume):
         remedy = "take another" if searches else "resume=true continues it"
         raise ConfigError(f"hydra.sweep.dir: '{folder}' already holds a sweep; {remedy}")
+    _refuse_unwritable(Path(str(base.hydra.sweep.dir)), "hydra.sweep.dir")
     numbers = {tuple(job): number for number, job in enumerate(jobs)}
     for job in worth_checking(jobs):
         settings = _check_job(command, job, here=here, alone=len(jobs) == 1)

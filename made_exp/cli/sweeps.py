@@ -10,14 +10,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-import made_exp.cli.resolvers  # noqa: F401  (workers import this module first)
 from made_exp.cli.command_line import command_for
+from made_exp.cli.resolvers import slug  # workers import this module first
 
 RESULTS_FILE = "results.jsonl"
 
 
 started: dict[Path, int] = {}
 """The folder of the sweep that this process started, if any: bytes of results it held before."""
+
+
+places: list[Path] = []
+"""Where the command that this process started writes: a folder, once it is known."""
 
 
 missing_folders: set[Path] = set()
@@ -30,6 +34,7 @@ class SweepStart(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note which folders Hydra is going to make for a single run."""
         folder = Path(str(config.hydra.run.dir)).absolute()
+        places[:] = [folder]
         missing_folders.clear()
         missing_folders.update(parent for parent in folder.parents if not parent.exists())
 
@@ -39,6 +44,7 @@ class SweepStart(Callback):
         for name in config.hydra.job.env_set:
             str(config.hydra.job.env_set[name])  # Resolved here once, cached for all jobs.
         folder = Path(str(config.hydra.sweep.dir)).absolute()
+        places[:] = [folder]
         results = folder / RESULTS_FILE
         started[folder] = results.stat().st_size if results.exists() else 0
         storage = str(config.hydra.sweeper.get("storage", None) or "")
@@ -70,6 +76,14 @@ def read(sweep_dir: Path, offset: int = 0) -> list[dict[str, Any]]:
         except (ValueError, TypeError, KeyError):
             continue
     return list(entries.values())
+
+
+def append_lost(sweep_dir: Path, number: int, overrides: Sequence[str], error: str) -> None:
+    """Append an entry for a job whose process ended without writing one."""
+    task = [text for text in overrides if not text.startswith(("hydra.", "hydra/"))]
+    entry = {"number": number, "folder": f"{number:03d}_{slug(task)}", "overrides": task}
+    entry |= {"status": "lost", "objective": None, "error": error}
+    append(sweep_dir, entry)
 
 
 def unanswered(sweep_dir: Path, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,5 +1,8 @@
 """Scoring finished runs: any split, any number of orderings, one run against another."""
 
+import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,8 @@ from made_exp.model.evaluation import (
 )
 from made_exp.reporting import figures
 from made_exp.settings.commands import EvalSettings
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
@@ -52,7 +57,8 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         nll, stderr = curve
         title = f"{finished.dataset.name}, {split}: NLL of the mixture over orderings"
         picture, counts = path.with_suffix(".png"), list(range(1, len(nll) + 1))
-        figures.save_png(picture, figures.nll_by_num_orderings(counts, nll, stderr, title=title))
+        drawn = figures.nll_by_num_orderings(counts, nll, stderr, title=title)
+        _write(picture, lambda: figures.save_png(picture, drawn))
         outcome |= {
             "nll_by_num_orderings": nll,
             "nll_stderr_by_num_orderings": stderr,
@@ -67,8 +73,19 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
         mean, error = paired_difference(evaluation.log_probs, second.log_probs)
         difference = {"nll_difference": mean, "nll_difference_stderr": error}
         outcome["comparison"] = {"run": settings.compare, **second.as_dict(), **difference}
-    atomic_write_json(path, outcome)
+    _write(path, lambda: atomic_write_json(path, outcome))
     return outcome
+
+
+def _write(path: Path, write: Callable[[], object]) -> None:
+    """Call `write`; where the run cannot be written, warn: what was computed is told all the same.
+
+    A run on a full disk, or one of somebody else's, can be scored too.
+    """
+    try:
+        write()
+    except OSError as error:
+        _log.warning("not written: %s: %s", path, error.strerror)
 
 
 def _check_moved(run: FinishedRun) -> None:

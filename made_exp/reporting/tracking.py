@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -145,13 +146,30 @@ def tracking(
     run_dir: str | Path, *, tensorboard: bool = True, purge_step: int | None = None
 ) -> Iterator[Tracker]:
     """A `Tracker` that is closed at the end, as completed only if nothing was raised."""
-    tracker = Tracker(run_dir, tensorboard=tensorboard, purge_step=purge_step)
+    with _quiet_threads():
+        tracker = Tracker(run_dir, tensorboard=tensorboard, purge_step=purge_step)
+        try:
+            yield tracker
+        except BaseException:
+            tracker.close(is_finished=False)
+            raise
+        tracker.close()
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """No traceback from TensorBoard's thread: what it raised, it raises at the next write too."""
+    before = threading.excepthook
+
+    def told(args: threading.ExceptHookArgs) -> None:
+        if not type(args.thread).__module__.startswith("tensorboard."):
+            before(args)
+
+    threading.excepthook = told
     try:
-        yield tracker
-    except BaseException:
-        tracker.close(is_finished=False)
-        raise
-    tracker.close()
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def truncate_metrics(path: Path, first_step: int) -> int:

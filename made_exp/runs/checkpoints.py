@@ -47,8 +47,9 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
             torch.save({"kind": _KIND, "schema": SCHEMA, **content}, file)
         _flush_names(path.parent)
     except (OSError, RuntimeError) as error:
+        left = "Earlier checkpoints are intact" if exists(path) else "No earlier one is there"
         raise CheckpointError(
-            f"cannot write checkpoint {path}: {_reason(error)}. Earlier checkpoints are intact"
+            f"cannot write checkpoint {path}: {_reason(error)}. {left}"
         ) from error
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from made_exp.errors import RunError
-from made_exp.files import atomic_write_json
+from made_exp.errors import RunError, TrainingError, is_the_disks
+from made_exp.files import atomic_write_json, remove_unfinished
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import changed_keys
 
@@ -70,7 +70,8 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
-            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
+            kind = TrainingError if is_the_disks(error) else RunError
+            raise kind(f"cannot write the run folder {self.path}: {error.strerror}") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -88,9 +89,18 @@ class RunDirectory:
                     f"another process is working in the run folder {self.path}"
                 ) from None
         try:
+            if self.status.exists():
+                self._clear_up()
             yield
         finally:
             lock.release()
+
+    def _clear_up(self) -> None:
+        """Remove what processes that were killed had begun to write; the lock is held."""
+        with self._written():
+            remove_unfinished(self.path, others_write=True)  # such as made-eval
+            for folder in (self.checkpoints, self.samples):
+                remove_unfinished(folder, others_write=False)
 
     def read_status(self) -> dict[str, Any]:
         """Content of status.json; a state of NEW when there is none, RUNNING when it is damaged."""

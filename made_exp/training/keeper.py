@@ -157,8 +157,6 @@ class CheckpointKeeper:
 
     def _clear_up(self) -> None:
         """Undo what a process that was killed while it saved had begun."""
-        for unfinished in self.run.checkpoints.glob(".*.tmp"):
-            unfinished.unlink()
         if exists(self.run.best):
             best = load_checkpoint(self.run.best)["state"]
             if best["evaluations"] > self.learner.state.evaluations:  # last.pt did not follow
