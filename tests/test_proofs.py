@@ -15,6 +15,7 @@ from made_exp.cli.validate import settings_from
 from made_exp.errors import TrainingError
 from made_exp.experiments.experiment import run
 from made_exp.model.checks import Check
+from made_exp.reporting.records import read_run
 from made_exp.runs.folder import RunDirectory, RunState
 
 FEW_STEPS = ["trainer=debug", "trainer.progress=off", "trainer.tensorboard=false"]
@@ -69,6 +70,60 @@ def test_a_failed_check_fails_the_run(tmp_path, monkeypatch, check):
     assert status["state"] is RunState.FAILED
     assert "they are wrong" in status["error"]
     assert not (tmp_path / "run/results.json").exists()
+
+
+def broken(*arguments, **options):
+    raise MemoryError("no memory")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "proofs.check_samples",
+        "experiment.evaluate",
+        "experiment.score_columns",
+        "experiment.outlier_in",
+        "experiment.make_results",
+        "outcome.atomic_write_json",
+    ],
+)
+def test_a_failure_at_the_end_costs_the_end_alone(tmp_path, monkeypatch, place):
+    with monkeypatch.context() as patch:
+        patch.setattr(f"made_exp.experiments.{place}", broken)
+        with pytest.raises(MemoryError):
+            run(make_settings(tmp_path), tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("made_exp.training.loop.Trainer._one_step", broken)
+        run(make_settings(tmp_path, resume=True), tmp_path / "run")
+    run(make_settings(tmp_path), tmp_path / "whole")
+    assert read_results(tmp_path / "run") == read_results(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("place", ["picture_of", "draw_samples", "animation"])
+def test_a_picture_that_fails_costs_itself_alone(tmp_path, monkeypatch, place, caplog):
+    monkeypatch.setattr(f"made_exp.experiments.run_observer.{place}", broken)
+    run(make_settings(tmp_path, trainer={"animation": True}), tmp_path / "run")
+    assert "no memory" in caplog.text
+    assert read_results(tmp_path / "run")["status"] == "completed"
+
+
+def test_checks_may_be_made_to_warn_only(tmp_path, monkeypatch, caplog):
+    failed = Check("normalisation", False, "they are wrong")
+    proofs = "made_exp.experiments.proofs"
+    monkeypatch.setattr(f"{proofs}.check_normalisation", lambda *arguments: failed)
+    with pytest.raises(TrainingError, match="checks=warn"):
+        run(make_settings(tmp_path), tmp_path / "run")
+    monkeypatch.setattr(f"{proofs}.check_samples", broken)
+    with caplog.at_level(logging.INFO):
+        run(make_settings(tmp_path, resume=True, checks="warn"), tmp_path / "run")
+    results = read_results(tmp_path / "run")
+    assert results["unchecked"] == ["normalisation", "samples"]
+    assert results["checks"]["samples"]["detail"] == "MemoryError: no memory"
+    assert "UNCHECKED        these numbers failed a check: normalisation, samples" in caplog.text
+    saved = RunDirectory(tmp_path / "run").saved_config()
+    assert saved["checks"] == "warn"
+    record = read_run(tmp_path / "run", "run")
+    assert record.problems == ("unchecked results: normalisation, samples failed",)
 
 
 def test_masks_that_leak_end_a_run_before_it_trains(tmp_path, monkeypatch):

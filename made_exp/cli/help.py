@@ -18,7 +18,8 @@ usage: made-train [GROUP=OPTION ...] [GROUP.SETTING=VALUE ...] [-m] [FLAGS]
 
 Groups and their options (* = default):"""
 _FOOTER = """\
-Top level: seed=0, resume=false, notes.ANYTHING=...; describe=true only shows the columns
+Top level: seed=0, resume=false, notes.ANYTHING=...; describe=true only shows the columns;
+  checks=warn ends a run whose check of its own numbers fails, with results marked as unchecked
 Sweeps: -m with values a,b,c; hydra/launcher=joblib|submitit_local|submitit_slurm|ray;
   hydra/sweeper=basic|optuna (with search=MODEL for a ready search space)
 Flags: -m sweep; --cfg job shows the config; --info defaults; --config-dir DIR adds options of

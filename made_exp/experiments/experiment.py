@@ -248,7 +248,8 @@ class _Experiment:
 
     def _prove(self) -> dict[str, dict[str, Any]]:
         seed = derive_seed(self.settings.seed, _CHECK_STREAM)
-        return proven(self.model, self.dataset, seed, forked_map(self.num_processes))
+        each, only_warns = forked_map(self.num_processes), self.settings.checks == "warn"
+        return proven(self.model, self.dataset, seed, each, only_warns=only_warns)
 
     def _columns(self) -> ColumnScores | None:
         """The columns of what is scored; a warning for each that is worse than counting."""

@@ -54,6 +54,7 @@ def make_results(
         **({} if reference is None else {"reference": {"nll": reference}}),
         "baselines": load_or_compute(dataset, default_data_dir()),
         "checks": checks,
+        **({"unchecked": failed} if (failed := _failed(checks)) else {}),
         **as_results(dataset),
         **({"shared_with_train": shared} if (shared := shared_with_train(dataset)) else {}),
         **({} if comparison is None else {"sample_comparison": told(comparison)}),
@@ -72,6 +73,10 @@ def make_results(
         "versions": versions(),
         "git_commit": git_commit(),
     }
+
+
+def _failed(checks: dict[str, dict[str, Any]]) -> list[str]:
+    return [name for name, check in checks.items() if not check["passed"]]
 
 
 def _scores(dataset: Dataset, split: str, evaluation: Evaluation) -> dict[str, Any]:
@@ -105,6 +110,9 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
         + (f", {scored['num_orderings']} orderings)" if scored["num_orderings"] > 1 else ")")
         + ("" if results["test"] else "; there is no test split"),
     ]
+    if "unchecked" in results:
+        failed = ", ".join(results["unchecked"])
+        lines.append(f"  UNCHECKED        these numbers failed a check: {failed}")
     if "nll_as_written" in scored:
         written = scored["nll_as_written"]
         lines.append(f"  as written       {written:.3f} nats, real values as masses of their cells")

@@ -130,12 +130,18 @@ class RunObserver(Observer):
     def tested(self, test: Evaluation | None, step: int) -> None:
         """The best model was scored on test, once, if there is a test, after `step` steps."""
         if self.settings.trainer.animation:
-            frames = [*sorted(self.run.samples.glob("epoch_*.png")), self.run.final_samples]
-            animation([frame for frame in frames if frame.exists()], self.run.animation)
+            self._animate()
         if test is not None:
             scalars = {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim}
             self.tracker.scalars(step, scalars)
         self.tracker.flush()
+
+    def _animate(self) -> None:
+        frames = [*sorted(self.run.samples.glob("epoch_*.png")), self.run.final_samples]
+        try:
+            animation([frame for frame in frames if frame.exists()], self.run.animation)
+        except Exception as error:  # a damaged picture, Pillow, disk
+            _log.warning("no %s: %s: %s", self.run.animation, type(error).__name__, error)
 
     @override
     def flush(self) -> None:

@@ -72,6 +72,8 @@ def read_run(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> R
     """The run in folder `path`, of which the results file of its sweep may say `entry`."""
     run, problems, entry = RunDirectory(path), list[str](), entry or {}
     results, status = read_object(run.results, problems), read_object(run.status, problems)
+    if unchecked := results.get("unchecked"):
+        problems.append(f"unchecked results: {', '.join(map(str, unchecked))} failed")
     settings, is_complete = _settings(run, entry, problems)
     curve = read_curve(run.metrics, problems)
     state = _state(run, results, status, entry)

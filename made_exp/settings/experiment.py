@@ -42,6 +42,11 @@ class Settings(CheckedSettings):
     describe: bool = setting(
         False, "only show what the columns of the data hold; nothing is trained or written"
     )
+    checks: str = setting(
+        "error",
+        "when a run's check of its own numbers fails: no results, or results marked as unchecked",
+        choices=("error", "warn"),
+    )
     notes: dict[str, Any] = setting({}, "free remarks, kept with the run: notes.why=test")
 
     @property

@@ -11,6 +11,7 @@ from made_exp.settings.experiment import Settings
 DISPLAY = {
     "describe",
     "resume",
+    "checks",
     "notes",
     "trainer.name",
     "trainer.device",
