@@ -136,8 +136,8 @@ def test_rows_are_read_as_the_file_has_them():
     np.testing.assert_allclose(read, [[2003, 1.3, 2], [2004, np.nan, 0]])
     assert table_rows.fields_of(dataset)[2].names == ("a", "b", "c")
     assert table_rows.is_table(dataset)
-    rows, labels = table_rows.some_rows(dataset, 3)
-    assert rows.shape == (3, 3)
+    rows, labels = table_rows.some_rows(dataset)
+    assert rows.shape == (4, 3)
     assert labels is None
     told = table_rows.told(table_rows.compare_rows(dataset, x))
     assert [sorted(record) for record in told["pairs"]] == [["columns", "data", "samples", "z"]] * 3

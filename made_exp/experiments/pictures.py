@@ -12,11 +12,12 @@ from made_exp.experiments.table_rows import (
     compare_rows,
     fields_of,
     is_table,
+    num_compared,
     some_rows,
 )
 from made_exp.model.made import MADE
 from made_exp.reporting import figures
-from made_exp.reporting.comparison import MAX_ROWS, Comparison
+from made_exp.reporting.comparison import Comparison
 
 MAX_TABLE = 2**16
 _BATCH = 1000
@@ -39,7 +40,7 @@ def draw_samples(
     Args:
         model: The call leaves it in evaluation mode.
         dataset: What the model was trained on.
-        num_samples: Samples to draw (> 0); of a table at least 5000.
+        num_samples: Samples to draw (> 0); of a table at least `num_compared`.
         seed: Of the samples; the same seed shows the same draw of a changing model.
 
     Returns:
@@ -48,7 +49,7 @@ def draw_samples(
     generator = torch.Generator().manual_seed(seed)
     context = None
     if is_table(dataset):
-        num_samples = max(num_samples, MAX_ROWS)
+        num_samples = max(num_samples, num_compared(dataset))
         _, labels = some_rows(dataset)
         if labels is not None:
             context = labels[torch.arange(num_samples) % len(labels)]

@@ -13,6 +13,7 @@ from made_exp.reporting.fields import Field
 from made_exp.variables.variable import Kind, Variable
 
 _MAX_TOLD = 100  # columns and pairs in results.json
+_MAX_CELLS = 2 * 10**7  # of samples, and of rows, that are compared: 0.2 GB
 
 
 def is_table(dataset: Dataset) -> bool:
@@ -90,13 +91,27 @@ def _numbers(x: np.ndarray, variable: Variable, column: Mapping[str, Any]) -> np
     return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
 
-def some_rows(dataset: Dataset, most: int = MAX_ROWS) -> tuple[Tensor, Tensor | None]:
+def num_compared(dataset: Dataset) -> int:
+    """How many samples are compared with so many rows at most: 5000, fewer of wide tables."""
+    return min(MAX_ROWS, max(_MAX_CELLS // dataset.num_dims, 2))
+
+
+def some_rows(dataset: Dataset) -> tuple[Tensor, Tensor | None]:
     """Rows (n, D) of train and valid in a fixed random order, and their class labels (n,)."""
-    x = torch.cat([dataset.train, dataset.valid])
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:most]
+    count = len(dataset.train) + len(dataset.valid)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    order = order[: num_compared(dataset)]
     labels = [dataset.context(split) for split in ("train", "valid")]
     known = [label for label in labels if label is not None]
-    return x[order], torch.cat(known)[order] if known else None
+    return _rows_at(order, dataset.train, dataset.valid), _rows_at(order, *known) if known else None
+
+
+def _rows_at(order: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Rows (n, ...) of two tensors, the second's after the first's, without both as one."""
+    is_second = order >= len(first)
+    rows = first[order.where(~is_second, 0)]
+    rows[is_second] = second[order[is_second] - len(first)]
+    return rows
 
 
 def compare_rows(dataset: Dataset, samples: Tensor) -> Comparison:

@@ -5,7 +5,7 @@ mask: through one layer, a signal of degree j continues at the smallest degree >
 layer has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from made_exp.masks.mask_set import MaskSet, visibility
+
+_OUTPUTS = 1024
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,26 @@ def reachable(masks: MaskSet) -> Tensor:
     Returns:
         (D, D) bool, [output variable, input variable].
     """
-    paths, degrees = torch.eye(masks.num_dims), masks.input_degrees
+    return torch.cat([rows for _, rows in reachable_by_block(masks)])
+
+
+def reachable_by_block(masks: MaskSet) -> Iterator[tuple[Tensor, Tensor]]:
+    """Output variables (n,) and which inputs each depends on (n, D), for all outputs in turn.
+
+    In memory for D times the distinct degrees, not D x D.
+    """
+    paths, degrees = None, masks.input_degrees
     for layer in masks.hidden_degrees:
         distinct = torch.unique(layer)
-        paths = (visibility(degrees, distinct).float() @ paths).clamp(max=1.0)
+        mask = visibility(degrees, distinct).float()
+        paths = mask if paths is None else (mask @ paths).clamp(max=1.0)
         degrees = distinct
-    return visibility(degrees, masks.output_degrees).float() @ paths > 0
+    for outputs in torch.arange(masks.num_dims).split(_OUTPUTS):
+        # Units that see the same degrees have equal rows: each is multiplied once.
+        own, kind = visibility(degrees, masks.output_degrees[outputs]).unique(
+            dim=0, return_inverse=True
+        )
+        yield outputs, ((own.float() @ paths > 0) if paths is not None else own)[kind]
 
 
 def _lost_after_layers(num_dims: int, hidden: list[np.ndarray], num_given: int) -> list[int]:

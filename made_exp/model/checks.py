@@ -11,7 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from made_exp.masks.connectivity import Connectivity, connectivity, reachable
+from made_exp.masks.connectivity import Connectivity, connectivity, reachable_by_block
 from made_exp.model.component import Component
 from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
@@ -43,11 +43,12 @@ def check_masks(model: MADE) -> Check:
     for index in range(model.num_orderings):
         masks = model.component(index).masks.to("cpu")
         positions = masks.input_degrees
-        leaks = reachable(masks) & (positions[None, :] >= positions[:, None])
-        if leaks.any():
-            output, source = torch.nonzero(leaks)[0].tolist()
-            detail = f"mask set {index}: variable {output} depends on variable {source}"
-            return Check("masks", False, detail)
+        for outputs, sources in reachable_by_block(masks):
+            leaks = sources & (positions[None, :] >= positions[outputs, None])
+            if leaks.any():
+                output, source = torch.nonzero(leaks)[0].tolist()
+                detail = f"variable {int(outputs[output])} depends on variable {source}"
+                return Check("masks", False, f"mask set {index}: {detail}")
     own_weights = range(min(len(model.members), model.num_orderings))
     stray = sum(_stray_weights(model.component(index)) for index in own_weights)
     if stray:

@@ -87,7 +87,8 @@ class MaskedNetwork(nn.Module):
 
         self.hidden = nn.ModuleList(masked(n - 1, n, bias=True) for n in range(1, top))
         self.output = masked(top - 1, top) if sizes else None
-        self.direct = masked(0, top) if settings.direct_connections and is_joint else None
+        is_direct = is_joint and settings.connects_directly(widths[0], widths[-1])
+        self.direct = masked(0, top) if is_direct else None
         self.output_bias = nn.Parameter(torch.zeros(widths[-1]))
         companions = range(1, top + 1) if settings.conditioning_weights and is_joint else ()
         self.conditioning = nn.ModuleList(masked(n - 1, n) for n in companions)

@@ -9,6 +9,8 @@ from made_exp.variables.variable import ALLOWED_ENCODINGS, CONDITIONALS
 
 _ACTIVATIONS = ("relu", "elu", "tanh", "sigmoid", "softplus", "leaky_relu", "silu")
 BASELINES = ("independent", "chow_liu", "copula", "gaussian_mixture")
+# Weights of direct connections that are there without being asked for: of 5792 binary variables.
+MAX_DIRECT = 2**25
 _ENCODINGS = dict.fromkeys(name for names in ALLOWED_ENCODINGS.values() for name in names)
 
 
@@ -32,8 +34,8 @@ class NetworkSettings(ModelSettings):
     residual: ClassVar[bool] = False
 
     activation: str = setting("relu", "of the hidden units", choices=_ACTIVATIONS)
-    direct_connections: bool = setting(
-        True, "masked connections from the inputs straight to the outputs"
+    direct_connections: bool | None = setting(
+        None, "masked connections from the inputs straight to the outputs; null = unless wide"
     )
     dropout: float = setting(0.1, "probability to drop a hidden unit", at_least=0, below=1)
     conditional: str = setting(
@@ -75,6 +77,12 @@ class NetworkSettings(ModelSettings):
     def layer_sizes(self) -> list[int]:
         """Units of each hidden layer."""
         raise NotImplementedError
+
+    def connects_directly(self, num_features: int, num_params: int) -> bool:
+        """Whether so many network inputs reach so many outputs directly."""
+        if self.direct_connections is None:
+            return num_features * num_params <= MAX_DIRECT
+        return self.direct_connections
 
     def network(self) -> Self:
         """See `ModelSettings.network`."""

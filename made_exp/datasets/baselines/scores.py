@@ -1,6 +1,7 @@
 """What simple models score on the same test split, so that a broken likelihood shows at once."""
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,8 +21,10 @@ from made_exp.datasets.baselines.tree import ChowLiu
 from made_exp.datasets.download import cached
 from made_exp.files import atomic_write_json
 
+_log = logging.getLogger(__name__)
 Scores = dict[str, Any]
 MAX_TABLE = 2**17  # cells of a joint table that is still worth counting
+MAX_PAIRED = 3000  # variables, each of which is compared with each: 0.6 GB of counts
 _MAX_ROWS = 50_000  # of train and of valid to which what is dear is fitted
 _VERSION = 6  # raise it when a baseline changes: the cached file's name holds it
 
@@ -31,8 +34,9 @@ def compute(dataset: Dataset) -> Scores:
 
     `independent`: every variable on its own, by counting, and numbers by a smooth density too;
     `chow_liu`: the best tree, for binary data and tables (Chow and Liu 1968); `copula`: a Gaussian
-    one, for tables with several numbers; `gaussian_mixture`: latent classes, for tables that are
-    not binary, their number chosen on valid; `histogram` and `uniform`: the joint table, for one or
+    one, for tables with several numbers (both of at most MAX_PAIRED variables);
+    `gaussian_mixture`: latent classes, for tables that are not binary, their number chosen on
+    valid; `histogram` and `uniform`: the joint table, for one or
     two variables. One is added to the counts of single binary variables, 1/4 to those of a table of
     two, PAIR_COUNT to those of the tree. Missing values (NaN) are left out, in fitting as in
     scoring. Grey levels of dynamic binarization count as the probabilities that they are. Where
@@ -61,6 +65,13 @@ def compute(dataset: Dataset) -> Scores:
 
 def load_or_compute(dataset: Dataset, data_dir: Path) -> Scores:
     """`compute`, kept in `data_dir` under a name made from the dataset's content."""
+    if dataset.num_dims > MAX_PAIRED:
+        _log.info(
+            "no chow_liu and no copula beside the results: they compare each pair of variables, "
+            "of at most %d; there are %d",
+            MAX_PAIRED,
+            dataset.num_dims,
+        )
     name = f"baselines/v{_VERSION}-{fingerprint(dataset)[:32]}.json"
     return cached(data_dir, name, lambda: compute(dataset), _read, atomic_write_json)
 
@@ -143,11 +154,15 @@ def _is_table(dataset: Dataset) -> bool:
 
 
 def _suits_tree(dataset: Dataset) -> bool:
-    return dataset.num_dims > 1 and (dataset.is_binary or _is_table(dataset))
+    return 1 < dataset.num_dims <= MAX_PAIRED and (dataset.is_binary or _is_table(dataset))
 
 
 def _suits_copula(dataset: Dataset) -> bool:
-    return _is_table(dataset) and sum(map(has_coordinate, dataset.variables)) > 1
+    return (
+        dataset.num_dims <= MAX_PAIRED
+        and _is_table(dataset)
+        and sum(map(has_coordinate, dataset.variables)) > 1
+    )
 
 
 def _suits_classes(dataset: Dataset) -> bool:
