@@ -18,7 +18,7 @@ from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides
 from made_exp.cli.help import options_in, train_help
 from made_exp.cli.names import as_hydra_has_it, as_typed
-from made_exp.cli.resolvers import conf_dir, conf_hash, run_id, slug
+from made_exp.cli.resolvers import conf_dir, conf_hash, members_within, run_id, slug
 from made_exp.cli.validate import settings_from
 from made_exp.settings.experiment import OPTIONS, from_dict, option_fields
 from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
@@ -420,3 +420,9 @@ def test_shown_config_reads_back(capsys):
     assert dataclasses.asdict(from_dict(OmegaConf.to_container(shown))) == dataclasses.asdict(
         settings_of("seed=3")
     )
+
+
+def test_a_budget_of_time_trains_as_many_members_as_it_serves():
+    none, least, one, two, most = map(members_within, (None, 0.1, 1, 2, 60))
+    assert none == most == 24
+    assert 2 <= least <= one < two < most

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from made_exp.settings.experiment import OPTIONS, Settings
 
 _LONGEST_SLUG = 60
+_MEMBERS_A_MINUTE, _LEAST_MEMBERS, _MOST_MEMBERS = 8, 4, 24
 _NO_NAME = ("resume", "notes")
 
 
@@ -75,12 +76,20 @@ def _is_unnamed(override: str) -> bool:
     return key in _NO_NAME or key.startswith(("hydra.", "hydra/", "notes."))
 
 
+def members_within(max_minutes: float | None) -> int:
+    """Members of an ensemble: 24, or as many as a budget of minutes can train well."""
+    if not isinstance(max_minutes, int | float):  # what it should be is said elsewhere
+        return _MOST_MEMBERS
+    return min(max(round(_MEMBERS_A_MINUTE * max_minutes), _LEAST_MEMBERS), _MOST_MEMBERS)
+
+
 def _register_resolvers() -> None:
     # Cached values travel with the pickled config: all workers of a sweep see one folder.
     once = {"run_id": run_id, "conf_hash": conf_hash, "launch_id": lambda: secrets.token_hex(8)}
     for name, resolver in once.items():
         OmegaConf.register_new_resolver(name, resolver, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("pad", lambda number: f"{int(number):03d}", replace=True)
+    OmegaConf.register_new_resolver("members_within", members_within, replace=True)
     OmegaConf.register_new_resolver(
         "job_slug", lambda *, _root_: slug(list(_root_.hydra.overrides.task)), replace=True
     )
