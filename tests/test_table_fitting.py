@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 import torch
 from builders import load_dataset
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from made_exp.datasets.baselines.scores import compute
@@ -128,7 +128,12 @@ def test_one_far_outlier_leaves_the_others_apart(outlier):
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.floats(-1e308, 1e308), max_size=30), st.sampled_from([1e-9, 0.01, 1.0]))
+@example([0.0, 2.2e-309], 1.0)
+@example([1e-308, 2e-308, 3e-308], 0.01)
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=30),
+    st.sampled_from([1e-9, 0.01, 1.0]),
+)
 def test_any_finite_values_have_a_transform(values, step):
     values = np.array(values, dtype=float)
     fit = fit_numbers(values, step=step)

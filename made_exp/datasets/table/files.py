@@ -162,7 +162,11 @@ def typed_format(file: Path) -> str | None:
 def read_content(content: bytes, kind: str) -> pl.DataFrame:
     """The rows of the bytes of a Parquet or Arrow file."""
     reader = pl.read_parquet if kind == "Parquet" else pl.read_ipc
-    return reader(io.BytesIO(content))
+    frame = reader(io.BytesIO(content))
+    for column in frame.get_columns():
+        if column.dtype in (pl.Date(), pl.Datetime):  # no day of a calendar is refused only here
+            pl.Series([column.min(), column.max()], dtype=column.dtype).cast(pl.String)
+    return frame
 
 
 @contextmanager
@@ -170,7 +174,7 @@ def as_read_errors(file: Path, kind: str) -> Iterator[None]:
     """Whatever a damaged file makes of its reader becomes a ValueError that names it."""
     try:
         yield
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         raise ValueError(f"cannot read {file} as {kind}: {one_line(error)}") from error
 
 

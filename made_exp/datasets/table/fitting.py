@@ -104,7 +104,8 @@ def choose_transform(
 def standardised(values: np.ndarray, centre: float, bend: float, step: float) -> Transform:
     """The transform with this centre and bend that gives values (N,) mean 0 and deviation 1."""
     t = np.arcsinh((values - centre) / bend)
-    scale = float(t.std()) if t.min() < t.max() else step / bend
+    # Of numbers such as 1e-309 it may be too small for float64.
+    scale = (float(t.std()) if t.min() < t.max() else 0.0) or step / bend
     return Transform(centre, bend, float(t.mean()), scale)
 
 
