@@ -254,6 +254,16 @@ class Shell:
     def scripts_test(self, arguments):
         subprocess.run(["bash", "-n", ROOT / "scripts/test"], check=True)
 
+    def scripts_docs(self, arguments):
+        subprocess.run(["bash", "-n", ROOT / "scripts/docs"], check=True)
+
+    def scripts_figures(self, arguments):
+        assert arguments == []
+        script = runpy.run_path(str(ROOT / "scripts/figures"), run_name="imported")
+        script["main"](Path())
+        drawn = {path.name for path in Path().glob("how-*.png")}
+        assert drawn == {path.name for path in (ROOT / "docs/pictures").glob("how-*.png")}
+
     def scripts_check(self, arguments):
         subprocess.run(["bash", "-n", ROOT / "scripts/check"], check=True)
 
@@ -291,6 +301,7 @@ class Shell:
 def as_here(command):
     """A command with the files that are here in place of those it names, and few tables."""
     command = command.replace("$MADE_DATA_DIR", os.environ["MADE_DATA_DIR"])
+    command = command.replace("TABLE.npz", "table.npz")
     command = command.replace("dataset.table=glob(*)", "dataset.table=glob([nl*,pl*])")
     return re.sub(r"outputs/tables/\w+\.npz", "table.npz", command)
 
@@ -376,6 +387,17 @@ def test_settings_that_are_named_exist(shell, words):
     pytest.fail(f"{words} is refused")
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document):
+    for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        assert (document.parent / link).exists(), link
+
+
+def test_every_document_is_in_the_site():
+    listed = re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    assert sorted(listed) == sorted(path.name for path in DOCUMENTS[1:])
+
+
 def test_files_that_are_named_are_there(shell, place):
     """In the checkout, or in the folder of a run."""
     run = place / run_of((*IMAGES, "trainer.tensorboard=true"))
@@ -395,6 +417,7 @@ def test_the_map_names_every_room_after_those_that_it_imports():
     text = (ROOT / "README.md").read_text().split("## The map")[1].split("```")[1]
     drawn = re.findall(r"^  (\S.*?)  +", text, re.M)
     package = {path.name.removesuffix(".py") for path in (ROOT / "made_exp").glob("[a-z]*")}
+    package.discard("py.typed")
     rooms = [name.rstrip("/") for line in drawn for name in line.split(", ")]
     assert sorted(rooms) == sorted(package)
     for parts, path in MODULES.items():
