@@ -53,3 +53,13 @@ def test_what_is_impossible_under_some_or_all_components(generator):
     assert parts[0].sum().item() == pytest.approx(total[0].item(), abs=1e-9)
     assert parts[1].sum() == total[1] == -torch.inf
     assert not parts.isnan().any()
+    without = terms[:, 1:2].clone()
+    without[..., 4] = 0
+    torch.testing.assert_close(parts[1:2, :4], split_by_variable(without, log_weights)[:, :4])
+
+
+def test_where_each_component_excludes_another_variable_all_of_these_are_to_blame(generator):
+    terms, log_weights = mixture(2.0, generator, num_components=2)
+    terms[0, 0, 1] = terms[1, 0, 4] = -torch.inf
+    parts = split_by_variable(terms, log_weights)
+    assert (parts[0] == -torch.inf).tolist() == [False, True, False, False, True, False]

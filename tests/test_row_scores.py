@@ -183,6 +183,28 @@ def test_the_oddest_rows_are_told_with_the_cells_that_make_them_odd(ask, tmp_pat
     assert list(tmp_path.iterdir()) == [tmp_path / "new.csv"]
 
 
+def test_cells_that_are_not_there_are_never_odd(ask, tmp_path):
+    nan = math.nan
+    x = np.array([[nan, 99, nan], [nan, nan, nan], [20, 99, 1.7], [20, nan, 1.7]])
+    np.savez(tmp_path / "new.npz", x=x)
+    code, _, shown = ask("data=new.npz", "top=4")
+    assert code == 0
+    assert "(empty)" not in shown
+    assert "nan" not in shown
+    assert shown.count("town = 99.0  inf") == 2
+    written = {}
+    for ordering in ("agnostic", "natural"):
+        asked = "data=new.npz", "path=s.npz", "surprise=true"
+        assert ask(*asked, ordering=ordering)[0] == 0
+        with np.load(tmp_path / "s.npz") as arrays:
+            written[ordering] = arrays["surprise"]
+    there = ~np.isnan(x)
+    assert (np.isfinite(written["agnostic"]) == (there & (x != 99))).all()
+    np.testing.assert_allclose(written["agnostic"][2, [0, 2]], written["agnostic"][3, [0, 2]])
+    assert np.isnan(written["natural"][2]).tolist() == [False, False, True]
+    assert np.isinf(written["natural"][2, 1])
+
+
 def test_values_that_train_never_had_are_scored_and_said(ask, tmp_path):
     (tmp_path / "new.csv").write_text("age,town,height\n900,Ulm,1.7\n20,Rom,1.7\n950,Ulm,1.7\n")
     code, outcome, _ = ask("data=new.csv", "path=s.csv")

@@ -103,6 +103,34 @@ def test_a_cell_that_is_no_value_is_infinitely_surprising_and_missing_for_the_ot
     assert surprise(model, x)[0, 1] == math.inf
 
 
+@pytest.mark.parametrize("column", [0, 1, 3])
+def test_the_others_of_a_cell_that_is_no_value_add_up_to_what_they_are_without_it(column):
+    """By brute force: the cell is last in each order and summed out; d is not taken for missing."""
+    model = agnostic(DISCRETE, torch.float64)
+    x = all_rows()
+    others = torch.arange(4) != column
+    moved = [model.component(m).observed_first(others) for m in range(3)]
+    joint = torch.stack([one.log_prob(model.groups.encode(x)) for one in moved]).logsumexp(0).exp()
+    rest = [d for d in range(4) if d != column]
+    sums = torch.stack([joint[same(x, row, rest).all(0)].sum() for row in x]) / 3
+    x[:, column] = 7
+    found = surprise(model, torch.cat([x, all_rows()]))
+    assert (found[: len(x), column] == math.inf).all()
+    torch.testing.assert_close(found[: len(x), rest].sum(1), -sums.log())
+    assert torch.isfinite(found[len(x) :]).all()
+
+
+def test_in_a_fixed_order_nothing_is_known_after_a_cell_that_is_no_value():
+    model = tiny_made(DISCRETE, ordering="natural").double()
+    x = all_rows()
+    before = surprise(model, x)
+    x[:, 2] = 9
+    found = surprise(model, x)
+    torch.testing.assert_close(found[:, :2], before[:, :2])
+    assert (found[:, 2] == math.inf).all()
+    assert (found[:, 3] == 0).all()
+
+
 def test_real_values_have_the_density_of_the_data(dtype, generator):
     model = agnostic(MIXED, torch.float64, num_orderings=2)
     x, _ = mixed_rows(3, generator, torch.float64)

@@ -19,7 +19,7 @@ from torch import Tensor
 from made_exp.masks.observed import with_observed_first
 from made_exp.model.columns import log_probs_by_variable
 from made_exp.model.component import Component
-from made_exp.model.entry import as_examples, check_given
+from made_exp.model.entry import as_examples, check_given, known_codes
 from made_exp.model.evaluation import batched
 from made_exp.model.made import MADE
 from made_exp.model.simple import SimpleComponent
@@ -71,7 +71,8 @@ def surprise(
 
     Returns:
         (B, D) float64, nats, which add up to -log p(x); 0 where a cell is missing or given,
-        infinite where it is no value of its variable.
+        infinite where it is no value of its variable. Such a cell counts as missing for the
+        others; in a fixed order nothing is known of those after it, 0.
     """
     return -log_probs_by_variable(
         made, x, context=context, num_orderings=num_orderings, batch_size=batch_size
@@ -113,10 +114,8 @@ def _given_others(
     groups = made.groups
     x = as_examples(x, groups.num_dims, made.device)
     check_given(groups, x)
-    possible = groups.possible(x)
+    codes, possible = known_codes(groups, x)
     weighted = made.weighted(num_orderings, any_pattern=True)
-    codes = groups.cast(groups.encode(x.where(possible, 0)))
-    codes = codes.where(possible, torch.nan)
     log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)
     densities = [made.density(index) for index in weighted]
     out = codes.new_zeros(codes.shape, dtype=torch.float64)

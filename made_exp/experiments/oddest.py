@@ -21,7 +21,7 @@ class OddRow:
 
     Attributes:
         log_prob: Of it, nats.
-        surprise: (D,) nats, what each cell has in that.
+        surprise: (D,) nats, what each cell has in that; NaN where a cell has none.
         x: (D,) as the model takes it.
         raw: The table of this row alone.
         context: () its class label, or None.
@@ -38,6 +38,8 @@ class OddRow:
     ) -> list[dict[str, Any]]:
         """The cells that are more surprising than is usual in their columns, most first.
 
+        At least one, if the row has any; never one without surprise.
+
         Args:
             names: Of the D columns.
             usual: (D,) median surprise in each, nats.
@@ -47,7 +49,7 @@ class OddRow:
         chosen = [
             d
             for rank, d in enumerate(excess.argsort(descending=True).tolist())
-            if excess[d] > _MIN_EXCESS or rank == 0
+            if excess[d] > _MIN_EXCESS or (rank == 0 and not self.surprise[d].isnan())
         ]
         return [
             {

@@ -62,7 +62,7 @@ def score_rows(settings: EvalSettings) -> tuple[str, dict[str, Any]]:
                 summary.add(rows, scores.log_prob, scores.surprise)
                 if settings.top and scores.surprise is not None:
                     oddest.offer(rows, scores.log_prob, scores.surprise)
-                writer.append(rows, scorer.shown(rows, scores))
+                writer.append(rows, scorer.shown(scores))
                 progress.add(len(rows.x))
         progress.end()
     outcome = {"run": settings.run, "data": settings.data, "rows": progress.rows}
@@ -111,21 +111,34 @@ class _Scorer:
             others = surprise_given_others(self.model, x, **options).cpu()
         full = _spread(log_prob, scored)
         rank = None if self.train is None else rank_among(self.train, full)
-        return RowScores(
-            full,
-            rank,
-            None if cells is None else _spread(cells, scored),
-            None if others is None else _spread(others, scored),
-        )
+        absent = self._absent(rows.x)
+        found = [
+            None if one is None else _spread(one, scored).masked_fill(absent, torch.nan)
+            for one in (cells, others)
+        ]
+        return RowScores(full, rank, *found)
 
-    def shown(self, rows: NewRows, scores: RowScores) -> RowScores:
-        """What is written of them: missing cells have no surprise."""
-        absent = rows.x.isnan()
-        for d, variable in enumerate(self.model.groups.variables):
-            absent[:, d] &= not variable.may_be_missing
-        found = [scores.surprise if self.settings.surprise else None, scores.surprise_given_others]
-        cells = [None if one is None else one.masked_fill(absent, torch.nan) for one in found]
-        return RowScores(scores.log_prob, scores.rank, *cells)
+    def _absent(self, x: Tensor) -> Tensor:
+        """The cells of rows (N, D) that have no surprise, (N, D) bool.
+
+        They are missing, or stand after one that is no value in each fixed order.
+        """
+        groups = self.model.groups
+        may_be_missing = torch.tensor([v.may_be_missing for v in groups.variables])
+        absent = x.isnan() & ~may_be_missing
+        if not serves_any_order(self.model):
+            impossible = ~groups.possible(x.to(self.model.device)).cpu()
+            after = torch.ones_like(absent)
+            for member in self.model.members:
+                order = torch.tensor(member.schedule.mask_set(0).ordering)
+                after &= (impossible[:, order].cumsum(1) > 0)[:, order.argsort()]
+            absent |= after & ~impossible
+        return absent
+
+    def shown(self, scores: RowScores) -> RowScores:
+        """What is written of them."""
+        cells = scores.surprise if self.settings.surprise else None
+        return RowScores(scores.log_prob, scores.rank, cells, scores.surprise_given_others)
 
     @torch.no_grad()
     def described(self, rows: list[OddRow], usual: Tensor) -> list[dict[str, Any]]:

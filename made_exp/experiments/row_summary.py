@@ -34,7 +34,10 @@ class RowSummary:
         self._total = self._squares = 0.0
 
     def add(self, rows: NewRows, log_prob: Tensor, cells: Tensor | None) -> None:
-        """Count rows with log_prob (N,), NaN where not known, and surprises (N, D)."""
+        """Count rows with log_prob (N,), NaN where not known, and surprises (N, D).
+
+        A surprise is NaN where there is none.
+        """
         known = log_prob[torch.isfinite(log_prob)]
         self.count += len(known)
         self._total += float(known.sum())
@@ -51,10 +54,9 @@ class RowSummary:
     @property
     def usual(self) -> Tensor:
         """Median surprise (D,) of the cells of each column in the first rows, nats."""
-        known = len(self._cells) > 0
-        return (
-            self._cells.median(0).values if known else self._cells.new_zeros(self._cells.shape[1])
-        )
+        if not len(self._cells):
+            return self._cells.new_zeros(self._cells.shape[1])
+        return self._cells.nanmedian(0).values.nan_to_num(0.0)
 
     def as_dict(self, notices: Notices) -> dict[str, Any]:
         """The numbers; mean and standard error are of rows that have a probability."""

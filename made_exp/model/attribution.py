@@ -68,10 +68,17 @@ def split_by_variable(terms: Tensor, log_weights: Tensor) -> Tensor:
         terms: (M, N, D) float64 log-probability of each variable given those before it in the
             ordering of each component, nats.
         log_weights: (M,) of the components; sum to one.
+
+    Where no component gives an example any probability, the variables that all of them exclude
+    have -inf, and the others what they have without these.
     """
     if len(terms) == 1:
         return terms[0]
-    finite = terms.clamp(min=_LEAST)
+    excluded = terms == -torch.inf
+    impossible = excluded.any(2).all(0)
+    by_all = excluded.all(0)
+    # Where each component excludes another variable, all of these are to blame.
+    blamed = impossible[:, None] & torch.where(by_all.any(1, keepdim=True), by_all, excluded.any(0))
+    finite = terms.masked_fill(blamed, 0).clamp(min=_LEAST)
     parts = (component_shares(finite.sum(2), log_weights)[..., None] * finite).sum(0)
-    impossible = (terms.sum(2) == -torch.inf).all(0)
-    return torch.where(impossible[:, None], terms.min(0).values, parts)
+    return parts.masked_fill(blamed, -torch.inf)

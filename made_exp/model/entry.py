@@ -63,6 +63,18 @@ def enter(groups: VariableGroups, x: Tensor, counted: Tensor | None = None) -> E
     return Entered(codes, observed_in(codes), log_slopes, impossible)
 
 
+def known_codes(groups: VariableGroups, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes (B, D) of x (B, D) in data space, and where x is possible, (B, D) bool.
+
+    NaN where a cell is missing, and where it is no value of its variable.
+    """
+    possible = groups.possible(x)
+    if bool(possible.all()):
+        return groups.encode(x), possible
+    codes = groups.cast(groups.encode(x.where(possible, 0)))
+    return codes.where(possible, torch.nan), possible
+
+
 def by_completeness(observed: Tensor | None) -> list[tuple[Tensor | slice, Tensor | None]]:
     """Numbers (R,) of the rows in which all is observed, with None, and of the others with theirs.
 
