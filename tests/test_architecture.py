@@ -14,7 +14,7 @@ MAX_LINES = 300
 MAX_ROOMS = 25
 # From the ground up; rooms look down only, never at each other on one floor.
 FLOORS = [
-    {"errors", "files", "runtime", "machine", "variables", "masks", "kernels"},
+    {"errors", "files", "runtime", "machine", "memory", "variables", "masks", "kernels"},
     {"datasets"},
     {"settings"},
     {"model", "runs"},

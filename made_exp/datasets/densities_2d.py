@@ -16,9 +16,12 @@ from made_exp.datasets.base import Dataset
 from made_exp.datasets.download import Checksum, fetch
 from made_exp.datasets.registry import find_file
 from made_exp.errors import one_line
+from made_exp.memory import refuse_too_large
 from made_exp.variables.variable import Kind, Variable
 
 DRAW_SEED = 0
+_CELL = 50  # bytes while a density is made; where the picture is drawn in sixty-four times as fine
+_DRAWN_CELL = 64 * 40
 NOTE = "valid is a further draw from the same density, a tenth of num_examples"
 _COURSE = (
     "https://raw.githubusercontent.com/rll/deepul/"
@@ -43,6 +46,7 @@ def load_smiley(
         original: Whether to use the published picture.
     """
     del seed
+    _refuse_large(size, drawn=not original)
     if original:
         grey, note = _course_picture("smiley.jpg", size, data_dir), "the published smiley.jpg; "
     else:
@@ -53,6 +57,7 @@ def load_smiley(
 def load_hinton(*, seed: int, data_dir: Path, size: int, num_examples: int) -> Dataset:
     """The course's picture of Geoffrey Hinton, downloaded; arguments as `load_smiley`."""
     del seed
+    _refuse_large(size)
     grey = _course_picture("geoffrey-hinton.jpg", size, data_dir)
     return _dataset("hinton", grey, num_examples, NOTE)
 
@@ -64,8 +69,15 @@ def load_image(*, seed: int, data_dir: Path, path: str, size: int, num_examples:
         ValueError: If the file is missing, not a picture or all of one colour.
     """
     del seed
+    _refuse_large(size)
     file = find_file(path, data_dir)
     return _dataset(file.stem, read_picture(file, size), num_examples, NOTE)
+
+
+def _refuse_large(size: int, *, drawn: bool = False) -> None:
+    """Raise ValueError if a density of size x size cells is too large for the machine."""
+    cell = _DRAWN_CELL if drawn else _CELL
+    refuse_too_large(size**2 * cell, f"dataset.size={size}", "give fewer rows and columns")
 
 
 def _course_picture(name: str, size: int, data_dir: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ from made_exp.datasets.registry import load_dataset
 from made_exp.errors import as_config_errors
 from made_exp.experiments.all_rows import Length, find_length
 from made_exp.experiments.by_column import ColumnScores, score_columns
+from made_exp.experiments.memory_estimate import check_memory
 from made_exp.experiments.outcome import make_results, summary, write_results
 from made_exp.experiments.outliers import Outlier, outlier_in
 from made_exp.experiments.precision import settled_precision
@@ -143,6 +144,7 @@ class _Experiment:
             self.dataset = self.dataset.without_test()
         if world.is_main:
             say_understood(self.dataset)
+        self.memory = check_memory(settings, self.dataset, num_processes, says=world.is_main)
         self.data = describe_data(self.dataset)
         begun = folder if resumes else None
         precision = settled_precision(settings, self.dataset.num_dims, device, begun)
@@ -240,6 +242,7 @@ class _Experiment:
             comparison=comparison,
             columns=columns,
         )
+        results["memory_estimate"] = self.memory.as_dict()
         if self.length is not None:
             results["valid"] = self.length.valid  # of rows that were not trained on
         write_results(self.folder, results, fingerprint(settings))

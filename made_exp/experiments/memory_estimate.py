@@ -1,0 +1,200 @@
+"""What a run will need of memory, by the sizes of its model and data, said before it is spent."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.baselines.scores import MAX_PAIRED
+from made_exp.experiments.table_rows import is_table, num_compared
+from made_exp.kernels.backends import SMALL_WEIGHT
+from made_exp.memory import MIB, available_memory, in_words, used_memory
+from made_exp.model.checks import NUM_SAMPLES
+from made_exp.settings.experiment import Settings
+from made_exp.settings.model import MAX_DIRECT, NetworkSettings
+from made_exp.settings.ordering import AgnosticSettings
+from made_exp.settings.training import TrainerSettings
+from made_exp.variables.groups import VariableGroups
+
+_log = logging.getLogger(__name__)
+_FLOAT, _DOUBLE = 4, 8
+_PACKED = 0.6  # of the weights of a layer of fixed connectivity are stored
+_SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "adadelta": 2, "sgd": 1}
+_LATER = 80 * MIB  # libraries that are imported, and buffers that are taken, later
+_PICTURE = 60 * MIB  # of columns and pairs
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a run needs.
+
+    Attributes:
+        program: Python, libraries, and what was there when the estimate was made, data included.
+        parameters: Weights that are trained, with their averages and the best so far.
+        optimizer: Its state and the gradients.
+        activations: Of the largest of a training batch, an evaluation and a batch of samples.
+        data: Codes of the examples, and what counting them for the simple densities takes.
+        checks: Samples that are compared, and the weights written to a checkpoint.
+        processes: What the processes beside the first one need together.
+    """
+
+    program: int
+    parameters: int
+    optimizer: int
+    activations: int
+    data: int
+    checks: int
+    processes: int = 0
+
+    @property
+    def total(self) -> int:
+        """Peak of all processes: what stays, and the most of what comes one after the other."""
+        stays = self.program + self.parameters + self.optimizer + self.processes
+        # What activations had is seldom given back whole.
+        return stays + self.activations + max(self.checks, self.data)
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {in_words(size)}" for name, size in vars(self).items() if size)
+        return f"memory: about {in_words(self.total)} ({parts})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What results.json holds: bytes."""
+        return {"total": self.total, **vars(self)}
+
+
+def estimate_memory(settings: Settings, dataset: Dataset, num_processes: int) -> MemoryEstimate:
+    """The memory of a run on the CPU; of one on a GPU most of it is the GPU's.
+
+    Args:
+        settings: Of the run.
+        dataset: Its data, which are in memory.
+        num_processes: How many train its members.
+    """
+    network, trainer = settings.model.network(), settings.trainer
+    features, params = _widths(network, dataset)
+    sizes = network.layer_sizes if dataset.num_dims > 1 else []
+    layers = _layers(network, features, params, sizes)
+    dense = sum(rows * columns for rows, columns in layers)
+    members = settings.num_members
+    stored = int(_FLOAT * members * sum(_stored(settings, *layer) for layer in layers))
+    slots = _SLOTS[settings.optimizer.name]
+    averages = bool(trainer.weight_averaging)
+    width = features + 3 * params + 2 * sum(sizes)
+    rows = min(trainer.batch_size, len(dataset.train))
+    # What is written: the weights, those before averaging and what the optimizer keeps of each.
+    written = _FLOAT * members * dense * (1 + averages + slots)
+    activations = _FLOAT * width * max(rows, _scored(trainer, dataset))
+    return MemoryEstimate(
+        program=used_memory() + _LATER,
+        parameters=stored * (2 + averages),
+        optimizer=stored * (slots + 1),
+        activations=activations,
+        data=_data(dataset),
+        checks=max(written, _samples(dataset, features + params)),
+        processes=(num_processes - 1) * (activations + _LATER),
+    )
+
+
+def check_memory(
+    settings: Settings, dataset: Dataset, num_processes: int, *, says: bool = True
+) -> MemoryEstimate:
+    """The estimate of a run on the CPU, which is refused if the machine has not enough.
+
+    It is logged if this process `says` so, with a warning of a weight for each pair of variables.
+
+    Raises:
+        ValueError: With what needs most, and what to change.
+    """
+    estimate, available = estimate_memory(settings, dataset, num_processes), available_memory()
+    more = estimate.total - used_memory()
+    if available is not None and more > available:
+        raise ValueError(
+            f"{estimate}, but {in_words(available + used_memory())} are available: "
+            f"{_remedy(settings, dataset, estimate)}"
+        )
+    if says:
+        _log.info("%s", estimate)
+        if warning := warning_of_width(settings, dataset):
+            _log.warning("%s", warning)
+    return estimate
+
+
+def warning_of_width(settings: Settings, dataset: Dataset) -> str | None:
+    """What to say of a weight for each pair of thousands of variables; None where there is none."""
+    network = settings.model.network()
+    features, params = _widths(network, dataset)
+    if features * params <= MAX_DIRECT or not network.direct_connections:
+        return None
+    return (
+        f"model.direct_connections=true: {features} x {params} weights, "
+        f"{in_words(_FLOAT * features * params)}, several times over; null or false leaves them out"
+    )
+
+
+def _widths(network: NetworkSettings, dataset: Dataset) -> tuple[int, int]:
+    """Inputs F and outputs P of the network."""
+    groups = VariableGroups(
+        dataset.variables,
+        conditional=network.conditional,
+        num_components=network.num_components,
+        encoding=network.encoding,
+        smooth_logits=network.smooth_logits,
+    )
+    return sum(groups.feature_widths), sum(groups.param_widths)
+
+
+def _layers(
+    network: NetworkSettings, features: int, params: int, sizes: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Inputs and outputs of each masked layer of a network."""
+    widths = [features, *sizes, params]
+    chain = list(pairwise(widths)) if sizes else []
+    chain *= 1 + network.conditioning_weights
+    direct = network.connects_directly(features, params)
+    return [*chain, *([(features, params)] if direct else [])]
+
+
+def _stored(settings: Settings, rows: int, columns: int) -> float:
+    """Weights of a layer that are kept, fewer where its connectivity is fixed."""
+    is_fixed = not isinstance(settings.ordering, AgnosticSettings)
+    is_packed = is_fixed and settings.trainer.kernel != "dense" and rows * columns >= SMALL_WEIGHT
+    return rows * columns * (_PACKED if is_packed else 1)
+
+
+def _scored(trainer: TrainerSettings, dataset: Dataset) -> int:
+    """Examples of the largest batch that is scored."""
+    return min(trainer.eval_batch_size, max(len(dataset.split(split)) for split in SPLITS[1:]))
+
+
+def _samples(dataset: Dataset, width: int) -> int:
+    """Bytes of samples, and of the rows that they are compared with."""
+    count = max(NUM_SAMPLES, num_compared(dataset)) if is_table(dataset) else NUM_SAMPLES
+    compared = count * dataset.num_dims * 4 * _DOUBLE + _PICTURE * is_table(dataset)
+    return compared + 12 * 250 * width * _FLOAT
+
+
+def _data(dataset: Dataset) -> int:
+    """Bytes of codes, of counting, and of comparing each pair of variables."""
+    rows = max(len(dataset.train), len(dataset.split(dataset.scored)))
+    pairs = 0
+    if dataset.num_dims <= MAX_PAIRED and (dataset.is_binary or is_table(dataset)):
+        pairs = 4 * _DOUBLE * (2 * dataset.num_dims) ** 2
+    return 3 * _DOUBLE * rows * dataset.num_dims + pairs
+
+
+def _remedy(settings: Settings, dataset: Dataset, estimate: MemoryEstimate) -> str:
+    network, weights = settings.model.network(), estimate.parameters + estimate.optimizer
+    if max(weights, estimate.checks) >= max(estimate.activations, estimate.data):
+        features, params = _widths(network, dataset)
+        if network.direct_connections and features * params > MAX_DIRECT:
+            return "set model.direct_connections=false"
+        if settings.num_members > 1:
+            return "fewer members (ordering.num_orderings) or smaller model.hidden_sizes"
+        return "smaller model.hidden_sizes"
+    if estimate.processes > estimate.activations:
+        return "fewer trainer.processes"
+    if estimate.activations >= estimate.data:
+        return "smaller trainer.batch_size and trainer.eval_batch_size"
+    return "fewer rows or columns"
