@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from made_exp.settings.experiment import OPTIONS, Settings
 
 _LONGEST_SLUG = 60
-_MEMBERS_A_MINUTE, _LEAST_MEMBERS, _MOST_MEMBERS = 8, 4, 24
+_MEMBERS_OF_A_MINUTE, _LEAST_MEMBERS, _MOST_MEMBERS = 6, 4, 24
 _NO_NAME = ("resume", "notes")
 
 
@@ -80,7 +80,9 @@ def members_within(max_minutes: float | None) -> int:
     """Members of an ensemble: 24, or as many as a budget of minutes can train well."""
     if not isinstance(max_minutes, int | float):  # what it should be is said elsewhere
         return _MOST_MEMBERS
-    return min(max(round(_MEMBERS_A_MINUTE * max_minutes), _LEAST_MEMBERS), _MOST_MEMBERS)
+    # Of twice the time one half goes into more members, the other into longer training of each.
+    served = round(_MEMBERS_OF_A_MINUTE * max(max_minutes, 0) ** 0.5)
+    return min(max(served, _LEAST_MEMBERS), _MOST_MEMBERS)
 
 
 def _register_resolvers() -> None:
