@@ -80,7 +80,7 @@ def plain(value, path=""):
         for key, part in pairs:
             items |= plain(part, f"{path}/{key}")
         return items
-    own = "second" in path or path.startswith(("/config/", "/records/"))
+    own = "second" in path or "memory_estimate" in path or path.startswith(("/config/", "/records/"))
     return {} if own else {path: value}
 
 
