@@ -80,7 +80,8 @@ def plain(value, path=""):
         for key, part in pairs:
             items |= plain(part, f"{path}/{key}")
         return items
-    own = "second" in path or "memory_estimate" in path or path.startswith(("/config/", "/records/"))
+    own = any(part in path for part in ("second", "memory_estimate"))
+    own |= path.startswith(("/config/", "/records/"))
     return {} if own else {path: value}
 
 
