@@ -10,13 +10,15 @@ from omegaconf import DictConfig, OmegaConf
 from made_exp.cli.command_line import CommandLine, refuse_missing_plugin
 from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides, worth_checking
 from made_exp.cli.resolvers import conf_dir, slug
+from made_exp.cli.sweeps import RESULTS_FILE
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.machine import JOBS_AT_ONCE, is_distributed, is_main_process, num_cpus
-from made_exp.runs.folder import RunDirectory
+from made_exp.runs.folder import RunDirectory, files_of_others
 from made_exp.settings.experiment import OPTIONS, Settings
 
 _ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher")
+_OF_SWEEPS = (RESULTS_FILE, "multirun.yaml", "optimization_results.yaml")
 _QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none")
 
 
@@ -123,6 +125,11 @@ def check_folder(folder: Path, settings: Settings, key: str) -> None:
         raise ConfigError(f"{key}: '{folder}' is not a folder")
     with as_config_errors():
         RunDirectory(folder).check(settings)
+    if others := files_of_others(folder):
+        raise ConfigError(
+            f"{key}: '{folder}' holds no run, but files that one would write ({others[0]}); take"
+            " another folder, or move them"
+        )
 
 
 def _check_sweep(command: CommandLine) -> None:
@@ -140,6 +147,12 @@ def _check_sweep(command: CommandLine) -> None:
         remedy = "take another" if searches else "resume=true continues it"
         raise ConfigError(f"hydra.sweep.dir: '{folder}' already holds a sweep; {remedy}")
     _refuse_unwritable(Path(str(base.hydra.sweep.dir)), "hydra.sweep.dir")
+    listed = [name for name in _OF_SWEEPS if folder and (folder / name).exists()]
+    if folder and listed and not base.resume and not any(folder.glob("[0-9]*_*")):
+        raise ConfigError(
+            f"hydra.sweep.dir: '{folder}' holds no sweep, but files that one would write"
+            f" ({listed[0]}); take another folder, or move them"
+        )
     numbers = {tuple(job): number for number, job in enumerate(jobs)}
     for job in worth_checking(jobs):
         settings = _check_job(command, job, here=here, alone=len(jobs) == 1)

@@ -19,6 +19,18 @@ from made_exp.settings.fingerprint import changed_keys
 _log = logging.getLogger(__name__)
 # So many settings that differ are named.
 _MOST_TOLD = 4
+# What a run writes: its own files, and those of the command that keep how it was started.
+_WRITTEN = (
+    "config.json",
+    "status.json",
+    "metrics.jsonl",
+    "results*.json",
+    "train.log",
+    "config.resolved.yaml",
+    "command.json",
+)
+_WRITTEN += ("git.json", "diff.patch", ".hydra/*.yaml", "samples/final.png", "samples/epoch_*.png")
+_WRITTEN += ("samples/training.gif", "checkpoints/last*.pt", "checkpoints/best*.pt")
 
 
 class RunState(StrEnum):
@@ -202,3 +214,14 @@ def finished_sibling(path: Path, fingerprint: str) -> RunDirectory | None:
         if run.finished_objective(fingerprint) is not None:
             return run
     return None
+
+
+def files_of_others(path: Path) -> list[str]:
+    """Names of files in `path` that a run would write over, where it is not the folder of a run."""
+    run = RunDirectory(path)
+    if "trainer" in (run.saved_config() or {}) or "fingerprint" in run.read_status():
+        return []
+    if run.last.exists() or (path / ".hydra" / "hydra.yaml").is_file():
+        return []
+    found = (one for pattern in _WRITTEN for one in path.glob(pattern))
+    return sorted(str(one.relative_to(path)) for one in found if not one.is_dir())
