@@ -18,6 +18,8 @@ def check_table(array: np.ndarray, what: str) -> np.ndarray:
     Raises:
         ValueError: With the first bad row and column.
     """
+    if not isinstance(array, np.ndarray):  # a file in an archive that is none of numpy's
+        raise ValueError(f"{what} is damaged: it is no array")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
     if array.dtype.kind not in "iuf":

@@ -165,6 +165,6 @@ def load_run(
         ValueError: If the library of the frames is not known.
     """
     run = FinishedRun(path, str(device))
-    if not run.data["table"]:
+    if not run.data.get("table"):
         return Density(run.model, None, frames)
     return Density(run.model, run.schema, "polars" if frames is None else frames)
