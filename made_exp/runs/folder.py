@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 # So many settings that differ are named.
 _MOST_TOLD = 4
 # What a run writes: its own files, and those of the command that keep how it was started.
-_WRITTEN = (
+_WRITTEN: tuple[str, ...] = (
     "config.json",
     "status.json",
     "metrics.jsonl",
