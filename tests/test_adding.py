@@ -132,7 +132,7 @@ def test_what_is_added_trains_and_is_in_the_help(copy, train, section):
     assert code == 0, complaint
     assert (copy / "run/results.json").exists()
     name = arguments[0].split("=")[1]
-    assert re.search(rf"\b{name}\b", train(["--help"])[1])
+    assert re.search(rf"\b{name}\b", train(["--help", "all"])[1])
 
 
 def test_an_option_can_have_a_file_of_its_own(copy, train):
@@ -145,7 +145,7 @@ def test_an_option_can_have_a_file_of_its_own(copy, train):
     assert code == 0, complaint
     saved = json.loads((copy / "run/config.json").read_text())
     assert saved["optimizer"]["alpha"] == 0.9
-    assert content.splitlines()[0].removeprefix("# ") in train(["--help"])[1]
+    assert content.splitlines()[0].removeprefix("# ") in train(["--help", "all"])[1]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def needs(group, option):
         ("dataset", "table"): ["dataset.path=table.csv"],
         ("dataset", "csv"): ["dataset.path=table.csv"],
         ("dataset", "debd"): ["dataset.table=nltcs"],
+        ("dataset", "python"): ["dataset.loader=mine:load"],
         ("dataset", "image_2d"): ["dataset.path=picture.png"],
         ("ordering", "custom"): ["ordering.order=[2,0,1]", "dataset=npz", "dataset.path=table.npz"],
         ("model", "histogram"): ["dataset=gaussian_1d"],
@@ -81,7 +82,7 @@ def test_every_option_composes_with_the_defaults_of_its_schema(group, option):
     if option == "debug":
         return
     for field in dataclasses.fields(chosen):
-        if field.name in ("name", "path", "order", "table"):
+        if field.name in ("name", "path", "order", "table", "loader"):
             continue
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
@@ -367,7 +368,7 @@ def test_checkout_uses_its_own_conf():
 
 
 def test_help_names_every_option_and_setting():
-    text = train_help()
+    text = train_help(asked=["all"])
     for group, options in OPTIONS.items():
         for option in options:
             assert re.search(rf"^ [ *] {option}\b", text, re.MULTILINE), f"{group}={option}"
@@ -375,6 +376,19 @@ def test_help_names_every_option_and_setting():
         assert field in text
     assert "schema" not in text
     assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_help_is_one_screen_that_leads_on(capsys):
+    text = train_help()
+    assert text.count("\n") < 40
+    assert max(len(line) for line in text.splitlines()) <= 100
+    for group, options in OPTIONS.items():
+        assert all(re.search(rf"\b{option}\b", text) for option in options), group
+        assert train_help(asked=[group]).startswith(f"{group}\n")
+    assert main(["--help", "trainer.epochs=5"]) == 0
+    assert "max_minutes" in capsys.readouterr().out
+    assert main(["--help", "modle"]) == 2
+    assert "Did you mean 'model'?" in capsys.readouterr().err
 
 
 def seconds_of_children():

@@ -187,7 +187,7 @@ class Shell:
         return ["seed=0,1" if word == "..." else word for word in arguments]
 
     def made_train(self, arguments):
-        if arguments == ["--help"]:
+        if arguments[0] == "--help":
             assert made_train(arguments) == 0
             return
         command = continued(parse_command_line(arguments))

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     command = parse_command_line(argv)
     if command.help:
-        print(train_help(command.config_dir))
+        print(train_help(command.config_dir, command.asked))
         return 0
     if not command.runs:
         return _launch(command)

@@ -42,6 +42,7 @@ class CommandLine:
         parsed: The same, parsed.
         multirun: Whether -m was given.
         help: Whether --help was given.
+        asked: What help is asked for: with --help, whatever was typed beside flags.
         runs: Whether jobs are to be run; False for flags that only show something.
         config_name, config_path, config_dir: Hydra's flags of these names.
     """
@@ -51,6 +52,7 @@ class CommandLine:
     parsed: list[Override]
     multirun: bool
     help: bool
+    asked: list[str]
     runs: bool
     config_name: str | None
     config_path: str | None
@@ -116,7 +118,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
         raise ConfigError(f"unknown flag '{rest[0]}'{did_you_mean(flag, known)}")
     shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
     # What a shell wants completed is Hydra's affair, half a word at its end included.
-    typed = [] if args.shell_completion else args.overrides
+    typed = [] if args.shell_completion or args.help else args.overrides
     overrides = [_listed(_as_preset(as_hydra_has_it(override))) for override in typed]
     return CommandLine(
         argv=argv if args.shell_completion else _flags(args) + overrides,
@@ -124,6 +126,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
         parsed=[_parse(override) for override in overrides],
         multirun=args.multirun,
         help=args.help,
+        asked=args.overrides if args.help else [],
         runs=not shows,
         config_name=args.config_name,
         config_path=args.config_path,

@@ -1,11 +1,13 @@
 """The text of made-train --help: groups, options, settings, examples."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from made_exp.cli.resolvers import conf_dir
+from made_exp.errors import ConfigError, did_you_mean
 from made_exp.masks.fixed_orders import ORDERS, SCANS
 from made_exp.settings.base import described
 from made_exp.settings.experiment import OPTIONS
@@ -16,7 +18,8 @@ made-train: train one masked autoencoder, or with -m a sweep of them.
 
 usage: made-train [GROUP=OPTION ...] [GROUP.SETTING=VALUE ...] [-m] [FLAGS]
 
-Groups and their options (* = default):"""
+Groups and their options (* = default); made-train --help GROUP explains them and their settings:
+"""
 _FOOTER = """\
 Top level: seed=0, resume=false, notes.ANYTHING=...; describe=true only shows the columns;
   checks=warn ends a run whose check of its own numbers fails, with results marked as unchecked
@@ -26,9 +29,7 @@ Flags: -m sweep; --cfg job shows the config; --info defaults; --config-dir DIR a
   your own; -sc install=bash prints shell completion; --hydra-help has the rest
 
 Examples:
-  made-train
   made-train dataset=mnist ordering=random optimizer.lr=3e-4
-  made-train model=made 'model.hidden_sizes=[500,500]' model.direct_connections=true
   made-train experiment=made_mnist trainer.device=cuda
   made-train dataset=npz dataset.path=table.npz trainer.epochs=50
   made-train -m seed=0,1,2 optimizer=adam,sgd hydra/launcher=joblib
@@ -36,13 +37,29 @@ Examples:
   made-train resume=outputs/runs/RUN"""
 
 
-def train_help(config_dir: str | None = None) -> str:
-    """The help text, with the options of the user's folder `config_dir` if given."""
+def train_help(config_dir: str | None = None, asked: Sequence[str] = ()) -> str:
+    """The help text: one screen, or all of the groups that are `asked` for.
+
+    Args:
+        config_dir: A folder of the user's with options of their own.
+        asked: Names of groups, each with or without what is chosen of it; `all` = each group.
+
+    Raises:
+        ConfigError: There is no such group.
+    """
     folders = [conf_dir()] + ([Path(config_dir)] if config_dir else [])
     chosen = _defaults(conf_dir() / "config.yaml")
-    groups = [_group(group, folders, chosen.get(group)) for group in _GROUPS]
-    blocks = [_HEADER, *groups, _FOOTER]
-    return "\n\n".join(blocks)
+    named = {text: text.partition("=")[0].partition(".")[0] for text in asked}
+    groups = [*dict.fromkeys(g for text, g in named.items() if g in _GROUPS or "=" not in text)]
+    if not groups:
+        names = [_names(group, folders, chosen.get(group)) for group in _GROUPS]
+        return "\n".join([_HEADER, *names, "", _FOOTER])
+    for group in groups:
+        if group not in (*_GROUPS, "all"):
+            hint = did_you_mean(group, _GROUPS)
+            raise ConfigError(f"--help {group}: not one of {', '.join(_GROUPS)}, all{hint}")
+    shown = _GROUPS if "all" in groups else groups
+    return "\n\n".join(_group(group, folders, chosen.get(group)) for group in shown)
 
 
 def options_in(folder: Path, group: str) -> list[str]:
@@ -63,6 +80,17 @@ def _defaults(config: Path) -> dict[str, str]:
     entries = OmegaConf.select(OmegaConf.load(config), "defaults")
     pairs = [pair for entry in entries if OmegaConf.is_dict(entry) for pair in entry.items()]
     return dict(pairs)
+
+
+def _names(group: str, folders: list[Path], chosen: str | None) -> str:
+    """The options of a group, in as few lines as they need."""
+    built_in = OPTIONS.get(group, {})
+    options = {*built_in, *(option for folder in folders for option in options_in(folder, group))}
+    marked = [f"*{option}" if option == chosen else option for option in sorted(options)]
+    return textwrap.fill(
+        " ".join(marked), 98, initial_indent=f"  {group:<11}", subsequent_indent=" " * 13,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _group(group: str, folders: list[Path], chosen: str | None) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 T = TypeVar("T")
 
-_FREE = re.compile(r"(?P<key>notes|dataset\.kinds)[.=]")
+_FREE = re.compile(r"(?P<key>notes|dataset\.kinds|dataset\.arguments)[.=]")
 """Overrides of dictionaries whose keys are the user's: any key is new to Hydra."""
 _TEXTS = re.compile(r"dataset\.(?:drop|columns|context|missing_values)=\[")
 _KEY = re.compile(
@@ -28,7 +28,7 @@ def as_hydra_has_it(override: str) -> str:
     """The override, such that Hydra's grammar and its structured configs take it."""
     if free := _FREE.match(override):
         # Hydra wants '++' before new keys, and backslashes where people quote.
-        encodes = free["key"] != "notes"
+        encodes = free["key"] == "dataset.kinds"
         return f"++{_KEY.sub(lambda found: _key(found, encodes), override)}"
     if _TEXTS.match(override):
         key, _, value = override.partition("=")

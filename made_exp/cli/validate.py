@@ -20,7 +20,7 @@ from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
 from made_exp.datasets.table.sources import absolute_paths
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.masks.fixed_orders import SCANS
-from made_exp.settings.dataset import FileSettings, TableSettings
+from made_exp.settings.dataset import FileSettings, PythonSettings, TableSettings
 from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 from made_exp.settings.model import NetworkSettings
 from made_exp.settings.ordering import CustomOrderSettings, check_permutation
@@ -110,6 +110,11 @@ def _find_files(settings: Settings) -> None:
     dataset, ordering, data_dir = settings.dataset, settings.ordering, default_data_dir()
     if isinstance(dataset, FileSettings):
         dataset.path = str(find_file(dataset.path, data_dir).absolute())
+    if isinstance(dataset, PythonSettings):
+        place, _, function = dataset.loader.rpartition(":")
+        if place.endswith(".py"):
+            file = find_file(place, data_dir, "dataset.loader", "file").absolute()
+            dataset.loader = f"{file}:{function}"
     if isinstance(dataset, TableSettings):
         dataset.kinds = as_typed(dataset.kinds)
         for key in ("path", "valid_path", "test_path"):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,12 @@ class Source:
         return self.image_shape is not None or self.may_be_images
 
 
+OUTSIDE = {
+    entry.name: Source(f"outside:load:{entry.value}", may_be_images=True)
+    for entry in entry_points(group="made_exp.datasets")
+}
+"""Datasets that other packages bring, by entry points NAME = "MODULE:FUNCTION"."""
+
 DATASETS = {
     "shapes": Source("shapes:load", 400, Kind.BINARY, (20, 20)),
     "mnist": Source("mnist:load:mnist", 784, Kind.BINARY, (28, 28)),
@@ -65,7 +72,9 @@ DATASETS = {
     "npz": Source("npz:load", may_be_images=True),
     "table": Source("table.loader:load"),
     "csv": Source("table.loader:load"),
+    "python": Source("outside:load_python", may_be_images=True),
 }
+DATASETS |= {name: source for name, source in OUTSIDE.items() if name not in DATASETS}
 """Option of the group `dataset` -> where it comes from."""
 
 DEBD_TABLES = {

@@ -87,6 +87,28 @@ class FileSettings(DatasetSettings):
 
 
 @dataclass
+class OutsideSettings(DatasetSettings):
+    """A dataset that an entry point of another package brings."""
+
+    arguments: dict[str, Any] = setting({}, "settings of its own, handed to its loader by keyword")
+
+
+@dataclass
+class PythonSettings(OutsideSettings):
+    """A dataset of yours that a function returns."""
+
+    name: str = "python"
+    loader: str = setting(MISSING, "FILE.py:FUNCTION or MODULE:FUNCTION; it returns a Dataset")
+
+    def _check(self) -> None:
+        place, _, function = self.loader.rpartition(":")
+        if not place or not function.isidentifier():
+            raise ValueError(
+                f"loader must be FILE.py:FUNCTION or MODULE:FUNCTION, got '{self.loader}'"
+            )
+
+
+@dataclass
 class Image2dSettings(FileSettings):
     """Pairs (row, column) drawn from any picture."""
 

@@ -3,17 +3,21 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from made_exp.datasets.registry import DATASETS
+from made_exp.datasets.registry import DATASETS, OUTSIDE
 from made_exp.masks.fixed_orders import ORDERS, SCANS
 from made_exp.settings.base import MISSING, CheckedSettings, OptionSettings, setting
-from made_exp.settings.dataset import DatasetSettings
+from made_exp.settings.dataset import DatasetSettings, OutsideSettings
 from made_exp.settings.model import ModelSettings, NetworkSettings
 from made_exp.settings.ordering import EnsembleSettings, OrderingSettings
 from made_exp.settings.training import OptimizerSettings, SchedulerSettings, TrainerSettings
 
 OPTIONS: dict[str, dict[str, type[OptionSettings]]] = {
     "model": {**ModelSettings.options()},
-    "dataset": {**dict.fromkeys(DATASETS, DatasetSettings), **DatasetSettings.options()},
+    "dataset": {
+        **dict.fromkeys(DATASETS, DatasetSettings),
+        **dict.fromkeys(OUTSIDE, OutsideSettings),
+        **DatasetSettings.options(),
+    },
     "optimizer": {**OptimizerSettings.options()},
     "scheduler": {**SchedulerSettings.options()},
     "ordering": {

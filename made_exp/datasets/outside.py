@@ -1,0 +1,64 @@
+"""A dataset whose loader is the user's own, outside of this package."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from made_exp.datasets.base import Dataset
+from made_exp.errors import did_you_mean
+
+
+def load(
+    module: str, function: str, *, seed: int, data_dir: Path, arguments: Mapping[str, Any]
+) -> Dataset:
+    """What `function` of a module that can be imported, or of a file.py, returns.
+
+    Args:
+        module: Its dotted name, or the path of a file that ends in .py.
+        function: It takes seed, data_dir and the `arguments` by keyword.
+        seed: For what it draws or splits.
+        data_dir: Where files are looked for.
+        arguments: The user's own settings.
+
+    Raises:
+        ValueError: If there is no such function, it does not take these options, or what it
+            returns is no `Dataset`.
+    """
+    found = _module(module)
+    if not callable(loader := getattr(found, function, None)):
+        raise ValueError(
+            f"{module} has no function '{function}'{did_you_mean(function, dir(found))}"
+        )
+    dataset = loader(seed=seed, data_dir=data_dir, **arguments)
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"{module}:{function} must return a Dataset, got {type(dataset).__name__}")
+    return dataset
+
+
+def load_python(*, loader: str, seed: int, data_dir: Path, arguments: Mapping[str, Any]) -> Dataset:
+    """The same of `loader`, FILE.py:FUNCTION or MODULE:FUNCTION."""
+    module, _, function = loader.rpartition(":")
+    return load(module, function, seed=seed, data_dir=data_dir, arguments=arguments)
+
+
+def _module(name: str) -> ModuleType:
+    if not name.endswith(".py"):
+        try:
+            return import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"dataset.loader: no module '{name}' ({error})") from error
+    # By a name of its own, so that classes of the file can be pickled.
+    spec = spec_from_file_location(f"made_exp_outside_{Path(name).stem}", name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except OSError as error:
+        raise ValueError(f"dataset.loader: cannot read {name} ({error})") from error
+    return module
