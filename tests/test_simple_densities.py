@@ -108,6 +108,24 @@ def test_probabilities_of_all_codes_sum_to_one(kind, generator):
 
 
 @KINDS
+def test_numbers_at_the_end_of_float64_have_a_likelihood(kind, generator):
+    steep = Transform(bend=1e-3, scale=0.5)
+    pay = replace(SPIKY, transform=steep, atoms=(), echoes=(1.0, 2.5), echo_counts=(100, 40))
+    variables, x = (pay, *MIXED[1:]), mixed_rows(200, generator)
+    x[::3, 0], x[1::3, 0] = 1.0, 2.5
+    density = fitted(kind, variables, x)
+    far = torch.tensor([1e308, -1.7e308, 1e200, 0.0], dtype=torch.float64)
+    rows = x[:4].clone()
+    rows[:, 0], rows[:, 2] = far, far.flip(0)
+    for unknown in ([], [1], [2]):
+        codes, _ = encoded(variables, rows)
+        codes[:, unknown] = torch.nan
+        for found in (density.log_prob(codes), density.terms(codes)):
+            assert not found.isnan().any()
+            assert (found < 1e3).all()
+
+
+@KINDS
 def test_marginals_are_sums_over_what_is_unknown(kind, generator):
     density = fitted(kind, DISCRETE, discrete_rows(300, generator))
     codes = all_codes(DISCRETE)

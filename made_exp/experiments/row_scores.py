@@ -130,7 +130,7 @@ class _Scorer:
             impossible = ~groups.possible(x.to(self.model.device)).cpu()
             after = torch.ones_like(absent)
             for member in self.model.members:
-                order = torch.tensor(member.schedule.mask_set(0).ordering)
+                order = member.schedule.mask_set(0).ordering.cpu()
                 after &= (impossible[:, order].cumsum(1) > 0)[:, order.argsort()]
             absent |= after & ~impossible
         return absent

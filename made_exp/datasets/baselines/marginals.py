@@ -85,7 +85,9 @@ class Marginals(FittedTables):
             values, index = column.unique(return_inverse=True)
             known = values[~torch.isnan(values)]
             smooth = self._log_smooth(r, known) + (1 - self.shares[r].sum()).log()
-            counted = self._share(r, known).log() - self._log_units(r, known)
+            share = self._share(r, known)
+            # Beyond the largest number units are 0: only of what is counted.
+            counted = (share.log() - self._log_units(r, known)).where(share > 0, -torch.inf)
             found = torch.cat([torch.logaddexp(counted, smooth), known.new_zeros(len(values))])
             out[:, r] = found[index.where(~torch.isnan(column), len(known))]
         return out
