@@ -5,6 +5,7 @@ from pathlib import Path
 
 from made_exp.cli.key_value import Command
 from made_exp.density.predicate import Question, parse_question
+from made_exp.density.tokens import each_of
 from made_exp.errors import ConfigError
 from made_exp.settings.commands import QuerySettings
 
@@ -21,7 +22,7 @@ def questions_of(settings: QuerySettings) -> list[Question]:
     """The questions of the command line, and after them those of the file, read.
 
     Raises:
-        ConfigError: If there are none, or one cannot be read.
+        ConfigError: If there are none, or some cannot be read.
     """
     texts = list(settings.queries)
     if settings.file is not None:
@@ -29,7 +30,7 @@ def questions_of(settings: QuerySettings) -> list[Question]:
         texts += [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not texts:
         raise ConfigError('nothing is asked: write a question, such as "age >= 65 | sex = F"')
-    return [parse_question(text) for text in texts]
+    return each_of(texts, parse_question)
 
 
 main = Command(

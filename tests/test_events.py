@@ -109,6 +109,19 @@ def test_unknown_columns_and_values_are_pointed_at(table, text, message, place):
     assert mark.index("^") - 2 == place
 
 
+def test_the_value_of_an_example_is_in_the_middle_of_what_rows_have():
+    ages = [*([-9999] * 30), *range(20, 80), *range(20, 80)]
+    wages = np.exp(np.random.default_rng(1).normal(4, 1, len(ages))).round(2)
+    raw = raw_table(pl.DataFrame({"age": ages, "wage": wages}))
+    events = Events(fit_table(raw, {"train": np.arange(len(ages))}).schema)
+    for name, low, high in (("age", 20, 79), ("wage", 10, 300)):
+        text = f"{name} = thirty"
+        with pytest.raises(QueryError, match="such as ") as caught:
+            events.formula(parse_predicate(text), text)
+        example = str(caught.value).split("\n")[0].split("such as ")[1]
+        assert low <= float(example) <= high
+
+
 def test_missing_cells_that_are_left_out_cannot_be_asked_for():
     raw = raw_table(frame())
     schema = fit_table(raw, {"train": np.arange(COUNT)}).schema

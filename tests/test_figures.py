@@ -259,6 +259,12 @@ def test_nll_by_number_of_orderings(tmp_path, drawn):
     assert {tuple(point) for point in band} >= {(1, 89.7), (1, 90.3), (4, 88.2), (4, 88.8)}
 
 
+def test_letters_that_the_font_lacks_are_boxes():
+    assert is_picture(
+        figures.distribution_picture(["\u4e2d", "b"], [0.5, 0.5], [0, 0], title="\u56fd")
+    )
+
+
 def test_animation(tmp_path):
     frames = [tmp_path / f"{index}.png" for index in range(5)]
     for index, frame in enumerate(frames):

@@ -107,6 +107,16 @@ def test_mistakes_are_pointed_at(model, text, message):
     assert "^" in str(caught.value).split("\n")[-1]
 
 
+def test_a_condition_rarer_than_rows_of_train_is_said(model):
+    x, probs = table_of(model)
+    prob = float(probs[x[:, 3] > 2].sum())
+    for num_train, is_said in ((int(0.9 / prob), True), (int(2 / prob), False), (None, False)):
+        effort = Effort(num_train=num_train)
+        for text in ("colour = 2 | level > 2", "mean(count) | level > 2"):
+            note = answer(model, SCHEMA, parse_question(text), effort).note
+            assert (f"the condition has probability {prob:.2g}" in note) == is_said
+
+
 def test_a_picture_has_a_bar_for_each_value():
     picture = distribution_picture(["a", "$b", "c"], [0.5, 0.3, 0.2], [0.01, 0, 0], title="d(x)")
     assert picture.dtype == np.uint8
@@ -189,6 +199,12 @@ def test_answers_are_lines_json_and_tables(here, capsys):
         ([], "nothing is asked"),
         (["agee > 3"], "there is no column 'agee'. Did you mean 'age'?\n  agee > 3\n  ^^^^"),
         (["age >"], "expected a value after '>', but the text ends\n  age >\n       ^"),
+        (
+            ["agee > 3", "age > 3", "sex = G"],
+            "2 of 3 questions cannot be answered\nthere is no column 'agee'. Did you mean 'age'?\n"
+            "  agee > 3\n  ^^^^\n'G' is no value of 'sex' in train",
+        ),
+        (["age >", "sex =", "age > 3"], "2 of 3 questions cannot be answered\nexpected a value"),
         (["age > 3 | sex = F and sex = M"], "the condition has probability 0"),
         (["sex = G"], "'G' is no value of 'sex' in train"),
         (["mean(sex)"], "'sex' holds binary values, which have no mean and no order"),

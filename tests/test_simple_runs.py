@@ -148,12 +148,15 @@ def test_a_run_warns_of_such_a_column(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
     bad = make_settings(tmp_path, image=False, optimizer={"lr": 3.0}, trainer={"epochs": 1})
     bad.trainer.weight_averaging = 0.0
+    bad.model.baselines = ["independent", "chow_liu"]
     monkeypatch.setattr(
         ColumnScores, "warnings", lambda self: [f"column '{self.names[0]}' has an NLL of"]
     )
     with caplog.at_level(logging.WARNING):
         run(bad, tmp_path / "run")
     assert "column 'x0' has an NLL of" in caplog.text
+    assert read_results(tmp_path / "run")["best_epoch"] == 0
+    assert "the network added nothing in 1 epoch(s)" in caplog.text
 
 
 def test_images_have_no_columns():

@@ -84,9 +84,23 @@ def test_arrays_are_tables_without_names():
         (pl.DataFrame(), "the frame of polars has no columns"),
         (pl.DataFrame({"a": [[1]]}), r"column 'a' holds List"),
         (pd.DataFrame({"a": [object(), object()]}), "column 'a'"),
+        (np.array([[1, 2], [3, [4]]], object), "a cell of column 'x1' holds a list"),
+        (
+            pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])),
+            r"names of 2 levels \(MultiIndex\), such as \('a', 'b'\)",
+        ),
         (pd.Series([1.0]), r"a data frame .* is needed, got Series"),
     ],
 )
 def test_what_is_no_table_is_said(data, message):
     with pytest.raises(ValueError, match=message):
         fit_table(raw_table(data), {"train": np.arange(1)})
+
+
+def test_what_frames_lose_is_said():
+    frame = pd.DataFrame({"n": range(9), "t": pd.date_range("2024", periods=9, tz="Asia/Tokyo")})
+    schema = fit_table(raw_table(frame), {"train": np.arange(9)}).schema
+    (moment,) = [row for row in schema.describe() if row["column"] == "t"]
+    assert "the clock of Asia/Tokyo, whose zone is left out" in moment["decided"]
+    with pytest.raises(ValueError, match="columns of an array are called x0, x1"):
+        schema.encode(raw_table(frame.to_numpy()))

@@ -161,6 +161,9 @@ def test_a_few_decimals_can_be_masses_of_cells():
     schema = fit(raw, kinds={"p": "decimal"})
     assert schema.variables[0].kind is Kind.INTEGER
     assert schema.decode(schema.encode(raw))["p"].to_list() == raw.column("p").values.to_list()
+    dressed = fit(table(p=[f"${n}.50" for n in range(50)]))
+    with pytest.raises(ValueError, match=r"'50.00' is not a number written as '\$#'"):
+        dressed.encode(table(p=["50.00"]))
     with pytest.raises(ValueError, match="is not a number with 1 decimals"):
         schema.encode(table(p=["40.65"]))
 

@@ -198,6 +198,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "table": dataset.schema,
         "missing": _missing_shares(dataset),
         "given": _given_rows(dataset),
+        "num_train": len(dataset.train),
         "fingerprint": fingerprint(dataset),
     }
 

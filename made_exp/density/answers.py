@@ -12,7 +12,7 @@ from made_exp.density.events import Events
 from made_exp.density.measures import Spread, mean, quantile, spread_of, written
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Question
-from made_exp.density.probability import condition_of, probability_of
+from made_exp.density.probability import condition_of, probability_of, rareness
 from made_exp.density.tokens import QueryError, error_at
 from made_exp.model.made import MADE
 
@@ -91,9 +91,9 @@ def answer(made: MADE, schema: TableSchema, question: Question, effort: Effort) 
             )  # fmt: skip
         assert question.column is not None
         variable = events.variable(question.column, text)
-        condition_of(made, events, known, effort)
+        note = rareness(condition_of(made, events, known, effort), effort)
         spread = spread_of(made, events, variable, known, effort)
-        return _measured(spread, question)
+        return _measured(spread, question, note)
     except QueryError as error:
         if "\n" in str(error):
             raise
@@ -103,16 +103,18 @@ def answer(made: MADE, schema: TableSchema, question: Question, effort: Effort) 
         raise error_at(text, str(error), start, end) from None
 
 
-def _measured(spread: Spread, question: Question) -> Answer:
+def _measured(spread: Spread, question: Question, note: str) -> Answer:
     count = spread.found.num_terms
     if question.measure == "distribution":
         rows = tuple(_rows(spread))
-        return Answer(question.text, None, 0.0, spread.found.is_exact, count, rows=rows)
+        is_exact = spread.found.is_exact
+        return Answer(question.text, None, 0.0, is_exact, count, rows=rows, note=note)
     if question.measure == "mean":
         value, stderr = mean(spread)
     else:
         value, stderr = quantile(spread, question.level)
-    note = "numbers are told apart in narrow cells" if not spread.is_listed else ""
+    if not spread.is_listed:
+        note = "; ".join(filter(None, ["numbers are told apart in narrow cells", note]))
     is_exact = spread.found.is_exact and spread.is_listed
     text = written(spread.column, value)
     return Answer(question.text, value, stderr, is_exact, count, text, note=note)

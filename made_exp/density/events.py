@@ -7,6 +7,7 @@ from typing import final
 
 import numpy as np
 import polars as pl
+import torch
 
 from made_exp.datasets.table.cells import as_labels
 from made_exp.datasets.table.column import Column
@@ -20,6 +21,7 @@ from made_exp.density.formula import Formula, join, leaf
 from made_exp.density.predicate import Comparison, Junction, Not, Predicate, Text
 from made_exp.density.tokens import error_at
 from made_exp.errors import did_you_mean
+from made_exp.variables.numbers import numeric_transform
 from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
@@ -147,7 +149,7 @@ def _number_of(column: Numbers, value: Text, text: str) -> float:
         number = form.parse(pl.Series([value.text.strip()]))[0]
         if number is not None:
             return _in_units(column, form, float(number))
-    example = column.decode(np.array([_middle(column)]))[0]
+    example = column.decode(np.array([_usual(column)]))[0]
     what = "a date" if isinstance(column.format, DateFormat) else "a number"
     raise error_at(
         text,
@@ -176,10 +178,13 @@ def _in_units(column: Numbers, form: Format, number: float) -> float:
     return number * 10**column.decimals - column.offset
 
 
-def _middle(column: Numbers) -> float:
+def _usual(column: Numbers) -> float:
+    """A value where most are: of those that come again, if any do."""
     variable = column.variable
     assert variable is not None
-    return variable.transform.shift if variable.num_values is None else variable.num_values // 2
+    middle = float(numeric_transform(variable).inverse(torch.zeros(1))[0])
+    seen = variable.echoes or (middle,)
+    return min(seen, key=lambda value: abs(value - middle))
 
 
 def _range(column: Numbers, operator: str, numbers: Sequence[float]) -> Subset:

@@ -35,11 +35,13 @@ class Effort:
         num_samples: Paths where they are drawn, of all densities together.
         seed: Of the draws.
         context: Class label, or None.
+        num_train: Rows of train, so that an answer can say what these cannot tell; None: unknown.
     """
 
     num_samples: int = 1000
     seed: int = 0
     context: int | None = None
+    num_train: int | None = None
 
 
 @final

@@ -125,7 +125,7 @@ def probability_of(
     if both == known:
         return Probability(1.0, note="every row is so")
     above = estimate(made, both, variables_of(known), effort, events.domains)
-    return ratio(above, below)
+    return ratio(above, below, rareness(below, effort))
 
 
 def is_contradiction(formula: Formula, events: Events) -> bool:
@@ -153,14 +153,27 @@ def condition_of(made: MADE, events: Events, known: Formula, effort: Effort) -> 
     return found
 
 
-def ratio(above: Estimate, below: Estimate | None) -> Probability:
+def rareness(known: Estimate | None, effort: Effort) -> str:
+    """What to say of a condition of which train has less than a row on average, or ""."""
+    if known is None or effort.num_train is None:
+        return ""
+    prob = math.exp(known.log_total)
+    if prob * effort.num_train >= 1:
+        return ""
+    return (
+        f"a guess: the condition has probability {prob:.2g}, "
+        f"{prob * effort.num_train:.2g} of the {effort.num_train} rows of train"
+    )
+
+
+def ratio(above: Estimate, below: Estimate | None, note: str = "") -> Probability:
     """The total of some terms by that of others, with its standard error."""
     log_value = above.log_total - (0.0 if below is None else below.log_total)
     value = math.exp(log_value) if log_value > -math.inf else 0.0
     is_exact = above.is_exact and (below is None or below.is_exact)
     count = above.num_terms
     if is_exact:
-        return Probability(min(value, 1.0), 0.0, count)
+        return Probability(min(value, 1.0), 0.0, count, note=note)
     scales = above.log_scale, 0.0 if below is None else below.log_scale
     relative = math.exp(above.log_total - scales[0]) if value else 0.0
     total = 1.0 if below is None else math.exp(below.log_total - scales[1])
@@ -174,7 +187,7 @@ def ratio(above: Estimate, below: Estimate | None) -> Probability:
             low, low_exact = (other.logs - scales[1]).exp(), other.is_exact
         variance += _variance(top, terms.is_exact, low * unit, low_exact)
     stderr = math.sqrt(variance) / total * math.exp(scales[0] - scales[1])
-    return Probability(min(value, 1.0), stderr, count, False)
+    return Probability(min(value, 1.0), stderr, count, False, note)
 
 
 def _variance(top: Tensor, top_exact: bool, low: Tensor, low_exact: bool) -> float:

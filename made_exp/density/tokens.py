@@ -1,9 +1,9 @@
 """The words of a question about columns, and where each stands."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TypeVar, final
 
 from made_exp.errors import ConfigError
 
@@ -12,6 +12,8 @@ OPERATORS = ("<=", ">=", "==", "!=", "<>", "<", ">", "=")
 _SPELLINGS = {"==": "=", "<>": "!="}
 _QUOTES = "'\"`"
 _MARKS = "(){}|,"
+_Asked = TypeVar("_Asked")
+_Told = TypeVar("_Told")
 
 
 class QueryError(ConfigError):
@@ -60,6 +62,24 @@ def error_at(question: str, message: str, start: int, end: int | None = None) ->
     shown = "".join(" " if letter in "\n\t\r" else letter for letter in question)
     mark = "^" * max(1, (end or start + 1) - start)
     return QueryError(f"{message}\n  {shown}\n  {' ' * start}{mark}")
+
+
+def each_of(questions: Sequence[_Asked], ask: Callable[[_Asked], _Told]) -> list[_Told]:
+    """What `ask` makes of each question.
+
+    Raises:
+        QueryError: If it raised one of any; of several it tells all.
+    """
+    found, errors = list[_Told](), list[str]()
+    for question in questions:
+        try:
+            found.append(ask(question))
+        except QueryError as error:
+            errors.append(str(error))
+    if errors:
+        many = f"{len(errors)} of {len(questions)} questions cannot be answered\n"
+        raise QueryError((many if len(errors) > 1 else "") + "\n".join(errors))
+    return found
 
 
 def _tokens(question: str) -> Iterator[Token]:

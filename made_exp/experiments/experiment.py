@@ -16,7 +16,7 @@ from made_exp.errors import as_config_errors
 from made_exp.experiments.all_rows import Length, find_length
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.memory_estimate import check_memory
-from made_exp.experiments.outcome import make_results, summary, write_results
+from made_exp.experiments.outcome import make_results, summary, without_gain, write_results
 from made_exp.experiments.outliers import Outlier, outlier_in
 from made_exp.experiments.precision import settled_precision
 from made_exp.experiments.proofs import prepare, proven
@@ -247,6 +247,8 @@ class _Experiment:
             results["valid"] = self.length.valid  # of rows that were not trained on
         write_results(self.folder, results, fingerprint(settings))
         _log.info("%s", summary(results, self.folder))
+        if self.length is None and (warning := without_gain(results, self.model)):
+            _log.warning("%s", warning)
         return float(results["valid"]["nll"])
 
     def _prove(self) -> dict[str, dict[str, Any]]:

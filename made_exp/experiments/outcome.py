@@ -16,6 +16,7 @@ from made_exp.files import atomic_write_json
 from made_exp.machine import git_commit
 from made_exp.model.checks import measure_connectivity
 from made_exp.model.evaluation import Evaluation
+from made_exp.model.made import MADE
 from made_exp.reporting.comparison import Comparison
 from made_exp.reporting.remarks import as_percent
 from made_exp.runs.folder import RunDirectory, RunState
@@ -135,6 +136,16 @@ def summary(results: dict[str, Any], run: RunDirectory) -> str:
         f"  results          {run.results}",
     ]
     return "\n".join(lines)
+
+
+def without_gain(results: dict[str, Any], model: MADE) -> str:
+    """A warning where no epoch was better than the mixture that training began with, or ""."""
+    if results["best_epoch"] or not results["steps"] or not model.mixture.num_extras:
+        return ""
+    return (
+        f"the network added nothing in {results['epochs']} epoch(s): the best model is that of "
+        "epoch 0, its simple densities alone; train for longer, or with other settings"
+    )
 
 
 def _furthest(compared: dict[str, Any], most: int = 3, least: float = 4.0) -> str:

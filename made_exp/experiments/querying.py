@@ -10,6 +10,7 @@ from made_exp.datasets.table.writing import write_frame
 from made_exp.density.answers import Answer, answer
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Question
+from made_exp.density.tokens import each_of
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
 from made_exp.files import atomic_write_json, json_text
@@ -32,10 +33,12 @@ def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
     label = run.class_number(settings.label)
     if label is None and run.model.num_classes:
         raise ConfigError("label: this model has classes; say which one is meant, label=...")
-    effort = Effort(settings.num_samples, settings.seed, label)
+    num_train = run.data.get("num_train")  # models of before have none
+    effort = Effort(settings.num_samples, settings.seed, label, num_train)
     made = getattr(run.model, "made", run.model)
     with as_config_errors():
-        answers = [answer(made, run.schema, question, effort) for question in questions]
+        schema = run.schema
+        answers = each_of(questions, lambda question: answer(made, schema, question, effort))
     content = [one.as_dict(settings.rows) for one in answers]
     if settings.path is not None:
         _write(Path(settings.path), answers, settings)

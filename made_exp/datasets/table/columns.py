@@ -134,7 +134,8 @@ class Numbers(Column):
         bad = texts.is_not_null() & numbers.is_null()
         if bad.any():
             what = "a number" if isinstance(self.format, NumberFormat) else "a date"
-            like = "" if what == "a number" else f" written as {self.format.describe()}"
+            form = self.format.describe()
+            like = f" written as {form}" if form else ""
             raise cells.raw.error(cells.first_row(bad), f"is not {what}{like}")
         return cells.spread(numbers)
 

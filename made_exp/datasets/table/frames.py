@@ -11,6 +11,9 @@ from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.text import unique_names
 from made_exp.errors import one_line
 
+ARRAY = "the array"
+"""What tables that were arrays are called."""
+_NESTED = (list, tuple, set, dict, np.ndarray)
 _USED_IN: list[int] = []
 """The process that has used polars, by its number, if any has."""
 
@@ -33,7 +36,7 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
     check_process()
     source = f"the frame of {type(data).__module__.partition('.')[0]}"
     if isinstance(data, np.ndarray):
-        source = "the array"
+        source = ARRAY
         if data.ndim != 2:
             raise ValueError(f"an array must have shape (rows, columns), got {data.shape}")
         data = _of_array(data)
@@ -67,10 +70,19 @@ def check_process() -> None:
 
 
 def column_names(data: Any) -> list[str]:
-    """The columns of a frame or an array, by unique texts."""
+    """The columns of a frame or an array, by unique texts.
+
+    Raises:
+        ValueError: If names have several levels.
+    """
     if isinstance(data, np.ndarray):
         return [f"x{place}" for place in range(data.shape[1])]
     names = data.column_names if hasattr(data, "column_names") else data.columns
+    if getattr(names, "nlevels", 1) > 1:
+        raise ValueError(
+            f"the frame's columns have names of {names.nlevels} levels (MultiIndex), such as "
+            f"{names[0]}; join them: frame.columns = ['.'.join(map(str, c)) for c in frame.columns]"
+        )
     return unique_names([str(name) for name in names], type(data).__module__)
 
 
@@ -99,7 +111,7 @@ def _of_array(array: np.ndarray) -> pl.DataFrame:
         name: [None if value is None or value != value else value for value in column]
         for name, column in columns.items()
     }
-    return pl.DataFrame([_of_values(name, values, "the array") for name, values in known.items()])
+    return pl.DataFrame([_of_values(name, values, ARRAY) for name, values in known.items()])
 
 
 def _of_column(column: nw.Series, source: str) -> pl.Series:
@@ -111,6 +123,11 @@ def _of_column(column: nw.Series, source: str) -> pl.Series:
 def _of_values(name: str, values: list[Any], source: str) -> pl.Series:
     """The values one by one; as texts where they are of several types."""
     types = {type(value) for value in values if value is not None}
+    if nested := [kind for kind in types if issubclass(kind, _NESTED)]:
+        raise ValueError(
+            f"{source}: a cell of column '{name}' holds a {nested[0].__name__}; cells must be "
+            "numbers, texts, truth values, dates or times"
+        )
     if len(types) > 1:
         return pl.Series(name, [None if value is None else str(value) for value in values])
     try:

@@ -95,7 +95,9 @@ def _temporal(cells: Cells) -> Reading:
     pattern = "%Y-%m-%dT%H:%M:%S"
     if dtype in (pl.Date, pl.Time):
         pattern = "%Y-%m-%d" if dtype == pl.Date else "%H:%M:%S"
-    return Reading("date", DateFormat(pattern, fraction=digits, unit=unit))
+    zone = getattr(dtype, "time_zone", None)
+    decided = f"the clock of {zone}, whose zone is left out" if zone else ""
+    return Reading("date", DateFormat(pattern, fraction=digits, unit=unit), decided=decided)
 
 
 def _typed(cells: Cells, missing: tuple[str, ...]) -> Reading:

@@ -14,6 +14,7 @@ from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
+from made_exp.datasets.table.frames import ARRAY
 from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.raw import RawColumn, RawTable
@@ -80,8 +81,11 @@ class TableSchema:
         unknown = [name for name in raw.names if name not in {*self.names, *self.ignored}]
         if missing or unknown:
             what = f"no column '{missing[0]}'" if missing else f"unknown column '{unknown[0]}'"
+            hint = ""
+            if raw.origin.source == ARRAY:
+                hint = "; columns of an array are called x0, x1, ...: hand over a frame with names"
             raise ValueError(
-                f"{raw.origin.source} has {what}; the table has {', '.join(self.names)}"
+                f"{raw.origin.source} has {what}; the table has {', '.join(self.names)}{hint}"
             )
         x = np.full((len(raw), len(self.modelled)), np.nan)
         present = [(d, c) for d, c in enumerate(self.modelled) if c.name in raw.names]

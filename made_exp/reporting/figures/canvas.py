@@ -1,6 +1,7 @@
 """The look that all pictures share, and how they become arrays, PNG files and animations."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,14 @@ def style(axes: Axes, title: str = "", x_label: str = "", y_label: str = "") -> 
 
 
 def render(figure: Figure) -> np.ndarray:
-    """Draw `figure`; return it as (height, width, 3) uint8."""
+    """Draw `figure`; return it as (height, width, 3) uint8.
+
+    Letters that the font lacks are boxes: nothing is said of them.
+    """
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
