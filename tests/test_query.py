@@ -20,6 +20,7 @@ from made_exp.density.events import Events
 from made_exp.density.measures import mean, quantile, spread_of
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import parse_question
+from made_exp.experiments import querying
 from made_exp.reporting.figures.distribution import distribution_picture
 
 
@@ -115,6 +116,20 @@ def test_a_condition_rarer_than_rows_of_train_is_said(model):
         for text in ("colour = 2 | level > 2", "mean(count) | level > 2"):
             note = answer(model, SCHEMA, parse_question(text), effort).note
             assert (f"the condition has probability {prob:.2g}" in note) == is_said
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "shown"),
+    [
+        (0.25, 0.0, "0.25"),
+        (0.25, 0.0123, "0.250 ± 0.012"),
+        (31.26, 2.4, "31.3 ± 2.4"),
+        (0.35939884941, 3.4e-12, "0.359399 ± 3e-12"),
+        (1.5e-06, 2e-7, "1.5e-06 ± 2e-07"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_error_leaves(value, stderr, shown):
+    assert querying._number(value, stderr) == shown
 
 
 def test_a_picture_has_a_bar_for_each_value():

@@ -17,6 +17,8 @@ from made_exp.files import atomic_write_json, json_text
 from made_exp.reporting.figures import distribution_picture, save_png
 from made_exp.settings.commands import QuerySettings
 
+_MOST_DIGITS = 6  # of a number, where its error is smaller still
+
 
 def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
     """Answer questions with the best model of a run, and write the answers where asked to.
@@ -114,7 +116,8 @@ def _number(value: float, stderr: float) -> str:
     if not stderr or not math.isfinite(stderr):
         return f"{value:.6g}"
     place = 1 - math.floor(math.log10(stderr))
-    if value and abs(value) < 1e-4:
-        return f"{value:.3g} ± {stderr:.1g}"
+    if value and (abs(value) < 1e-4 or place > _MOST_DIGITS):
+        digits = min(max(3, place + math.floor(math.log10(abs(value))) + 1), _MOST_DIGITS)
+        return f"{value:.{digits}g} ± {stderr:.1g}"
     digits = max(place, 0)
     return f"{value:.{digits}f} ± {stderr:.{digits}f}"
