@@ -9,8 +9,8 @@ from made_exp.settings.commands import EvalSettings, ReportSettings, SampleSetti
 from made_exp.settings.experiment import OPTIONS, Settings, from_dict
 from made_exp.settings.training import AdamSettings, TrainerSettings
 
-CLASSES = {schema for options in OPTIONS.values() for schema in options.values()}
-CLASSES |= {EvalSettings, SampleSettings, ReportSettings}
+OF_GROUPS = [schema for options in OPTIONS.values() for schema in options.values()]
+CLASSES = list(dict.fromkeys([*OF_GROUPS, EvalSettings, SampleSettings, ReportSettings]))
 
 
 @dataclass
