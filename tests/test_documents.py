@@ -187,7 +187,7 @@ class Shell:
         return ["seed=0,1" if word == "..." else word for word in arguments]
 
     def made_train(self, arguments):
-        if arguments[0] == "--help":
+        if arguments[:1] == ["--help"]:
             assert made_train(arguments) == 0
             return
         command = continued(parse_command_line(arguments))
@@ -408,7 +408,8 @@ def test_files_that_are_named_are_there(shell, place):
     for document in DOCUMENTS:
         for name in code_in_text(document):
             is_file = re.fullmatch(r"[\w.]*[/\w]+(/|\.(py|json|jsonl|pt|ya?ml))", name)
-            is_new = f"New file `{name}`" in document.read_text() or re.search("[A-Z]{3}", name)
+            is_new = re.search(f"(New|Your) file `{re.escape(name)}`", document.read_text())
+            is_new = is_new or re.search("[A-Z]{3}", name)
             if is_file and not is_new:
                 assert any(path.endswith(f"/{name}") for path in known), f"{document}: {name}"
 
