@@ -47,7 +47,7 @@ def test_joblib_runs_reports_and_resumes_a_sweep_though_jobs_fail(command, tmp_p
     assert statuses(sweep) == expected
     assert "error: 2 of 4 jobs failed" in first.stderr
     pids = {json.loads(path.read_text())["pid"] for path in sweep.glob("*/command.json")}
-    assert len(pids) == 2
+    assert len(pids) == 4  # a process each, so that one that is killed costs no other
     assert os.getpid() not in pids
     kept = {path: path.stat().st_mtime_ns for path in sweep.glob("00[01]*/results.json")}
     assert len(kept) == 2

@@ -79,7 +79,7 @@ def estimate_memory(settings: Settings, dataset: Dataset, num_processes: int) ->
     dense = sum(rows * columns for rows, columns in layers)
     members = settings.num_members
     stored = int(_FLOAT * members * sum(_stored(settings, *layer) for layer in layers))
-    slots = _SLOTS[settings.optimizer.name]
+    slots = _SLOTS.get(settings.optimizer.name, max(_SLOTS.values()))
     averages = bool(trainer.weight_averaging)
     width = features + 3 * params + 2 * sum(sizes)
     rows = min(trainer.batch_size, len(dataset.train))

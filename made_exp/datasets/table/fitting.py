@@ -120,8 +120,9 @@ def _candidates(values: np.ndarray, step: float, zero: float) -> list[tuple[floa
     """Centres and bends to choose from; the nearly straight one first."""
     largest = float(np.abs(values).max()) or 1.0
     mean, deviation = (float(m) * largest for m in _moments(values / largest))
-    low, median, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
-    robust = (high - low) / 1.349
+    # Of halves, whose differences float64 holds.
+    low, median, high = (float(q) for q in np.quantile(values / 2, (0.25, 0.5, 0.75)))
+    median, robust = 2 * median, (high - low) / 1.349 * 2
     spreads = [(mean, deviation or step), (median, robust if robust > 0 else step)]
     found = [(centre, factor * spread) for centre, spread in spreads for factor in BENDS]
     above = values - zero
@@ -132,7 +133,11 @@ def _candidates(values: np.ndarray, step: float, zero: float) -> list[tuple[floa
         found += [(zero, float(np.quantile(positive, q))) for q in (0.05, 0.25) if len(positive)]
     # A bend within the last digit, or what float64 cannot hold, of numbers such as 1e300, is none.
     found = [(c, max(b, step / 2)) for c, b in found]
-    return [(c, b) for n, (c, b) in enumerate(found) if n == 0 or largest / b < 1e300]
+    return [
+        (c, b)
+        for n, (c, b) in enumerate(found)
+        if n == 0 or (largest / b < 1e300 and np.isfinite(b))
+    ]
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
