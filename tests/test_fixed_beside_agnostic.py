@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from builders import MIXED, all_binary, make_schedules, tiny_made
 
+from made_exp.density.classes import class_probabilities
 from made_exp.density.surprise import surprise_given_others
 from made_exp.model.columns import log_probs_by_variable
 from made_exp.model.mixture import MixtureWeights
@@ -97,6 +99,28 @@ def test_draws_given_some_have_the_probabilities_of_the_completion(model):
     counts = torch.stack([(drawn == row).all(1).sum() for row in inputs])
     chi = ((counts - expected) ** 2 / expected).sum()
     assert chi < len(inputs) + 5 * math.sqrt(2 * len(inputs))
+
+
+def test_values_of_a_row_with_gaps_have_probabilities_by_what_serves_it(model):
+    """Against sums over what is missing, the target after what is known, for whole rows by all."""
+    x = all_binary(NUM_DIMS).double()
+    known, with_target = torch.tensor([True, False, False, True]), torch.tensor([1, 0, 1, 1]).bool()
+    joint = sum(
+        math.exp(log_weight)
+        * model.component(k).observed_first(with_target).observed_first(known).log_prob(x).exp()
+        for k, log_weight in model.weighted(any_pattern=True).items()
+    )
+    rows = x[::2].clone()
+    rows[:, 1] = torch.nan
+    rows[0] = 0
+    found = class_probabilities(model, rows, [2], np.arange(2)[:, None])
+    for row, probs in zip(rows[1:], found[1:], strict=True):
+        same = (x[:, known] == row[known]).all(1)
+        sums = torch.stack([joint[same & (x[:, 2] == value)].sum() for value in (0, 1)])
+        torch.testing.assert_close(probs, sums / sums.sum())
+    whole = torch.tensor([[0.0, 0, value, 0] for value in (0, 1)], dtype=torch.float64)
+    assert found.sum(1).tolist() == pytest.approx([1] * len(rows), abs=1e-12)
+    assert (found[0, 0] > 0.5) == (model.log_prob(whole).diff() < 0)
 
 
 def test_a_row_with_gaps_is_scored_by_what_serves_it_and_others_by_all(model):

@@ -18,7 +18,7 @@ from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import did_you_mean
 from made_exp.model.component import Component
-from made_exp.model.entry import as_examples, check_given
+from made_exp.model.entry import as_examples, by_completeness, check_given, known_codes
 from made_exp.model.made import MADE
 from made_exp.model.simple import SimpleComponent
 from made_exp.variables.variable import Variable
@@ -125,23 +125,22 @@ def _split(context: Tensor | None, count: int) -> Sequence[Tensor | None]:
 def _probabilities(
     made: MADE, x: Tensor, targets: list[int], values: Tensor, context: Tensor | None
 ) -> Tensor:
-    possible = made.groups.possible(x)
-    codes = _codes(made, x, possible)
+    codes, _ = known_codes(made.groups, x)
     known = ~torch.isnan(codes)
+    asked = x.new_zeros(len(values), made.num_dims)
+    asked[:, targets] = values
+    asked, _ = known_codes(made.groups, asked)
     joint = x.new_full((len(values), len(x)), -torch.inf)
-    for index, log_weight in made.weighted().items():
-        density = _targets_last(made.density(index), targets, known)
-        for number, value in enumerate(values):
-            x[:, targets] = value
-            codes[:, targets] = _codes(made, x, possible)[:, targets]
-            log_prob = density.log_prob(codes, context, known).double() + log_weight
-            joint[number] = torch.logaddexp(joint[number], log_prob)
+    for rows, observed in by_completeness(None if known.all() else known):
+        labels = None if context is None else context[rows]
+        own = made.groups.cast(codes[rows])
+        for index, log_weight in made.weighted(any_pattern=observed is not None).items():
+            density = _targets_last(made.density(index), targets, known[rows])
+            for number, value in enumerate(asked[:, targets]):
+                own[:, targets] = value.to(own.dtype)
+                log_prob = density.log_prob(own, labels, known[rows]).double() + log_weight
+                joint[number, rows] = torch.logaddexp(joint[number, rows], log_prob)
     return joint.T.softmax(1)
-
-
-def _codes(made: MADE, x: Tensor, possible: Tensor) -> Tensor:
-    codes = made.groups.cast(made.groups.encode(x.where(possible, 0)))
-    return codes.where(possible, torch.nan)
 
 
 def _targets_last(
