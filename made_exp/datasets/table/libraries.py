@@ -31,13 +31,13 @@ class Library(ABC):
             rows_of: A frame of which these are the rows: they are called as there.
         """
 
-    @abstractmethod
     def pick(self, frame: Any, places: Sequence[int]) -> Any:
         """The columns at these places, in this order."""
+        return frame[:, list(places)]
 
-    @abstractmethod
     def take(self, frame: Any, rows: np.ndarray) -> Any:
         """These rows of a frame, by number, in this order."""
+        return frame[rows]
 
     @abstractmethod
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
@@ -59,14 +59,6 @@ class Polars(Library):
             pairs = zip(columns, like.get_columns(), strict=True)
             columns = [as_type(values, own.dtype).alias(own.name) for values, own in pairs]
         return pl.DataFrame(columns)
-
-    @override
-    def pick(self, frame: Any, places: Sequence[int]) -> Any:
-        return frame[:, list(places)]
-
-    @override
-    def take(self, frame: Any, rows: np.ndarray) -> Any:
-        return frame[rows]
 
     @override
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
@@ -200,14 +192,6 @@ class Numpy(Library):
         if like is not None and (like.dtype.kind == "f" or is_whole):
             array = array.astype(like.dtype)
         return array
-
-    @override
-    def pick(self, frame: Any, places: Sequence[int]) -> Any:
-        return frame[:, list(places)]
-
-    @override
-    def take(self, frame: Any, rows: np.ndarray) -> Any:
-        return frame[rows]
 
     @override
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
