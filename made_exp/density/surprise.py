@@ -9,14 +9,13 @@ with the variable last in the ordering of each component: weights that serve any
 each variable. All logarithms are natural (nats).
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from made_exp.masks.observed import with_observed_first
+from made_exp.masks.observed import patterns_in, with_observed_first
 from made_exp.model.columns import log_probs_by_variable
 from made_exp.model.component import Component
 from made_exp.model.entry import as_examples, check_given, known_codes
@@ -119,7 +118,7 @@ def _given_others(
     log_weights = torch.tensor([*weighted.values()], dtype=torch.float64, device=x.device)
     densities = [made.density(index) for index in weighted]
     out = codes.new_zeros(codes.shape, dtype=torch.float64)
-    for pattern, rows in _alike(~codes.isnan()):
+    for pattern, rows in patterns_in(~codes.isnan()):
         own, labels = codes[rows], None if context is None else context[rows]
         for d in torch.nonzero(pattern & ~groups.is_given).flatten().tolist():
             pairs = [_of_last(density, own, labels, pattern, d) for density in densities]
@@ -128,13 +127,6 @@ def _given_others(
             out[rows, d] = -(others + last).logsumexp(0)
     out -= groups.log_slopes_by_variable(x.where(possible, torch.nan))
     return out.masked_fill(~possible, torch.inf)
-
-
-def _alike(observed: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each pattern (D,) of what is observed (B, D), and the numbers of the rows that have it."""
-    patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
-    for number, pattern in enumerate(patterns):
-        yield pattern, torch.nonzero(inverse == number).flatten()
 
 
 def _of_last(

@@ -57,6 +57,15 @@ def observed_in(x: Tensor) -> Tensor | None:
     return ~missing if bool(missing.any()) else None
 
 
+def patterns_in(observed: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Each pattern (D,) of what is observed (B, D), and the numbers of the rows that have it."""
+    patterns, inverse, counts = torch.unique(
+        observed, dim=0, return_inverse=True, return_counts=True
+    )
+    rows = inverse.argsort(stable=True).split(counts.tolist())
+    return list(zip(patterns, rows, strict=True))
+
+
 def with_observed_first(schedule: MaskSchedule, masks: MaskSet, observed: Tensor) -> MaskSet:
     """One of the mask sets of `schedule`, with the observed variables first in its orderings.
 

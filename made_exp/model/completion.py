@@ -17,6 +17,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from made_exp.masks.observed import patterns_in
 from made_exp.model.component import Component
 from made_exp.model.simple import SimpleComponent
 
@@ -105,7 +106,7 @@ class Completion:
         fast. Where there are more patterns than variables, as in a table whose cells are missing
         anywhere, examples are taken together and each has an ordering of its own.
         """
-        patterns, inverse = torch.unique(observed, dim=0, return_inverse=True)
+        patterns = patterns_in(observed)
         free = [k for k in range(len(self.components)) if self.others[k] > -torch.inf]
         mixes_orders = all(self.components[k].mixes_orders for k in free)
         if mixes_orders and len(patterns) > observed.shape[1]:
@@ -113,8 +114,7 @@ class Completion:
                 components = [self.components[k].observed_first(observed[rows]) for k in free]
                 yield components, self.others[free], rows
             return
-        for number, pattern in enumerate(patterns):
-            rows = torch.nonzero(inverse == number).flatten()
+        for pattern, rows in patterns:
             log_weights = self._log_weights(pattern)
             able = [k for k in range(len(self.components)) if log_weights[k] > -torch.inf]
             components = [self.components[k].observed_first(pattern) for k in able]

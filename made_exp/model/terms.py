@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from made_exp.masks.observed import with_observed_first
+from made_exp.masks.observed import patterns_in, with_observed_first
 from made_exp.model.component import Component
 from made_exp.model.many_orders import (
     MAX_DIMS,
@@ -57,11 +57,7 @@ def _patterns(codes: Tensor, observed: Tensor | None) -> list[tuple[Tensor | Non
     """What is observed (D,), None for all, and the numbers of the rows of which that is."""
     if observed is None:
         return [(None, torch.arange(len(codes), device=codes.device))]
-    different, inverse = torch.unique(observed, dim=0, return_inverse=True)
-    return [
-        (pattern, torch.nonzero(inverse == number).flatten())
-        for number, pattern in enumerate(different)
-    ]
+    return [*patterns_in(observed)]
 
 
 def _together(densities: Sequence[Component | SimpleComponent]) -> list[list[int]]:
