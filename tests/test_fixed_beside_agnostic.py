@@ -7,6 +7,7 @@ import pytest
 import torch
 from builders import MIXED, all_binary, make_schedules, tiny_made
 
+from made_exp.datasets.base import Dataset, describe_data
 from made_exp.density.classes import class_probabilities
 from made_exp.density.surprise import surprise_given_others
 from made_exp.model.columns import log_probs_by_variable
@@ -49,6 +50,19 @@ def test_fixed_orders_come_first_and_the_first_is_that_of_the_columns(model):
     assert made(num_orderings=0).max_orderings == 0 < made(num_orderings=0).num_orderings
     schedules = make_schedules("agnostic", NUM_DIMS, [8], missing=(0.0, 0.5, 0.0, 0.0), **OPTIONS)
     assert [one.resamples_order for one in schedules] == [True]
+
+
+def test_none_is_of_a_fixed_order_where_only_valid_or_test_has_gaps():
+    whole, gap = torch.zeros(2, NUM_DIMS), torch.tensor([[0, torch.nan, 0, 0]])
+    for valid, test, missing in (
+        (whole, whole, []),
+        (gap, whole, [0.0] * NUM_DIMS),
+        (whole, gap, [0.0] * NUM_DIMS),
+    ):
+        dataset = Dataset("t", binary_variables(NUM_DIMS), whole, valid, test)
+        assert describe_data(dataset)["missing"] == missing
+        schedules = make_schedules("agnostic", NUM_DIMS, [8], missing=missing, **OPTIONS)
+        assert len(schedules) == (1 if missing else FIXED + 1)
 
 
 def test_steps_train_each_network_in_turn_and_all_mask_sets_of_the_last(model):

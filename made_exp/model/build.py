@@ -110,7 +110,8 @@ def make_schedules(
         num_dims: Number of variables D.
         image_shape: (height, width), for the image scans; None where there are no images.
         seed: Seed of everything that is drawn.
-        missing: Share of the training examples in which each variable is missing, () for none.
+        missing: Share of the training examples in which each variable is missing, () where nothing
+            is, in no split.
         first: Variables that come first in every ordering.
 
     Raises:
@@ -138,7 +139,7 @@ def make_schedules(
             image_shape=image_shape if ordering.sweeps else None,
         )
         # What is missing differs from row to row: no fixed order has it last.
-        count = 0 if any(missing) else ordering.fixed
+        count = 0 if len(missing) else ordering.fixed
         return (
             *(replace(whole, ordering=_order(whole, k, k == 0)) for k in range(count)),
             agnostic,
