@@ -52,6 +52,19 @@ print("threads of", os.environ["RANK"], *names)
 """
 
 
+# Two groups one after the other, of which one process is late to join the second.
+JOINS_TWICE = """
+import os, time
+import torch
+from made_exp.training.distributed import join
+for seconds in (0, 1):
+    time.sleep(seconds * (os.environ["RANK"] == "0"))
+    with join(torch.device("cpu")) as world:
+        assert world.meet(world.rank) == [0, 1]
+print("joined twice")
+"""
+
+
 def assert_equal_to_rounding(first, second):
     for one, two in zip(read_metrics(first), read_metrics(second), strict=True):
         assert one == pytest.approx(two, rel=1e-4)
@@ -84,6 +97,13 @@ def test_two_processes_train_an_ensemble_to_the_bits_of_one(tmp_path, monkeypatc
     assert read_results(tmp_path / "one") == read_results(tmp_path / "two")
     states = [load_run(tmp_path / name).state_dict() for name in ("one", "two")]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_run_after_another_meets_no_process_of_that_one(tmp_path):
+    """As where a run beside the one on all rows finds its length."""
+    program = tmp_path / "joins_twice.py"
+    program.write_text(JOINS_TWICE)
+    assert torchrun(tmp_path, tmp_path / "run", program=[str(program)]).count("joined twice") == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

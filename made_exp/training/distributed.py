@@ -1,6 +1,7 @@
 """The processes that torchrun started, on one machine or several."""
 
 import gc
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from made_exp.machine import is_distributed
 from made_exp.training.world import Alone, World
 
 _SECONDS_BETWEEN_LOOKS = 0.05
+_groups = itertools.count()
+"""Numbers the groups that this process joins, one after the other."""
 
 
 @final
@@ -93,7 +96,9 @@ def join(device: torch.device) -> Iterator[World]:
         number = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
-    store, rank, size = next(dist.rendezvous("env://"))
+    common, rank, size = next(dist.rendezvous("env://"))
+    # It lives as long as torchrun, and with it the addresses that a group before left there.
+    store = dist.PrefixStore(f"group {next(_groups)}", common)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
