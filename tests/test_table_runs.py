@@ -13,6 +13,7 @@ import torch
 from made_exp import eval as made_eval
 from made_exp import report
 from made_exp.cli.app import main
+from made_exp.errors import CheckpointError
 from made_exp.experiments.all_rows import Length
 from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.settings.training import TrainerSettings
@@ -95,6 +96,15 @@ def test_all_rows_are_trained_on_for_as_long_as_a_run_beside_it_found(folder, ca
         == 0
     )
     assert "already finished, skipped" in capsys.readouterr().out
+
+
+def test_a_run_beside_it_that_fails_is_no_mistake_of_the_user(folder, capsys, monkeypatch):
+    def full(path, content):
+        raise CheckpointError(f"cannot write checkpoint {path}: no space")
+
+    monkeypatch.setattr("made_exp.training.keeper.save_checkpoint", full)
+    assert train("dataset.valid_fraction=0", "hydra.run.dir=run") == 1
+    assert f"error: cannot write checkpoint {folder}/run/length" in capsys.readouterr().err
 
 
 def test_what_was_found_replaces_every_limit_of_a_training():

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.registry import HELD_BACK
+from made_exp.errors import as_config_errors
 from made_exp.model.made import MADE
 from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.runs.folder import RunDirectory
@@ -101,14 +102,19 @@ def find_length(
         settings: Of the experiment.
         run_dir: Its folder; the run beside it goes into `length` there.
         overrides: What was typed, for the record.
-        run: Runs an experiment.
+        run: Runs an experiment; what it raises comes through as it is.
+
+    Raises:
+        ConfigError: If the folder cannot be used, or holds another run.
     """
     dataset, folder = settings.dataset, RunDirectory(run_dir)
     if not (isinstance(dataset, TableSettings) and dataset.trains_on_all):
         return None
     if settings.resume and folder.finished_objective(fingerprint(settings)) is not None:
         return None
-    folder.check(settings)
+    with as_config_errors():
+        folder.check(settings)
+        folder.create()
     minutes = settings.trainer.max_minutes
     beside = replace(
         settings,
@@ -116,10 +122,10 @@ def find_length(
         dataset=replace(dataset, valid_fraction=HELD_BACK),
         trainer=replace(settings.trainer, max_minutes=minutes and minutes / 2),
     )
-    folder.create()
     inner = RunDirectory(folder.path / _FOLDER)
     _log.info("no rows are for validation: first a run without a tenth of them finds the length")
     run(beside, inner.path, overrides, uses_test=False)
-    found = Length.of_run(inner, settings)
+    with as_config_errors():
+        found = Length.of_run(inner, settings)
     _log.info("%d steps were best; now all rows are trained on for as long", found.steps)
     return found

@@ -77,8 +77,7 @@ def run(
         TrainingError: If training diverged, or a file could not be written.
     """
     folder, key = RunDirectory(run_dir), fingerprint(settings)
-    with as_config_errors():
-        length = find_length(settings, run_dir, overrides, run)
+    length = find_length(settings, run_dir, overrides, run)
     with ExitStack() as stack:
         with as_config_errors():
             device = resolve_device(settings.trainer.device)
