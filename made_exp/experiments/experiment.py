@@ -143,7 +143,10 @@ class _Experiment:
             self.dataset = self.dataset.without_test()
         if world.is_main:
             say_understood(self.dataset)
-        self.memory = check_memory(settings, self.dataset, num_processes, says=world.is_main)
+        refuses, says = device.type == "cpu", world.is_main
+        self.memory = check_memory(
+            settings, self.dataset, num_processes, refuses=refuses, says=says
+        )
         self.data = describe_data(self.dataset)
         begun = folder if resumes else None
         precision = settled_precision(settings, self.dataset.num_dims, device, begun)

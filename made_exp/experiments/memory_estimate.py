@@ -98,18 +98,28 @@ def estimate_memory(settings: Settings, dataset: Dataset, num_processes: int) ->
 
 
 def check_memory(
-    settings: Settings, dataset: Dataset, num_processes: int, *, says: bool = True
+    settings: Settings,
+    dataset: Dataset,
+    num_processes: int,
+    *,
+    refuses: bool = True,
+    says: bool = True,
 ) -> MemoryEstimate:
-    """The estimate of a run on the CPU, which is refused if the machine has not enough.
+    """The estimate of a run, which is refused if the machine has not enough.
 
-    It is logged if this process `says` so, with a warning of a weight for each pair of variables.
+    Args:
+        settings: See `estimate_memory`.
+        dataset: See `estimate_memory`.
+        num_processes: See `estimate_memory`.
+        refuses: Whether it is; not where a GPU holds most of what is counted.
+        says: Whether to log it, with a warning of a weight for each pair of variables.
 
     Raises:
         ValueError: With what needs most, and what to change.
     """
     estimate, available = estimate_memory(settings, dataset, num_processes), available_memory()
     more = estimate.total - used_memory()
-    if available is not None and more > available:
+    if refuses and available is not None and more > available:
         raise ValueError(
             f"{estimate}, but {in_words(available + used_memory())} are available: "
             f"{_remedy(settings, dataset, estimate)}"
@@ -124,8 +134,10 @@ def check_memory(
 def warning_of_width(settings: Settings, dataset: Dataset) -> str | None:
     """What to say of a weight for each pair of thousands of variables; None where there is none."""
     network = settings.model.network()
+    if not network.direct_connections:
+        return None
     features, params = _widths(network, dataset)
-    if features * params <= MAX_DIRECT or not network.direct_connections:
+    if features * params <= MAX_DIRECT:
         return None
     return (
         f"model.direct_connections=true: {features} x {params} weights, "
