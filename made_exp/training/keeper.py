@@ -1,6 +1,5 @@
 """What a run keeps of its training: last.pt to go on from, best.pt to use."""
 
-import copy
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from made_exp.errors import CheckpointError, DivergedError
+from made_exp.errors import REMEDY, CheckpointError, DivergedError
 from made_exp.runs.checkpoints import exists, load_checkpoint, restore_previous, save_checkpoint
 from made_exp.runs.folder import RunDirectory
 from made_exp.training.learner import Learner, saved_layout
@@ -168,7 +167,7 @@ class CheckpointKeeper:
             step = self.learner.state.step
             raise DivergedError(
                 f"training diverged: {bad} is not finite after step {step}. Last finite "
-                f"checkpoint: {self.run.last}. Try a lower optimizer.lr or trainer.grad_clip=1"
+                f"checkpoint: {self.run.last}. {REMEDY}"
             )
 
     def _copy(self) -> dict[str, Tensor]:
@@ -199,7 +198,7 @@ class CheckpointKeeper:
         return {
             "model": self._whole(weights),
             "members": learner.shares.collect(lambda number: learner.members[number].state()),
-            "scheduler": copy.deepcopy(learner.scheduler.state_dict()),
+            "scheduler": learner.scheduler.state_dict(),
             "losses": self._losses(),
             "state": asdict(learner.state),
             "records": self._records,
