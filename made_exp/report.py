@@ -19,8 +19,8 @@ main = Command(
     write_report,
     (
         "",
-        "path=outputs/sweeps/SWEEP group_by=seed",
-        "path=outputs/sweeps/SWEEP sort=valid_nll output=report",
+        "path=outputs/sweeps/S group_by=seed",
+        "path=outputs/sweeps/S sort=valid_nll output=report",
     ),
 )
 

@@ -29,8 +29,8 @@ main = Command(
         "run=outputs/runs/RUN num_samples=1000 path=rows.csv report=true",
         "run=outputs/runs/RUN \"where=age >= 65 and income = '>50K'\" num_samples=50 path=w.csv",
         "run=outputs/runs/RUN balance=income num_samples=50 path=balanced.csv",
-        "run=outputs/runs/RUN observed=rows.csv path=completed.csv",
-        "run=outputs/runs/RUN observed=rows.parquet num_samples=5 path=completed.parquet",
+        "run=outputs/runs/RUN observed=asked.csv path=completed.csv",
+        "run=outputs/runs/RUN observed=asked.parquet num_samples=5 path=completed.parquet",
     ),
 )
 

@@ -21,6 +21,7 @@ from test_architecture import MODULES, own_imports
 from made_exp.cli.app import main as made_train
 from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config, fixed_overrides
+from made_exp.cli.help import train_help
 from made_exp.cli.preflight import preflight
 from made_exp.cli.resuming import continued
 from made_exp.datasets import registry
@@ -40,12 +41,14 @@ from made_exp.variables.variable import Kind, Variable, binary_variables
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REAL = Path(os.environ.get("MADE_TEST_DATA") or ROOT.parent / "shared" / "data")
+PROGRAMS = (made_eval, made_sample, made_query, made_export, made_report)
 SIZE = 5  # rows and columns of a density in two dimensions that stands in for a download
 SHORT = (
     "trainer.max_steps=2", "trainer.num_samples=4", "trainer.tensorboard=false",
     "trainer.progress=off", "trainer.device=cpu", "trainer.samples_every=0",
 )  # fmt: skip
 TABLE = ("dataset=table", "dataset.path=people.csv", "ordering=agnostic")
+ADULTS = ("dataset=table", "dataset.path=adults.csv", "ordering=agnostic")
 IMAGES = ("dataset=npz", "dataset.path=images.npz")
 # What the runs are that a document calls RUN, by what the command asks of them.
 RUNS = {
@@ -53,8 +56,15 @@ RUNS = {
     "given={town": TABLE,
     "new.csv": TABLE,
     "new/part": TABLE,
+    "asked.": TABLE,
+    "queries.txt": TABLE,
+    "report=true": TABLE,
+    "income": ADULTS,
+    "wage": ADULTS,
+    "state": ADULTS,
+    "species": ADULTS,
     "label=": (*IMAGES, "dataset.context=labels"),
-    "num_orderings=32": (*IMAGES, "ordering=agnostic", "ordering.num_orderings=32"),
+    "num_orderings=": (*IMAGES, "ordering=agnostic", "ordering.num_orderings=32"),
     "": IMAGES,
 }
 
@@ -92,6 +102,9 @@ def settings_of(document):
 GUIDE = ROOT / "docs/adding.md"
 COMMANDS = sorted({c for document in DOCUMENTS if document != GUIDE for c in commands_of(document)})
 SETTINGS = sorted({words for document in DOCUMENTS for words in settings_of(document)})
+EXAMPLES = [f"{main.program} {words}" for main in PROGRAMS for words in main.examples]
+EXAMPLES += re.findall(r"^  (made-train .*)", train_help(), re.M)
+EXAMPLES = [example for example in EXAMPLES if example not in COMMANDS]
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 
 
@@ -114,6 +127,18 @@ def place(tmp_path_factory):
     )
     (folder / "queries.txt").write_text("age > 30\nmean(age) | town = x\n")
     (folder / "asked.csv").write_text("town,children,age\nx,,30\n,2,41\n")
+    pl.read_csv(folder / "asked.csv").write_parquet(folder / "asked.parquet")
+    adults = pl.DataFrame(
+        {
+            "age": range(20, 80),
+            "wage": [99 * a % 70 for a in range(20, 80)],
+            "sex": list("FFM") * 20,
+            "state": ["CA", "NY", "TX", "TX"] * 15,
+            "income": [">50K", "<=50K"] * 30,
+            "species": ["Adelie"] * 30 + ["Gentoo"] * 30,
+        }
+    )
+    adults.write_csv(folder / "adults.csv")
     Image.fromarray(bits.reshape(30, 32) * 255).save(folder / "cat.jpg")
     data = folder / "data"
     (data / "npz").mkdir(parents=True)
@@ -354,9 +379,8 @@ def test_command_runs(shell, command):
     shell.run(command)
 
 
-@pytest.mark.parametrize(
-    "command", [f"{main.program} {words}" for main in (made_eval,) for words in main.examples]
-)
+@pytest.mark.filterwarnings("default")  # of Optuna, about itself
+@pytest.mark.parametrize("command", EXAMPLES)
 def test_examples_of_the_help_run(shell, command):
     shell.run(command)
 
