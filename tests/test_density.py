@@ -142,6 +142,11 @@ def test_several_columns_are_predicted_together(density):
     ]
     expected = np.exp(joint) / np.exp(joint).sum(0)
     assert pytest.approx(expected, rel=1e-4) == both.to_numpy().T
+    x = model.encode(frame)
+    kept = x.clone()
+    found = model.predict_proba(x, target=["member", "town"])
+    assert np.allclose(found, both)
+    assert torch.equal(x, kept)  # what is asked of a tensor leaves it as it was
 
 
 def test_surprises_add_up_and_have_the_index_of_the_frame(density):

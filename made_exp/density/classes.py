@@ -8,6 +8,7 @@ orderings, as completions are drawn; of a model of fixed orders p(t, o) / sum_t 
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -19,6 +20,7 @@ from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import did_you_mean
 from made_exp.model.component import Component
 from made_exp.model.entry import as_examples, by_completeness, check_given, known_codes
+from made_exp.model.evaluation import batched
 from made_exp.model.made import MADE
 from made_exp.model.simple import SimpleComponent
 from made_exp.variables.variable import Variable
@@ -108,32 +110,24 @@ def class_probabilities(
         (B, K) float64; rows sum to one.
     """
     x = as_examples(x, made.num_dims, made.device).double()
-    x[:, list(targets)] = 0
     check_given(made.groups, x)
-    wanted = torch.from_numpy(values).to(x)
-    parts = [
-        _probabilities(made, rows, list(targets), wanted, labels)
-        for rows, labels in zip(x.split(_ROWS), _split(context, len(x)), strict=True)
-    ]
-    return torch.cat(parts)
-
-
-def _split(context: Tensor | None, count: int) -> Sequence[Tensor | None]:
-    return context.split(_ROWS) if context is not None else [None] * math.ceil(count / _ROWS)
+    score = partial(_probabilities, made, list(targets), torch.from_numpy(values).to(x))
+    return batched(made, x, context, _ROWS, score)
 
 
 def _probabilities(
-    made: MADE, x: Tensor, targets: list[int], values: Tensor, context: Tensor | None
+    made: MADE, targets: list[int], values: Tensor, x: Tensor, context: Tensor | None
 ) -> Tensor:
-    codes, _ = known_codes(made.groups, x)
+    groups = made.groups
+    codes, _ = known_codes(groups, x.index_fill(1, torch.tensor(targets, device=x.device), 0))
     known = ~torch.isnan(codes)
     asked = x.new_zeros(len(values), made.num_dims)
     asked[:, targets] = values
-    asked, _ = known_codes(made.groups, asked)
+    asked, _ = known_codes(groups, asked)
     joint = x.new_full((len(values), len(x)), -torch.inf)
     for rows, observed in by_completeness(None if known.all() else known):
         labels = None if context is None else context[rows]
-        own = made.groups.cast(codes[rows])
+        own = groups.cast(codes[rows])
         for index, log_weight in made.weighted(any_pattern=observed is not None).items():
             density = _targets_last(made.density(index), targets, known[rows])
             for number, value in enumerate(asked[:, targets]):
