@@ -253,3 +253,26 @@ def test_values_never_seen_are_left_where_they_are(density):
     assert filled["age"].null_count() == 0
     assert np.allclose(density.predict_proba(frame, target="member").sum_horizontal(), 1)
     assert 0 < density.probability("town = Bern", given="member = true") < 1
+
+
+@pytest.mark.parametrize(("ordering", "seed"), [("natural", 0), ("ensemble", 2)])
+def test_a_fixed_order_draws_on_from_the_cell_that_came_out_empty(ordering, seed):
+    """Of two columns that are often missing; the first has its share given that it is there."""
+    source, count = np.random.default_rng(0), 200
+    frame = pl.DataFrame(
+        {
+            "age": source.integers(20, 23, count),
+            "town": source.choice(["Bern", "Wien", ""], count),
+            "diet": source.choice(["all", "fish", ""], count),
+        }
+    )
+    schema = fit_table(raw_table(frame), {"train": np.arange(count)}, missing="model").schema
+    options = {"num_orderings": 2}
+    made = tiny_made(schema.variables, ordering=ordering, seed=seed, schedule_options=options)
+    model, blank = Density(made, schema), frame[:1].with_columns(town=pl.lit(""), diet=pl.lit(""))
+    filled = model.complete(blank, num_samples=2000, seed=0)
+    assert set(filled["town"]) == {"Bern", "Wien"}
+    assert set(filled["diet"]) == {"all", "fish"}
+    if ordering == "natural":
+        prob = model.probability("town = Bern", f"age = {blank['age'][0]} and town is not missing")
+        assert (filled["town"] == "Bern").mean() == pytest.approx(prob, abs=0.05)

@@ -10,6 +10,8 @@ from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.libraries import adopted
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed_column
+from made_exp.density.surprise import serves_any_order
+from made_exp.masks.observed import from_first_on
 from made_exp.model.made import MADE
 
 # Draws of a cell until one is a value and not missing, where missing is a value of the model.
@@ -69,7 +71,8 @@ def _drawn_values(
 ) -> Tensor:
     """Codes x (N, D) with what is not known drawn; a cell that comes out as missing is drawn again.
 
-    The others of its row then count as known, so that each is drawn given what was drawn before.
+    The others of its row then count as known, so that each is drawn given what was drawn before;
+    in a fixed order those before it.
     """
     drawn, gaps = x.clone(), ~known
     for _ in range(_MOST_DRAWS):
@@ -79,5 +82,17 @@ def _drawn_values(
         labels = None if context is None else context[rows]
         own = made.complete(drawn[rows], ~gaps[rows], context=labels, **options).cpu()
         drawn[rows] = own.double()
-        gaps = gaps & torch.isnan(drawn)
+        gaps = _drawn_again(made, gaps & torch.isnan(drawn))
     return drawn
+
+
+def _drawn_again(made: MADE, empty: Tensor) -> Tensor:
+    """Gaps (N, D) to draw anew: the empty ones, and what comes after one in any fixed order."""
+    if serves_any_order(made):
+        return empty
+    again, before = empty, torch.zeros_like(empty)
+    while not torch.equal(again, before):
+        before = again
+        for member in made.members:
+            again = from_first_on(again, member.schedule.mask_set(0).ordering)
+    return again

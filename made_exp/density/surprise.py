@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from made_exp.masks.observed import patterns_in, with_observed_first
+from made_exp.masks.observed import from_first_on, patterns_in, with_observed_first
 from made_exp.model.columns import log_probs_by_variable
 from made_exp.model.component import Component
 from made_exp.model.entry import as_examples, check_given, known_codes
@@ -46,8 +46,8 @@ def can_be_scored(made: MADE, x: Tensor) -> Tensor:
     can = (there & groups.possible(x))[:, groups.is_given].all(1)
     if not serves_any_order(made):
         for member in made.members:
-            in_order = there[:, list(member.schedule.mask_set(0).ordering)].int()
-            can &= (in_order.diff(dim=1) <= 0).all(1)
+            ordering = member.schedule.mask_set(0).ordering
+            can &= ~(there & from_first_on(~there, ordering)).any(1)
     return can.cpu()
 
 

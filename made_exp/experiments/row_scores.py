@@ -27,6 +27,7 @@ from made_exp.experiments.row_writers import (
 )
 from made_exp.experiments.targets import checked_target
 from made_exp.experiments.train_scores import rank_among, train_scores
+from made_exp.masks.observed import from_first_on
 from made_exp.model.evaluation import batched
 from made_exp.reporting.odd_rows import odd_rows_text
 from made_exp.reporting.row_count import RowCount
@@ -130,8 +131,7 @@ class _Scorer:
             impossible = ~groups.possible(x.to(self.model.device)).cpu()
             after = torch.ones_like(absent)
             for member in self.model.members:
-                order = member.schedule.mask_set(0).ordering.cpu()
-                after &= (impossible[:, order].cumsum(1) > 0)[:, order.argsort()]
+                after &= from_first_on(impossible, member.schedule.mask_set(0).ordering)
             absent |= after & ~impossible
         return absent
 

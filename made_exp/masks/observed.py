@@ -87,6 +87,12 @@ def with_observed_first(schedule: MaskSchedule, masks: MaskSet, observed: Tensor
     return masks
 
 
+def from_first_on(marked: Tensor, ordering: Tensor) -> Tensor:
+    """The variables (B, D) at or after the first that is marked (B, D) in an ordering (D,)."""
+    ordering = ordering.to(marked.device)
+    return marked[:, ordering].cumsum(1)[:, inverse_ordering(ordering)] > 0
+
+
 def is_prefix(ordering: Tensor, pattern: Tensor) -> bool:
     """Whether the variables of a pattern (D,) bool are the first ones of an ordering (D,)."""
     in_order = pattern.to(ordering.device)[ordering]

@@ -6,8 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from made_exp.masks.observed import observed_in
-from made_exp.masks.orderings import inverse_ordering
+from made_exp.masks.observed import from_first_on, observed_in
 from made_exp.model.attribution import split_by_variable
 from made_exp.model.component import Component
 from made_exp.model.entry import as_examples, by_completeness, check_given, known_codes
@@ -79,8 +78,8 @@ def _known_terms(
             found.append(terms_of([density], codes, context, observed)[0])
             continue
         assert isinstance(density, Component)
-        filled, ordering = codes.where(possible, 0), density.masks.ordering
+        filled = codes.where(possible, 0)
         terms = terms_of([density], filled, context, observed | ~possible)[0]
-        is_after = (~possible)[:, ordering].cumsum(1)[:, inverse_ordering(ordering)] > 0
+        is_after = from_first_on(~possible, density.masks.ordering)
         found.append(terms.masked_fill(is_after, 0))
     return torch.stack(found)
