@@ -31,7 +31,6 @@ def chosen_samples(
     Raises:
         ConfigError: If a column or a value is unknown, or no row can be so.
     """
-    made = getattr(run.model, "made", run.model)
     with as_config_errors():
         events = Events(run.schema)
         known: Formula = True
@@ -43,7 +42,7 @@ def chosen_samples(
         rows, lost = [], 0.0
         for number, (formula, own) in enumerate(groups):
             effort = Effort(seed=settings.seed * 1000 + number, context=label)
-            found = rows_where(made, events, formula, own, effort)
+            found = rows_where(run.model, events, formula, own, effort)
             rows.append(found.x)
             lost += own / found.acceptance
     if lost > count:

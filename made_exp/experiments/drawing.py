@@ -74,9 +74,7 @@ def _draw_samples(
         "temperature": settings.temperature,
     }
     if settings.where or settings.balance:
-        if model.num_classes and number is None:
-            raise ConfigError("label: this model has classes; say which one is meant, label=...")
-        samples = chosen_samples(run, settings, count, number)
+        samples = chosen_samples(run, settings, count, run.one_class(settings.label))
     elif settings.given:
         row = given_row(run, settings.given)
         with as_config_errors():

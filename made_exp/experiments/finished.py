@@ -134,6 +134,13 @@ class FinishedRun:
             return int(label)
         raise ConfigError(f"label '{label}' is not one of {', '.join(names)}")
 
+    def one_class(self, label: str | int | None) -> int | None:
+        """As `class_number`, where a model of classes needs to be told which one is meant."""
+        number = self.class_number(label)
+        if number is None and self.model.num_classes:
+            raise ConfigError("label: this model has classes; say which one is meant, label=...")
+        return number
+
 
 def _content(file: Path, path: str | Path) -> dict[str, Any]:
     """What is in a checkpoint of the run at `path`, or in the file of a model.
