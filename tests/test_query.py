@@ -227,6 +227,7 @@ def test_answers_are_lines_json_and_tables(here, capsys):
         (["age > 3", "num_samples=1"], "num_samples must be >= 2, got 1"),
         (["age > 3", "path=a.txt2"], "path must end in .json"),
         (["age > 3", "path=no/a.json"], "path: the folder of 'no/a.json' does not exist"),
+        (["age > 3", "path=t.csv"], "path: 't.csv' is read from; give the file another name"),
         (["age > 3", "path=b.png"], "path: a picture is of one distribution(COLUMN)"),
         (["age > 3", "file=no.txt"], "file: 'no.txt' is not a file"),
         (["age > 3", "label=1"], "label=1: this model has no classes"),

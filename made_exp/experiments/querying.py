@@ -13,6 +13,7 @@ from made_exp.density.predicate import Question
 from made_exp.density.tokens import each_of
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.finished import FinishedRun
+from made_exp.experiments.targets import checked_target
 from made_exp.files import atomic_write_json, json_text
 from made_exp.reporting.figures import distribution_picture, save_png
 from made_exp.settings.commands import QuerySettings
@@ -28,41 +29,48 @@ def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
 
     Raises:
         ConfigError: If a column or a value is unknown, a condition has probability 0, or there is
-            no picture of what was asked.
+            no picture of what was asked; if the file cannot be written, or is read.
         CheckpointError: If the run holds no model that can be used.
     """
     run = FinishedRun(settings.run, settings.device)
-    label = run.class_number(settings.label)
-    if label is None and run.model.num_classes:
-        raise ConfigError("label: this model has classes; say which one is meant, label=...")
+    label = run.one_class(settings.label)
     num_train = run.data.get("num_train")  # models of before have none
     effort = Effort(settings.num_samples, settings.seed, label, num_train)
-    made = getattr(run.model, "made", run.model)
+    target = _target(run, settings, questions)
     with as_config_errors():
         schema = run.schema
-        answers = each_of(questions, lambda question: answer(made, schema, question, effort))
+        answers = each_of(questions, lambda question: answer(run.model, schema, question, effort))
     content = [one.as_dict(settings.rows) for one in answers]
-    if settings.path is not None:
-        _write(Path(settings.path), answers, settings)
+    if target is not None:
+        _write(target, answers, settings)
     if settings.json:
         return json_text(content, indent=2)
     return "\n".join(_lines(one, settings.rows) for one in answers)
 
 
+def _target(
+    run: FinishedRun, settings: QuerySettings, questions: Sequence[Question]
+) -> Path | None:
+    """Where the answers go, found out before they are."""
+    if settings.path is None:
+        return None
+    target = checked_target(run, settings.path, settings.file)
+    pictured = sum(question.measure == "distribution" for question in questions)
+    if target.suffix.lower() == ".png" and pictured != 1:
+        raise ConfigError("path: a picture is of one distribution(COLUMN); ask for one")
+    return target
+
+
 def _write(path: Path, answers: Sequence[Answer], settings: QuerySettings) -> None:
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"path: the folder of '{path}' does not exist")
     match path.suffix.lower():
         case ".json":
             atomic_write_json(path, [one.as_dict(settings.rows) for one in answers])
         case ".png":
-            told = [one for one in answers if one.rows]
-            if len(told) != 1:
-                raise ConfigError("path: a picture is of one distribution(COLUMN); ask for one")
+            told = next(one for one in answers if one.rows)
             names, probs, errors = zip(
-                *((row.value, row.probability, row.stderr) for row in told[0].rows), strict=True
+                *((row.value, row.probability, row.stderr) for row in told.rows), strict=True
             )
-            title = told[0].question.strip()
+            title = told.question.strip()
             save_png(path, distribution_picture(names, probs, errors, title=title))
         case _:
             write_frame(path, _table(answers, settings.rows), ",")
