@@ -19,6 +19,11 @@ def cells_of(notebook, kind):
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
 
 
+def cells_of_script(script):
+    """The source of each cell of a script, from one `# %%` to the next."""
+    return re.split(r"^# %%.*\n", (NOTEBOOKS / script).read_text(), flags=re.M)
+
+
 def executed(sources):
     """Run cells in one namespace; it, and what a notebook would show below each of them."""
     names, shown = {"__name__": "__main__"}, []
@@ -73,3 +78,26 @@ def test_links_of_the_notebook_lead_somewhere():
     assert links
     for link in links:
         assert (NOTEBOOKS / link).exists(), link
+
+
+def test_a_sweep_read_as_a_frame():
+    cells = cells_of_script("sweep.py")
+    names, _ = executed(cells)
+    runs, rates = names["runs"], names["rates"]
+    assert len(cells) == 5
+    assert runs["status"].to_list() == ["completed"] * 4
+    assert rates["lr"].to_list() == [0.001, 0.01]
+    for lr, mean, deviation in rates.rows():
+        own = runs.filter(lr=lr)["test_nll"].to_numpy()
+        assert mean == pytest.approx(own.mean())
+        assert deviation == pytest.approx(abs(own[0] - own[1]) / 2**0.5)
+    assert names["best"] == 0.01  # few steps must be large ones
+    assert Path("rates.png").stat().st_size > 2000
+
+
+def test_every_notebook_is_linked_and_run_here():
+    documents = [NOTEBOOKS.parents[1] / "README.md", *NOTEBOOKS.parent.glob("*.md")]
+    linked = "".join(document.read_text() for document in documents)
+    for notebook in NOTEBOOKS.iterdir():
+        assert f"notebooks/{notebook.name})" in linked
+        assert f'"{notebook.name}"' in Path(__file__).read_text()
