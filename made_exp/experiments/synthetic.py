@@ -1,10 +1,8 @@
 """A page about rows that were drawn: how like real rows they are, and whether they are copies."""
 
 import logging
-import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +11,7 @@ from made_exp.errors import ConfigError
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.table_rows import as_read, fields_of, is_table
 from made_exp.files import atomic_write_text
+from made_exp.model.evaluation import evaluate
 from made_exp.reporting.detection import LACKING
 from made_exp.reporting.quality import Quality, quality_of
 from made_exp.reporting.synthetic import MARK, Likelihood, make_synthetic_page, scores_of
@@ -86,9 +85,8 @@ def _missing_as_in(train: Tensor, samples: Tensor, run: FinishedRun) -> Tensor |
 def _likelihood(run: FinishedRun, name: str, x: Tensor) -> Likelihood:
     """Of up to so many rows (n, D)."""
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:_MAX_SCORED]
-    log_probs: np.ndarray = run.model.log_prob(x[order]).double().cpu().numpy()
-    spread = log_probs.std(ddof=1) if len(x) > 1 else math.nan
-    return Likelihood(name, float(log_probs.mean()), float(spread / math.sqrt(len(log_probs))))
+    found = evaluate(run.model, x[order])
+    return Likelihood(name, -found.nll, found.nll_stderr)
 
 
 def _summary(quality: Quality, page: Path) -> str:
