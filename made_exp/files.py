@@ -4,7 +4,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,14 @@ def atomic_write_text(path: str | Path, content: str) -> None:
 def atomic_write_json(path: str | Path, content: Any) -> None:
     """Write `content` to `path` atomically, as indented `json_text`."""
     atomic_write_text(path, json_text(content, indent=2) + "\n")
+
+
+def atomic_write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name to `path` atomically, as a .npz file."""
+    import numpy as np
+
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def json_text(content: Any, indent: int | None = None) -> str:

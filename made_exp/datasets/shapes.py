@@ -11,7 +11,7 @@ from torch import Tensor
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import cached
 from made_exp.datasets.npz import read_arrays
-from made_exp.files import atomic_path
+from made_exp.files import atomic_write_arrays
 from made_exp.variables.variable import binary_variables
 
 IMAGE_SIZE = 20
@@ -45,7 +45,7 @@ def load(*, seed: int, data_dir: Path, context: str) -> Dataset:
         f"shapes/shapes-v{_VERSION}-seed{seed}.npz",
         make=lambda: _make(seed),
         read=_read,
-        write=_write,
+        write=atomic_write_arrays,
     )
     labels: dict[str, Any] = {}
     if context == "labels":
@@ -126,11 +126,6 @@ def _make(seed: int) -> dict[str, np.ndarray]:
         "train_labels": labels[:NUM_TRAIN],
         "test_labels": labels[NUM_TRAIN:],
     }
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from made_exp.experiments.pictures import picture_of
 from made_exp.experiments.synthetic import check_report, write_report
 from made_exp.experiments.targets import checked_target
 from made_exp.experiments.written import write_completed, write_drawn
-from made_exp.files import atomic_path
+from made_exp.files import atomic_write_arrays
 from made_exp.model.made import MADE
 from made_exp.reporting.figures import completion_grid, save_png
 from made_exp.settings.commands import SampleSettings
@@ -148,5 +148,4 @@ def _as_given(samples: Tensor, model: MADE) -> np.ndarray:
 def _write_npz(path: Path, labels: Tensor | None, **arrays: Any) -> None:
     if labels is not None:
         arrays["labels"] = labels.numpy()
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    atomic_write_arrays(path, arrays)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from made_exp.datasets.table.appending import TableWriter
 from made_exp.experiments.new_rows import NewRows
-from made_exp.files import atomic_path
+from made_exp.files import atomic_write_arrays
 
 
 @final
@@ -126,8 +126,7 @@ class ArrayWriter(RowWriter):
         arrays: dict[str, Any] = {"columns": np.array(self._columns)}
         for name in self._kept[0]:
             arrays[name] = np.concatenate([one[name] for one in self._kept])
-        with atomic_path(self._path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        atomic_write_arrays(self._path, arrays)
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

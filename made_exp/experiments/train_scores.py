@@ -11,7 +11,7 @@ from torch import Tensor
 
 from made_exp.errors import ConfigError, DownloadError
 from made_exp.experiments.finished import FinishedRun
-from made_exp.files import atomic_path
+from made_exp.files import atomic_write_arrays
 from made_exp.model.evaluation import batched
 
 # A rank is known to 1 in so many rows.
@@ -40,8 +40,7 @@ def train_scores(run: FinishedRun) -> Tensor | None:
         scores = batched(run.model, x[order], labels, 1000, run.model.log_prob)
     scores = scores.cpu().double().sort().values
     if file is not None:
-        with atomic_path(file) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, log_prob=scores.numpy(), model=np.array(key))
+        atomic_write_arrays(file, {"log_prob": scores.numpy(), "model": np.array(key)})
     return scores
 
 
