@@ -25,6 +25,7 @@ from made_exp.model.made import MADE
 from made_exp.model.samplers import Samplers, draw_uniforms
 from made_exp.model.sampling import Request
 from made_exp.model.simple import SimpleComponent, num_uniforms
+from made_exp.variables.distributions import categorical_quantile
 
 _MAX_LISTED, _POOL, _MAX_DRAWN = 2048, 2048, 2**20
 _SPLIT_PATHS = 4000  # by which rows are shared among the densities
@@ -68,9 +69,8 @@ def rows_where(
     if float(logs.logsumexp(0)) == -math.inf:
         raise QueryError("no row is so: this has probability 0 under the model")
     even = uniforms_of(count, 1, effort.seed + 17)[:, 0].sort().values
-    ends = logs.softmax(0).cumsum(0)
-    chosen = torch.searchsorted(ends, even * ends[-1], right=True).clamp(max=len(ends) - 1)
-    starts = starts_of(made, formula, effort, events.domains)
+    chosen = categorical_quantile(logs.softmax(0), even.to(logs.device))
+    starts = starts_of(made, formula, events.domains)
     rows, drawn = [], 0
     for place, index in enumerate(made.weighted()):
         own = int((chosen == place).sum())
@@ -146,9 +146,7 @@ def _by_shares(logs: Tensor, count: int, seed: int) -> Tensor:
     """Places (count,) drawn by the exponentials of logs (n,)."""
     generator = torch.Generator().manual_seed(seed)
     uniforms = torch.rand(count, generator=generator, dtype=torch.float64).to(logs.device)
-    ends = logs.softmax(0).cumsum(0)
-    found = torch.searchsorted(ends, uniforms * ends[-1], right=True)
-    return found.clamp(max=len(ends) - 1)
+    return categorical_quantile(logs.softmax(0), uniforms)
 
 
 def _drawn_pools(walk: Walk, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -97,7 +97,7 @@ def estimate(
         parts: A column that is told apart.
     """
     weighted = made.weighted()
-    starts = starts_of(made, formula, effort, domains)
+    starts = starts_of(made, formula, domains)
     asked = variables_of(formula) | (frozenset({parts.variable}) if parts else frozenset())
     walks = {
         index: _walk(made, index, formula, first, asked, starts, effort, domains, parts)
@@ -153,7 +153,7 @@ def in_order(
     return component
 
 
-def starts_of(made: MADE, formula: Formula, effort: Effort, domains: Sequence[Subset]) -> Starts:
+def starts_of(made: MADE, formula: Formula, domains: Sequence[Subset]) -> Starts:
     """Values of given variables: those of train, or the only ones that an event allows.
 
     Raises:

@@ -19,6 +19,7 @@ from torch import Tensor
 from made_exp.density.diagram import Diagram, Level
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
+from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.group import Group
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.restricted import Restricted
@@ -128,9 +129,7 @@ class Walk:
 
     def drawn(self, count: int, uniforms: Tensor) -> Terms:
         """So many paths, drawn by uniforms (n, 1 + 2T) in [0, 1)."""
-        ends = self.starts.log_shares.exp().cumsum(0)
-        rows = torch.searchsorted(ends, uniforms[:, 0].double().contiguous(), right=True)
-        x = self.starts.x[rows.clamp(max=len(ends) - 1)]
+        x = self.starts.x[categorical_quantile(self.starts.log_shares.exp(), uniforms[:, 0])]
         nodes = torch.zeros(count, dtype=torch.long, device=x.device)
         return self.take(_Drawn(self, x, nodes, uniforms))
 

@@ -12,6 +12,7 @@ from made_exp.model.made import MADE
 from made_exp.model.samplers import draw_uniforms
 from made_exp.model.sampling import Request
 from made_exp.model.simple import SimpleComponent, num_uniforms
+from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.variable import Variable
 
 MAX_BOXES = 64
@@ -81,9 +82,8 @@ def drawn_rows(
     generator = torch.Generator().manual_seed(seed)
     size = (count, 1 + num_uniforms(made.num_dims))
     uniforms = draw_uniforms(size, torch.float64, generator).to(made.device)
-    ends = starts.log_shares.exp().cumsum(0)
-    rows = torch.searchsorted(ends, uniforms[:, 0].contiguous(), right=True)
-    given = _codes(made, starts.x[rows.clamp(max=len(ends) - 1)], made.groups.given)
+    rows = categorical_quantile(starts.log_shares.exp(), uniforms[:, 0])
+    given = _codes(made, starts.x[rows], made.groups.given)
     drawn = component.draw(Request(uniforms[:, 1:], given=given.double()))
     return made.groups.decode(made.groups.cast(drawn)).double()
 

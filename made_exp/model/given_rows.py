@@ -8,6 +8,7 @@ from typing import Any, Self, final
 import torch
 from torch import Tensor
 
+from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.variable import Variable
 
 
@@ -38,8 +39,5 @@ class GivenRows:
 
     def draw(self, uniforms: Tensor) -> Tensor:
         """Rows (B, D), drawn by their shares, for each uniform number (B,) in [0, 1)."""
-        ends = self.shares.cumsum(0)
-        chosen = torch.searchsorted(
-            ends, uniforms.to("cpu", torch.float64).contiguous(), right=True
-        )
-        return self.x[chosen.clamp(max=len(ends) - 1)].to(uniforms.device)
+        chosen = categorical_quantile(self.shares, uniforms.cpu())
+        return self.x[chosen].to(uniforms.device)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.mixing import PRIOR_EXAMPLES, fit_log_weights
 
 # Examples that a simple density must explain to stay in the mixture; of few fewer.
@@ -109,9 +110,7 @@ class MixtureWeights(nn.Module):
         count = len(self._log_weights)
         if not self.fits:  # without sums that round
             return (uniforms * count).long().clamp(max=count - 1)
-        ends = self.log_weights().exp().cumsum(0)
-        chosen = torch.searchsorted(ends, uniforms.double().contiguous(), right=True)
-        chosen = chosen.clamp(max=count - 1)
+        chosen = categorical_quantile(self.log_weights().exp(), uniforms)
         return torch.where(chosen < self.num_orderings, chosen, chosen - count)
 
 
