@@ -10,7 +10,8 @@ from made_exp.kernels.dense import per_example_linear
 from made_exp.masks.observed import observed_in
 from made_exp.training.batches import Batches
 from made_exp.training.step import NegativeLogLikelihood
-from made_exp.variables.variable import binary_variables
+from made_exp.variables.missing import all_values, left_out
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 KINDS = {
     "plain": {"hidden_sizes": (14,)},
@@ -200,3 +201,12 @@ def test_many_patterns_are_completed_as_few_are(variables, device, dtype, genera
     assert torch.allclose(completed(60, batch_size=7), many, atol=1e-4)
     one, all_at_once = (model.completion_log_prob(many[:n], observed[:n]) for n in (1, 60))
     assert torch.allclose(one, all_at_once[:1], atol=1e-4)
+
+
+def test_a_missing_cell_is_left_out_or_one_more_value():
+    variables = (Variable("a", Kind.BINARY, 2), Variable("b", Kind.INTEGER, 3, may_be_missing=True))
+    x = torch.tensor([[torch.nan, torch.nan], [1.0, torch.nan], [5.0, 2.0]])
+    assert left_out(x, variables).tolist() == [[True, False], [False, False], [False, False]]
+    assert not left_out(x.nan_to_num().byte(), variables).any()
+    assert all_values(variables[0]).tolist() == [0, 1]
+    assert str(all_values(variables[1]).tolist()) == "[0.0, 1.0, 2.0, nan]"

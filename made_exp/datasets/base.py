@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from made_exp.variables.missing import left_out
 from made_exp.variables.variable import Kind, Variable
 
 SPLITS = ("train", "valid", "test")
@@ -208,8 +209,7 @@ def _missing_shares(dataset: Dataset) -> list[float]:
 
     A few empty cells may all lie in valid or test: the shares are then zeros, not none.
     """
-    are_values = torch.tensor([variable.may_be_missing for variable in dataset.variables])
-    missing = {split: dataset.split(split).isnan() & ~are_values for split in SPLITS}
+    missing = {split: left_out(dataset.split(split), dataset.variables) for split in SPLITS}
     if not any(bool(own.any()) for own in missing.values()):
         return []
     return missing["train"].double().mean(0).tolist()

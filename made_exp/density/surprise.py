@@ -22,6 +22,7 @@ from made_exp.model.entry import as_examples, check_given, known_codes
 from made_exp.model.evaluation import batched
 from made_exp.model.made import MADE
 from made_exp.model.simple import SimpleComponent
+from made_exp.variables.missing import left_out
 
 _ROWS = 1000
 # Nats: what a component gives to others that it holds for impossible, so that ratios exist.
@@ -41,8 +42,7 @@ def can_be_scored(made: MADE, x: Tensor) -> Tensor:
     """
     groups = made.groups
     x = as_examples(x, groups.num_dims, made.device)
-    may_be_missing = torch.tensor([v.may_be_missing for v in groups.variables], device=x.device)
-    there = ~x.isnan() | may_be_missing
+    there = ~left_out(x, groups.variables)
     can = (there & groups.possible(x))[:, groups.is_given].all(1)
     if not serves_any_order(made):
         for member in made.members:

@@ -23,6 +23,7 @@ from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
 from made_exp.model.made import MADE
 from made_exp.settings.commands import PATTERNS, SampleSettings
+from made_exp.variables.missing import left_out
 from made_exp.variables.variable import Variable
 
 
@@ -107,11 +108,11 @@ def _with_context(run: FinishedRun, x: Tensor, known: Tensor, table: RawTable | 
         ConfigError: If one has no value in a row of x (N, D), with its place.
     """
     groups = run.model.groups
+    is_bad = ~groups.possible(x) | left_out(x, groups.variables)
     for d in groups.given:
         variable = groups.variables[d]
-        bad = ~groups.possible(x)[:, d] | (x[:, d].isnan() & (not variable.may_be_missing))
-        if bad.any():
-            row = int(bad.nonzero()[0])
+        if is_bad[:, d].any():
+            row = int(is_bad[:, d].nonzero()[0])
             place = f"row {row}"
             if table is not None and variable.name in table.names:
                 place = table.column(variable.name).place(row)

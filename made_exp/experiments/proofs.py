@@ -10,7 +10,7 @@ from made_exp.datasets.base import SPLITS, Dataset, binarized
 from made_exp.datasets.baselines.scores import FITTED
 from made_exp.datasets.registry import DATA_SEED
 from made_exp.errors import TrainingError
-from made_exp.masks.observed import observed_in, with_observed_first
+from made_exp.masks.observed import with_observed_first
 from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.checks import (
     NUM_SAMPLES,
@@ -22,6 +22,7 @@ from made_exp.model.checks import (
 )
 from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
+from made_exp.variables.missing import left_out
 
 _log = logging.getLogger(__name__)
 _BIAS_EXAMPLES = 20_000
@@ -55,17 +56,14 @@ def prepare(model: MADE, dataset: Dataset) -> None:
 
 def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
     """Raise ValueError if values are missing that some ordering does not have last."""
-    are_values = torch.tensor([variable.may_be_missing for variable in dataset.variables])
     for split in SPLITS:
         x = dataset.split(split)
         try:
-            observed = observed_in(x)
-            if observed is not None:
-                observed |= are_values
-                for schedule in schedules:
-                    with_observed_first(schedule, schedule.mask_set(0), observed)
+            missing = left_out(x, dataset.variables)
+            for schedule in schedules if missing.any() else ():
+                with_observed_first(schedule, schedule.mask_set(0), ~missing)
         except ValueError:
-            row, column = torch.nonzero(torch.isnan(x) & ~are_values)[0].tolist()
+            row, column = torch.nonzero(missing)[0].tolist()
             other = ", or dataset.missing=model" if dataset.schema else ""
             raise ValueError(
                 f"dataset '{dataset.name}' has missing values (first in column "

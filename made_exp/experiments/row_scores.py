@@ -32,6 +32,7 @@ from made_exp.model.evaluation import batched
 from made_exp.reporting.odd_rows import odd_rows_text
 from made_exp.reporting.row_count import RowCount
 from made_exp.settings.commands import EvalSettings
+from made_exp.variables.missing import left_out
 
 
 def score_rows(settings: EvalSettings) -> tuple[str, dict[str, Any]]:
@@ -125,8 +126,7 @@ class _Scorer:
         They are missing, or stand after one that is no value in each fixed order.
         """
         groups = self.model.groups
-        may_be_missing = torch.tensor([v.may_be_missing for v in groups.variables])
-        absent = x.isnan() & ~may_be_missing
+        absent = left_out(x, groups.variables)
         if not serves_any_order(self.model):
             impossible = ~groups.possible(x.to(self.model.device)).cpu()
             after = torch.ones_like(absent)

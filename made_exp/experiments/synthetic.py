@@ -16,6 +16,7 @@ from made_exp.reporting.detection import LACKING
 from made_exp.reporting.quality import Quality, quality_of
 from made_exp.reporting.synthetic import MARK, Likelihood, make_synthetic_page, scores_of
 from made_exp.settings.commands import SampleSettings
+from made_exp.variables.missing import left_out
 
 _log = logging.getLogger(__name__)
 _MAX_SCORED = 5000
@@ -74,8 +75,7 @@ def _missing_as_in(train: Tensor, samples: Tensor, run: FinishedRun) -> Tensor |
 
     A model of what is observed alone draws whole rows.
     """
-    are_values = torch.tensor([v.may_be_missing for v in run.dataset.variables])
-    missing = train.isnan() & ~are_values
+    missing = left_out(train, run.dataset.variables)
     if not missing.any():
         return None
     source = torch.Generator().manual_seed(0)

@@ -15,7 +15,7 @@ from made_exp.masks.connectivity import Connectivity, connectivity, reachable_by
 from made_exp.model.component import Component
 from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
-from made_exp.variables.variable import Variable
+from made_exp.variables.missing import all_values
 
 MAX_INPUTS = 2**16
 NUM_SAMPLES = 1000
@@ -98,7 +98,7 @@ def check_normalisation(model: MADE, each: Each = map) -> Check:
     counts = [(variables[d].num_values or math.inf) + variables[d].may_be_missing for d in modelled]
     if math.prod(counts) > MAX_INPUTS or (model.groups.given and rows is None):
         return Check("normalisation", True, "not summed: more than 65536 inputs")
-    values = torch.cartesian_prod(*(_values(variables[d]) for d in modelled))
+    values = torch.cartesian_prod(*(all_values(variables[d]) for d in modelled))
     x = torch.zeros(1, len(values), model.num_dims, dtype=torch.float64)
     x[..., modelled] = values.reshape(len(values), -1)
     if rows is not None:
@@ -121,12 +121,6 @@ def _totals(model: MADE, x: Tensor, label: int | None, each: Each) -> Tensor:
 
     probs = list(each(of_part, x.flatten(0, 1).split(_AT_ONCE)))
     return torch.cat(probs).unflatten(0, x.shape[:2]).sum(1)
-
-
-def _values(variable: Variable) -> Tensor:
-    """All values (V,) float64 of a discrete variable, NaN where it may be missing."""
-    numbers = torch.arange(variable.num_values or 0, dtype=torch.float64)
-    return torch.cat([numbers, numbers.new_full((int(variable.may_be_missing),), torch.nan)])
 
 
 @torch.no_grad()

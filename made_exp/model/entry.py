@@ -12,6 +12,7 @@ from torch import Tensor
 from made_exp.masks.observed import check_observed, observed_in
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.groups import VariableGroups
+from made_exp.variables.missing import left_out
 
 # Numbers that one layer of the network may have at once, outside of training.
 _MAX_NUMBERS = 2**24
@@ -111,10 +112,7 @@ def check_given(groups: VariableGroups, x: Tensor) -> None:
     given = list(groups.given)
     if not given:
         return
-    may_be_missing = torch.tensor([groups.variables[d].may_be_missing for d in given])
-    is_legal = groups.possible(x)[:, given] & (
-        ~torch.isnan(x[:, given]) | may_be_missing.to(x.device)
-    )
+    is_legal = (groups.possible(x) & ~left_out(x, groups.variables))[:, given]
     if not is_legal.all():
         row, place = torch.nonzero(~is_legal)[0].tolist()
         value, name = x[row, given[place]].item(), groups.variables[given[place]].name

@@ -15,6 +15,7 @@ from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.frames import polars_frame, raw_table
 from made_exp.datasets.table.inference import understand
 from made_exp.sklearn.estimator import MADEEstimator
+from made_exp.variables.missing import left_out
 
 
 @final
@@ -70,7 +71,9 @@ class MADEClassifier(ClassifierMixin, MADEEstimator):
         data = self._rows(X)
         model = self.model_
         x = model.encode(self._frame(data, np.zeros(len(data), np.int64)))
-        x = x.where(self._is_legal(x), self._usual)
+        groups = model.groups
+        is_legal = groups.possible(x) & ~left_out(x, groups.variables)
+        x = x.where(is_legal, self._usual)
         found = model.predict_proba(x, target=self._target).numpy()
         column = next(c for c in model.schema.modelled if c.name == self._target)  # type: ignore[union-attr]
         probs = np.zeros((len(x), len(self.classes_)))
@@ -104,11 +107,6 @@ class MADEClassifier(ClassifierMixin, MADEEstimator):
     def _frame(self, data: Any, codes: np.ndarray) -> pl.DataFrame:
         frame = polars_frame(data)[0].select(self._used)
         return frame.with_columns(pl.Series(self._target, [str(code) for code in codes]))
-
-    def _is_legal(self, x: Tensor) -> Tensor:
-        groups = self.model_.groups
-        may_be_missing = torch.tensor([v.may_be_missing for v in groups.variables])
-        return groups.possible(x) & (~torch.isnan(x) | may_be_missing)
 
     def _most_usual(self, x: Tensor) -> Tensor:
         """(D,) the median of numbers, and else the most frequent value, among rows x (n, D)."""
