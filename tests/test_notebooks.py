@@ -19,6 +19,14 @@ def cells_of(notebook, kind):
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
 
 
+def stored_in(notebook):
+    """What the file itself shows below its cells, as text."""
+    cells = json.loads((NOTEBOOKS / notebook).read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    results = [output for output in outputs if output["output_type"] == "execute_result"]
+    return ["".join(output["data"]["text/plain"]) for output in results]
+
+
 def cells_of_script(script):
     """The source of each cell of a script, from one `# %%` to the next."""
     return re.split(r"^# %%.*\n", (NOTEBOOKS / script).read_text(), flags=re.M)
@@ -71,6 +79,12 @@ def test_from_a_frame_to_answers():
     assert Path("samples.png").stat().st_size > 5000
     assert Path("orders.safetensors").exists()
     assert any(isinstance(value, float) and value == 0 for value in shown)  # the kept run
+    # The file shows what these cells make; digits may differ from one machine to the next.
+    values = [value for value in shown if value is not None]
+    for value, text in zip(values, stored_in("table.ipynb"), strict=True):
+        if isinstance(value, pl.DataFrame):
+            assert text.startswith(f"shape: {value.shape}\n")
+            assert all(name in text for name in value.columns)
 
 
 def test_links_of_the_notebook_lead_somewhere():

@@ -14,7 +14,7 @@ made_train(
         "optimizer.lr=1e-3,1e-2",
         "seed=0,1",
         "model.hidden_sizes=[50]",
-        "trainer.max_steps=100",
+        "trainer.max_steps=50",
         "trainer.progress=off",
         "trainer.tensorboard=false",
         f"hydra.sweep.dir={SWEEP}",
