@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from made_exp.density.formula import Formula, given, subsets_of, variables_of
+from made_exp.variables.missing import all_values
 from made_exp.variables.subset import Subset
+from made_exp.variables.variable import Variable
 
 MAX_NODES = 4096
 
@@ -133,6 +135,48 @@ class Diagram:
             nodes = level.next_nodes(nodes.clamp(min=0), x[:, level.variable])
             true &= nodes >= 0
         return true
+
+
+def list_values(
+    variables: Sequence[Variable],
+    diagram: Diagram,
+    order: Sequence[int],
+    starts: Tensor,
+    limit: int,
+) -> tuple[Tensor, Tensor] | None:
+    """All values by which a formula can still be true, of variables in the order of its diagram.
+
+    Args:
+        variables: D of a model.
+        diagram: The formula.
+        order: Which variables take all their values; of a given one each start has its own.
+        starts: (R, D) in data space, what is known.
+        limit: Most rows.
+
+    Returns:
+        The rows (n, D), and from which start each is, (n,); None where they are more, or a value
+        is a real number.
+    """
+    x, origins = starts, torch.arange(len(starts), device=starts.device)
+    nodes = torch.zeros_like(origins)
+    for d in order:
+        rows, values = torch.arange(len(x), device=x.device), x[:, d]
+        if not variables[d].is_given:
+            size = variables[d].num_values
+            if size is None or size > limit or len(x) * size > 64 * limit:
+                return None
+            own = all_values(variables[d]).to(x.device)
+            rows, values = rows.repeat_interleave(len(own)), own.repeat(len(x))
+        after = nodes[rows]
+        if level := diagram.by_variable.get(d):
+            after = level.next_nodes(after, values)
+            kept = after >= 0
+            rows, values, after = rows[kept], values[kept], after[kept]
+        if len(rows) > limit:
+            return None
+        x, origins, nodes = x[rows], origins[rows], after
+        x[:, d] = values
+    return x, origins
 
 
 def _table(

@@ -16,7 +16,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from made_exp.density.diagram import Diagram, Level
+from made_exp.density.diagram import Diagram, Level, list_values
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
 from made_exp.variables.distributions import categorical_quantile
@@ -147,37 +147,10 @@ class Walk:
 
     def list_paths(self, limit: int) -> tuple[Tensor, Tensor] | None:
         """Values (n, D) of all paths before the last step, and the log-shares (n,) of starts."""
-        x, log_shares = self.starts.x, self.starts.log_shares
-        nodes = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        for variable in self.order[:-1]:
-            if self.groups.variables[variable].is_given:
-                rows, values = torch.arange(len(x), device=x.device), x[:, variable]
-            else:
-                size = self._num_values(variable)
-                if size is None or size > limit or len(x) * size > 64 * limit:
-                    return None
-                own = self._values(variable).to(x.device)
-                rows = torch.arange(len(x), device=x.device).repeat_interleave(size)
-                values = own.repeat(len(x))
-            after = nodes[rows]
-            if level := self.level(variable):
-                after = level.next_nodes(after, values)
-                kept = after >= 0
-                rows, values, after = rows[kept], values[kept], after[kept]
-            if len(rows) > limit:
-                return None
-            x, log_shares, nodes = x[rows], log_shares[rows], after
-            x[:, variable] = values
-        return x, log_shares
-
-    def _num_values(self, variable: int) -> int | None:
-        own = self.groups.variables[variable]
-        return None if own.num_values is None else own.num_values + own.may_be_missing
-
-    def _values(self, variable: int) -> Tensor:
-        own = self.groups.variables[variable]
-        values = torch.arange(own.num_values or 0, dtype=torch.float64)
-        return torch.cat([values, torch.full((int(own.may_be_missing),), torch.nan).double()])
+        found = list_values(
+            self.groups.variables, self.diagram, self.order[:-1], self.starts.x, limit
+        )
+        return None if found is None else (found[0], self.starts.log_shares[found[1]])
 
     def restricted(self, variable: int) -> Restricted:
         """The distribution of an asked variable inside the subsets of its level."""

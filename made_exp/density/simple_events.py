@@ -1,19 +1,17 @@
 """Probability of an event under a simple density: of disjoint boxes, of all values, or by draws."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from made_exp.density.diagram import Diagram
+from made_exp.density.diagram import Diagram, list_values
 from made_exp.density.paths import Parts, Starts, Terms
 from made_exp.model.made import MADE
 from made_exp.model.samplers import draw_uniforms
 from made_exp.model.sampling import Request
 from made_exp.model.simple import SimpleComponent, num_uniforms
 from made_exp.variables.distributions import categorical_quantile
-from made_exp.variables.variable import Variable
 
 MAX_BOXES = 64
 MAX_ROWS = 2**13  # of all values that are asked
@@ -44,11 +42,13 @@ def simple_terms(
         boxed = _boxed(component, diagram, parts)
         if boxed is not None:
             return boxed
-        listed = list_rows(made.groups.variables, diagram, parts)
+        asked = [*dict.fromkeys([*diagram.variables, *([parts.variable] if parts else [])])]
+        listed = list_values(made.groups.variables, diagram, asked, starts.x, MAX_ROWS)
         if listed is not None:
-            asked = [*diagram.variables, *([parts.variable] if parts else [])]
-            codes = _codes(made, listed, asked)
-            return Terms(component.log_prob(codes).double(), True, _shares(parts, listed))
+            x, _ = listed
+            return Terms(
+                component.log_prob(_codes(made, x, asked)).double(), True, _shares(parts, x)
+            )
     x = drawn_rows(made, component, starts, max(count, _FEWEST_DRAWS), seed)
     logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     logs.masked_fill_(~diagram.contains(x), -torch.inf)
@@ -86,33 +86,6 @@ def drawn_rows(
     given = _codes(made, starts.x[rows], made.groups.given)
     drawn = component.draw(Request(uniforms[:, 1:], given=given.double()))
     return made.groups.decode(made.groups.cast(drawn)).double()
-
-
-def list_rows(
-    variables: Sequence[Variable], diagram: Diagram, parts: Parts | None
-) -> Tensor | None:
-    """All values (n, D) of what is asked of which an event is true; None where they are many."""
-    asked = [*diagram.variables]
-    if parts is not None and parts.variable not in asked:
-        asked.append(parts.variable)
-    x = torch.full((1, len(variables)), torch.nan, dtype=torch.float64)
-    nodes = torch.zeros(1, dtype=torch.long)
-    for d in asked:
-        size = variables[d].num_values
-        if size is None or size > MAX_ROWS or len(x) * size > 64 * MAX_ROWS:
-            return None
-        own = [*map(float, range(size)), *[math.nan] * variables[d].may_be_missing]
-        values = torch.tensor(own, dtype=torch.float64).repeat(len(x))
-        rows = torch.arange(len(x)).repeat_interleave(len(own))
-        after, level = nodes[rows], diagram.by_variable.get(d)
-        if level is not None:
-            after = level.next_nodes(after, values)
-            rows, values, after = rows[after >= 0], values[after >= 0], after[after >= 0]
-        if len(rows) > MAX_ROWS:
-            return None
-        x, nodes = x[rows], after
-        x[:, d] = values
-    return x
 
 
 def _codes(made: MADE, x: Tensor, known: Sequence[int]) -> Tensor:
