@@ -21,6 +21,7 @@ from made_exp.density.probability import is_contradiction
 from made_exp.density.simple_events import drawn_rows
 from made_exp.density.tokens import QueryError
 from made_exp.model.component import Component
+from made_exp.model.entry import codes_where
 from made_exp.model.made import MADE
 from made_exp.model.samplers import Samplers, draw_uniforms
 from made_exp.model.sampling import Request
@@ -211,7 +212,7 @@ def _completed(
     groups, count = made.groups, len(x)
     is_known = torch.zeros(made.num_dims, dtype=torch.bool, device=x.device)
     is_known[[*known, *groups.given]] = True
-    codes = groups.cast(groups.encode(x.where(is_known, 0.0))).where(is_known, torch.nan)
+    codes = codes_where(groups, x, is_known)
     generator = torch.Generator().manual_seed(seed + 2)
     width = sum(groups.uniform_widths) + (num_uniforms(made.num_dims) if made.extras else 0)
     uniforms = draw_uniforms((count, width), made.dtype, generator).to(made.device)

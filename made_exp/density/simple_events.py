@@ -7,6 +7,7 @@ from torch import Tensor
 
 from made_exp.density.diagram import Diagram, list_values
 from made_exp.density.paths import Parts, Starts, Terms
+from made_exp.model.entry import codes_where
 from made_exp.model.made import MADE
 from made_exp.model.samplers import draw_uniforms
 from made_exp.model.sampling import Request
@@ -92,9 +93,7 @@ def _codes(made: MADE, x: Tensor, known: Sequence[int]) -> Tensor:
     """Codes (n, D) of the values x (n, D) of known variables, NaN of the others."""
     is_known = torch.zeros(made.num_dims, dtype=torch.bool)
     is_known[list(known)] = True
-    is_known = is_known.to(x.device)
-    codes = made.groups.cast(made.groups.encode(x.where(is_known, 0.0)))
-    return codes.where(is_known, torch.nan)
+    return codes_where(made.groups, x, is_known.to(x.device))
 
 
 def _shares(parts: Parts | None, x: Tensor) -> Tensor | None:

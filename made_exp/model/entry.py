@@ -72,8 +72,13 @@ def known_codes(groups: VariableGroups, x: Tensor) -> tuple[Tensor, Tensor]:
     possible = groups.possible(x)
     if bool(possible.all()):
         return groups.encode(x), possible
-    codes = groups.cast(groups.encode(x.where(possible, 0)))
-    return codes.where(possible, torch.nan), possible
+    return codes_where(groups, x, possible), possible
+
+
+def codes_where(groups: VariableGroups, x: Tensor, known: Tensor) -> Tensor:
+    """Codes (B, D) of x in data space where it is known, (B, D) or (D,) bool; NaN elsewhere."""
+    codes = groups.cast(groups.encode(x.where(known, 0)))
+    return codes.where(known, torch.nan)
 
 
 def by_completeness(observed: Tensor | None) -> list[tuple[Tensor | slice, Tensor | None]]:

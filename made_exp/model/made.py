@@ -16,7 +16,7 @@ from torch import Tensor
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.model.completion import Completion
 from made_exp.model.component import Component
-from made_exp.model.entry import as_given, completed, enter, rows_at_once, scored
+from made_exp.model.entry import as_given, codes_where, completed, enter, rows_at_once, scored
 from made_exp.model.given_rows import GivenRows
 from made_exp.model.members import Members
 from made_exp.model.mixture import MixtureWeights
@@ -199,7 +199,7 @@ class MADE(Members):
                     uniforms[:, self._num_choices :],
                     None if one_hot is None else one_hot[own],
                     temperature,
-                    self._codes(x[own], is_given) if self.groups.given else None,
+                    codes_where(self.groups, x[own], is_given) if self.groups.given else None,
                 ),
                 out[own],
                 batch_size,
@@ -233,7 +233,7 @@ class MADE(Members):
         x, observed = as_given(self.groups, x, observed, self.device)
         uniforms = self._uniforms(len(x), generator)
         one_hot = self.component(0).one_hot(context, len(x))
-        given = self._codes(x, observed)
+        given = codes_where(self.groups, x, observed)
         out = torch.empty_like(given)
         self._samplers.draw(
             self._completion().choose(given, observed, uniforms[:, 0], context, batch_size),
@@ -281,11 +281,6 @@ class MADE(Members):
                 "choose some with complete(x, observed)"
             )
         return self.given_rows
-
-    def _codes(self, x: Tensor, observed: Tensor) -> Tensor:
-        """Codes (B, D) of x (B, D) where observed, NaN elsewhere."""
-        codes = self.groups.cast(self.groups.encode(x.where(observed, 0)))
-        return codes.where(observed, torch.nan)
 
     def _uniforms(self, count: int, generator: torch.Generator | None) -> Tensor:
         """(count, N + U + V) in [0, 1): for choices, networks, and simple densities if any."""
