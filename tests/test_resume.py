@@ -6,6 +6,8 @@ import pytest
 import torch
 from training_cases import AGNOSTIC, ENSEMBLE, OPTIMIZERS, SCHEDULERS, Crash, Listener, make_case
 
+from made_exp.training.agreement import NONE, Agreement
+
 FEATURES = {
     "dropout": {"network": {"dropout": 0.3}},
     "dynamic binarization": {"binarize": True},
@@ -54,11 +56,12 @@ def assert_same_training(first, second):
             assert value == two[key], key
 
 
-def run_with_crashes(path, crashes, **case):
+def run_with_crashes(path, crashes, when_evaluated, **case):
     """Train in several lives, each ended at a step of `crashes` or by the end of training."""
     lines = []
     for number, crash_at in enumerate([*crashes, None]):
-        trainer = make_case(path, listener=Listener(crash_at), **case)
+        listener = Listener(crash_at, when_evaluated=when_evaluated)
+        trainer = make_case(path, listener=listener, **case)
         if number:
             trainer.keeper.restore()
             lines = [line for line in lines if line[0] <= trainer.state.evaluated_step]
@@ -71,12 +74,12 @@ def run_with_crashes(path, crashes, **case):
     return trainer, lines + trainer.observer.lines
 
 
-def check(tmp_path, crashes, every_step=True, **case):
+def check(tmp_path, crashes, every_step=True, when_evaluated=False, **case):
     whole = make_case(tmp_path / "whole", **case)
     whole.train()
     if every_step:
         case = {**case, "trainer": {**case.get("trainer", {}), "checkpoint_every_seconds": 0.0}}
-    resumed, lines = run_with_crashes(tmp_path / "resumed", crashes, **case)
+    resumed, lines = run_with_crashes(tmp_path / "resumed", crashes, when_evaluated, **case)
     assert_same_training(whole, resumed)
     assert lines == whole.observer.lines
     best = [torch.load(t.keeper.run.best, weights_only=True)["model"] for t in (whole, resumed)]
@@ -104,6 +107,21 @@ def test_resumes_exactly_from_any_step(tmp_path, crash_at):
 def test_resumes_exactly_from_the_checkpoints_of_evaluations(tmp_path, monkeypatch, share):
     monkeypatch.setattr("made_exp.training.keeper.SHARE_OF_TIME", share)
     check(tmp_path, [5, 10], every_step=False, optimizer="adam")
+
+
+@pytest.mark.parametrize("trainer", [{}, {"eval_every": 2}, {"max_steps": 8}], ids=str)
+@pytest.mark.parametrize("saves", ["after each step", "before evaluations"])
+def test_resumes_with_the_evaluation_that_was_about_to_come(tmp_path, monkeypatch, trainer, saves):
+    if saves == "before evaluations":
+        monkeypatch.setattr(Agreement, "after", lambda *_: NONE)
+    steps = [step for step, *_ in lines_of(tmp_path, trainer=trainer) if step]
+    check(tmp_path, steps, when_evaluated=True, trainer=trainer)
+
+
+def lines_of(tmp_path, **case):
+    trainer = make_case(tmp_path / "lines", **case)
+    trainer.train()
+    return trainer.observer.lines
 
 
 def test_resumes_in_single_precision(tmp_path):

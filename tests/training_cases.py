@@ -46,17 +46,20 @@ SCHEDULERS = {
 
 
 class Listener(Observer):
-    """Keeps what the loop tells; pulls the plug after step `crash_at`."""
+    """Keeps what the loop tells; pulls the plug after step `crash_at`, or in its evaluation."""
 
-    def __init__(self, crash_at=None):
-        self.crash_at, self.lines, self.steps = crash_at, [], []
+    def __init__(self, crash_at=None, *, when_evaluated=False):
+        self.crash_at, self.when_evaluated = crash_at, when_evaluated
+        self.lines, self.steps = [], []
 
     def stepped(self, state, epoch, recent_nll):
         self.steps.append(state.step)
-        if state.step == self.crash_at:
+        if state.step == self.crash_at and not self.when_evaluated:
             raise Crash
 
     def evaluated(self, state, train_nll, valid, lr, is_best):
+        if state.step == self.crash_at:
+            raise Crash
         self.lines.append((state.step, state.epochs_begun, train_nll, valid.nll, lr, is_best))
         return {}
 

@@ -115,16 +115,21 @@ class Trainer:
     def _loop(self, signals: StopSignals) -> None:
         if self.state.evaluated_step < 0:
             self._evaluate()
-        while not self._is_over():
+        # First what a run resumes with: its last.pt may be from just before an evaluation.
+        while not self._evaluate_where_due(signals):
             self._train_epoch(signals)
             if self.state.position == len(self.batches):
                 self.state.epoch, self.state.position = self.state.epoch + 1, 0
-            if self._is_due() or self._is_over():
-                wishes = self._wishes(signals)
-                self._obey(self.agreement.before_evaluation(self.state.step, wishes), signals)
-                self._evaluate()
         if self.world.any(signals.received is not None):
             self._stop(signals)
+
+    def _evaluate_where_due(self, signals: StopSignals) -> bool:
+        """Evaluate if it is time, unless it was done at this step; whether training is over."""
+        step = self.state.step
+        if self.state.evaluated_step < step and (self._is_due() or self._is_over()):
+            self._obey(self.agreement.before_evaluation(step, self._wishes(signals)), signals)
+            self._evaluate()
+        return self._is_over()
 
     def _is_due(self) -> bool:
         """Whether training stands where valid is to be scored: at the end of some epochs."""
