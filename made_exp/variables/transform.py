@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 if TYPE_CHECKING:  # settings name kinds of variables, and must not wait for torch
+    import numpy as np
     from torch import Tensor
+
+Numbers = TypeVar("Numbers", "Tensor", "np.ndarray")
 
 
 @final
@@ -40,7 +43,7 @@ class Transform:
         """Z (...) float64 of x (...), any real numbers."""
         x = x.double()
         if self.bend is not None:
-            x = ((x - self.centre) / self.bend).asinh()
+            x = bends_from(x, self.centre, self.bend).asinh()
         return (x - self.shift) / self.scale
 
     def inverse(self, z: "Tensor") -> "Tensor":
@@ -54,12 +57,17 @@ class Transform:
         flat = x.new_full((), -math.log(self.scale)).expand_as(x)
         if self.bend is None:
             return flat
-        distance = (x - self.centre) / self.bend
+        distance = bends_from(x, self.centre, self.bend)
         return flat - math.log(self.bend) - distance.hypot(x.new_ones(())).log()
 
     def to_dict(self) -> dict[str, Any]:
         """Only plain values; `Transform(**content)` is the inverse."""
         return asdict(self)
+
+
+def bends_from(x: Numbers, centre: float, bend: float) -> Numbers:
+    """(x - centre) / bend of x (...) float64, where float64 does not hold the difference too."""
+    return (x / 2 - centre / 2) / (bend / 2)
 
 
 STRAIGHT = Transform()

@@ -7,7 +7,7 @@ import numpy as np
 
 from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms
 from made_exp.datasets.table.echoes import find_echoes
-from made_exp.variables.transform import Transform
+from made_exp.variables.transform import Transform, bends_from
 
 # A bent transform must gain this many nats a value over the nearly straight one.
 MIN_GAIN = 0.02
@@ -103,7 +103,7 @@ def choose_transform(
 
 def standardised(values: np.ndarray, centre: float, bend: float, step: float) -> Transform:
     """The transform with this centre and bend that gives values (N,) mean 0 and deviation 1."""
-    t = np.arcsinh((values - centre) / bend)
+    t = np.arcsinh(bends_from(values, centre, bend))
     # Of numbers such as 1e-309 it may be too small for float64.
     scale = (float(t.std()) if t.min() < t.max() else 0.0) or step / bend
     return Transform(centre, bend, float(t.mean()), scale)
@@ -112,7 +112,7 @@ def standardised(values: np.ndarray, centre: float, bend: float, step: float) ->
 def bent(x: np.ndarray, transform: Transform) -> np.ndarray:
     """Z of x under a transform, as `Transform.forward` gives it."""
     if transform.bend is not None:
-        x = np.arcsinh((x - transform.centre) / transform.bend)
+        x = np.arcsinh(bends_from(x, transform.centre, transform.bend))
     return (x - transform.shift) / transform.scale
 
 
@@ -145,7 +145,7 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
 
 
 def _score(values: np.ndarray, centre: float, bend: float) -> float:
-    t = (values - centre) / bend
+    t = bends_from(values, centre, bend)
     slopes = -np.log(bend) - np.log(np.hypot(1.0, t))
     deviation = float(np.arcsinh(t).std())
     return float(slopes.mean()) - np.log(deviation) if deviation > 0 else -np.inf
