@@ -1,12 +1,14 @@
 """Variables that are given: exact conditionals of the others in scores and draws."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from builders import build_made, make_schedules, network_settings
 from test_simple_densities import fitted
 
+from made_exp.density.density import Density
 from made_exp.masks.connectivity import connectivity
 from made_exp.model import build
 from made_exp.model.checks import check_masks, check_normalisation, check_samples
@@ -241,3 +243,14 @@ def test_training_differentiates_what_it_scores(generator):
         grads = pull(to_params(torch.full_like(log_probs, -1 / len(codes))))
     for parameter in component.network.parameters():
         torch.testing.assert_close(grads[parameter], parameter.grad)
+
+
+def test_a_given_value_that_is_missing_is_known_by_default(generator):
+    given = replace(VARIABLES[1], may_be_missing=True)
+    model = model_of("agnostic", generator, (VARIABLES[0], given, *VARIABLES[2:]))
+    x = torch.full((3, len(VARIABLES)), torch.nan, dtype=torch.float64)
+    x[:, 3] = 1.5
+    drawn = Density(model).complete(x, seed=0)
+    assert drawn[:, 1].isnan().all()
+    assert drawn[:, 3].eq(1.5).all()
+    assert drawn[:, [0, 2]].isfinite().all()

@@ -135,7 +135,8 @@ class Density(Wrapped):
 
         Args:
             data: A frame, an array or a tensor of B rows.
-            observed: Of a tensor, (B, D) or (D,) bool what is known; default all but NaN.
+            observed: Of a tensor, (B, D) or (D,) bool what is known; default all but NaN, and what
+                the model is given.
             num_samples: How often each row is completed; its completions follow each other.
             seed: The same seed draws the same values; None: torch's own generator.
             generator: In place of a seed.
@@ -158,7 +159,7 @@ class Density(Wrapped):
             return complete_frame(self.made, self.schema, data, num_samples, context, **options)
         x = torch.as_tensor(numbers_of(data, None))
         if observed is None:
-            observed = ~torch.isnan(x)
+            observed = ~torch.isnan(x) | self.groups.is_given.to(x.device)
         if num_samples != 1:
             observed = observed.expand(x.shape).repeat_interleave(num_samples, 0)
             x = x.repeat_interleave(num_samples, 0)
