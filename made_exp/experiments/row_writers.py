@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from made_exp.datasets.table.appending import TableWriter
+from made_exp.datasets.table.writing import free_name
 from made_exp.experiments.new_rows import NewRows
 from made_exp.files import atomic_write_arrays
 
@@ -95,7 +96,7 @@ class FrameWriter(RowWriter):
                 columns |= {f"{name}.{column}": values[:, d] for d, column in self._columns}
         taken = rows.frame.columns
         added = [
-            pl.Series(_free(name, taken), values.numpy()).fill_nan(None)
+            pl.Series(free_name(name, taken), values.numpy()).fill_nan(None)
             for name, values in columns.items()
         ]
         self._table.append(rows.frame.with_columns(added))
@@ -127,10 +128,3 @@ class ArrayWriter(RowWriter):
         for name in self._kept[0]:
             arrays[name] = np.concatenate([one[name] for one in self._kept])
         atomic_write_arrays(self._path, arrays)
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    """The name, with as many underscores as make it none of those that are taken."""
-    while name in taken:
-        name += "_"
-    return name

@@ -10,7 +10,7 @@ from made_exp.datasets.table.columns import Column
 from made_exp.datasets.table.raw import RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.sources import format_of
-from made_exp.datasets.table.writing import typed_column, write_frame
+from made_exp.datasets.table.writing import free_name, typed_column, write_frame
 
 _NUMBERS = ("row", "completion")
 
@@ -46,7 +46,7 @@ def write_completed(
         columns.append(texts)
     if count > 1:
         numbers = rows, np.tile(np.arange(count), len(x) // count)
-        names = [_free(name, schema.names) for name in _NUMBERS]
+        names = [free_name(name, schema.names) for name in _NUMBERS]
         columns = [*map(pl.Series, names, numbers), *columns]
     write_frame(path, pl.DataFrame(columns), schema.delimiter)
 
@@ -69,10 +69,3 @@ def _around(drawn: pl.Series, given: pl.Series, column: Column) -> pl.Series:
     else:
         drawn = drawn.cast(given.dtype, strict=False)
     return given.zip_with(is_given, drawn).alias(drawn.name)
-
-
-def _free(name: str, taken: tuple[str, ...]) -> str:
-    """The name, with as many underscores as make it none of those that are taken."""
-    while name in taken:
-        name += "_"
-    return name

@@ -14,6 +14,7 @@ from torch import Tensor
 from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.frames import polars_frame, raw_table
 from made_exp.datasets.table.inference import understand
+from made_exp.datasets.table.writing import free_name
 from made_exp.sklearn.estimator import MADEEstimator
 from made_exp.variables.missing import left_out
 
@@ -42,9 +43,7 @@ class MADEClassifier(ClassifierMixin, MADEEstimator):
         data = self._start(X)
         codes = self._coded(y)
         check_consistent_length(data, codes)
-        self._target = "target"
-        while self._target in self._names:
-            self._target += "_"
+        self._target = free_name("target", self._names)
         raw = raw_table(data)
         self._used = [
             column.name

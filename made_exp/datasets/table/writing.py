@@ -5,7 +5,7 @@ import gzip
 import io
 import lzma
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -101,6 +101,13 @@ def _dates(form: DateFormat, texts: pl.Series) -> pl.Series:
         return (moments * 1000).cast(pl.Time)
     times = moments.cast(pl.Datetime("us"))
     return times.cast(pl.Date) if form.unit == "days" and ":" not in form.pattern else times
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, with as many underscores as make it none of those that are taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def delimiter_of(path: Path, otherwise: str) -> str:
