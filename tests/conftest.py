@@ -13,12 +13,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import pytest
 import torch
+from hypothesis import settings
+
+# What a shell may have set for commands; the tests that need one set it themselves.
+for _name in (
+    "HYDRA_FULL_ERROR",
+    "LOCAL_RANK",
+    "MADE_DATA_DIR",
+    "MADE_JOBS_AT_ONCE",
+    "MADE_RUN_ID",
+    "RANK",
+):
+    os.environ.pop(_name, None)
+
+# The same examples whenever the suite runs; `--slow` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("new", deadline=None)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="device of the tests, e.g. cpu or cuda")
     parser.addoption("--dtype", default="float64", choices=["float32", "float64"])
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_configure(config):
+    if config.getoption("--slow"):
+        settings.load_profile("new")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -48,6 +70,16 @@ def dtype(request):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment():
+    """A test that sets up a command in-process leaves variables for its jobs."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)

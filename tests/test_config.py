@@ -42,7 +42,6 @@ PROMISED = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MADE_RUN_ID", raising=False)
     np.savez(tmp_path / "table.npz", train=np.zeros((4, 3), np.uint8))
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     (tmp_path / "picture.png").write_bytes(b"")

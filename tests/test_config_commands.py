@@ -27,7 +27,6 @@ MAINS = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     (tmp_path / "run=1, odd/checkpoints").mkdir(parents=True)
     (tmp_path / "given.npz").write_bytes(b"")
     return tmp_path

@@ -20,8 +20,6 @@ FAST = ["dataset=gaussian_1d", "model=histogram", "trainer=debug", "trainer.tens
 def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for name in ("MADE_RUN_ID", "LOCAL_RANK", "RANK", "HYDRA_FULL_ERROR", "MADE_JOBS_AT_ONCE"):
-        monkeypatch.delenv(name, raising=False)
     return [sys.executable, "-m", "made_exp.train", "-m"]
 
 

@@ -47,8 +47,6 @@ FAST = settings(
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("LOCAL_RANK", "MADE_RUN_ID", "HYDRA_FULL_ERROR", "MADE_DATA_DIR"):
-        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 

@@ -42,8 +42,6 @@ class FakeExperiment:
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("MADE_RUN_ID", "LOCAL_RANK", "RANK", "HYDRA_FULL_ERROR", "MADE_JOBS_AT_ONCE"):
-        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 

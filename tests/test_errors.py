@@ -132,8 +132,6 @@ TABLE = [
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("HYDRA_FULL_ERROR", "MADE_RUN_ID", "LOCAL_RANK", "MADE_DATA_DIR"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     return tmp_path
 

@@ -156,7 +156,6 @@ def run(tmp_path_factory):
     (folder / "queries.txt").write_text("# two questions\nage > 30\n\nmean(age) | sex = F\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.delenv("MADE_RUN_ID", raising=False)
         target = "hydra.run.dir=outputs/runs/RUN"
         small = ("model.hidden_sizes=[16]", "trainer.max_steps=4", "trainer.tensorboard=false")
         arguments = ("dataset=table", "dataset.path=t.csv", "ordering=agnostic")
@@ -167,7 +166,6 @@ def run(tmp_path_factory):
 @pytest.fixture
 def here(run, monkeypatch):
     monkeypatch.chdir(run)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
 
 @pytest.mark.parametrize("example", query_command.main.examples)

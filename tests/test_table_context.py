@@ -55,8 +55,6 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MADE_DATA_DIR", str(folder / "data"))
-        for name in ("MADE_RUN_ID", "HYDRA_FULL_ERROR"):
-            patch.delenv(name, raising=False)
         assert train("dataset.context=[class,size]", *RUN, "hydra.run.dir=run") == 0
         yield folder
 

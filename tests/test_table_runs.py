@@ -25,8 +25,6 @@ TINY = ("model.hidden_sizes=[8]", "trainer.max_steps=4", "trainer.tensorboard=fa
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
-    for name in ("MADE_RUN_ID", "HYDRA_FULL_ERROR"):
-        monkeypatch.delenv(name, raising=False)
     source = random.Random(0)
     rows = [f"{source.gauss(0, 1):.3f},{source.choice('abc')}" for _ in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["v,k", *rows]) + "\n")

@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 = done; 1 = a job failed; 2 = a mistake in the input, nothing written; 130 = Ctrl-C;
     143 = terminated.
     """
-    return answered(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
+    with _same_environment():
+        return answered(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
 
 
 def _run(argv: list[str]) -> int:
@@ -73,17 +74,26 @@ def _launch(command: CommandLine) -> int:
 @contextmanager
 def _as_hydra_wants_it(argv: list[str]) -> Iterator[None]:
     # With this variable Hydra raises instead of printing and leaving.
-    before, before_argv = os.environ.get(FULL_ERROR), sys.argv
-    os.environ[FULL_ERROR] = "1"
-    sys.argv = [before_argv[0], *argv]
+    before = sys.argv
+    sys.argv = [before[0], *argv]
+    try:
+        with _same_environment():
+            os.environ[FULL_ERROR] = "1"
+            yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def _same_environment() -> Iterator[None]:
+    """Variables that the command sets for its jobs end with it: it may be called in a process."""
+    before = dict(os.environ)
     try:
         yield
     finally:
-        sys.argv = before_argv
-        if before is None:
-            del os.environ[FULL_ERROR]
-        else:
-            os.environ[FULL_ERROR] = before
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _report() -> bool:
