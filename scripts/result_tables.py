@@ -9,6 +9,7 @@ from PIL import Image
 from result_rows import Row
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
+FROM_MEMORY = r"Published with \*: from memory of a paper, to be confirmed."
 _WIDTH, _COLORS = 1000, 128
 Runs = Mapping[str, Mapping[str, Any]]
 
@@ -51,7 +52,9 @@ def readme_table(rows: Sequence[Row], runs: Mapping[str, Runs], missing: Mapping
     return (
         "Nats per example on the test split, lower is better, ± its standard error over examples. "
         "True density: what the generator itself scores on the same examples. All seeds, seconds, "
-        "parameters and pictures are in [docs/results.md](docs/results.md).\n\n"
+        "parameters and pictures are in [docs/results.md](docs/results.md). "
+        + FROM_MEMORY
+        + "\n\n"
         + table(head, lines)
         + without
         + "\n\n`scripts/results` makes this table; `scripts/results made_mnist` one row of it."
@@ -70,7 +73,7 @@ def results_page(rows: Sequence[Row], runs: Mapping[str, Runs], missing: Mapping
         "Nats per example; test NLL is the mean over seeds ± the standard error over the test "
         "examples (which the seeds share), s.d. is over seeds. Seconds are of training alone on "
         "a machine with 2 CPU cores, which other work may have shared. Models were chosen by "
-        "valid NLL; test was scored once, at the end of each run.",
+        "valid NLL; test was scored once, at the end of each run. " + FROM_MEMORY,
         table(head, lines),
         _commands([row for row in rows if runs.get(row.name)], runs),
     ]
@@ -166,7 +169,7 @@ def _baselines(runs: Runs) -> str:
 
 
 def _others(row: Row) -> str:
-    return ", ".join(f"{nll:g} ({who})" for who, nll in row.others)
+    return ", ".join(map(str, row.others)).replace("*", r"\*")
 
 
 def _short(commit: str | None) -> str:

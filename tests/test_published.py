@@ -22,13 +22,22 @@ from made_exp.variables.variable import Kind, Variable, binary_variables
 
 def test_every_table_of_the_twenty_has_a_number():
     for table in DEBD_TABLES:
-        seen, *remembered = published("debd", table)
+        seen, *remembered = published("debd", {"table": table})
         assert seen.is_seen
         assert all(not one.is_seen and one.nll < seen.nll for one in remembered)
-    assert published("debd", "dna") != published("dna")
+    assert published("debd", {"table": "dna"}) != published("dna")
     assert published("npz") == published("debd") == ()
     assert all(published(name) for name in DATASETS if DATASETS[name].loader.startswith("uci"))
     assert str(Published(11.68, "RWS-NADE", False)) == "11.68* (RWS-NADE)"
+    assert str(Published(88.4, "MADE")) == "88.40 (MADE)"
+    assert str(Published(2.0526, "course")) == "2.0526 (course)"
+
+
+def test_numbers_stand_beside_the_same_data_only():
+    assert published("mnist", {"binarization": "threshold", "context": "none"})
+    assert published("mnist", {"binarization": "dynamic"}) == ()
+    assert published("smiley", {"size": 25, "original": False}) == ()
+    assert published("hinton", {"size": 200}) == published("hinton")
 
 
 def rows(*texts):

@@ -11,8 +11,12 @@ _FROM_MEMORY = "; * from memory of a paper, to be confirmed"
 def published_for(runs: Sequence[RunRecord]) -> tuple[Published, ...]:
     """What others have reached on the dataset of `runs`."""
     settings = next((run.settings for run in runs if run.is_complete_config), {})
-    table = settings.get("dataset.table")
-    return published(str(settings.get("dataset.name", "")), None if table is None else str(table))
+    options = {
+        key.removeprefix("dataset."): value
+        for key, value in settings.items()
+        if key.startswith("dataset.") and key != "dataset.name"
+    }
+    return published(str(settings.get("dataset.name", "")), options)
 
 
 def remarks_on(runs: Sequence[RunRecord]) -> tuple[str, ...]:
