@@ -64,6 +64,16 @@ def fit(
     Raises:
         ConfigError: If a setting or the data do not fit; a ValueError.
         TrainingError: If training diverged.
+
+    Examples:
+        >>> import polars as pl
+        >>> ages = [*range(20, 80)] * 5
+        >>> towns = ["x" if age < 50 else "y" for age in ages]
+        >>> people = pl.DataFrame({"age": ages, "town": towns})
+        >>> short = {"max_minutes": None, "trainer.max_steps": 100, "model.hidden_sizes": [32]}
+        >>> model = fit(people, **short, path="outputs/people")
+        >>> model.log_prob(people).shape
+        (300,)
     """
     with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="made-fit-") as temporary:
         if is_distributed():

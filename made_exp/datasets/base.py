@@ -42,6 +42,13 @@ class Dataset:
         schema: The columns of a table of the user's, as `TableSchema.to_dict` gives them.
         notices: What the user should look at in the data, a line each.
         note: What a reader must know beside a result, e.g. which draw the test split is.
+
+    Examples:
+        >>> from made_exp.variables.variable import binary_variables
+        >>> x = torch.zeros(10, 4, dtype=torch.uint8)
+        >>> data = Dataset("zeros", binary_variables(4), x, x, x, image_shape=(2, 2))
+        >>> data.num_dims, data.is_binary
+        (4, True)
     """
 
     name: str

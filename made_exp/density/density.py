@@ -80,6 +80,11 @@ class Density(Wrapped):
 
         Raises:
             ValueError: If the rows are not those of the table.
+
+        Examples:
+            >>> usual, odd = model.log_prob(pl.DataFrame({"age": [30, 30], "town": ["x", "y"]}))
+            >>> bool(usual > odd)
+            True
         """
         x = numbers_of(data, self.schema)
         log_probs = self.made.log_prob(x, context, num_orderings, grad)  # type: ignore[arg-type]
@@ -108,6 +113,10 @@ class Density(Wrapped):
 
         Raises:
             ValueError: If an argument is out of range.
+
+        Examples:
+            >>> model.sample(3, seed=0).columns
+            ['age', 'town']
         """
         x = self.made.sample(num_samples, generator=generator_of(seed, generator), **options)
         if codes or self._library is None:
@@ -149,6 +158,11 @@ class Density(Wrapped):
         Raises:
             ValueError: If the rows are not those of the table, or the model has one fixed ordering
                 and what is known does not come first in it.
+
+        Examples:
+            >>> whole = model.complete(pl.DataFrame({"age": [30], "town": [None]}), seed=0)
+            >>> whole["age"][0], whole["town"][0] in ("x", "y")
+            (30, True)
         """
         if num_samples < 0:
             raise ValueError(f"num_samples must be >= 0, got {num_samples}")
@@ -183,6 +197,11 @@ class Density(Wrapped):
         Raises:
             ValueError: If the rows are not those of the table, or orders are fixed and `given` is
                 "others".
+
+        Examples:
+            >>> cells = model.surprise(people)
+            >>> np.allclose(cells.sum_horizontal(), -model.log_prob(people), rtol=1e-3)
+            True
         """
         if given not in _SURPRISES:
             raise ValueError(f"given must be one of {', '.join(_SURPRISES)}, got {given!r}")
@@ -208,6 +227,11 @@ class Density(Wrapped):
         Raises:
             ValueError: If the rows are not those of the table, or the values of the target cannot
                 be listed.
+
+        Examples:
+            >>> chances = model.predict_proba(pl.DataFrame({"age": [30]}), target="town")
+            >>> chances["x"][0] > chances["y"][0]
+            True
         """
         schema = self._schema("predict_proba")
         targets = targets_of(schema, target)
@@ -231,6 +255,10 @@ class Density(Wrapped):
         Raises:
             ValueError: If a predicate cannot be read, a column or a value is unknown, or the
                 condition has probability 0.
+
+        Examples:
+            >>> model.probability("age < 50", given="town = x") > 0.5
+            True
         """
         return probability(self.made, self._schema("probability"), event, given, **options)
 

@@ -170,6 +170,11 @@ def load_run(
         ConfigError: If there is no such device.
         CheckpointError: If the run holds no model that can be used.
         ValueError: If the library of the frames is not known.
+
+    Examples:
+        >>> kept = load_run("outputs/people")  # which fit has made, or made-train
+        >>> bool((kept.log_prob(people) == model.log_prob(people)).all())
+        True
     """
     run = FinishedRun(path, str(device))
     if not run.data.get("table"):

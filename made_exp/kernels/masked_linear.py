@@ -38,6 +38,11 @@ def masked_linear(
 
     Raises:
         ValueError: Shapes, dtypes or names that do not fit, or a backend that cannot run here.
+
+    Examples:
+        >>> x, ones = torch.tensor([[1.0, 10.0, 100.0]]), torch.ones(2, 3)
+        >>> masked_linear(x, ones, None, torch.tensor([1, 2, 3]), torch.tensor([1, 2])).tolist()
+        [[1.0, 11.0]]
     """
     num_out, num_in = weight.shape
     check_degrees(num_in, num_out, in_degrees, out_degrees)

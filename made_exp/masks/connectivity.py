@@ -73,6 +73,13 @@ def connectivity(
         masks: Degrees of all layers.
         direct_connections: Whether inputs also reach the outputs directly; then no pair is lost.
         layers: Degrees of the units below (I,) and above (O,) each layer whose weights count.
+
+    Examples:
+        >>> narrow = MaskSet(0, torch.tensor([0, 1, 2]), (torch.tensor([1]),))
+        >>> connectivity(narrow).lost_pairs, connectivity(narrow).num_pairs
+        (1, 3)
+        >>> connectivity(narrow, direct_connections=True).lost_pairs
+        0
     """
     num_dims, num_given = masks.num_dims, masks.num_given
     num_pairs = (num_dims * (num_dims - 1) - num_given * (num_given - 1)) // 2

@@ -26,8 +26,9 @@ def visibility(in_degrees: Tensor, out_degrees: Tensor) -> Tensor:
     Returns:
         (O, I) bool.
 
-    >>> visibility(torch.tensor([1, 2, 3]), torch.tensor([1, 2])).int().tolist()
-    [[1, 0, 0], [1, 1, 0]]
+    Examples:
+        >>> visibility(torch.tensor([1, 2, 3]), torch.tensor([1, 2])).int().tolist()
+        [[1, 0, 0], [1, 1, 0]]
     """
     return out_degrees[:, None] >= in_degrees[None, :]
 
@@ -44,6 +45,11 @@ class MaskSet:
         ordering: (D,) int64, `ordering[t]` is the variable modelled at step t; or (B, D).
         hidden_degrees: For each hidden layer (H,) int64 in 1..D-1.
         num_given: Variables at the front of the ordering that are given and have no output.
+
+    Examples:
+        >>> masks = MaskSet(0, torch.tensor([2, 0, 1]), (torch.tensor([1, 1, 2, 2]),))
+        >>> masks.input_degrees.tolist(), masks.output_degrees.tolist()
+        ([2, 3, 1], [1, 2, 0])
     """
 
     index: int

@@ -25,8 +25,9 @@ def inverse_ordering(ordering: Tensor) -> Tensor:
     Returns:
         (..., D) int64, positions[..., d] = the step at which variable d is modelled.
 
-    >>> inverse_ordering(torch.tensor([2, 0, 1])).tolist()
-    [1, 2, 0]
+    Examples:
+        >>> inverse_ordering(torch.tensor([2, 0, 1])).tolist()
+        [1, 2, 0]
     """
     steps = torch.arange(ordering.shape[-1], device=ordering.device)
     return torch.empty_like(ordering).scatter_(-1, ordering, steps.expand_as(ordering))
@@ -36,6 +37,10 @@ def random(num_dims: int, seed: int | Sequence[int]) -> Tensor:
     """A uniformly random permutation, a function of `seed` (>= 0) alone.
 
     It sorts uniform draws, so that it stays the same in every version of NumPy.
+
+    Examples:
+        >>> random(5, seed=0).tolist() == random(5, seed=0).tolist()
+        True
     """
     draws = np.random.Generator(np.random.PCG64(seed)).random(num_dims)
     return torch.from_numpy(np.argsort(draws, kind="stable"))
@@ -48,6 +53,10 @@ def raster(shape: ImageShape, number: int) -> Tensor:
         shape: (height, width).
         number: Which way, modulo 8. 0 is the natural order; adding 1 turns to the opposite corner,
             2 mirrors left and right, 4 takes columns in place of rows.
+
+    Examples:
+        >>> raster((2, 3), 0).tolist(), raster((2, 3), 1).tolist(), raster((2, 3), 4).tolist()
+        ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [0, 3, 1, 4, 2, 5])
     """
     pixels = torch.arange(shape[0] * shape[1]).reshape(shape)
     if number & 1:
@@ -84,6 +93,10 @@ def fixed_ordering(name: str, num_dims: int, image_shape: ImageShape | None = No
 
     Raises:
         ValueError: If a scan is asked for without an image.
+
+    Examples:
+        >>> fixed_ordering("snake", 6, image_shape=(2, 3)).tolist()
+        [0, 1, 2, 5, 4, 3]
     """
     if name in ORDERS:
         return torch.tensor(ORDERS[name](num_dims))

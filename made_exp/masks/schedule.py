@@ -43,6 +43,11 @@ class MaskSchedule:
             none ever is.
         first: Variables that come first in every ordering, as those do that are given; hidden
             units see all of them.
+
+    Examples:
+        >>> schedule = MaskSchedule((0, 1, 2), (4,), resample="order", num_orderings=2)
+        >>> [sorted(schedule.mask_set(index).ordering.tolist()) for index in range(2)]
+        [[0, 1, 2], [0, 1, 2]]
     """
 
     ordering: tuple[int, ...]

@@ -32,6 +32,14 @@ class MADEClassifier(ClassifierMixin, MADEEstimator):
     Attributes:
         classes_: (K,) the values of y, sorted.
         model_: The `Density` of y given the features.
+
+    Examples:
+        >>> short = {"trainer.max_steps": 100, "model.hidden_sizes": [32]}
+        >>> classifier = MADEClassifier(max_minutes=None, settings=short, random_state=0)
+        >>> classifier.fit(people.select("age"), people["town"]).classes_.tolist()
+        ['x', 'y']
+        >>> classifier.predict(pl.DataFrame({"age": [30, 70]})).tolist()
+        ['x', 'y']
     """
 
     def fit(self, X: Any, y: Any) -> Self:

@@ -17,6 +17,12 @@ class MADEDensity(DensityMixin, MADEEstimator):
 
     Attributes:
         model_: The `Density`, for all other questions.
+
+    Examples:
+        >>> short = {"trainer.max_steps": 100, "model.hidden_sizes": [32]}
+        >>> density = MADEDensity(max_minutes=None, settings=short, random_state=0).fit(people)
+        >>> density.score_samples(people).shape, len(density.sample(5))
+        ((300,), 5)
     """
 
     def fit(self, X: Any, y: Any = None) -> Self:

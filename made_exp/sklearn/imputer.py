@@ -30,6 +30,12 @@ class MADEImputer(OneToOneFeatureMixin, TransformerMixin, MADEEstimator):
 
     Attributes:
         model_: The `Density`.
+
+    Examples:
+        >>> short = {"trainer.max_steps": 100, "model.hidden_sizes": [32]}
+        >>> imputer = MADEImputer(max_minutes=None, settings=short, random_state=0).fit(people)
+        >>> imputer.transform(pl.DataFrame({"age": [30], "town": [None]}))["town"].null_count()
+        0
     """
 
     def __init__(

@@ -88,6 +88,10 @@ class Variable:
             have these shares of their pool, which sum to one.
         reserve: Probability that the pool keeps whatever the network says, in [0, 1).
         is_given: Whether it has no probability: the others are modelled given it.
+
+    Examples:
+        >>> Variable("town", Kind.CATEGORICAL, 3, ("x", "y", "z")).is_number
+        False
     """
 
     name: str

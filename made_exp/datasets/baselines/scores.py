@@ -47,6 +47,13 @@ def compute(dataset: Dataset) -> Scores:
         NLL by name of the baseline, each finite; their standard errors by the same names in
         `stderr`; and in `columns`, where the data are no images, what each variable has of the
         NLL of `independent`, by its name.
+
+    Examples:
+        >>> from made_exp.variables.variable import binary_variables
+        >>> x = torch.tensor([[0, 0], [1, 1]], dtype=torch.uint8).repeat(50, 1)
+        >>> scores = compute(Dataset("twins", binary_variables(2), x, x, x))
+        >>> scores["chow_liu"] < scores["independent"], round(scores["uniform"], 3)
+        (True, 1.386)
     """
     test, log_slopes = encoded(dataset.variables, dataset.split(dataset.scored))
     terms = independent(dataset).terms(test) + log_slopes
