@@ -1,5 +1,6 @@
 """How much memory this process has and may have; what cannot fit is refused before it is spent."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 MIB, GIB = 2**20, 2**30
+GIVEN = "MADE_MEMORY_GIB"
+"""Environment variable: GiB that this process may hold, whatever the system says."""
+WAY_OUT = f"; if there is more, {GIVEN}=N says how much"
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _NO_LIMIT = 2**60  # what an older kernel calls no limit is about 2^63
@@ -22,8 +26,14 @@ def used_memory() -> int:
 def available_memory() -> int | None:
     """Bytes that this process may still take, by the machine, its container and its limits.
 
-    None where the system does not say.
+    None where the system does not say, and where MADE_MEMORY_GIB=inf does.
+
+    Raises:
+        ValueError: If MADE_MEMORY_GIB is no number above 0.
     """
+    if text := os.environ.get(GIVEN):
+        given = _number(text) * GIB
+        return None if given == math.inf else max(int(given) - used_memory(), 0)
     found = [*_of_machine(), *_of_container(), *_of_process()]
     return max(min(found), 0) if found else None
 
@@ -34,7 +44,7 @@ def refuse_too_large(wanted: float, what: str, remedy: str) -> None:
     if available is not None and wanted > available:
         raise ValueError(
             f"{what} needs about {in_words(wanted)} of memory, {in_words(available)} are "
-            f"available: {remedy}"
+            f"available: {remedy}{WAY_OUT}"
         )
 
 
@@ -45,6 +55,13 @@ def in_words(size: float) -> str:
     ('3.0 GiB', '1 MiB')
     """
     return f"{size / GIB:,.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
+
+
+def _number(text: str) -> float:
+    with suppress(ValueError):
+        if (number := float(text)) > 0:
+            return number
+    raise ValueError(f"{GIVEN}: got {text!r}; allowed: a number of GiB above 0, or inf")
 
 
 def _of_machine() -> Iterator[int]:

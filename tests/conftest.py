@@ -21,6 +21,7 @@ for _name in (
     "LOCAL_RANK",
     "MADE_DATA_DIR",
     "MADE_JOBS_AT_ONCE",
+    "MADE_MEMORY_GIB",
     "MADE_RUN_ID",
     "RANK",
 ):

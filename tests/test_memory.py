@@ -18,7 +18,7 @@ from made_exp.datasets.registry import load_dataset
 from made_exp.experiments import memory_estimate
 from made_exp.experiments.experiment import run
 from made_exp.experiments.memory_estimate import check_memory, estimate_memory
-from made_exp.memory import GIB, available_memory, refuse_too_large
+from made_exp.memory import GIB, available_memory, in_words, refuse_too_large
 
 
 def dataset_of(num_rows, num_dims):
@@ -80,7 +80,35 @@ def test_a_run_that_cannot_fit_is_refused_with_what_to_change(
     monkeypatch.setattr(memory_estimate, "available_memory", lambda: GIB // 4)
     with pytest.raises(ValueError, match=remedy):
         check_memory(settings, dataset, 1)
-    check_memory(settings, dataset, 1, refuses=False)  # a GPU may hold it
+
+
+def test_what_a_gpu_holds_is_not_asked_of_the_machine(tmp_path, monkeypatch, caplog):
+    settings = make_settings(tmp_path, model={"hidden_sizes": [2000] * 2})
+    dataset, gpu = dataset_of(200, 3000), torch.device("cuda", 0)
+    free = {gpu: (GIB, GIB)}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", free.get)
+    here, there = (estimate_memory(settings, dataset, 1, x) for x in (torch.device("cpu"), gpu))
+    assert there.gpu == here.parameters + here.optimizer + here.activations
+    assert there.total == pytest.approx(here.total - there.gpu, rel=0.1)
+    check_memory(settings, dataset, 1, gpu)
+    free[gpu] = (1000, GIB)
+    assert "free" not in caplog.text
+    check_memory(settings, dataset, 1, gpu)  # is told, and tries
+    assert f"of the GPU {in_words(there.gpu)} (parameters" in caplog.text
+    assert "but cuda:0 has 0 MiB free" in caplog.text
+
+
+def test_what_the_system_says_can_be_overruled(monkeypatch):
+    monkeypatch.setenv("MADE_MEMORY_GIB", "0.001")
+    with pytest.raises(ValueError, match=r"0 MiB are available: less; .* MADE_MEMORY_GIB=N says"):
+        refuse_too_large(1, "this", "less")
+    monkeypatch.setenv("MADE_MEMORY_GIB", "1e9")
+    refuse_too_large(2.0**58, "this", "less")
+    monkeypatch.setenv("MADE_MEMORY_GIB", "inf")
+    refuse_too_large(2.0**70, "this", "less")
+    monkeypatch.setenv("MADE_MEMORY_GIB", "much")
+    with pytest.raises(ValueError, match="MADE_MEMORY_GIB: got 'much'; allowed: a number of GiB"):
+        available_memory()
 
 
 def test_a_weight_for_each_pair_of_thousands_is_said(tmp_path, monkeypatch, caplog):

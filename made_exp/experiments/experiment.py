@@ -143,9 +143,8 @@ class _Experiment:
             self.dataset = self.dataset.without_test()
         if world.is_main:
             say_understood(self.dataset)
-        refuses, says = device.type == "cpu", world.is_main
         self.memory = check_memory(
-            settings, self.dataset, num_processes, refuses=refuses, says=says
+            settings, self.dataset, num_processes, device, says=world.is_main
         )
         self.data = describe_data(self.dataset)
         begun = folder if resumes else None

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import torch
+
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.baselines.scores import MAX_PAIRED
 from made_exp.experiments.table_rows import is_table, num_compared
 from made_exp.kernels.backends import SMALL_WEIGHT
-from made_exp.memory import MIB, available_memory, in_words, used_memory
+from made_exp.memory import MIB, WAY_OUT, available_memory, in_words, used_memory
 from made_exp.model.checks import NUM_SAMPLES
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import MAX_DIRECT, NetworkSettings
@@ -19,11 +21,13 @@ from made_exp.settings.training import TrainerSettings
 from made_exp.variables.groups import VariableGroups
 
 _log = logging.getLogger(__name__)
+_CPU = torch.device("cpu")
 _FLOAT, _DOUBLE = 4, 8
 _PACKED = 0.6  # of the weights of a layer of fixed connectivity are stored
 _SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "adadelta": 2, "sgd": 1}
 _LATER = 80 * MIB  # libraries that are imported, and buffers that are taken, later
 _PICTURE = 60 * MIB  # of columns and pairs
+_ON_GPU = ("parameters", "optimizer", "activations")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class MemoryEstimate:
         data: Codes of the examples, and what counting them for the simple densities takes.
         checks: Samples that are compared, and the weights written to a checkpoint.
         processes: What the processes beside the first one need together.
+        gpu: Of these, the bytes that a GPU holds: parameters, optimizer and activations.
     """
 
     program: int
@@ -47,30 +52,44 @@ class MemoryEstimate:
     data: int
     checks: int
     processes: int = 0
+    gpu: int = 0
 
     @property
     def total(self) -> int:
-        """Peak of all processes: what stays, and the most of what comes one after the other."""
+        """Peak of all processes: what stays, and the most of what comes one after the other.
+
+        What a GPU holds is not in it.
+        """
         stays = self.program + self.parameters + self.optimizer + self.processes
         # What activations had is seldom given back whole.
-        return stays + self.activations + max(self.checks, self.data)
+        return stays + self.activations + max(self.checks, self.data) - self.gpu
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{name} {in_words(size)}" for name, size in vars(self).items() if size)
-        return f"memory: about {in_words(self.total)} ({parts})"
+        sizes = [(name, size) for name, size in vars(self).items() if size and name != "gpu"]
+        here = [item for item in sizes if not (self.gpu and item[0] in _ON_GPU)]
+        there = [item for item in sizes if item not in here]
+        said = f"memory: about {in_words(self.total)} ({_listed(here)})"
+        return said + (f"; of the GPU {in_words(self.gpu)} ({_listed(there)})" if there else "")
 
     def as_dict(self) -> dict[str, Any]:
         """What results.json holds: bytes."""
         return {"total": self.total, **vars(self)}
 
 
-def estimate_memory(settings: Settings, dataset: Dataset, num_processes: int) -> MemoryEstimate:
-    """The memory of a run on the CPU; of one on a GPU most of it is the GPU's.
+def _listed(sizes: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {in_words(size)}" for name, size in sizes)
+
+
+def estimate_memory(
+    settings: Settings, dataset: Dataset, num_processes: int, device: torch.device = _CPU
+) -> MemoryEstimate:
+    """The memory of a run.
 
     Args:
         settings: Of the run.
         dataset: Its data, which are in memory.
         num_processes: How many train its members.
+        device: Where the model lies.
     """
     network, trainer = settings.model.network(), settings.trainer
     features, params = _widths(network, dataset)
@@ -86,14 +105,16 @@ def estimate_memory(settings: Settings, dataset: Dataset, num_processes: int) ->
     # What is written: the weights, those before averaging and what the optimizer keeps of each.
     written = _FLOAT * members * dense * (1 + averages + slots)
     activations = _FLOAT * width * max(rows, _scored(trainer, dataset))
+    parameters, optimizer = stored * (2 + averages), stored * (slots + 1)
     return MemoryEstimate(
         program=used_memory() + _LATER,
-        parameters=stored * (2 + averages),
-        optimizer=stored * (slots + 1),
+        parameters=parameters,
+        optimizer=optimizer,
         activations=activations,
         data=_data(dataset),
         checks=max(written, _samples(dataset, features + params)),
         processes=(num_processes - 1) * (activations + _LATER),
+        gpu=0 if device.type == "cpu" else parameters + optimizer + activations,
     )
 
 
@@ -101,8 +122,8 @@ def check_memory(
     settings: Settings,
     dataset: Dataset,
     num_processes: int,
+    device: torch.device = _CPU,
     *,
-    refuses: bool = True,
     says: bool = True,
 ) -> MemoryEstimate:
     """The estimate of a run, which is refused if the machine has not enough.
@@ -111,24 +132,35 @@ def check_memory(
         settings: See `estimate_memory`.
         dataset: See `estimate_memory`.
         num_processes: See `estimate_memory`.
-        refuses: Whether it is; not where a GPU holds most of what is counted.
+        device: See `estimate_memory`; a GPU that has too little free is only warned of.
         says: Whether to log it, with a warning of a weight for each pair of variables.
 
     Raises:
         ValueError: With what needs most, and what to change.
     """
-    estimate, available = estimate_memory(settings, dataset, num_processes), available_memory()
-    more = estimate.total - used_memory()
-    if refuses and available is not None and more > available:
+    estimate = estimate_memory(settings, dataset, num_processes, device)
+    available, more = available_memory(), estimate.total - used_memory()
+    if available is not None and more > available:
         raise ValueError(
             f"{estimate}, but {in_words(available + used_memory())} are available: "
-            f"{_remedy(settings, dataset, estimate)}"
+            f"{_remedy(settings, dataset, estimate)}{WAY_OUT}"
         )
     if says:
         _log.info("%s", estimate)
-        if warning := warning_of_width(settings, dataset):
-            _log.warning("%s", warning)
+        for warning in (warning_of_gpu(estimate, device), warning_of_width(settings, dataset)):
+            if warning:
+                _log.warning("%s", warning)
     return estimate
+
+
+def warning_of_gpu(estimate: MemoryEstimate, device: torch.device) -> str | None:
+    """What to say where a GPU has less memory free than a run needs of it; None elsewhere."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    if estimate.gpu <= free:
+        return None
+    return f"{estimate}, but {device} has {in_words(free)} free"
 
 
 def warning_of_width(settings: Settings, dataset: Dataset) -> str | None:
@@ -198,6 +230,8 @@ def _data(dataset: Dataset) -> int:
 
 def _remedy(settings: Settings, dataset: Dataset, estimate: MemoryEstimate) -> str:
     network, weights = settings.model.network(), estimate.parameters + estimate.optimizer
+    if estimate.gpu:
+        return "fewer rows or columns"
     if max(weights, estimate.checks) >= max(estimate.activations, estimate.data):
         features, params = _widths(network, dataset)
         if network.direct_connections and features * params > MAX_DIRECT:
