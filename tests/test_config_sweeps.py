@@ -94,7 +94,10 @@ def test_one_failing_job_stops_no_other(experiment, capsys):
         "completed",
     ]
     assert entries[2]["objective"] == 12.0
-    text = capsys.readouterr().err
+    said, text = capsys.readouterr()
+    assert f"best validation NLL 10.0000 nats in {sweep.absolute()}/000_seed-0" in said
+    assert f"made-report path={sweep}\n" in said
+    assert f"tensorboard --logdir {sweep}\n" in said
     assert "error: 1 of 3 jobs failed" in text
     assert "seed=1" in text
     assert str(sweep / "001_seed-1" / "train.log") in text

@@ -12,7 +12,7 @@ from made_exp.datasets.base import Dataset
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.experiments import pictures, table_rows
-from made_exp.experiments.outcome import summary
+from made_exp.experiments.run_summary import summary
 from made_exp.reporting.comparison import compare
 from made_exp.runs.folder import RunDirectory
 from made_exp.variables.variable import Kind, Variable

@@ -13,7 +13,7 @@ from made_exp.datasets.base import SPLITS, Dataset, shared_with_train
 from made_exp.datasets.published import Published, published
 from made_exp.datasets.registry import DATASETS, DEBD_TABLES
 from made_exp.experiments.experiment import run
-from made_exp.experiments.outcome import summary
+from made_exp.experiments.run_summary import summary
 from made_exp.reporting.output import report
 from made_exp.reporting.remarks import as_percent
 from made_exp.runs.folder import RunDirectory
@@ -71,7 +71,7 @@ def test_a_run_tells_how_many_test_rows_it_has_seen(tmp_path):
     share = results["shared_with_train"]["test"]
     assert 0 < share <= 1  # 50 rows of 8 bits, half of them copies
     told = summary(results, RunDirectory(tmp_path / "run"))
-    assert f"also in train    {as_percent(share)} of test" in told
+    assert f"{as_percent(share)} of test" in told
 
 
 def test_a_report_prints_them_beside_the_runs(tmp_path):

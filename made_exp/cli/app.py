@@ -97,11 +97,11 @@ def _same_environment() -> Iterator[None]:
 
 
 def _report() -> bool:
-    """Print the best job of a search that has ended, and the failed jobs; whether there are any."""
+    """Print a sweep's best job and what to do next, and the failed jobs; whether there are any."""
     failures = ""
     for folder, offset in sweeps.started.items():
-        if best := sweeps.best_command(folder):
-            print(best)
+        if found := sweeps.what_next(folder):
+            print(found)
         entries = sweeps.read(folder, offset)
         entries += sweeps.unanswered(folder, entries)
         if failures := sweeps.failure_table(folder, entries):

@@ -2,13 +2,14 @@
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from made_exp.cli.command_line import command_for
 from made_exp.cli.resolvers import slug  # workers import this module first
@@ -117,16 +118,21 @@ def failure_table(sweep_dir: Path, entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def best_command(sweep_dir: Path) -> str:
-    """The best job of a search in `sweep_dir` as a command, with its NLL; '' if no search."""
-    if not (sweep_dir / "optimization_results.yaml").exists():
+def what_next(sweep_dir: Path) -> str:
+    """The best job in `sweep_dir`, its command, and those that compare all; '' if none is done."""
+    done = [entry for entry in read(sweep_dir) if entry.get("objective") is not None]
+    if not done:
         return ""
-    outcome = OmegaConf.load(sweep_dir / "optimization_results.yaml")
-    jobs = [entry for entry in read(sweep_dir) if entry.get("objective") is not None]
-    if not jobs or not isinstance(outcome, DictConfig):
-        return ""
-    best = min(jobs, key=lambda entry: entry["objective"])
-    return (
-        f"best validation NLL {best['objective']:.4f} nats in {sweep_dir / best['folder']}\n"
-        f"{command_for(best['overrides'])}"
+    best = min(done, key=lambda entry: entry["objective"])
+    folder = os.path.relpath(sweep_dir) if Path.cwd() in sweep_dir.parents else str(sweep_dir)
+    lines = (
+        ("best job", command_for(best["overrides"])),
+        ("a page with charts", f"made-report {shlex.quote(f'path={folder}')}"),
+        ("curves, pictures", f"tensorboard --logdir {shlex.quote(folder)}"),
+    )
+    return "\n".join(
+        [
+            f"best validation NLL {best['objective']:.4f} nats in {sweep_dir / best['folder']}",
+            *(f"  {what:<20} {command}" for what, command in lines),
+        ]
     )

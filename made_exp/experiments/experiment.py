@@ -16,11 +16,12 @@ from made_exp.errors import as_config_errors
 from made_exp.experiments.all_rows import Length, find_length
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.memory_estimate import check_memory
-from made_exp.experiments.outcome import make_results, summary, without_gain, write_results
+from made_exp.experiments.outcome import make_results, without_gain, write_results
 from made_exp.experiments.outliers import Outlier, outlier_in
 from made_exp.experiments.precision import settled_precision
 from made_exp.experiments.proofs import prepare, proven
 from made_exp.experiments.run_observer import RunObserver
+from made_exp.experiments.run_summary import summary
 from made_exp.experiments.share_of_machine import share_of_machine
 from made_exp.experiments.understanding import say_understood
 from made_exp.experiments.validation import Validation
@@ -247,7 +248,7 @@ class _Experiment:
         if self.length is not None:
             results["valid"] = self.length.valid  # of rows that were not trained on
         write_results(self.folder, results, fingerprint(settings))
-        _log.info("%s", summary(results, self.folder))
+        _log.info("%s", summary(results, self.folder, self.settings.trainer.tensorboard))
         if self.length is None and (warning := without_gain(results, self.model)):
             _log.warning("%s", warning)
         return float(results["valid"]["nll"])

@@ -1,6 +1,5 @@
 """What a finished training is worth: results.json and the lines that sum it up."""
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +17,6 @@ from made_exp.model.checks import measure_connectivity
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
 from made_exp.reporting.comparison import Comparison
-from made_exp.reporting.remarks import as_percent
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.runtime import versions
 from made_exp.training.loop import Trainer
@@ -99,45 +97,6 @@ def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) 
         raise TrainingError(f"cannot write {run.results}: {error.strerror}") from error
 
 
-def summary(results: dict[str, Any], run: RunDirectory) -> str:
-    """The end of a run in a few lines: the numbers, and where to look."""
-    split = "test" if results["test"] else "valid"
-    scored = results[split]
-    error = scored["nll_stderr"]
-    spread = "" if math.isnan(error) else f" +- {error:.3f}"
-    lines = [
-        f"{split} NLL {scored['nll']:.3f}{spread} nats "
-        f"({scored['bits_per_dim']:.4f} bits/dim, {scored['num_examples']} examples"
-        + (f", {scored['num_orderings']} orderings)" if scored["num_orderings"] > 1 else ")")
-        + ("" if results["test"] else "; there is no test split"),
-    ]
-    if "unchecked" in results:
-        failed = ", ".join(results["unchecked"])
-        lines.append(f"  UNCHECKED        these numbers failed a check: {failed}")
-    if "nll_as_written" in scored:
-        written = scored["nll_as_written"]
-        lines.append(f"  as written       {written:.3f} nats, real values as masses of their cells")
-    known = {k: nll for k, nll in results["baselines"].items() if isinstance(nll, float)}
-    if "reference" in results:
-        known["true density"] = results["reference"]["nll"]
-    if known:
-        listed = ", ".join(f"{name} {nll:.3f}" for name, nll in known.items())
-        lines.append(f"  for comparison   {listed}")
-    if (share := results.get("shared_with_train", {}).get(split)) is not None:
-        lines.append(f"  also in train    {as_percent(share)} of {split}")
-    if furthest := _furthest(results.get("sample_comparison", {})):
-        lines.append(f"  samples differ   {furthest}")
-    lines += [
-        f"  best epoch       {results['best_epoch']} of {results['epochs']}, "
-        f"{results['train_seconds']:.1f} s, {results['examples_per_second']:.0f} examples/s",
-        f"  samples          {run.final_samples}",
-        f"  tensorboard      tensorboard --logdir {run.path}",
-        f"  checkpoint       {run.best}",
-        f"  results          {run.results}",
-    ]
-    return "\n".join(lines)
-
-
 def without_gain(results: dict[str, Any], model: MADE) -> str:
     """A warning where no epoch was better than the mixture that training began with, or ""."""
     if results["best_epoch"] or not results["steps"] or not model.mixture.num_extras:
@@ -146,12 +105,3 @@ def without_gain(results: dict[str, Any], model: MADE) -> str:
         f"the network added nothing in {results['epochs']} epoch(s): the best model is that of "
         "epoch 0, its simple densities alone; train for longer, or with other settings"
     )
-
-
-def _furthest(compared: dict[str, Any], most: int = 3, least: float = 4.0) -> str:
-    """The columns and the pairs in which samples are furthest from the data, if clearly."""
-    names = []
-    for records in compared.values():
-        worst = [record for record in records[:most] if abs(record["z"]) >= least]
-        names += [f"{' x '.join(r['columns'])} (z {r['z']:.1f})" for r in worst]
-    return "in " + ", ".join(names) if names else ""

@@ -1,17 +1,9 @@
 """The oddest rows of a table for a terminal: where they stand, and the cells that make them odd."""
 
-import io
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import rich.box
-import rich.table
-from rich.console import Console
-from rich.text import Text
-
-_WIDTH_OF_FILES = 120
+from made_exp.reporting.text_table import as_text, plain_table
 
 
 def odd_rows_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
@@ -22,24 +14,20 @@ def odd_rows_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -
             `surprise`, `usual` and `given_others`; None is not known.
         width: Of the terminal; default that of this one.
     """
-    is_terminal = sys.stdout.isatty()
-    if width is None:
-        width = shutil.get_terminal_size().columns if is_terminal else _WIDTH_OF_FILES
-    shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False, expand=False)
-    shown.add_column("row", overflow="fold")
-    shown.add_column("log_prob", justify="right", no_wrap=True)
     has_ranks = any(row["rank"] is not None for row in rows)
-    if has_ranks:
-        shown.add_column("rank", justify="right", no_wrap=True)
-    shown.add_column("cells that are odd: nats of surprise (usual in their column)")
-    for row in rows:
-        entries = [row["place"], f"{row['log_prob']:.2f}"]
-        entries += [f"{row['rank']:.4f}"] if has_ranks else []
-        cells = "\n".join(map(_cell, row["cells"]))
-        shown.add_row(*map(Text, [*entries, cells]))
-    buffer = io.StringIO()
-    Console(file=buffer, width=width, force_terminal=is_terminal).print(shown)
-    return buffer.getvalue().rstrip()
+    ranks = [("rank", True)] if has_ranks else []
+    cells = ("cells that are odd: nats of surprise (usual in their column)", False)
+    shown = [
+        [
+            row["place"],
+            f"{row['log_prob']:.2f}",
+            *([f"{row['rank']:.4f}"] if has_ranks else []),
+            "\n".join(map(_cell, row["cells"])),
+        ]
+        for row in rows
+    ]
+    columns = [("row", False), ("log_prob", True), *ranks, cells]
+    return as_text(plain_table(columns, shown), width=width)
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
