@@ -1,15 +1,21 @@
 """Files that are either whole or absent: written under a temporary name, flushed, renamed."""
 
+import glob
 import json
 import os
+import platform
 import re
 import secrets
+import shutil
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-_UNFINISHED = re.compile(r"\..+\.(\d{1,9})\.[0-9a-f]{8}\.tmp")
+_UNFINISHED = re.compile(r"\..+\.(\d{1,9})\.([0-9a-f]{8,16})(\.parts)?\.tmp")
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_begun: set[str] = set()  # tokens of what this process writes now, in any of its threads
 
 
 @contextmanager
@@ -17,10 +23,14 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
     """Yield a temporary name beside `path`; on success flush it to disk and rename it to `path`.
 
     What was at `path` is kept as `previous`, where that is given. When the body raises, the
-    temporary file is removed and what was at `path` is left untouched.
+    temporary file is removed and what was at `path` is left untouched. What a process that was
+    killed had begun to write to `path` is removed.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    remove_unfinished(path.parent, f".{glob.escape(path.name)}.*.tmp", others_write=True)
+    token = _HOST + secrets.token_hex(4)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{token}.tmp")
+    _begun.add(token)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -34,26 +44,37 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+        _begun.discard(token)
 
 
-def remove_unfinished(folder: Path, *, others_write: bool) -> None:
+def folder_of_parts(temporary: Path) -> Path:
+    """Where parts of a file may be kept until it is written under the name `temporary`."""
+    return temporary.with_suffix(".parts.tmp")
+
+
+def remove_unfinished(folder: Path, pattern: str = ".*.tmp", *, others_write: bool) -> None:
     """Remove from `folder` what `atomic_path` began in a process that was killed.
 
     Files of other names are left alone.
 
     Args:
         folder: It need not exist.
-        others_write: Whether processes that are alive may be writing there; theirs are left.
+        pattern: Of the names.
+        others_write: Whether processes that are alive, or are of another machine, may be writing
+            there; theirs are left.
     """
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(pattern):
         found = _UNFINISHED.fullmatch(path.name)
-        if found and not (others_write and _is_alive(int(found[1]))):
-            path.unlink(missing_ok=True)
+        if found and not (others_write and _may_be_written(int(found[1]), found[2])):
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _is_alive(process: int) -> bool:
+def _may_be_written(process: int, token: str) -> bool:
+    if not token.startswith(_HOST):
+        return True
     if process == os.getpid():
-        return False  # of an earlier process of this number: this one has begun nothing here
+        return token in _begun  # else of an earlier process of this number
     try:
         os.kill(process, 0)
     except ProcessLookupError:

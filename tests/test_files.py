@@ -1,10 +1,19 @@
 """Files are whole or absent, and what was there before a failure is there after it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
-from made_exp.files import atomic_path, atomic_write_bytes, atomic_write_json, atomic_write_text
+from made_exp.files import (
+    atomic_path,
+    atomic_write_bytes,
+    atomic_write_json,
+    atomic_write_text,
+    folder_of_parts,
+)
 
 
 def test_content_arrives_and_nothing_else(tmp_path):
@@ -36,3 +45,27 @@ def test_a_failure_leaves_what_was_there(tmp_path, previous):
 def test_what_json_cannot_say_is_null(tmp_path):
     atomic_write_json(tmp_path / "a", {"nll": float("inf"), "list": [float("nan"), 1]})
     assert json.loads((tmp_path / "a").read_text()) == {"nll": None, "list": [None, 1]}
+
+
+def test_what_a_killed_process_had_begun_goes_when_the_file_is_written_again(tmp_path):
+    kill = (
+        "import os, sys\n"
+        "from made_exp.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path: path.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    for name in ("a", "b"):
+        subprocess.run([sys.executable, "-c", kill, str(tmp_path / name)])
+    for part in tmp_path.glob(".a.*.tmp"):
+        folder_of_parts(part).mkdir()
+    (of_b,) = tmp_path.glob(".b.*.tmp")
+    living = tmp_path / f".a.{os.getppid()}.{of_b.name.split('.')[3]}.tmp"
+    elsewhere = tmp_path / of_b.name.replace(".b.", ".a.").replace(
+        of_b.name.split(".")[3], "0" * 16
+    )
+    for path in (living, elsewhere):
+        path.write_text("of a process that may be alive")
+    with atomic_path(tmp_path / "a") as first, atomic_path(tmp_path / "a") as second:
+        first.write_text("1")
+        second.write_text("2")
+    assert (tmp_path / "a").read_text() == "1"
+    assert set(tmp_path.iterdir()) == {tmp_path / "a", of_b, living, elsewhere}

@@ -89,6 +89,8 @@ def test_questions_have_conditions_and_measures():
         ("quantile(age)", "expected ',' and a level", 12),
         ("quantile(age, 9)", "the level of a quantile must be a number in 0..1", 14),
         ("age ! 3", "'!' does not belong here", 4),
+        ("(" * 100 + "a = 1" + ")" * 100, "more than 100 predicates inside each other", 100),
+        ("not " * 1000 + "a = 1", "more than 100 predicates inside each other", 400),
     ],
 )
 def test_mistakes_are_pointed_at(text, message, place):
@@ -98,3 +100,8 @@ def test_mistakes_are_pointed_at(text, message, place):
     assert message in first
     assert shown_text == f"  {text}"
     assert mark.index("^") - 2 == place
+
+
+def test_a_hundred_predicates_inside_each_other_are_read():
+    text = "not (" * 49 + "a = 1" + ")" * 49
+    assert shown(parse_predicate(text)).count("not") == 49

@@ -108,10 +108,19 @@ def test_the_lock_of_a_killed_process_is_free(run):
 
 def test_what_a_killed_process_had_begun_is_removed_and_nothing_else(run):
     run.start({}, "abc")
-    killed = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **AS_TEXT)
-    name = f"last.pt.{int(killed.stdout)}.0123abcd.tmp"
+    begin = (
+        "import os, sys\n"
+        "from made_exp.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path:\n"
+        "    print(path.name, flush=True)\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", begin, "last.pt"], capture_output=True, text=True
+    )
+    name = killed.stdout.strip().removeprefix(".")
     ours = [run.checkpoints / f".{name}", run.samples / f".{name}", run.path / f".{name}"]
-    living = f"last.pt.{os.getppid()}.0123abcd.tmp"
+    living = name.replace(name.split(".")[2], str(os.getppid()))
     ours.append(run.checkpoints / f".{living}")
     others = [run.path / name, run.checkpoints / ".last.pt.1.tmp", run.path / f".{living}"]
     for path in ours + others:

@@ -26,6 +26,7 @@ from made_exp.errors import ConfigError, JobFailure, RunError, is_users_mistake,
 from made_exp.files import atomic_write_bytes, atomic_write_json, atomic_write_text
 from made_exp.machine import code_state, is_main_process
 from made_exp.runs.folder import RunDirectory, finished_sibling
+from made_exp.runs.holding import LOCK, OWNER
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import fingerprint
 
@@ -199,7 +200,7 @@ def _record(
 def _remove_traces(run_dir: Path) -> None:
     """Remove what was written before the mistake was found, and the folders if that was all."""
     run = RunDirectory(run_dir)
-    files = {run.config.name, run.status.name, ".hydra", ".lock", "train.log", *_PROVENANCE}
+    files = {run.config.name, run.status.name, ".hydra", LOCK, OWNER, "train.log", *_PROVENANCE}
     with contextlib.suppress(OSError, RunError), run.locked():
         for folder in (run.checkpoints, run.samples):
             if folder.exists():

@@ -17,6 +17,7 @@ from made_exp.density.tokens import KEYWORDS, OPERATORS, QueryError, Token, erro
 from made_exp.errors import did_you_mean
 
 MEASURES = ("mean", "median", "quantile", "distribution")
+_DEEPEST = 100  # predicates inside each other; Python has room for about 200
 
 
 @final
@@ -119,7 +120,7 @@ class _Parser:
     """Recursive descent over the tokens of one text."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.tokens, self.at = text, tokens_of(text), 0
+        self.text, self.tokens, self.at, self.depth = text, tokens_of(text), 0, 0
 
     @property
     def next(self) -> Token:
@@ -199,6 +200,14 @@ class _Parser:
         return parts[0] if len(parts) == 1 else Junction(is_all, tuple(parts))
 
     def one(self) -> Predicate:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise self.error(f"more than {_DEEPEST} predicates inside each other")
+        found = self._part()
+        self.depth -= 1
+        return found
+
+    def _part(self) -> Predicate:
         if self.next.is_keyword("not"):
             self.take()
             return Not(self.one())

@@ -89,6 +89,7 @@ def write_results(run: RunDirectory, results: dict[str, Any], fingerprint: str) 
     Raises:
         TrainingError: If a file cannot be written.
     """
+    run.check_held()
     try:
         atomic_write_json(run.results, results)
         objective = results["valid"]["nll"]

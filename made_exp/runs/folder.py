@@ -3,16 +3,15 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from made_exp.errors import RunError, TrainingError, is_the_disks
 from made_exp.files import atomic_write_json, remove_unfinished
+from made_exp.runs.holding import Lease, held
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import changed_keys
 
@@ -52,6 +51,7 @@ class RunDirectory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._lease: Lease | None = None
         self.config = self.path / "config.json"
         self.status = self.path / "status.json"
         self.results = self.path / "results.json"
@@ -87,25 +87,26 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; the kernel frees it should the process die.
+        """Hold the folder for this process; it is free should the process die.
 
         Raises:
             RunError: If another process holds it, or it cannot be written.
         """
-        lock = FileLock(self.path / ".lock")
-        with self._written():
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise RunError(
-                    f"another process is working in the run folder {self.path}"
-                ) from None
-        try:
+        with ExitStack() as stack:
+            with self._written():
+                self._lease = stack.enter_context(held(self.path))
             if self.status.exists():
                 self._clear_up()
             yield
-        finally:
-            lock.release()
+
+    def check_held(self) -> None:
+        """Refuse to write where `locked` is not enough: see `Lease`.
+
+        Raises:
+            TrainingError: If another process has taken the folder over.
+        """
+        if self._lease is not None:
+            self._lease.check()
 
     def _clear_up(self) -> None:
         """Remove what processes that were killed had begun to write; the lock is held."""
@@ -126,6 +127,7 @@ class RunDirectory:
 
     def write_status(self, state: RunState, fingerprint: str, **details: Any) -> None:
         """Replace status.json by this state; `details` are plain JSON values."""
+        self.check_held()
         atomic_write_json(self.status, {"state": state, "fingerprint": fingerprint, **details})
 
     @contextmanager
@@ -138,7 +140,7 @@ class RunDirectory:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             try:
                 self.write_status(state, fingerprint, error=first_line)
-            except OSError:
+            except (OSError, TrainingError):
                 _log.warning("cannot write %s", self.status)
             raise
 

@@ -81,6 +81,7 @@ class CheckpointKeeper:
 
         Raises:
             CheckpointError: If it cannot be written.
+            TrainingError: If another process has taken over the run folder.
             DivergedError: If a weight is not finite; the last checkpoint is left as it is.
         """
         state = self.learner.state
@@ -89,6 +90,8 @@ class CheckpointKeeper:
             self.saved_at = time.monotonic()
             return
         started = time.monotonic()
+        if self.writes:
+            self.run.check_held()
         self._refuse_bad_weights()
         observer.flush()
         if self._best is not None:

@@ -15,7 +15,7 @@ import zstandard
 from made_exp.datasets.table.sources import format_of
 from made_exp.datasets.table.writing import delimiter_of
 from made_exp.errors import one_line
-from made_exp.files import atomic_path
+from made_exp.files import atomic_path, folder_of_parts
 
 _COMPRESS: Mapping[str, Callable[[BinaryIO], Any]] = {
     # Without the time of writing: the same rows are the same bytes.
@@ -51,7 +51,7 @@ class TableWriter(ExitStack):
             compress = _COMPRESS.get(self.path.suffix.lower())
             self._stream = raw if compress is None else self.enter_context(compress(raw))
         else:
-            self._folder = self._file.with_suffix(".parts")
+            self._folder = folder_of_parts(self._file)
             self._folder.mkdir()
             self.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._is_first = True
