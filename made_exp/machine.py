@@ -2,22 +2,74 @@
 
 import math
 import os
+import re
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 JOBS_AT_ONCE = "MADE_JOBS_AT_ONCE"
 """Environment variable: how many jobs of a sweep run on this machine at a time."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+# How each says the rank of a process, how many there are, and its rank on its machine.
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_SRUN = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+_SUBMITIT = ("SUBMITIT_LOCAL_GLOBALID", "SUBMITIT_LOCAL_NTASKS", "SUBMITIT_LOCAL_LOCALID")
+_FIRST_PORT, _PORTS = 20_000, 10_000
+
+
+class Rank(NamedTuple):
+    """This process among those that an engine started for one run.
+
+    Attributes:
+        number: 0..size-1; the first one writes.
+        size: How many there are.
+        local: Its number on its machine.
+        meeting: Where they meet, as `torch.distributed.rendezvous` takes it.
+    """
+
+    number: int
+    size: int
+    local: int
+    meeting: str
+
+
+def rank() -> Rank | None:
+    """What torchrun, Ray Train, srun or submitit say of this process; None for one alone."""
+    if _TORCHRUN[2] in os.environ:
+        local = int(os.environ[_TORCHRUN[2]])
+        number = int(os.environ.get(_TORCHRUN[0]) or local)
+        return Rank(number, int(os.environ.get(_TORCHRUN[1]) or 1), local, "env://")
+    for names in (_SRUN, _SUBMITIT):
+        if int(os.environ.get(names[1]) or 1) > 1:
+            number, size, local = (int(os.environ[name]) for name in names)
+            place = f"tcp://{_first_host()}:{_port()}"
+            return Rank(number, size, local, f"{place}?rank={number}&world_size={size}")
+    return None
+
+
+def _first_host() -> str:
+    """The machine of the first process; the first of `node[07-12,20],other` is node07."""
+    hosts = os.environ.get("SLURM_STEP_NODELIST") or "127.0.0.1"
+    first = re.sub(r"\[([^],-]+)[^]]*\]", r"\1", hosts).split(",")[0]
+    return os.environ.get("MASTER_ADDR") or first
+
+
+def _port() -> str:
+    """A port that other steps and jobs do not take."""
+    names = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SUBMITIT_LOCAL_JOB_ID")
+    job, step, local = (int(os.environ.get(name) or 0) for name in names)
+    return os.environ.get("MASTER_PORT") or str(_FIRST_PORT + (job + 7 * step + local) % _PORTS)
 
 
 def is_distributed() -> bool:
-    """Whether torchrun started this process."""
-    return "LOCAL_RANK" in os.environ
+    """Whether this process is one of several that an engine started for one run."""
+    return rank() is not None
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes: the first of torchrun's, or one alone."""
-    return not is_distributed() or int(os.environ.get("RANK") or os.environ["LOCAL_RANK"]) == 0
+    """Whether this process is the one that writes: the first of them, or one alone."""
+    own = rank()
+    return own is None or own.number == 0
 
 
 def num_cpus() -> int:

@@ -24,6 +24,8 @@ for _name in (
     "MADE_MEMORY_GIB",
     "MADE_RUN_ID",
     "RANK",
+    "SLURM_STEP_NUM_TASKS",
+    "SUBMITIT_LOCAL_NTASKS",
 ):
     os.environ.pop(_name, None)
 

@@ -66,11 +66,14 @@ def _prepare_distributed(command: CommandLine) -> CommandLine:
     if not is_distributed():
         return command
     if command.multirun:
-        raise ConfigError("-m inside torchrun: run the sweep without torchrun, or one run with it")
+        raise ConfigError(
+            "-m inside torchrun or srun: run the sweep without it, or one run with it (a run of its"
+            " own for each task of srun: srun --ntasks=1)"
+        )
     if not os.environ.get("MADE_RUN_ID") and command.value_of("hydra.run.dir") is None:
         raise ConfigError(
-            "torchrun without MADE_RUN_ID: every process would make a folder of its own; write"
-            " MADE_RUN_ID=$(date +%Y%m%d-%H%M%S) torchrun ... -m made_exp.train ..."
+            "torchrun or srun without MADE_RUN_ID: every process would make a folder of its own;"
+            " write MADE_RUN_ID=$(date +%Y%m%d-%H%M%S) torchrun ... -m made_exp.train ..."
         )
     return command if is_main_process() else command.with_overrides(*_QUIET)
 

@@ -12,7 +12,7 @@ import torch
 
 from made_exp.datasets.base import describe_data
 from made_exp.datasets.registry import load_dataset
-from made_exp.errors import as_config_errors
+from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.all_rows import Length, find_length
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.memory_estimate import check_memory
@@ -87,6 +87,8 @@ def run(
             stack.enter_context(num_threads(share.threads))
             stack.enter_context(flushed_denormals())
             world = stack.enter_context(distributed.join(device))
+            if len(set(world.meet(key))) > 1:
+                raise ConfigError("the processes of one run were started with different settings")
             if world.is_main:
                 folder.create()
                 stack.enter_context(folder.locked())

@@ -1,8 +1,7 @@
-"""The processes that torchrun started, on one machine or several."""
+"""The processes that torchrun, srun or Ray started for one run, on one machine or several."""
 
 import gc
 import itertools
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ import torch.distributed as dist
 import torch.distributed.nn  # imported while a group lives, it would keep that one for ever
 from typing_extensions import override
 
-from made_exp.machine import is_distributed
+from made_exp.errors import TrainingError
+from made_exp.machine import rank as own_rank
 from made_exp.training.world import Alone, World
 
 _SECONDS_BETWEEN_LOOKS = 0.05
@@ -23,7 +23,7 @@ _groups = itertools.count()
 
 @final
 class Ranks(World):
-    """This process among those of torchrun.
+    """This process among those that were started for the run.
 
     Args:
         rank: See `World`.
@@ -83,26 +83,36 @@ class Ranks(World):
 
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
-    """The world of this process; one process alone where torchrun did not start it.
+    """The world of this process; one process alone where no engine started several.
 
     Args:
         device: Where the model lies; gradients on GPUs are averaged by NCCL.
+
+    Raises:
+        TrainingError: If another process was lost.
     """
-    if not is_distributed():
+    own = own_rank()
+    if own is None:
         yield Alone(device=device)
         return
     if device.type == "cuda":
         # Members of an ensemble may share a GPU.
-        number = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
-        device = torch.device("cuda", number)
+        device = torch.device("cuda", own.local % torch.cuda.device_count())
         torch.cuda.set_device(device)
-    common, rank, size = next(dist.rendezvous("env://"))
+    common, rank, size = next(dist.rendezvous(own.meeting))
     # It lives as long as torchrun, and with it the addresses that a group before left there.
     store = dist.PrefixStore(f"group {next(_groups)}", common)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield Ranks(rank, size, device, dist.PrefixStore("made", store))
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise TrainingError(
+                f"process {rank + 1} of {size} has lost another ({str(error).splitlines()[0]}). "
+                "What was saved is intact: resume=true goes on from there"
+            ) from error
+        raise
     finally:
         dist.destroy_process_group()
         # What trained holds the group in reference cycles. Threads of gloo that outlive the
