@@ -8,16 +8,20 @@ import shutil
 import subprocess
 from html import unescape
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 from run_folders import HOSTILE, make_run, make_sweep
 
-from made_exp.reporting.charts import chart_kind, chart_settings, setting_chart, thinned
+from made_exp.reporting.by_column import column_chart, column_table
+from made_exp.reporting.charts import setting_chart
+from made_exp.reporting.curves import thinned
 from made_exp.reporting.discovery import find_runs
 from made_exp.reporting.output import report
 from made_exp.reporting.page import json_for_script
 from made_exp.reporting.run_files import CurvePoint
 from made_exp.reporting.summary import make_tables
+from made_exp.reporting.swept import chart_kind, chart_settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -31,40 +35,88 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--hide-scrollbars",
+    "--enable-logging=stderr",
 ]
 DRIVER = """
-window.onerror = (message) => { document.title = "error: " + message; };
-addEventListener("load", () => setTimeout(() => {
+const errors = [];
+window.onerror = (message) => errors.push(message);
+addEventListener("unhandledrejection", (event) => errors.push(String(event.reason)));
+const after = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+addEventListener("load", async () => {
+  await after(1000);
   const table = document.querySelector("table.sortable");
-  const column = (index) => [...table.tBodies[0].rows].map((row) => row.cells[index].dataset.sort);
+  const rows = () => [...table.tBodies[0].rows].filter((row) => !row.hidden);
+  const column = (index) => rows().map((row) => row.cells[index].dataset.sort);
   const click = (index) => table.tHead.rows[0].cells[index].querySelector("button").click();
   const plots = Bokeh.documents.flatMap((document) => document.roots());
   const sources = (name) => plots.flatMap((plot) => plot.renderers.filter((r) => r.name === name));
   const drawn = [...document.querySelectorAll(".chart")].map((place) => place.firstElementChild);
-  const result = { charts: drawn.filter((view) => view.shadowRoot.childElementCount).length };
+  const charts = drawn.filter((view) => view.shadowRoot.childElementCount).length;
+  const result = { errors, charts };
   result.heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
   const index = result.heads.indexOf("test NLL");
   click(index); result.up = column(index);
   click(index); result.down = column(index);
   click(result.heads.indexOf("run")); result.names = column(result.heads.indexOf("run"));
   result.line = sources("valid")[0].data_source.get("xs")[0].length;
-  const limits = () => [plots[0].y_range.start, plots[0].y_range.end];
+  const curves = plots.find((plot) => plot.renderers.some((r) => r.name === "valid"));
+  const limits = () => [curves.y_range.start, curves.y_range.end];
   result.near = limits();
   document.querySelector("input[name=whole]").click();
   result.whole = limits();
   result.train = [sources("train")[0].visible];
   document.querySelector("input[name=train]").click();
   result.train.push(sources("train")[0].visible);
-  document.querySelector(".legend li").dispatchEvent(new Event("pointerenter"));
   const valid = sources("valid")[0].data_source;
-  result.selected = valid.selected.indices.map((index) => valid.get("run")[index]);
+  const selected = () => valid.selected.indices.map((index) => valid.get("run")[index]);
+  document.querySelector(".curves .legend li").dispatchEvent(new Event("pointerenter"));
+  result.selected = selected();
+  document.querySelector(".curves .legend li").dispatchEvent(new Event("pointerleave"));
+  result.unselected = selected();
+  const input = document.querySelector("input[type=search]");
+  const type = async (text) => {
+    input.value = text;
+    input.dispatchEvent(new Event("input"));
+    await after(50);
+    return [rows().length, input.nextElementSibling.textContent, selected().length];
+  };
+  result.filtered = {};
+  for (const text of TYPED) result.filtered[text] = await type(text);
+  result.muted = sources("valid")[0].muted;
+  await type("");
+  // A box over the first axis, from below its middle to its lower end.
+  const plot = plots.find((plot) => plot.tags.includes("seed"));
+  const view = Bokeh.index.find_one(plot), { x_scale, y_scale } = view.frame;
+  const place = view.canvas.events_el, box = place.getBoundingClientRect();
+  place.setPointerCapture = () => {};
+  const point = (kind, x, y) => place.dispatchEvent(new PointerEvent(kind, {
+    clientX: box.left + x_scale.compute(x), clientY: box.top + y_scale.compute(y), bubbles: true,
+    composed: true, pointerType: "mouse", isPrimary: true, pointerId: 1, buttons: 1,
+  }));
+  point("pointerenter", -0.2, 0.4); point("pointerdown", -0.2, 0.4);
+  for (const share of [0.2, 0.5, 1]) point("pointermove", -0.2 + 0.4 * share, 0.4 - 0.4 * share);
+  point("pointerup", 0.2, 0.0);
+  await after(200);
+  result.brushed = [input.value, rows().length, selected().length];
   result.failures = sources("failed").reduce((sum, r) => sum + r.data_source.get_length(), 0);
+  const links = [...document.querySelectorAll("td.run a")];
+  result.links = links.map((link) => link.getAttribute("href"));
   result.sideways = document.documentElement.scrollWidth > innerWidth;
   const loaded = performance.getEntriesByType("resource").map((resource) => resource.name);
   result.loaded = loaded.filter((name) => !name.startsWith("data:"));
   document.title = JSON.stringify(result);
-}, 1000));
+});
 """
+TYPED = {
+    "lr<0.0005": 2,
+    "lr=0.001|0.0003 seed=1": 2,
+    '"test NLL">=81': 3,
+    "test_nll<81": 1,
+    "seed!=0": 3,
+    "failed": 2,
+    "STATUS=Completed 001_seed": 1,
+    "nothing-has-this": 0,
+}
 HOVER = """
 addEventListener("load", () => setTimeout(() => {
   const plots = Bokeh.documents.flatMap((document) => document.roots());
@@ -160,7 +212,7 @@ def test_page_needs_no_network(tmp_path):
     elements = Elements(page)
     assert not elements.all("link")
     sources = [a.get("src") or a.get("href") for _, a in elements.found]
-    assert all(s.startswith(("data:", "#")) for s in sources if s)
+    assert all(s.startswith(("data:", "#", "./0")) for s in sources if s)
     own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # Bokeh names its home
     assert "http" not in own.replace("http-equiv", "")
 
@@ -196,12 +248,17 @@ def test_columns_of_the_best_runs_stand_beside_counting(tmp_path):
     results["baselines"] = {"independent": 5.0, "columns": {"age": 2.0, HOSTILE: 0.5}}
     (folder / "results.json").write_text(json.dumps(results))
     page = report(tmp_path).page.read_text()
-    assert page.count("NLL by column: ") == 1
-    assert 'class="worse" style="width: 100.0%"></span><i style="left: 80.0%"></i>' in page
-    assert 'class="better" style="width: 10.0%"></span><i style="left: 20.0%"></i>' in page
-    assert 'class="better" style="width: 0.0%"></span></td>' in page
+    assert page.count("<h3>NLL by column") == 2  # chart and table
     assert HOSTILE not in page
     assert ">odd<" not in page
+    runs = find_runs(tmp_path)
+    table = column_table(runs, {run.name: run.name for run in runs})
+    assert [row.cells["column"] for row in table.rows] == ["age", HOSTILE, "pay"]
+    assert [column.title for column in table.columns] == ["column", "a", "by counting"]
+    counting, dots = (r.data_source.data for r in column_chart(table).renderers)
+    assert counting["nll"] == [2.0, 0.5]
+    assert dots["nll"] == [2.5, 0.25, -1.0]
+    assert dots["band"] == ["1. age", f"2. {HOSTILE}", "3. pay"]
 
 
 def test_rates_get_logarithmic_axes(tmp_path):
@@ -279,6 +336,7 @@ def chromium(tmp_path, *arguments):
         *arguments,
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    (tmp_path / "chromium.log").write_text(done.stderr)
     shutil.rmtree(profile, ignore_errors=True)
     return done.stdout
 
@@ -286,16 +344,32 @@ def chromium(tmp_path, *arguments):
 def drive(tmp_path, page, script):
     """What `script` has written into the title of `page`."""
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    script = f"const TYPED = {json.dumps(list(TYPED))};{script}"
     driven = tmp_path / "driven.html"
     driven.write_text(text.replace("<title>", f"<script>{script}</script><title>", 1))
     dom = chromium(tmp_path, "--window-size=1280,900", "--dump-dom", driven.as_uri())
     return json.loads(unescape(re.search(r"<title>(.*?)</title>", dom, re.DOTALL).group(1)))
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The folder of a sweep with its page."""
+    folder = make_sweep(tmp_path_factory.mktemp("page") / "s")
+    report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def driven(swept):
+    """What `DRIVER` has found in the page of a sweep."""
+    return drive(swept.parent, (swept / "report.html").read_text(), DRIVER)
+
+
 @needs_chromium
-def test_page_in_a_browser(tmp_path):
-    result = drive(tmp_path, report(make_sweep(tmp_path / "s")).page.read_text(), DRIVER)
-    assert result["charts"] == 3  # curves, lr, seed
+def test_page_in_a_browser(driven, swept):
+    result = driven
+    assert result["errors"] == []
+    assert result["charts"] == 4  # all settings, curves, lr, seed
     numbers = [float(value) for value in result["up"] if value]
     assert numbers == sorted(numbers)
     assert result["up"][4:] == result["down"][4:] == ["", ""]
@@ -305,9 +379,23 @@ def test_page_in_a_browser(tmp_path):
     assert result["near"][1] < result["whole"][1]
     assert result["train"] == [False, True]
     assert result["selected"] == ["lr 0.001 · seed 0"]
+    assert result["unselected"] == []
     assert result["loaded"] == []
-    assert result["failures"] == 4  # two runs in each of two charts
+    assert result["failures"] == 6  # two runs in each of three charts
     assert not result["sideways"]
+    assert all((swept / unquote(link)).is_dir() for link in result["links"])
+
+
+@needs_chromium
+def test_rows_and_charts_are_filtered_by_typing_and_by_a_box_over_an_axis(driven):
+    counts = {text: kept for text, (kept, _, _) in driven["filtered"].items()}
+    assert counts == TYPED
+    for text, (kept, told, in_curves) in driven["filtered"].items():
+        assert told == f"{kept} of 6"
+        assert in_curves <= kept
+        assert in_curves == kept or "failed" in text or "seed!=0" in text
+    assert driven["muted"]
+    assert driven["brushed"] == ["lr=0.0003", 2, 2]
 
 
 @needs_chromium
@@ -317,13 +405,17 @@ def test_hostile_page_in_a_browser_runs_nothing_and_draws(tmp_path, hostile_page
     dom = chromium(tmp_path, "--dump-dom", path.as_uri())
     assert dom.count('class="bk-Figure"') >= 2
     assert "<title>Report on runs</title>" in dom
+    log = (tmp_path / "chromium.log").read_text()
+    said = [line for line in log.splitlines() if "CONSOLE" in line and "[bokeh" not in line]
+    assert said == []
 
 
 @needs_chromium
 def test_what_is_under_the_pointer_is_named_in_text(tmp_path, hostile_page):
     (name, *others) = drive(tmp_path, hostile_page, HOVER)
     assert name == [f"why {HOSTILE}", 0]
-    assert others == [["80.0000 ± 0.2500 nats", 0], ["80.1000 nats", 0], ["completed", 0]]
+    shown = ["80.0000 ± 0.2500 nats", "80.1000 nats", "completed", "a_<img src=x onerror=alert(1)>"]
+    assert others == [[text, 0] for text in shown]
 
 
 @needs_chromium

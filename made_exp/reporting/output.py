@@ -92,7 +92,7 @@ def report(
     title = f"Report on {Path(path).resolve().name}".encode(errors="replace").decode()
     atomic_write_text(written[0], to_csv(tables))
     atomic_write_text(written[1], to_markdown(tables))
-    atomic_write_text(written[2], make_page(tables, title, by_run))
+    atomic_write_text(written[2], make_page(tables, title, folder, by_run))
     return Report(tuple(tables), *written)
 
 

@@ -3,11 +3,13 @@
 import base64
 import hashlib
 import json
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from bokeh.core.types import ID
 from bokeh.embed import json_item
@@ -15,15 +17,23 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from made_exp.reporting.charts import HUES, chart_settings, curves_chart, label_of, setting_chart
+from made_exp.reporting.by_column import column_chart, column_table
+from made_exp.reporting.charts import HUES, INK, setting_chart
+from made_exp.reporting.curves import MAX_CURVES, curves_chart
+from made_exp.reporting.names import short_names
+from made_exp.reporting.parallel import parallel_chart
 from made_exp.reporting.records import RunRecord
-from made_exp.reporting.run_settings import cell_text
+from made_exp.reporting.run_settings import cell_text, short_text
 from made_exp.reporting.summary import Column, Row, Table
+from made_exp.reporting.swept import chart_settings, label_of
 from made_exp.reporting.tables import formatted, is_numeric, printable
 
 _ASSETS = Path(__file__).parent / "assets"
+_HOW_TO = (
+    "A line is a run, coloured from the best (blue) to the worst. Draw a box over an axis to keep "
+    "the runs that pass there: it is written into the filter of the table."
+)
 _MAX_PICTURES = 6
-_MAX_BY_COLUMN, _MAX_BARS = 3, 100
 _MAX_PICTURE_BYTES = 3_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -34,40 +44,46 @@ class _Chart(NamedTuple):
     heading: str
     place: str
     plot: figure | None
+    kind: str = ""
     legend: tuple[tuple[str, str], ...] = ()
-    num_others: int = 0
+    note: str = ""
 
 
-class _Bar(NamedTuple):
-    """A column of a table: its NLL, that by counting, both as shares (%) of the longest bar."""
+class _Picture(NamedTuple):
+    """A picture inside the page, of a run."""
 
-    name: str
-    nll: float
-    counting: float | None
-    length: float
-    mark: float | None
-    is_worse: bool
+    source: str
+    run: RunRecord
+    caption: str
 
 
 class _Section(NamedTuple):
-    """What the page shows of one dataset: of the best runs the NLL by column, and pictures.
-
-    Of each picture there are its source, name and caption.
-    """
+    """What the page shows of one dataset: tables, charts, of the best runs columns and pictures."""
 
     table: Table
     by_run: Table | None
     charts: list[_Chart]
-    columns: list[tuple[RunRecord, list[_Bar]]]
-    pictures: list[tuple[str, str, str]]
+    columns: Table | None
+    pictures: list[_Picture]
 
 
-def make_page(tables: Sequence[Table], title: str, run_tables: Sequence[Table] = ()) -> str:
-    """The page as text; `run_tables` have one row a run where `tables` average over runs."""
+def make_page(
+    tables: Sequence[Table], title: str, folder: Path, run_tables: Sequence[Table] = ()
+) -> str:
+    """The page as text.
+
+    Args:
+        tables: One a dataset.
+        title: Of the page.
+        folder: Where the page is going to lie, for links to the runs.
+        run_tables: Tables with one row a run where `tables` average over runs.
+    """
     details = {table.dataset: table for table in run_tables}
+    runs = [run for table in tables for run in table.runs]
+    names = short_names(run.name for run in runs)
     sections = [
-        _Section(t, details.get(t.dataset), _charts(f"chart{index}", t), _columns(t), _pictures(t))
-        for index, t in enumerate(tables)
+        _section(f"chart{index}", table, details.get(table.dataset), names)
+        for index, table in enumerate(tables)
     ]
     items = [
         json_item(chart.plot, ID(chart.place))
@@ -75,7 +91,6 @@ def make_page(tables: Sequence[Table], title: str, run_tables: Sequence[Table] =
         for chart in section.charts
         if chart.plot is not None
     ]
-    runs = [run for table in tables for run in table.runs]
     style = (_ASSETS / "page.css").read_text()
     # Bokeh's own JavaScript, first: without an element of its own, one checksum holds for all.
     script = "\n".join(
@@ -97,7 +112,25 @@ def make_page(tables: Sequence[Table], title: str, run_tables: Sequence[Table] =
         formatted=formatted,
         sort_text=_sort_text,
         cell_class=_cell_class,
+        short=lambda run: names[run.name],
+        link=lambda run, file="": _link(run.path / file, folder),
     )
+
+
+def _section(place: str, table: Table, by_run: Table | None, names: Mapping[str, str]) -> _Section:
+    columns = column_table(table.runs, names)
+    charts = _charts(place, table)
+    if columns is not None:
+        series = zip(columns.columns[1:-1], HUES, strict=False)
+        legend = (*((column.title, hue) for column, hue in series), ("by counting", INK))
+        plot = column_chart(columns)
+        charts.append(_Chart("NLL by column", f"{place}-columns", plot, "columns", legend))
+    return _Section(table, by_run, charts, columns, _pictures(table))
+
+
+def _link(path: Path, folder: Path) -> str:
+    """A relative link from a page in `folder`; nothing in a name can make it lead elsewhere."""
+    return "./" + quote(os.fsencode(os.path.relpath(path, folder)))
 
 
 def json_for_script(content: Any) -> str:
@@ -144,61 +177,41 @@ def _cell_class(column: Column, text: str, numeric: bool) -> str:
 
 
 def _charts(place: str, table: Table) -> list[_Chart]:
-    """NLL by epoch and by each setting; `place` starts the ids of their elements."""
-    settings = chart_settings(table.runs)
+    """All settings at once, NLL by epoch and by each setting; `place` starts ids of elements."""
+    settings, charts = chart_settings(table.runs), []
+    if parallel := parallel_chart(table.runs, settings):
+        charts.append(_Chart("All settings", f"{place}-all", parallel, "parallel", note=_HOW_TO))
     runs = [r for r in table.runs if any({p.train_nll, p.valid_nll} != {None} for p in r.curve)]
-    best = tuple((label_of(run, settings), hue) for run, hue in zip(runs, HUES, strict=False))
-    charts = [
+    if runs:
+        shown = runs[:MAX_CURVES]
+        legend = tuple((label_of(run, settings), hue) for run, hue in zip(runs, HUES, strict=False))
+        others = f"{len(shown) - len(legend)} more" if len(shown) > len(legend) else ""
+        left_out = f", without the {len(runs) - len(shown)} worst" if len(runs) > len(shown) else ""
+        plot = curves_chart(shown, settings)
+        charts.append(_Chart("NLL by epoch", place, plot, "curves", legend, others + left_out))
+    charts += [
         _Chart(f"NLL by {s.title}", f"{place}-{index}", setting_chart(s, table.runs, settings))
         for index, s in enumerate(settings)
     ]
-    if not runs:
-        return charts
-    curves = curves_chart(runs, settings)
-    return [_Chart("NLL by epoch", place, curves, best, len(runs) - len(best)), *charts]
+    return charts
 
 
-def _columns(table: Table) -> list[tuple[RunRecord, list[_Bar]]]:
-    """The columns of the best runs, those of most nats first."""
-    runs = [run for run in table.runs if run.columns][:_MAX_BY_COLUMN]
-    return [(run, _bars(run.columns)) for run in runs]
-
-
-def _bars(columns: Sequence[tuple[str, float, float | None]]) -> list[_Bar]:
-    ranked = sorted(columns, key=lambda column: -max(column[1], column[2] or 0.0))[:_MAX_BARS]
-    longest = max([1e-9, *(max(nll, counting or 0.0) for _, nll, counting in ranked)])
-
-    def share(nll: float) -> float:
-        return round(100 * max(nll, 0.0) / longest, 2)
-
-    return [
-        _Bar(
-            name,
-            nll,
-            counting,
-            share(nll),
-            None if counting is None else share(counting),
-            counting is not None and nll > counting,
-        )
-        for name, nll, counting in ranked
-    ]
-
-
-def _pictures(table: Table) -> list[tuple[str, str, str]]:
+def _pictures(table: Table) -> list[_Picture]:
     """Pictures of the best runs, inside the page."""
-    pictures: list[tuple[str, str, str]] = []
+    pictures: list[_Picture] = []
     for run in table.runs:
-        image = _png(run.picture)
-        if image is None or run.status == "failed" or len(pictures) == _MAX_PICTURES:
+        if run.status == "failed" or (image := _png(run.picture)) is None:
             continue
         settings = ", ".join(
-            f"{column.title} = {cell_text(run.settings[column.key])}"
+            f"{column.title} = {short_text(run.settings[column.key])}"
             for column in table.settings
             if column.key in run.settings
         )
         nll = "" if run.test_nll is None else f"test NLL {run.test_nll:.4f} nats. "
         source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
-        pictures.append((source, run.name, nll + (settings or run.name)))
+        pictures.append(_Picture(source, run, nll + settings))
+        if len(pictures) == _MAX_PICTURES:
+            break
     return pictures
 
 

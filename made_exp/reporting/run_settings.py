@@ -66,6 +66,11 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
+def short_text(value: Any) -> str:
+    """A setting as text to be read: fractions to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else cell_text(value)
+
+
 def differing_settings(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of settings that two of the runs that have them give different values."""
     seen: dict[str, str] = {}

@@ -22,11 +22,13 @@ class Column:
         key: What it is called for sorting and in the CSV file.
         title: What stands above it.
         is_setting: Whether it is a setting that differs between the runs.
+        is_nll: Whether its numbers are likelihoods.
     """
 
     key: str
     title: str
     is_setting: bool = False
+    is_nll: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Table:
 
 
 def _columns(**titles: str) -> tuple[Column, ...]:
-    return tuple(Column(key, title) for key, title in titles.items())
+    return tuple(Column(key, title, is_nll="_nll" in key) for key, title in titles.items())
 
 
 _RUN = _columns(run="run")

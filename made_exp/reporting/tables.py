@@ -10,10 +10,9 @@ import rich.table
 from rich.console import JustifyMethod
 from rich.text import Text
 
-from made_exp.reporting.run_settings import cell_text, is_number
+from made_exp.reporting.run_settings import cell_text, is_number, short_text
 from made_exp.reporting.summary import Column, Row, Table
 
-_NLL = ("test_nll", "test_nll_stderr", "test_nll_std", "valid_nll")
 _STATUS_STYLES = {"completed": "green", "running": "cyan", "stopped": "yellow"}
 
 
@@ -22,13 +21,13 @@ def formatted(column: Column, row: Row, table: Table) -> str:
     value = row.cells.get(column.key)
     if value is None:
         return ""
-    if column.key in _NLL:
+    if column.is_nll:
         return f"{value:.{table.nll_digits}f}" if abs(value) < 1e7 else f"{value:.4g}"
     if column.key == "seconds":
         return f"{value:.1f}"
     if column.key == "epochs":
         return f"{value:.4g}" if isinstance(value, float) else str(value)
-    return printable(cell_text(value))
+    return printable(short_text(value))
 
 
 def printable(text: str) -> str:
