@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import made_exp
 
@@ -25,6 +27,21 @@ def test_one_version_everywhere():
     newest = re.search(r"^## (\S+) \((\S+)\)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest[1] == version
     assert f"\ndate-released: {newest[2]}\n" in cited
+
+
+def test_the_lock_has_what_pyproject_asks_for_with_hashes():
+    text = (ROOT / "requirements.lock").read_text()
+    line = r"#.*|[\w.-]+==\S+( ; .+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?"  # names no index
+    assert all(re.fullmatch(line, one) for one in text.splitlines())
+    entry = r"^([\w.-]+)==(\S+)(?: ; .+)? \\\n"
+    locked = re.findall(entry + "    --hash", text, re.M)
+    assert len(locked) == len(re.findall(entry, text, re.M)) > 40
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    for wanted in map(Requirement, [*PROJECT["dependencies"], *build]):
+        name = canonicalize_name(wanted.name)
+        versions = [version for one, version in locked if canonicalize_name(one) == name]
+        assert versions, wanted
+        assert all(wanted.specifier.contains(version) for version in versions), wanted
 
 
 def test_every_extra_is_named_in_the_readme():

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -159,29 +158,6 @@ def test_surprises_add_up_and_have_the_index_of_the_frame(density):
     member = density.predict_proba(frame, target="member")
     expected = np.where(frame["member"], -np.log(member["true"]), -np.log(member["false"]))
     assert others["member"].to_numpy() == pytest.approx(expected, rel=1e-5)
-
-
-def ask(model, number):
-    """One of several requests, and its answer as bytes."""
-    frame = people(6).with_columns(age=pl.when(pl.col("age") > 30).then("age"))[number % 3 :]
-    match number % 3:
-        case 0:
-            return model.sample(4, seed=number, codes=True).numpy().tobytes()
-        case 1:
-            return model.complete(frame, seed=number).write_json()
-    return model.log_prob(frame).tobytes()
-
-
-def test_many_threads_each_get_their_own_answer(density):
-    requests = range(9)
-    alone = [ask(density, number) for number in requests]
-    made = tiny_made(
-        density.schema.variables, ordering="agnostic", schedule_options={"num_orderings": 3}
-    )
-    model = Density(made, density.schema)  # whose samplers are yet to be made
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda number: ask(model, number % 9), range(9 * 16)))
-    assert answers == alone * 16
 
 
 def test_forked_processes_share_the_weights(density):
