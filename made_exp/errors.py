@@ -20,6 +20,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what is left."""
 
 
+class LostProcessError(TrainingError):
+    """Another process of a run, or its machine, has gone."""
+
+
 class CheckpointError(TrainingError):
     """A checkpoint is missing, damaged, or of another version."""
 

@@ -25,7 +25,9 @@ FLOORS = [
 ]
 RUN_BY = {
     "cli.fit": "test_fit",
+    "cli.answers": "test_lost_jobs",
     "cli.launchers": "test_lost_jobs",
+    "cli.ray_train": "test_ray_cluster",
     "cli.search": "test_search",
     "datasets.baselines.fitted": "test_simple_members",
     "datasets.baselines.smoothing": "test_simple_densities",

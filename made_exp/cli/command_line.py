@@ -27,6 +27,7 @@ _PLUGINS = {
         "submitit_local": ("hydra_submitit_launcher", "slurm"),
         "submitit_slurm": ("hydra_submitit_launcher", "slurm"),
         "ray": ("hydra_ray_launcher", "ray"),
+        "ray_train": ("hydra_ray_launcher", "ray"),
     },
     "hydra/sweeper": {"optuna": ("hydra_optuna_sweeper", "optuna")},
 }

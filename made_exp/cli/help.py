@@ -23,7 +23,7 @@ Groups and their options (* = default); made-train --help GROUP explains them an
 _FOOTER = """\
 Top level: seed=0, resume=false, notes.ANYTHING=...; describe=true only shows the columns;
   checks=warn ends a run whose check of its own numbers fails, with results marked as unchecked
-Sweeps: -m with values a,b,c; hydra/launcher=joblib|submitit_local|submitit_slurm|ray;
+Sweeps: -m with values a,b,c; hydra/launcher=joblib|submitit_local|submitit_slurm|ray|ray_train;
   hydra/sweeper=basic|optuna (with search=MODEL for a ready search space)
 Flags: -m sweep; --cfg job shows the config; --info defaults; --config-dir DIR adds options of
   your own; -sc install=bash prints shell completion; --hydra-help has the rest

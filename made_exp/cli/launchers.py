@@ -19,19 +19,22 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from made_exp.cli import sweeps
+from made_exp.cli.answers import LostJob, lost, lost_by, slim
+from made_exp.cli.ray_train import RayTrainLauncher
 
 Jobs = Sequence[Sequence[str]]
 Launch = Callable[[Any, Jobs, int], Sequence[JobReturn]]
 _CONTEXT = multiprocessing.get_context("forkserver")
-
-
-class LostJob(Exception):
-    """The process of a job ended without an answer."""
+_OWN = "made_exp.RayTrainLauncher"
 
 
 def guard_launchers() -> None:
-    """Let the launchers that are installed go on when the process of a job is lost."""
+    """Let the launchers that are installed go on when the process of a job is lost.
+
+    Our own is made known to Hydra, which takes launchers from its package of plugins alone.
+    """
     known = Plugins.instance().class_name_to_class
+    known[f"hydra_plugins.{_OWN}"] = RayTrainLauncher
     for name, guarded in _GUARDED.items():
         launcher: Any = known.get(f"hydra_plugins.{name}")
         if launcher is not None and not hasattr(launcher, "unguarded"):
@@ -58,10 +61,9 @@ def _sweep_dir(launcher: Any) -> Path:
     return Path(str(launcher.config.hydra.sweep.dir))
 
 
-def _lost(overrides: Sequence[str], why: str) -> JobReturn:
-    answer = JobReturn(overrides=list(overrides), status=JobStatus.FAILED)
-    answer.return_value = LostJob(why)
-    return answer
+def _as_it_is(launcher: Any, job_overrides: Jobs, first: int) -> Sequence[JobReturn]:
+    answers: Sequence[JobReturn] = launcher.unguarded(job_overrides, first)
+    return answers
 
 
 def _by_processes(launcher: Any, job_overrides: Jobs, first: int) -> Sequence[JobReturn]:
@@ -95,7 +97,7 @@ def _in_a_process(overrides: Sequence[str], job: bytes) -> JobReturn:
         process.join()
         return answer
     process.join()
-    return _lost(overrides, _end_of(process.exitcode))
+    return lost(overrides, _end_of(process.exitcode))
 
 
 def _answer(job: bytes, environment: dict[str, str], sending: Connection) -> None:
@@ -108,10 +110,7 @@ def _answer(job: bytes, environment: dict[str, str], sending: Connection) -> Non
 
     number, overrides, context, config, task, state = cloudpickle.loads(job)
     answer = execute_job(number, overrides, context, config, task, state)
-    slim = JobReturn(overrides=list(overrides), status=answer.status)
-    value = answer._return_value
-    slim.return_value = RuntimeError(str(value)) if isinstance(value, Exception) else value
-    sending.send(slim)
+    sending.send(slim(answer, overrides))
 
 
 def _end_with_the_sweep() -> None:
@@ -135,8 +134,7 @@ def _by_submitit(launcher: Any, job_overrides: Jobs, first: int) -> Sequence[Job
         try:
             return unguarded(job)
         except Exception as error:  # whatever became of it, it is one job
-            told = str(error).strip().splitlines() or [type(error).__name__]
-            return [_lost([], f"ended without an answer ({told[0]})")]
+            return [lost_by(error)]
 
     unguarded = Job.results
     with _replaced(Job, "results", results):
@@ -152,8 +150,7 @@ def _by_ray(launcher: Any, job_overrides: Jobs, first: int) -> Sequence[JobRetur
         try:
             return ray.get(job)
         except ray.exceptions.RayError as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
-            return _lost([], f"ended without an answer ({told[0]})")
+            return lost_by(error)
 
     with _replaced(_core, "ray", SimpleNamespace(get=get)):
         return launcher.unguarded(job_overrides, first)
@@ -170,6 +167,7 @@ def _replaced(where: Any, name: str, value: Any) -> Iterator[None]:
 
 
 _GUARDED: dict[str, Launch] = {
+    _OWN: _as_it_is,
     "hydra_joblib_launcher.joblib_launcher.JoblibLauncher": _by_processes,
     "hydra_submitit_launcher.submitit_launcher.LocalLauncher": _by_submitit,
     "hydra_submitit_launcher.submitit_launcher.SlurmLauncher": _by_submitit,

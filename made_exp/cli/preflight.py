@@ -17,9 +17,10 @@ from made_exp.machine import JOBS_AT_ONCE, is_distributed, is_main_process, num_
 from made_exp.runs.folder import RunDirectory, files_of_others
 from made_exp.settings.experiment import OPTIONS, Settings
 
-_ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher")
+_ELSEWHERE = ("submitit_slurm", "SlurmLauncher", "RayLauncher", "RayTrainLauncher")
 _OF_SWEEPS = (RESULTS_FILE, "multirun.yaml", "optimization_results.yaml")
-_QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none")
+QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none")
+"""Overrides of a process that does not write."""
 
 
 def preflight(command: CommandLine) -> CommandLine:
@@ -75,7 +76,7 @@ def _prepare_distributed(command: CommandLine) -> CommandLine:
             "torchrun or srun without MADE_RUN_ID: every process would make a folder of its own;"
             " write MADE_RUN_ID=$(date +%Y%m%d-%H%M%S) torchrun ... -m made_exp.train ..."
         )
-    return command if is_main_process() else command.with_overrides(*_QUIET)
+    return command if is_main_process() else command.with_overrides(*QUIET)
 
 
 def _warn(command: CommandLine) -> None:

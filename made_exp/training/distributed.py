@@ -10,9 +10,10 @@ from typing import Any, final
 import torch
 import torch.distributed as dist
 import torch.distributed.nn  # imported while a group lives, it would keep that one for ever
+from torch.distributed.distributed_c10d import _get_default_store
 from typing_extensions import override
 
-from made_exp.errors import TrainingError
+from made_exp.errors import LostProcessError
 from made_exp.machine import rank as own_rank
 from made_exp.training.world import Alone, World
 
@@ -89,7 +90,7 @@ def join(device: torch.device) -> Iterator[World]:
         device: Where the model lies; gradients on GPUs are averaged by NCCL.
 
     Raises:
-        TrainingError: If another process was lost.
+        LostProcessError: If another process was lost.
     """
     own = own_rank()
     if own is None:
@@ -99,22 +100,28 @@ def join(device: torch.device) -> Iterator[World]:
         # Members of an ensemble may share a GPU.
         device = torch.device("cuda", own.local % torch.cuda.device_count())
         torch.cuda.set_device(device)
-    common, rank, size = next(dist.rendezvous(own.meeting))
+    is_there = dist.is_initialized()  # Ray Train has made the group
+    if is_there:
+        common, rank, size = _get_default_store(), own.number, own.size
+    else:
+        common, rank, size = next(dist.rendezvous(own.meeting))
     # It lives as long as torchrun, and with it the addresses that a group before left there.
     store = dist.PrefixStore(f"group {next(_groups)}", common)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    if not is_there:
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield Ranks(rank, size, device, dist.PrefixStore("made", store))
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise TrainingError(
+            raise LostProcessError(
                 f"process {rank + 1} of {size} has lost another ({str(error).splitlines()[0]}). "
                 "What was saved is intact: resume=true goes on from there"
             ) from error
         raise
     finally:
-        dist.destroy_process_group()
+        if not is_there:
+            dist.destroy_process_group()
         # What trained holds the group in reference cycles. Threads of gloo that outlive the
         # interpreter abort the process, and torchrun then reports a finished run as failed.
         gc.collect()
