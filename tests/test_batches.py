@@ -89,3 +89,21 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         batches(size=9, world=Ranks(0, 2))
     with pytest.raises(ValueError, match="no training examples"):
         batches(count=0)
+
+
+def test_epochs_may_have_examples_of_their_own():
+    def redraw(epoch):
+        asked.append(epoch)
+        return torch.full((50, 3), epoch), torch.full((50,), -epoch), epoch / 2
+
+    asked = []
+    made = batches(context=torch.zeros(50, dtype=torch.int64), redraw=redraw)
+    place = made.data.data_ptr()
+    for epoch in (0, 2, 2, 5):
+        made.order(epoch)
+    x, context = made.gather(torch.tensor([7, 3]), None)
+    assert asked == [2, 5]
+    assert (x == 5).all()
+    assert (context == -5).all()
+    assert made.log_slope == 2.5
+    assert made.data.data_ptr() == place

@@ -108,6 +108,7 @@ def test_groups_have_at_least_the_promised_options(group, options):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes(experiment):
     files = {"density": ["dataset.path=table.npz"], "table": ["dataset.path=table.csv"]}
+    files |= {name: ["teacher=null"] for name in ("distil", "distil_natural")}
     settings = settings_of(f"experiment={experiment}", *files.get(experiment, []))
     assert from_dict(dataclasses.asdict(settings)) == settings
 

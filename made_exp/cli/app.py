@@ -17,6 +17,7 @@ from made_exp.cli.preflight import described, preflight
 from made_exp.cli.resolvers import conf_dir
 from made_exp.cli.resuming import continued
 from made_exp.cli.search import guard_search
+from made_exp.cli.teaching import taught
 from made_exp.errors import as_config_errors, is_the_disks
 
 
@@ -37,7 +38,7 @@ def _run(argv: list[str]) -> int:
         return 0
     if not command.runs:
         return _launch(command)
-    command = preflight(continued(command))
+    command = preflight(taught(continued(command)))
     if settings := described(command):
         import_experiment()
         from made_exp.experiments.understanding import describe

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.messages import explain, not_of_option
 from made_exp.cli.names import as_typed
+from made_exp.cli.teaching import check_teacher
 from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
 from made_exp.datasets.table.sources import absolute_paths
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
@@ -47,6 +48,7 @@ def settings_from(cfg: DictConfig, *, here: bool = True) -> Settings:
     with as_config_errors():
         settings = Settings(**values)
         _find_files(settings)
+    check_teacher(settings)
     _check_order(settings)
     _check_model(settings)
     if here:

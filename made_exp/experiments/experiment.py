@@ -23,6 +23,7 @@ from made_exp.experiments.proofs import prepare, proven
 from made_exp.experiments.run_observer import RunObserver
 from made_exp.experiments.run_summary import summary
 from made_exp.experiments.share_of_machine import share_of_machine
+from made_exp.experiments.teacher import Teacher
 from made_exp.experiments.understanding import say_understood
 from made_exp.experiments.validation import Validation
 from made_exp.model.build import build_model
@@ -146,6 +147,7 @@ class _Experiment:
             self.dataset = self.dataset.without_test()
         if world.is_main:
             say_understood(self.dataset)
+        self.teacher = Teacher.of(settings, self.dataset, device)
         self.memory = check_memory(
             settings, self.dataset, num_processes, device, says=world.is_main
         )
@@ -180,6 +182,7 @@ class _Experiment:
                 {"config": asdict(self.settings), "data": self.data, "precision": precision},
                 self.world,
                 validation.num_scored,
+                self.teacher and self.teacher.draw,
             )
             state = trainer.state
             if self.length is not None:
@@ -247,6 +250,8 @@ class _Experiment:
             columns=columns,
         )
         results["memory_estimate"] = self.memory.as_dict()
+        if self.teacher is not None:
+            results["teacher"] = self.teacher.compared(test or valid)
         if self.length is not None:
             results["valid"] = self.length.valid  # of rows that were not trained on
         write_results(self.folder, results, fingerprint(settings))

@@ -45,10 +45,12 @@ def _headline(results: dict[str, Any], split: str) -> str:
 
 
 def _beside(results: dict[str, Any], split: str) -> list[tuple[str, str, str]]:
-    """Simple models and the true density: their NLL, and how far this model is from it."""
+    """Simple models, the true density, a teacher: their NLL, and how far this model is from it."""
     known = {k: nll for k, nll in results["baselines"].items() if isinstance(nll, float)}
     if "reference" in results:
         known["true density"] = results["reference"]["nll"]
+    if "teacher" in results:
+        known["its teacher"] = results["teacher"][split]["nll"]
     rows = []
     for name, nll in known.items():
         gain = nll - results[split]["nll"]

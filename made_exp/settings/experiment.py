@@ -39,6 +39,9 @@ class Settings(CheckedSettings):
     scheduler: SchedulerSettings = MISSING
     ordering: OrderingSettings = MISSING
     trainer: TrainerSettings = MISSING
+    teacher: str | None = setting(
+        None, "a finished run, from which the rows to train on are drawn; its data are taken"
+    )
     seed: int = setting(0, "of everything random", at_least=0)
     resume: bool = setting(
         False, "go on with the run or sweep in the given folder; finished jobs are skipped"

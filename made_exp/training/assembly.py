@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from made_exp.datasets.base import Dataset
 from made_exp.kernels.bfloat16 import has_bfloat16_products
@@ -25,6 +26,9 @@ from made_exp.training.sharing import Shares
 from made_exp.training.step import DirectStep, TrainStep
 from made_exp.training.world import ALONE, World
 
+# Examples (N, D) of an epoch, in data space, and their class labels (N,) or None.
+Draw = Callable[[int], tuple[Tensor, Tensor | None]]
+
 
 def make_trainer(
     model: MADE,
@@ -35,12 +39,13 @@ def make_trainer(
     description: Mapping[str, Any],
     world: World,
     num_scored: int = 0,
+    draw: Draw | None = None,
 ) -> Trainer:
     """Assemble a trainer.
 
     Args:
         model: On the device it is to be trained on.
-        dataset: Its train split is trained on.
+        dataset: Its train split is trained on, unless rows are drawn.
         settings: Its groups `optimizer`, `scheduler` and `trainer` and its `seed` are used.
         run: Where checkpoints go.
         fit_and_validate: Fits the mixture and scores the validation split, see `Trainer`.
@@ -48,21 +53,29 @@ def make_trainer(
         world: The processes that share this training: the members of a model, each its own,
             or, where there is one, each batch.
         num_scored: See `Trainer`.
+        draw: Gives the examples of each epoch, always as many, where they are not those of train.
 
     Raises:
         ValueError: If a setting does not fit the data.
     """
     shares_members = world.size > 1 and len(model.members) > 1
-    train = dataset.train.to(model.device)
+
+    def encoded(epoch: int) -> tuple[Tensor, Tensor | None, float]:
+        x, labels = draw(epoch) if draw else (dataset.train, dataset.train_context)
+        x, groups = x.to(model.device), model.groups
+        return groups.encode(x), labels, float(groups.log_slopes(x).mean())
+
+    data, context, log_slope = encoded(0)
     batches = Batches(
-        model.groups.encode(train),
+        data,
         settings.trainer.batch_size,
         seed=settings.seed,
         device=model.device,
-        context=dataset.train_context,
-        binarize=dataset.dynamic_binarization,
+        context=context,
+        binarize=dataset.dynamic_binarization and draw is None,
         world=ALONE if shares_members else world,
-        log_slope=float(model.groups.log_slopes(train).mean()),
+        log_slope=log_slope,
+        redraw=encoded if draw else None,
     )
     graph = wants_graph(model, batches, settings.optimizer.name)
     members = _trained_members(model, settings, len(batches), capturable=graph)

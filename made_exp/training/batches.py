@@ -1,5 +1,7 @@
 """Batches by index from data that lie on the device: a function of (seed, epoch, position)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,9 @@ from made_exp.runtime import derive_seed
 from made_exp.training.world import ALONE, World
 
 _ORDER_STREAM, _BINARIZATION_STREAM = 1, 2
+
+# Codes (N, D) of the examples of an epoch, their labels (N,) or None, and their mean log slope.
+Redraw = Callable[[int], tuple[Tensor, Tensor | None, float]]
 
 
 class Batches:
@@ -28,6 +33,7 @@ class Batches:
             (Salakhutdinov and Murray 2008).
         world: The processes that share a batch; their number divides its size.
         log_slope: Mean log |dz/dx| of the examples, which the loss lacks to be of data space.
+        redraw: Gives as many examples for each epoch, where these differ; `data` are the first's.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class Batches:
         binarize: bool = False,
         world: World = ALONE,
         log_slope: float = 0.0,
+        redraw: Redraw | None = None,
     ) -> None:
         if len(data) == 0:
             raise ValueError("there are no training examples")
@@ -54,7 +61,7 @@ class Batches:
         self.has_missing = observed_in(data) is not None
         self.context = None if context is None else context.to(device)
         self.seed, self.device, self.world = seed, device, world
-        self.log_slope = log_slope
+        self.log_slope, self._redraw, self._drawn = log_slope, redraw, 0
         share = self.batch_size // world.size
         self._share = slice(world.rank * share, (world.rank + 1) * share)
         self._generator = torch.Generator(device) if binarize else None
@@ -64,10 +71,23 @@ class Batches:
         return len(self.data) // self.batch_size
 
     def order(self, epoch: int) -> Tensor:
-        """(len(self), share) int64 on the device: the examples of every batch of `epoch`."""
+        """(len(self), share) int64 on the device: the examples of every batch of `epoch`.
+
+        Where epochs have examples of their own, `gather` has these from here on.
+        """
+        self._renew(epoch)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, _ORDER_STREAM, epoch))
         order = torch.randperm(len(self.data), generator=generator)[: len(self) * self.batch_size]
         return order.view(len(self), self.batch_size)[:, self._share].contiguous().to(self.device)
+
+    def _renew(self, epoch: int) -> None:
+        if self._redraw is None or self._drawn == epoch:
+            return
+        data, context, self.log_slope = self._redraw(epoch)
+        self.data.copy_(data)  # in place: the recording of a CUDA graph reads them there
+        if self.context is not None and context is not None:
+            self.context.copy_(context)
+        self._drawn = epoch
 
     def thresholds(self, step: int) -> Tensor | None:
         """(share, D) floats in [0, 1): a pixel of step `step` is 1 where its grey is above."""
