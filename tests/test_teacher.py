@@ -56,7 +56,13 @@ def folder(tmp_path_factory):
 
 
 def student(folder, ordering=ANY_ORDER, **changes):
-    trainer = {"epochs": 12, "draws": 1500, "batch_size": 50, **changes.pop("trainer", {})}
+    trainer = {
+        "epochs": 12,
+        "draws": 1500,
+        "real_share": 0.0,
+        "batch_size": 50,
+        **changes.pop("trainer", {}),
+    }
     model = {"name": "made", "hidden_sizes": [40], "dropout": 0.0}
     return make_settings(
         folder,
@@ -101,6 +107,24 @@ def test_what_is_drawn_is_a_function_of_seed_and_epoch(folder):
     assert not torch.equal(rows, teachers[0].draw(4)[0])
     other = Teacher.of(replace(settings, seed=1), dataset, torch.device("cpu"))
     assert not torch.equal(rows, other.draw(3)[0])
+
+
+def test_a_share_of_the_rows_is_of_train(folder):
+    dataset = FinishedRun(folder / "many", "cpu").dataset
+    # A value that no row has, in place of train, tells them apart.
+    marked = replace(dataset, train=torch.full_like(dataset.train, 9))
+    settings = student(folder, trainer={"real_share": 0.2})
+    teacher = Teacher(FinishedRun(folder / "many", "cpu"), marked, settings)
+    rows, _ = teacher.draw(0)
+    assert (rows == 9).all(1).sum() == 300
+    assert (rows != 9).all(1).sum() == 1200
+    whole = Teacher(teacher.run, dataset, student(folder, trainer={"real_share": 1.0})).draw(0)[0]
+    known = {tuple(row) for row in dataset.train.tolist()}
+    assert {tuple(row) for row in whole.tolist()} <= known
+    grey = torch.full_like(dataset.train, 51)  # one in five is white
+    dynamic = replace(dataset, train=grey, dynamic_binarization=True)
+    rows = Teacher(teacher.run, dynamic, student(folder, trainer={"real_share": 1.0})).draw(0)[0]
+    assert rows.double().mean().item() == pytest.approx(0.2, abs=0.02)
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(folder, tmp_path):

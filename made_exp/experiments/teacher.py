@@ -7,7 +7,7 @@ from typing import Any, Self, final
 import torch
 from torch import Tensor
 
-from made_exp.datasets.base import Dataset, fingerprint
+from made_exp.datasets.base import Dataset, binarize, fingerprint
 from made_exp.errors import ConfigError
 from made_exp.experiments.finished import FinishedRun
 from made_exp.model.evaluation import Evaluation, evaluate, paired_difference
@@ -20,9 +20,12 @@ _DRAW_STREAM = 7
 @final
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """The distribution p that a network q learns by -E_p[log q], least where q = p.
+    """The distribution p that a network q learns, together with the training rows.
 
-    Nothing is drawn twice, so that q cannot learn rows by heart, and nothing from a hidden state.
+        -(1 - s) E_p[log q] - s mean_train(log q), with the share s of rows of train,
+
+    is least where q is the mixture of both. Draws are never the same twice, so that q hardly learns
+    rows by heart; rows of train say what p does not know. Nothing comes from a hidden state.
 
     Attributes:
         run: Whose model is p.
@@ -53,14 +56,20 @@ class Teacher:
 
     def draw(self, epoch: int) -> tuple[Tensor, Tensor | None]:
         """The rows (N, D) of an epoch, in data space, and their class labels (N,) or None."""
-        count, train = self.settings.trainer.draws, self.dataset.train
-        seed = derive_seed(self.settings.seed, _DRAW_STREAM, epoch)
-        generator = torch.Generator().manual_seed(seed)
-        labels = self.dataset.train_context
-        if labels is not None:
-            labels = labels[torch.randint(len(labels), (count,), generator=generator)]
-        x = self.run.model.sample(count, generator=generator, context=labels)
-        return x.to(train.dtype), labels
+        trainer, train, labels = self.settings.trainer, self.dataset.train, None
+        generator = torch.Generator().manual_seed(
+            derive_seed(self.settings.seed, _DRAW_STREAM, epoch)
+        )
+        chosen = torch.randint(len(train), (trainer.draws,), generator=generator)
+        real = train[chosen[: round(trainer.real_share * trainer.draws)]]
+        if self.dataset.dynamic_binarization:
+            real = binarize(real, torch.rand(real.shape, generator=generator))
+        count = trainer.draws - len(real)
+        if self.dataset.train_context is not None:
+            labels = self.dataset.train_context[chosen]
+        context = None if labels is None else labels[len(real) :]
+        x = self.run.model.sample(count, generator=generator, context=context)
+        return torch.cat([real, x.to("cpu", train.dtype)]), labels
 
     def compared(self, evaluation: Evaluation) -> dict[str, Any]:
         """What results.json says of it, beside `evaluation` of the network on the same split."""

@@ -151,7 +151,10 @@ class TrainerSettings(OptionSettings):
     )
     max_steps: int | None = setting(None, "stop after so many steps", at_least=1)
     batch_size: int = setting(100, "examples a step", at_least=1)
-    draws: int = setting(10_000, "rows drawn for an epoch, with a teacher", at_least=1)
+    draws: int = setting(10_000, "rows of an epoch, with a teacher", at_least=1)
+    real_share: float = setting(
+        0.5, "of these are rows of train, not drawn from the teacher", at_least=0, at_most=1
+    )
     patience: int | None = setting(
         20, "evaluations without progress before stopping; null = never", at_least=1
     )

@@ -25,6 +25,7 @@ from made_exp.training.schedulers import make_scheduler
 from made_exp.training.sharing import Shares
 from made_exp.training.step import DirectStep, TrainStep
 from made_exp.training.world import ALONE, World
+from made_exp.variables.missing import left_out
 
 # Examples (N, D) of an epoch, in data space, and their class labels (N,) or None.
 Draw = Callable[[int], tuple[Tensor, Tensor | None]]
@@ -77,6 +78,8 @@ def make_trainer(
         log_slope=log_slope,
         redraw=encoded if draw else None,
     )
+    if draw:  # of rows with gaps the first epoch may have none
+        batches.has_missing |= bool(left_out(dataset.train, dataset.variables).any())
     graph = wants_graph(model, batches, settings.optimizer.name)
     members = _trained_members(model, settings, len(batches), capturable=graph)
     total_steps = settings.trainer.total_steps(len(batches))
