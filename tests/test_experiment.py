@@ -83,6 +83,8 @@ def test_tensorboard_has_the_tags_of_the_contract(finished):
         assert {f"{split}/nll", f"{split}/bits_per_dim"} <= set(tags["scalars"])
     assert "optimizer/lr" in tags["scalars"]
     assert tags["images"] == ["samples"]
+    objective = events.Scalars("objective/valid_nll")[-1].value
+    assert objective == pytest.approx(read_results(finished[0])["valid"]["nll"])
     assert "config/text_summary" in tags["tensors"]
     assert [event.step for event in events.Scalars("valid/nll")] == [0, 3, 6, 9]
 
@@ -288,7 +290,7 @@ def test_a_picture_that_fails_ends_no_run(tmp_path, monkeypatch, caplog):
     def broken(*arguments, **options):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr("made_exp.experiments.run_observer.picture_of", broken)
+    monkeypatch.setattr("made_exp.experiments.run_observer.pictures_of", broken)
     run(make_settings(tmp_path), tmp_path / "run")
     assert "no fonts" in caplog.text
     assert (tmp_path / "run/results.json").exists()

@@ -33,7 +33,7 @@ def drawn(monkeypatch):
 
 def draw(model, dataset):
     samples, context = pictures.draw_samples(model, dataset, num_samples=9, seed=0)
-    pictures.picture_of(model, dataset, samples, context=context)
+    pictures.pictures_of(model, dataset, samples, context=context)
     return samples
 
 

@@ -12,7 +12,7 @@ from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.chosen import chosen_samples
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.given import Given, given_examples, given_row
-from made_exp.experiments.pictures import picture_of
+from made_exp.experiments.pictures import pictures_of
 from made_exp.experiments.synthetic import check_report, write_report
 from made_exp.experiments.targets import checked_target
 from made_exp.experiments.written import write_completed, write_drawn
@@ -83,7 +83,7 @@ def _draw_samples(
         samples = model.sample(count, **options).cpu()
     match target.suffix.lower():
         case ".png":
-            save_png(target, picture_of(model, run.dataset, samples, context=context))
+            save_png(target, pictures_of(model, run.dataset, samples, context=context).whole)
         case ".npz":
             _write_npz(target, context, samples=_as_given(samples, model))
         case _:

@@ -238,7 +238,8 @@ class _Experiment:
             columns = self._columns()
             comparison = observer.picture(self.folder.final_samples, "best model", step)
             checks = self._prove()
-        observer.tested(test, step)
+        observer.tested(test, valid, step)
+        observer.explain(columns, step)
         results = make_results(
             trainer,
             self.dataset,

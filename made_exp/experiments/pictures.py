@@ -1,6 +1,9 @@
 """What a model has learned, as the picture that fits its data: grids, tables, columns."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,12 +21,20 @@ from made_exp.experiments.table_rows import (
 from made_exp.model.made import MADE
 from made_exp.reporting import figures
 from made_exp.reporting.comparison import Comparison
+from made_exp.reporting.figures.canvas import CARD
 
 MAX_TABLE = 2**16
 _BATCH = 1000
 _GRID = 120  # cells of the plane of two real variables, on each side
 _MAX_DOTS = 3000
 _TAIL, _MARGIN = 0.002, 0.08  # what lies beyond the plane, and what is left around the rest
+
+
+class Pictures(NamedTuple):
+    """What was drawn (H, W, 3) uint8, and what draws what is seen of it at the size of a card."""
+
+    whole: np.ndarray
+    card: Callable[[], np.ndarray]
 
 
 def is_worth_watching(dataset: Dataset) -> bool:
@@ -63,7 +74,7 @@ def draw_samples(
 
 
 @torch.no_grad()
-def picture_of(
+def pictures_of(
     model: MADE,
     dataset: Dataset,
     samples: Tensor,
@@ -71,7 +82,7 @@ def picture_of(
     context: Tensor | None = None,
     comparison: Comparison | None = None,
     title: str = "",
-) -> np.ndarray:
+) -> Pictures:
     """Draw samples beside the data, and for one or two variables the learned density.
 
     Args:
@@ -81,9 +92,6 @@ def picture_of(
         context: (n,) their class labels, if it has any.
         comparison: Of the samples of a table, where it is known already.
         title: One line above the picture.
-
-    Returns:
-        (H, W, 3) uint8.
     """
     if dataset.image_shape is not None and dataset.is_discrete:
         return _image_picture(dataset, samples, _examples(dataset, context), context, title)
@@ -93,13 +101,15 @@ def picture_of(
     true = None if dataset.true_probs is None else dataset.true_probs.numpy()
     if dataset.num_dims == 1:
         real = _examples(dataset, context)
-        return figures.density_1d(table, real[:, 0].numpy(), true=true, title=title)
-    return figures.density_2d(table, true=true, samples=samples.numpy(), title=title)
+        draw = partial(figures.density_1d, table, real[:, 0].numpy(), true=true)
+        return Pictures(draw(title=title), partial(draw, width=CARD))
+    whole = figures.density_2d(table, true=true, samples=samples.numpy(), title=title)
+    return Pictures(whole, partial(figures.density_2d, table))
 
 
 def _rows_picture(
     model: MADE, dataset: Dataset, samples: Tensor, comparison: Comparison | None, title: str
-) -> np.ndarray:
+) -> Pictures:
     """A plane of two real columns, else all columns and the worst pairs."""
     real, drawn = as_read(dataset, some_rows(dataset)[0]), as_read(dataset, samples)
     is_real = [variable.num_values is None for variable in dataset.variables]
@@ -108,16 +118,19 @@ def _rows_picture(
         complete = real[~np.isnan(real).any(axis=1)]
         if count := min(len(complete), len(drawn), _MAX_DOTS):
             edges = _ends(complete[:, 0]), _ends(complete[:, 1])
-            return figures.density_plane(
+            draw = partial(
+                figures.density_plane,
                 _plane(model, *edges),
                 edges,
                 data=complete[:count],
                 samples=drawn[:count],
                 names=(names[0], names[1]),
-                title=title,
             )
-    comparison = comparison or compare_rows(dataset, samples)
-    return figures.table_picture(real, drawn, fields_of(dataset), comparison, title=title)
+            return Pictures(draw(title=title), partial(draw, only_learned=True))
+    compared = comparison or compare_rows(dataset, samples)
+    columns = real, drawn, fields_of(dataset), compared
+    whole = figures.table_picture(*columns, title=title)
+    return Pictures(whole, partial(figures.worst_columns, *columns))
 
 
 def _ends(x: np.ndarray) -> np.ndarray:
@@ -146,24 +159,27 @@ def _image_picture(
     real: Tensor,
     context: Tensor | None,
     title: str,
-) -> np.ndarray:
+) -> Pictures:
     """Images by class where each class was sampled, else beside real examples."""
     assert dataset.image_shape is not None
     shape, largest = dataset.image_shape, max(v.num_values or 2 for v in dataset.variables) - 1
     each = 0
     if context is not None:
         each = int(torch.bincount(context, minlength=dataset.num_classes).min())
+    card = partial(figures.image_tiles, samples.numpy(), shape, max_value=largest)
     if context is None or not each:
-        return figures.image_grid(
+        whole = figures.image_grid(
             samples.numpy(),
             shape,
             real=real[: len(samples)].numpy(),
             title=title,
             max_value=largest,
         )
+        return Pictures(whole, card)
     names = dataset.class_names or tuple(str(c) for c in range(dataset.num_classes))
     rows = torch.stack([samples[context == c][:each] for c in range(dataset.num_classes)])
-    return figures.class_grid(rows.numpy(), shape, names, title=title, max_value=largest)
+    whole = figures.class_grid(rows.numpy(), shape, names, title=title, max_value=largest)
+    return Pictures(whole, card)
 
 
 def _table(model: MADE, dataset: Dataset) -> np.ndarray | None:

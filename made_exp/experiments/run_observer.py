@@ -11,7 +11,9 @@ from typing_extensions import override
 
 from made_exp.datasets.base import Dataset
 from made_exp.errors import TrainingError
-from made_exp.experiments.pictures import draw_samples, is_worth_watching, picture_of
+from made_exp.experiments.by_column import ColumnScores
+from made_exp.experiments.evaluation_plots import plots_of, some_of
+from made_exp.experiments.pictures import draw_samples, is_worth_watching, pictures_of
 from made_exp.experiments.table_rows import compare_rows, is_table
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
@@ -28,6 +30,7 @@ from made_exp.training.state import Observer, Record, TrainState
 _log = logging.getLogger(__name__)
 LOG2 = math.log(2)
 _SAMPLE_STREAM = 5
+_MIN_ROWS, _MAX_ROWS, _MAX_CELLS = 100, 1000, 50_000  # that are looked at for plots
 
 
 class RunObserver(Observer):
@@ -112,7 +115,7 @@ class RunObserver(Observer):
             )
             if is_table(self.dataset):
                 comparison = compare_rows(self.dataset, samples)
-            image = picture_of(
+            pictures = pictures_of(
                 self.model,
                 self.dataset,
                 samples,
@@ -120,20 +123,35 @@ class RunObserver(Observer):
                 comparison=comparison,
                 title=f"{self.dataset.name}, {title}",
             )
-            save_png(path, image)
+            save_png(path, pictures.whole)
+            if self.settings.trainer.tensorboard:
+                self.tracker.image("samples", pictures.card(), step)
         except Exception as error:  # matplotlib, Pillow, disk
             _log.warning("no picture %s: %s: %s", path, type(error).__name__, error)
-        else:
-            self.tracker.image("samples", image, step)
         return comparison
 
-    def tested(self, test: Evaluation | None, step: int) -> None:
-        """The best model was scored on test, once, if there is a test, after `step` steps."""
+    def explain(self, columns: ColumnScores | None, step: int) -> None:
+        """Show in TensorBoard how well a table was learned, where that is a matter of seconds."""
+        dataset = self.dataset
+        count = min(_MAX_ROWS, _MAX_CELLS // dataset.num_dims)
+        if not (self.settings.trainer.tensorboard and is_table(dataset)) or count < _MIN_ROWS:
+            return
+        try:
+            split = dataset.scored
+            rows = some_of(dataset.split(split), dataset.context(split), count)
+            for name, picture in plots_of(self.model, dataset, rows, columns).items():
+                self.tracker.image(f"{split}/{name}", picture, step)
+        except Exception as error:  # matplotlib, a conditional that cannot be drawn
+            _log.warning("no plots of %s: %s: %s", dataset.name, type(error).__name__, error)
+
+    def tested(self, test: Evaluation | None, valid: Evaluation, step: int) -> None:
+        """The best model was scored, on test once if there is one, after `step` steps."""
         if self.settings.trainer.animation:
             self._animate()
+        scalars = {"objective/valid_nll": valid.nll}
         if test is not None:
-            scalars = {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim}
-            self.tracker.scalars(step, scalars)
+            scalars |= {"test/nll": test.nll, "test/bits_per_dim": test.bits_per_dim}
+        self.tracker.scalars(step, scalars)
         self.tracker.flush()
 
     def _animate(self) -> None:

@@ -4,6 +4,7 @@ Every figure is returned as an array (height, width, 3) uint8; `save_png` makes 
 """
 
 from made_exp.reporting.figures.canvas import animation, save_png
+from made_exp.reporting.figures.cards import image_tiles, worst_columns
 from made_exp.reporting.figures.distribution import distribution_picture
 from made_exp.reporting.figures.plots import (
     density_1d,
@@ -23,7 +24,9 @@ __all__ = [
     "density_plane",
     "distribution_picture",
     "image_grid",
+    "image_tiles",
     "nll_by_num_orderings",
     "save_png",
     "table_picture",
+    "worst_columns",
 ]

@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from made_exp.reporting.figures.canvas import (
     BAR,
     BLUE,
+    CARD,
     INK,
     MUTED,
     ORANGE,
@@ -24,11 +25,17 @@ from made_exp.reporting.figures.canvas import (
 _MIN_COUNT = 20  # predictions that make a point
 _MAX_PANELS, _ACROSS, _NUM_BINS = 12, 4, 20
 _MAX_BARS = 40
+_CARD_PANELS, _CARD_BARS = 3, 12
 _TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 
 
 def reliability(
-    predicted: np.ndarray, observed: np.ndarray, counts: np.ndarray, *, title: str = ""
+    predicted: np.ndarray,
+    observed: np.ndarray,
+    counts: np.ndarray,
+    *,
+    title: str = "",
+    is_card: bool = False,
 ) -> np.ndarray:
     """Predicted probabilities against the share of them that came true.
 
@@ -37,8 +44,9 @@ def reliability(
         observed: (K,) share that came true.
         counts: (K,) predictions in it.
         title: One line above.
+        is_card: Whether it is to be as small as a card of TensorBoard.
     """
-    figure, (axes,) = new_plots(620, 600, title)
+    figure, (axes,) = new_plots(CARD, CARD, title) if is_card else new_plots(620, 600, title)
     shown = counts >= _MIN_COUNT
     x, y, n = (np.asarray(values)[shown] for values in (predicted, observed, counts))
     error = np.sqrt(np.maximum(x * (1 - x), 1e-12) / n)
@@ -51,7 +59,7 @@ def reliability(
     axes.scatter(*place, sizes, color=BLUE, alpha=0.85, lw=0, label="observed, larger: more")
     for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         scale("logit")
-        axis.set_ticks(_TICKS)
+        axis.set_ticks(_TICKS[:: 2 if is_card else 1])
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(NullLocator())
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
@@ -60,17 +68,22 @@ def reliability(
     return render(figure)
 
 
-def pit_histograms(places: Mapping[str, np.ndarray], *, title: str = "") -> np.ndarray:
+def pit_histograms(
+    places: Mapping[str, np.ndarray], *, title: str = "", is_card: bool = False
+) -> np.ndarray:
     """Histograms of where values fell in their conditionals, the least uniform ones first.
 
     Args:
         places: By variable (n,) in 0..1.
         title: One line above.
+        is_card: Whether it is to be as small as a card of TensorBoard: the worst three.
     """
-    ranked = sorted(places, key=lambda name: -_unevenness(places[name]))[:_MAX_PANELS]
-    across = min(_ACROSS, len(ranked))
+    ranked = sorted(places, key=lambda name: -_unevenness(places[name]))
+    ranked = ranked[: _CARD_PANELS if is_card else _MAX_PANELS]
+    across = 1 if is_card else min(_ACROSS, len(ranked))
     rows = -(-len(ranked) // across)
-    figure = new_figure(max(300 * across, 420), 64 + 210 * rows, title)
+    width = CARD if is_card else max(300 * across, 420)
+    figure = new_figure(width, 64 + 210 * rows, title)
     top = 1 - 40 / (64 + 210 * rows)
     figure.set_layout_engine("constrained", rect=(0, 0, 1, top), w_pad=0.08, h_pad=0.08)
     panels = figure.subplots(rows, across, squeeze=False).ravel()
@@ -111,6 +124,7 @@ def nll_bars(
     errors: np.ndarray,
     *,
     title: str = "",
+    is_card: bool = False,
 ) -> np.ndarray:
     """NLL of each column beside what counting its values alone gives it, the largest first.
 
@@ -120,21 +134,26 @@ def nll_bars(
         counted: (D,) nats.
         errors: (D,) standard errors of nll.
         title: One line above.
+        is_card: Whether it is to be as small as a card of TensorBoard: the largest twelve.
     """
-    order = np.argsort(-np.asarray(counted))[:_MAX_BARS]
-    figure, (axes,) = new_plots(900, 110 + 24 * len(order), title)
+    order = np.argsort(-np.asarray(counted))[: _CARD_BARS if is_card else _MAX_BARS]
+    figure, (axes,) = new_plots(CARD if is_card else 900, 110 + 24 * len(order), title)
     places = np.arange(len(order))
     axes.barh(places, counted[order], 0.84, color=BAR, label="counting its values alone")
     axes.barh(places, nll[order], 0.4, color=BLUE, label="model, given earlier columns")
     axes.errorbar(nll[order], places, xerr=errors[order], fmt="none", ecolor=INK, elinewidth=1)
-    axes.set_yticks(places, [plain(cut(names[d], 28)) for d in order])
+    axes.set_yticks(places, [plain(cut(names[d], 14 if is_card else 28)) for d in order])
     axes.axvline(0, color=MUTED, lw=0.8)
     axes.set_ylim(len(order) - 0.4, -0.6)
     style(axes, "", "NLL (nats per example)")
+    if is_card:  # no room beside the bars
+        axes.legend(
+            fontsize=9, frameon=False, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1)
+        )
     axes.tick_params(axis="y", colors=INK, length=0)
     axes.grid(False, axis="y")
     hidden = len(names) - len(order)
-    if hidden:
+    if hidden and not is_card:
         axes.set_title(f"and {hidden} more columns", fontsize=9, color=MUTED, loc="right")
     return render(figure)
 

@@ -16,6 +16,7 @@ from made_exp.files import atomic_write_bytes
 
 DPI = 100
 MARGIN = 16
+CARD = 340  # pixels across, of a picture as TensorBoard shows it
 BLUE, ORANGE = "#2463ae", "#d9660a"
 _FRAME_MILLISECONDS, _LAST_MILLISECONDS, _MAX_FRAME_WIDTH = 300, 2000, 900
 INK, MUTED, GRID, BAR, RULE = "#1f2430", "#5b6472", "#e3e6ea", "#c9d1dc", "#b4bac4"

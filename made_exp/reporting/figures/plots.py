@@ -31,6 +31,7 @@ def density_1d(
     *,
     true: np.ndarray | None = None,
     title: str = "",
+    width: int = 900,
 ) -> np.ndarray:
     """Learned probabilities of one variable over the data's histogram.
 
@@ -39,17 +40,18 @@ def density_1d(
         data: (N,) values of the data.
         true: (V,) probabilities under the density that the data were drawn from.
         title: One line above.
+        width: Of the picture, in pixels.
     """
     learned = np.asarray(learned, np.float64)
     values = np.arange(len(learned))
-    figure, (axes,) = new_plots(900, 440, title)
+    figure, (axes,) = new_plots(width, min(width, 440), title)
     counts = np.bincount(np.asarray(data).astype(np.int64).ravel(), minlength=len(learned))
     axes.bar(values, counts / max(counts.sum(), 1), width=1.0, color=BAR, label="training data")
     axes.stairs(learned, np.arange(len(learned) + 1) - 0.5, color=BLUE, lw=2, label="learned")
     if true is not None:
         axes.plot(values, true, color=ORANGE, lw=1.5, ls="--", label="true")
     style(axes, "", "value", "probability")
-    axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(max(3, width // 75), integer=True))
     return render(figure)
 
 
@@ -101,6 +103,7 @@ def density_plane(
     samples: np.ndarray,
     names: tuple[str, str],
     title: str = "",
+    only_learned: bool = False,
 ) -> np.ndarray:
     """Two real variables: data, samples, and the learned density, on one range.
 
@@ -111,20 +114,22 @@ def density_plane(
         samples: (m, 2) values drawn from the model.
         names: Of both variables; the first is across.
         title: One line above.
+        only_learned: Whether data and samples are left out.
     """
-    figure, panels = new_plots(3 * 418 + 8, 422, title, 3)
+    num_panels = 1 if only_learned else 3
+    figure, panels = new_plots(num_panels * 418 + 8, 422, title, num_panels)
     x_ends, y_ends = ((float(ends[0]), float(ends[-1])) for ends in edges)
     for axes, rows, name, color in zip(
-        panels, (data, samples), ("rows of the data", "samples"), (INK, BLUE), strict=False
+        panels[:-1], (data, samples), ("rows of the data", "samples"), (INK, BLUE), strict=False
     ):
         axes.plot(*rows.T, ".", color=color, ms=4, alpha=0.4, mew=0)
         style(axes, f"{count(len(rows))} {name}", *names)
     top = float(np.quantile(learned, 0.999)) or 1e-12
     shades: dict[str, Any] = {"cmap": _MAP, "vmin": 0, "vmax": top, "origin": "lower"}
     _density(
-        panels[2], "Learned density", learned.T, "density", extent=(*x_ends, *y_ends), **shades
+        panels[-1], "Learned density", learned.T, "density", extent=(*x_ends, *y_ends), **shades
     )
-    style(panels[2], "Learned density", *names)
+    style(panels[-1], "Learned density", *names)
     for axes in panels:
         axes.set(xlim=x_ends, ylim=y_ends)
     return render(figure)
