@@ -34,8 +34,10 @@ def test_a_table_ends_with_calibration_and_nll_by_column(tmp_path):
     options = {"epochs": 1, "tensorboard": True}
     run(make_settings(tmp_path, image=False, trainer=options), tmp_path / "run")
     events = read_events(tmp_path / "run")
-    tags = ["samples", "test/calibration", "test/nll"]
+    tags = ["samples", "plots/test_calibration", "plots/test_nll"]
     assert events.Tags()["images"] == tags
+    # TensorBoard knows each tag as one kind alone.
+    assert not set(tags) & set(events.Tags()["scalars"])
     assert [events.Images(tag)[-1].width for tag in tags] == [CARD] * 3
 
 

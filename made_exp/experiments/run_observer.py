@@ -140,7 +140,8 @@ class RunObserver(Observer):
             split = dataset.scored
             rows = some_of(dataset.split(split), dataset.context(split), count)
             for name, picture in plots_of(self.model, dataset, rows, columns).items():
-                self.tracker.image(f"{split}/{name}", picture, step)
+                # Never the tag of a scalar: TensorBoard knows each tag as one kind alone.
+                self.tracker.image(f"plots/{split}_{name}", picture, step)
         except Exception as error:  # matplotlib, a conditional that cannot be drawn
             _log.warning("no plots of %s: %s: %s", dataset.name, type(error).__name__, error)
 
