@@ -290,6 +290,20 @@ class Shell:
         drawn = {path.name for path in Path().glob("how-*.png")}
         assert drawn == {path.name for path in (ROOT / "docs/pictures").glob("how-*.png")}
 
+    def scripts_overview(self, arguments):
+        assert arguments == []
+        script = runpy.run_path(str(ROOT / "scripts/overview"), run_name="imported")
+        for overrides in script["RUNS"].values():
+            words = overrides.replace("dataset.path=", "dataset.path=people.csv").split()
+            composed(words)
+        wrong = [(pl.col("town") == "x", "town", "y")]
+        text = (ROOT / "docs/results.md").read_text()
+        runs = Path(run_of(IMAGES)), Path(run_of(TABLE))
+        script["draw"](*runs, ("age", "town"), wrong, text).savefig("overview.png")
+        for table, nll in script["clock_rows"](text):
+            assert float(nll.split()[0]) < 100, table
+            assert script["best_of"](table), table
+
     def scripts_check(self, arguments):
         subprocess.run(["bash", "-n", ROOT / "scripts/check"], check=True)
 

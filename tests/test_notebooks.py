@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "docs/notebooks"
+COMPLETION = "completion.ipynb"
 
 
 def cells_of(notebook, kind):
@@ -87,8 +88,25 @@ def test_from_a_frame_to_answers():
             assert all(name in text for name in value.columns)
 
 
-def test_links_of_the_notebook_lead_somewhere():
-    links = re.findall(r"\]\(([^)#:]+)\)", "".join(cells_of("table.ipynb", "markdown")))
+def test_images_completed_in_any_pattern():
+    sources = [re.sub(r"STEPS = \d+", "STEPS = 20", code) for code in cells_of(COMPLETION, "code")]
+    names, shown = executed(sources)
+    assert shown[0] == "shapes"  # no other images are here
+    x, completed = names["x"], names["completed"]
+    assert len(completed) == 4
+    for pattern, known in names["patterns"].items():
+        assert completed[pattern].shape == (len(x), 4, x.shape[1])
+        assert (completed[pattern][..., known] == x[:, None, known]).all()
+        drawn = completed[pattern][..., ~known]
+        assert (drawn[:, 0] != drawn[:, 1]).any()
+    assert ((names["chances"][:, names["known"]] - x[:, names["known"]]).abs() < 1e-12).all()
+    pictures = ("patterns.png", "halves.png", "chances.png")
+    assert all(Path(picture).stat().st_size > 2000 for picture in pictures)
+
+
+@pytest.mark.parametrize("notebook", ["table.ipynb", COMPLETION])
+def test_links_of_the_notebooks_lead_somewhere(notebook):
+    links = re.findall(r"\]\(([^)#:]+)\)", "".join(cells_of(notebook, "markdown")))
     assert links
     for link in links:
         assert (NOTEBOOKS / link).exists(), link

@@ -86,6 +86,7 @@ _OTHERS = {
         Published(88.40, "MADE, 1 x 8000"),
         Published(85.10, "EoNADE, 128 orderings"),
         Published(84.65, "NADE-k"),
+        Published(81.30, "PixelCNN, convolutional"),
     ),
 }
 # What others had of a dataset that has options.
