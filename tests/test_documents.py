@@ -440,7 +440,7 @@ def test_every_document_is_in_the_site():
 def test_files_that_are_named_are_there(shell, place):
     """In the checkout, or in the folder of a run."""
     run = place / run_of((*IMAGES, "trainer.tensorboard=true"))
-    there = [*run.rglob("*"), *vars(RunDirectory(run)).values()]
+    there = [*run.rglob("*"), *filter(None, vars(RunDirectory(run)).values())]
     for name in ("made_exp", "conf", "docs", "scripts", "tests"):
         there += [path for path in (ROOT / name).rglob("*") if path.suffix != ".pyc"]
     known = {f"/{path}{'/' * path.is_dir()}" for path in [*there, ROOT / ".ci/run"]}
