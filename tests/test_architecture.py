@@ -65,6 +65,9 @@ RUN_BY = {
     "training.post": "test_processes",
     "variables.echoes": "test_conditionals",
     "variables.restricted": "test_restricted",
+    "model.first_units": "test_many_orders",
+    "model.steps": "test_many_orders",
+    "variables.conditionals.turned": "test_many_orders",
     "variables.restricted_number": "test_restricted",
 }
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -88,7 +88,7 @@ class MaskSet:
         """`layer_degrees` as float32, exact to 2**24, which the CPU compares faster."""
         return tuple(degrees.float() for degrees in self.layer_degrees)
 
-    def rows(self, rows: Tensor) -> Self:
+    def rows(self, rows: Tensor | slice) -> Self:
         """The mask set for the examples at `rows`."""
         return replace(self, ordering=self.ordering[rows]) if self.is_per_example else self
 

@@ -74,11 +74,21 @@ def split_by_variable(terms: Tensor, log_weights: Tensor) -> Tensor:
     """
     if len(terms) == 1:
         return terms[0]
+    if bool((terms >= _LEAST).all()):
+        return _weighted_sum(component_shares(terms.sum(2), log_weights), terms)
     excluded = terms == -torch.inf
     impossible = excluded.any(2).all(0)
     by_all = excluded.all(0)
     # Where each component excludes another variable, all of these are to blame.
     blamed = impossible[:, None] & torch.where(by_all.any(1, keepdim=True), by_all, excluded.any(0))
     finite = terms.masked_fill(blamed, 0).clamp(min=_LEAST)
-    parts = (component_shares(finite.sum(2), log_weights)[..., None] * finite).sum(0)
+    parts = _weighted_sum(component_shares(finite.sum(2), log_weights), finite)
     return parts.masked_fill(blamed, -torch.inf)
+
+
+def _weighted_sum(shares: Tensor, terms: Tensor) -> Tensor:
+    """Sum (N, D) over components of shares (M, N) times terms (M, N, D), in one pass."""
+    total = torch.zeros_like(terms[0])
+    for share, term in zip(shares, terms, strict=True):
+        total.addcmul_(share[:, None], term)
+    return total

@@ -132,7 +132,7 @@ class Component:
         masks = with_observed_first(self.network.schedule, self.masks, observed)
         return replace(self, masks=masks)
 
-    def rows(self, rows: Tensor) -> Self:
+    def rows(self, rows: Tensor | slice) -> Self:
         """The component for the examples at `rows`."""
         return replace(self, masks=self.masks.rows(rows))
 

@@ -1,34 +1,29 @@
 """The likelihood of examples under many orders of one network, computed together.
 
-Which variables a unit sees differs from one order to the next; what a variable would give it does
-not. So the product of features with weights is taken once, variable by variable, and each order
-adds up those it sees:
-
-    node_o = sum_j [degree of o >= degree of j] sum_f W_of x_jf.
-
-One-hot and other wide features make this a fraction of a product for each order. Units come first
-in all arrays, so that operations run along examples.
+What the first layer sees `first_units` adds up; in the layers above each order has its blocks, see
+`steps`. Units come first in all arrays, so that operations run along examples.
 
 Legend: M orders, B examples, D variables, O units of a level, P params.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import final
 
 import torch
 from torch import Tensor
 
 from made_exp.masks.mask_set import MaskSet
+from made_exp.model.first_units import FirstUnits
 from made_exp.model.levels import Edge
 from made_exp.model.networks import MaskedNetwork
+from made_exp.model.steps import Steps
 from made_exp.variables.conditionals.base import Conditional
 from made_exp.variables.groups import VariableGroups
 
 # Fewer features a variable, or more variables, are multiplied as fast order by order.
 MIN_WIDTH, MAX_DIMS, _MIN_ORDERS = 3, 256, 2
 # Examples that go together, and numbers that a level may have for some orders and these.
-ROWS, _MAX_NUMBERS = 1000, 2**22
+ROWS, _MAX_NUMBERS = 500, 2**23
 # Masked weights of one layer that are kept for the examples that follow.
 _MAX_KEPT = 2**24
 
@@ -52,6 +47,11 @@ def suits(network: MaskedNetwork, num_orders: int) -> bool:
     )
 
 
+def pieces(count: int, size: int) -> list[slice]:
+    """So many examples, cut into `size` at a time."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
 @final
 class ManyOrders:
     """A network under several mask sets, without gradients.
@@ -67,8 +67,29 @@ class ManyOrders:
     ) -> None:
         self.groups, self.network, self.mask_sets = groups, network, mask_sets
         self._conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
-        self._kept: dict[tuple[int, int], Tensor] = {}
-        self._starts = tuple(accumulate(groups.feature_widths, initial=0))
+        self._degrees = [network.layer_degrees(masks) for masks in mask_sets]
+        top = len(network.levels)
+        self._first = {
+            edge.above: FirstUnits.of(
+                edge.layer.weight,
+                network.bias(edge.above),
+                groups.feature_widths,
+                torch.stack([one[edge.above] for one in self._degrees]),
+                torch.stack([masks.input_degrees for masks in mask_sets]),
+                keeps_order=edge.above == top,
+            )
+            for level in network.levels
+            for edge in level.edges
+            if edge.below == 0
+        }
+        self._turned = {
+            edge.above: edge.layer.weight.t().contiguous()
+            for level in network.levels
+            for edge in level.edges
+            if edge.below
+        }
+        self._levels = {*self._first, top}
+        self._kept: dict[tuple[int, int], Steps] = {}
 
     @torch.no_grad()
     def terms(self, codes: Tensor) -> Tensor:
@@ -76,64 +97,75 @@ class ManyOrders:
         found = codes.new_empty(
             (len(self.mask_sets), *codes.shape), dtype=self.network.output_bias.dtype
         )
-        widest = max(self.network.level_widths[1:])
-        for rows in torch.arange(len(codes)).split(ROWS):
-            own = slice(int(rows[0]), int(rows[-1]) + 1)
-            shared = self._shared(codes[own])
-            step = max(1, _MAX_NUMBERS // (widest * len(rows)))
+        widths, count = self.network.level_widths, min(ROWS, len(codes))
+        step = min(len(self.mask_sets), max(1, _MAX_NUMBERS // (max(widths[1:]) * count)))
+        # Fresh memory would take longer to get than to fill.
+        room = {n: found.new_empty(step * widths[n] * count) for n in self._levels}
+        for own in pieces(len(codes), ROWS):
+            features = self.groups.features(codes[own]).t().contiguous()
             for start in range(0, len(self.mask_sets), step):
-                some = slice(start, start + step)
-                params = self._params(shared, some)
+                some = slice(start, min(start + step, len(self.mask_sets)))
+                size = some.stop - start, features.shape[1]
+                nodes = {
+                    n: one[: size[0] * widths[n] * size[1]].view(size[0], -1, size[1])
+                    for n, one in room.items()
+                }
+                params = self._params(features, some, nodes).transpose(0, 1)
                 found[some, own] = log_probs_turned(
                     self.groups, self._conditionals, params, codes[own]
                 )
         return found
 
-    def _shared(self, codes: Tensor) -> dict[int, Tensor]:
-        """By the level above, what variables and bias give to who sees them, (O, D + 1, B)."""
-        features = self.groups.features(codes).t().contiguous()
-        parts: dict[int, Tensor] = {}
-        for edge in (edge for level in self.network.levels for edge in level.edges):
-            if edge.below == 0:
-                weight = edge.layer.weight
-                # The bias is one more variable, which all units see.
-                part = weight.new_empty(len(weight), len(self._conditionals) + 1, len(codes))
-                part[:, -1] = self.network.bias(edge.above)[:, None]
-                for d, (start, end) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
-                    torch.mm(weight[:, start:end], features[start:end], out=part[:, d])
-                parts[edge.above] = part
-        return parts
+    def _params(self, features: Tensor, some: slice, nodes: dict[int, Tensor]) -> Tensor:
+        """Params (M, P, B) of examples under some of the orders, from features (F, B).
 
-    def _params(self, shared: dict[int, Tensor], some: slice) -> Tensor:
-        """Params (P, M, B) under some of the orders."""
-        degrees = [self.network.layer_degrees(masks) for masks in self.mask_sets[some]]
-        inputs = torch.stack([masks.input_degrees for masks in self.mask_sets[some]])
-        inputs = torch.cat([inputs, torch.zeros_like(inputs[:, :1])], 1)
-        h = torch.empty(0)
-        for n, level in enumerate(self.network.levels, 1):
-            if n in shared:
-                own = torch.stack([one[n] for one in degrees], 1)  # (O, M)
-                sees = (own[:, :, None] >= inputs[None]).to(shared[n].dtype)
-                node = torch.bmm(sees, shared[n])
-            else:
-                node = self.network.bias(n)[:, None, None].expand(-1, *h.shape[1:]).contiguous()
-            for edge in level.edges:
-                for m in range(len(degrees)) if edge.below else ():
-                    node[:, m].addmm_(self._masked(edge, some.start + m), h[:, m])
-            h = node
-            if n < len(self.network.levels):
-                is_relu = self.network.activation_name == "relu"
-                h = node.relu_() if is_relu else self.network.activation(node)
-        return h
+        What levels see of the features is written into nodes (M, O, B), and the params too.
+        """
+        top = len(self.network.levels)
+        if top not in self._first:
+            nodes[top].copy_(self.network.output_bias[:, None])
+        for n, first in self._first.items():
+            first.add_up(features, some, nodes[n])
+        params = nodes[top]
+        for m, order in enumerate(range(some.start, some.stop)):
+            places = self._places(self._first[1], self._degrees[order][1])
+            h = self._activated(nodes[1][m].index_select(0, places))
+            for n, level in enumerate(self.network.levels[1:], 2):
+                node = params[m]
+                if n < top:
+                    node = self.network.bias(n)[self._units(n, order), None].repeat(1, h.shape[1])
+                for edge in level.edges:
+                    if edge.below:
+                        self._steps(edge, order).add_to(node, h)
+                h = node if n == top else self._activated(node)
+        return params
 
-    def _masked(self, edge: Edge, order: int) -> Tensor:
+    def _activated(self, node: Tensor) -> Tensor:
+        is_relu = self.network.activation_name == "relu"
+        return node.relu_() if is_relu else self.network.activation(node)
+
+    def _units(self, level: int, order: int) -> Tensor:
+        """The units of a level by degree under one of the orders, (O,) int64."""
+        own, first = self._degrees[order][level], self._first.get(level)
+        return own.argsort(stable=True) if first is None else first.units[self._places(first, own)]
+
+    @staticmethod
+    def _places(first: FirstUnits, degrees: Tensor) -> Tensor:
+        """Where units of `first` stand, by degree (O,)."""
+        return degrees[first.units].argsort(stable=True)
+
+    def _steps(self, edge: Edge, order: int) -> Steps:
         """The weight (O, I) of a layer under one of the orders, kept where there is room."""
         found = self._kept.get((edge.above, order))
         if found is None:
-            degrees = self.network.layer_degrees(self.mask_sets[order])
-            sees = degrees[edge.above][:, None] >= degrees[edge.below][None]
-            found = edge.layer.weight * sees
-            if found.numel() * len(self.mask_sets) <= _MAX_KEPT:
+            ins, outs = (self._degrees[order][n] for n in (edge.below, edge.above))
+            columns = self._units(edge.below, order)
+            turned = self._turned[edge.above].index_select(0, columns)
+            if edge.above < len(self.network.levels):
+                rows = self._units(edge.above, order)
+                turned, outs = turned.index_select(1, rows), outs[rows]
+            found = Steps.of(turned, ins[columns], outs)
+            if edge.layer.weight.numel() * len(self.mask_sets) <= _MAX_KEPT:
                 self._kept[edge.above, order] = found
         return found
 

@@ -10,17 +10,18 @@ from made_exp.model.component import Component
 from made_exp.model.many_orders import (
     MAX_DIMS,
     MIN_WIDTH,
-    ROWS,
     ManyOrders,
     log_probs_turned,
+    pieces,
     suits,
 )
 from made_exp.model.simple import SimpleComponent
-from made_exp.variables.conditionals.base import Conditional
 from made_exp.variables.groups import VariableGroups
 
 # Rows with cells missing in so many ways are computed way by way.
 _MAX_PATTERNS = 16
+# Examples that one order computes together.
+_ROWS = 2000
 
 
 @torch.no_grad()
@@ -46,7 +47,8 @@ def terms_of(
         others = [number for number in others if number not in own]
         for pattern, rows in patterns:
             terms = _of_orders(orders, codes[rows], pattern)
-            found[torch.tensor(own)[:, None], rows] = terms
+            for number, one in zip(own, terms, strict=True):
+                found[number, rows if pattern is not None else slice(None)] = one.double()
     if others:
         rest = [densities[number] for number in others]
         found[others] = _one_by_one(rest, codes, context, observed)
@@ -84,7 +86,7 @@ def _of_orders(orders: Sequence[Component], codes: Tensor, pattern: Tensor | Non
         masks = [with_observed_first(first.network.schedule, one, pattern) for one in masks]
         codes = first.groups.filled(codes, pattern)
     terms = ManyOrders(first.groups, first.network, masks).terms(first.groups.cast(codes))
-    return (terms if pattern is None else terms.where(pattern, 0)).double()
+    return terms if pattern is None else terms.where(pattern, 0)
 
 
 def _one_by_one(
@@ -94,23 +96,38 @@ def _one_by_one(
     observed: Tensor | None,
 ) -> Tensor:
     found = codes.new_empty((len(densities), *codes.shape), dtype=torch.float64)
-    conditionals: list[Conditional] = []
-    features: Tensor | None = None
+    turned, kept = list[Component](), list[Tensor]()
     for own, density in zip(found, densities, strict=True):
         first = density.observed_first(observed)
         if isinstance(first, SimpleComponent) or not has_wide_params(first.groups, codes.device):
             own[:] = first.terms(codes, context, observed)
-            continue
-        groups = first.groups
-        if features is None:
-            filled = groups.filled(codes, observed)
-            conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
-            features = groups.features(filled)
-        params = first.params(features, first.one_hot(context, len(codes)))
-        for rows in torch.arange(len(codes)).split(ROWS):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            turned = params[part].t().contiguous()[:, None]
-            own[part] = log_probs_turned(groups, conditionals, turned, filled[part])[0]
-        if observed is not None:
-            own.masked_fill_(~observed, 0)
+        else:
+            turned.append(first)
+            kept.append(own)
+    if turned:
+        _turned(turned, codes, context, observed, kept)
     return found
+
+
+def _turned(
+    components: Sequence[Component],
+    codes: Tensor,
+    context: Tensor | None,
+    observed: Tensor | None,
+    found: Sequence[Tensor],
+) -> None:
+    """Write terms (B, D) of each component into `found`, for as many examples as caches hold."""
+    groups = components[0].groups
+    conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
+    filled = groups.filled(codes, observed)
+    for part in pieces(len(codes), _ROWS):
+        features = groups.features(filled[part])
+        labels = None if context is None else context[part]
+        for component, own in zip(components, found, strict=True):
+            one = component.rows(part)
+            params = one.params(features, one.one_hot(labels, len(features)))
+            params = params.t().contiguous()[:, None]
+            own[part] = log_probs_turned(groups, conditionals, params, filled[part])[0]
+    if observed is not None:
+        for own in found:
+            own.masked_fill_(~observed, 0)

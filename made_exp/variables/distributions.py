@@ -15,6 +15,8 @@ from torch import Tensor
 MAX_LOG_SCALE = 30.0
 MAX_LOCATION = 1e6
 
+# Sums of exponentials between it and its inverse are as exact as float32 is.
+_LEAST_SUM = 1e-30
 _MINUS_ONE = torch.tensor(-1.0)
 
 
@@ -71,8 +73,16 @@ def categorical_log_prob(logits: Tensor, x: Tensor, is_normalised: bool = False)
     return chosen.masked_fill(outside(x, num_values), -torch.inf)
 
 
+def is_exact_sum(total: Tensor) -> Tensor:
+    """Where sums (...) of exponentials have neither lost nor exceeded what float32 holds."""
+    return (total > _LEAST_SUM) & (total < 1 / _LEAST_SUM)
+
+
 def log_sum_exp(logits: Tensor) -> Tensor:
     """Log sum_k exp(logits_k) (...) of logits (K, ...), outside of autograd, in fewer passes."""
+    total = logits.exp().sum(0)
+    if bool(is_exact_sum(total).all()):
+        return total.log_()
     most = logits.amax(0)
     return torch.sub(logits, most).exp_().sum(0).log_().add_(most)
 

@@ -21,6 +21,8 @@ from made_exp.variables.variable import MAX_CODE, Variable
 
 # With more variables that are numbers, mixtures have fewer components.
 MANY_NUMBERS = 128
+# So many are put together one by one, which on a CPU takes less time than columns out of order.
+_FEW = 64
 # Encoded together, in bounded memory.
 _ROWS = 2**16
 
@@ -107,6 +109,8 @@ class VariableGroups(nn.Module):
             _starts, (self.param_widths, self.uniform_widths)
         )
         order = [d for group in self._groups for d in group.variables]
+        numbers = [(n, i) for n, one in enumerate(self._groups) for i in range(len(one.variables))]
+        self._numbers = [pair for _, pair in sorted(zip(order, numbers, strict=True))]
         by_group = _columns(order, [1] * self.num_dims)
         for name, columns in (
             ("_by_group", by_group),
@@ -210,8 +214,11 @@ class VariableGroups(nn.Module):
         """Network inputs (B, F) of codes x (B, D)."""
         if self.only is not None:
             return self._groups[0].encoding(x).flatten(1)
-        parts = [group.encoding(own).flatten(1) for group, own in self._pairs(x)]
-        return torch.cat(parts, 1).index_select(1, self._features_by_variable)
+        parts = [group.encoding(own) for group, own in self._pairs(x)]
+        if x.is_cpu and self.num_dims <= _FEW:
+            return torch.cat([parts[number][:, index] for number, index in self._numbers], 1)
+        flat = torch.cat([part.flatten(1) for part in parts], 1)
+        return flat.index_select(1, self._features_by_variable)
 
     def single_features(self, variable: int, x: Tensor) -> Tensor:
         """Network inputs (B, W_d) of the codes x (B,) of one variable."""

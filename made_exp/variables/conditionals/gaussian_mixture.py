@@ -34,6 +34,12 @@ class GaussianMixture(NumberMixture):
         return normal_log_prob((self.numbers.z(codes) - means) / scales, scales.log())
 
     @override
+    def _smooth(self, codes: Tensor, means: Tensor, inverse_scales: Tensor) -> Tensor:
+        z = (self.numbers.z(codes) - means).mul_(inverse_scales)
+        density = z.square_().mul_(-0.5).exp_().mul_(inverse_scales)
+        return density.mul_(math.exp(-_LOG_ROOT_TAU))
+
+    @override
     def _log_smooth_vjp(
         self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:

@@ -42,6 +42,16 @@ class DiscretizedLogisticMixture(NumberMixture):
         return logistic_cell_log_prob(*self._cells(codes, means, scales.reciprocal()))
 
     @override
+    def _smooth(self, codes: Tensor, means: Tensor, inverse_scales: Tensor) -> Tensor:
+        low, high, width, is_first, is_last = self._edges(codes, means.dtype)
+        # Of an end cell each factor that it lacks is 1.
+        low, high = low.masked_fill(is_first, -torch.inf), high.masked_fill(is_last, torch.inf)
+        width = width.masked_fill(is_first | is_last, torch.inf)
+        above = (high - means).mul_(inverse_scales).sigmoid_()
+        below = (means - low).mul_(inverse_scales).sigmoid_()
+        return above.mul_(below).mul_((inverse_scales * -width).expm1_().neg_())
+
+    @override
     def _log_smooth_vjp(
         self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,13 +92,7 @@ class DiscretizedLogisticMixture(NumberMixture):
         self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Standardised edges and widths (C, ..., G), and which cells (..., G) are at the ends."""
-        numbers = self.numbers
-        values = numbers.levels(codes).double()
-        low, high = numbers.forward(values - 0.5), numbers.forward(values + 0.5)
-        # Where cells are clamped together there is no mass to speak of, but a logarithm.
-        width = (high - low).clamp(min=1e-300 if self.is_wide else 1e-30)
-        low, high, width = (t.to(means) for t in (low, high, width))
-        is_first, is_last = values <= 0, values >= numbers.num_values - 1
+        low, high, width, is_first, is_last = self._edges(codes, means.dtype)
         return (
             (low - means) * inverse_scales,
             (high - means) * inverse_scales,
@@ -96,3 +100,15 @@ class DiscretizedLogisticMixture(NumberMixture):
             is_first,
             is_last,
         )
+
+    def _edges(
+        self, codes: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Edges and widths (..., G) of cells in z, and which of them are at the ends."""
+        numbers = self.numbers
+        values = numbers.levels(codes).double()
+        low, high = numbers.forward(values - 0.5), numbers.forward(values + 0.5)
+        # Where cells are clamped together there is no mass to speak of, but a logarithm.
+        width = (high - low).clamp(min=1e-300 if self.is_wide else 1e-30)
+        is_first, is_last = values <= 0, values >= numbers.num_values - 1
+        return low.to(dtype), high.to(dtype), width.to(dtype), is_first, is_last

@@ -25,11 +25,11 @@ from made_exp.variables.conditionals.base import (
     observed_values,
     spread_locations,
 )
+from made_exp.variables.conditionals.turned import log_prob_of_numbers
 from made_exp.variables.distributions import (
     MAX_LOCATION,
     MAX_LOG_SCALE,
     categorical_quantile,
-    log_sum_exp,
 )
 from made_exp.variables.numbers import ATOM, Numbers
 from made_exp.variables.restricted import Restricted
@@ -99,6 +99,15 @@ class NumberMixture(Conditional):
         """
 
     @abstractmethod
+    def _smooth(self, codes: Tensor, means: Tensor, inverse_scales: Tensor) -> Tensor:
+        """What `_log_smooth` is the logarithm of, where floating numbers can hold it."""
+
+    def smooth(self, codes: Tensor, means: Tensor, raw_scales: Tensor) -> Tensor:
+        """Density or mass (C, ...) of codes (...) in each component, means and scales raw."""
+        codes = self._wide(codes, means)
+        return self._smooth(codes, _limited(means), self._scales(raw_scales).reciprocal_())
+
+    @abstractmethod
     def _log_smooth_vjp(
         self, codes: Tensor, means: Tensor, inverse_scales: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,23 +137,7 @@ class NumberMixture(Conditional):
 
     @override
     def log_prob_turned(self, params: Tensor, x: Tensor) -> Tensor:
-        # Of all special codes a value is one at most: only its logit is looked at.
-        params = params.double() if self.is_wide else params
-        count, numbers = self.num_components, self.numbers
-        logits, means, raw = params.split([len(params) - 2 * count, count, count])
-        log_smooth = self._log_smooth(self._wide(x, params), _limited(means), self._scales(raw))
-        found = (logits[:count] + log_smooth).logsumexp(0)
-        if self.num_special:
-            index = torch.where(x <= ATOM, ATOM - x, 0).long()
-            is_special = (x <= ATOM) & (index < self.num_special)
-            index = index.clamp(max=self.num_special - 1)
-            own = logits[count:].gather(0, index.expand(1, *params.shape[1:]))[0]
-            own = own + numbers.special_logs.to(own)[index]
-            found = found.masked_fill(numbers.is_missing(x), -torch.inf)
-            found = torch.where(is_special, torch.logaddexp(found, own), found)
-        if self.has_echoes:
-            found = torch.logaddexp(found, logits[-1] + numbers.echo_logs(x).to(found))
-        return found - log_sum_exp(logits)
+        return log_prob_of_numbers(self, params, x)
 
     @override
     @torch.no_grad()
