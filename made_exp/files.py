@@ -47,6 +47,29 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
         _begun.discard(token)
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; on success flush it and rename it to `path`.
+
+    When the body raises, the folder is removed. What a process that was killed had begun to write
+    to `path` is removed.
+    """
+    remove_unfinished(path.parent, f".{glob.escape(path.name)}.*.tmp", others_write=True)
+    token = _HOST + secrets.token_hex(4)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{token}.tmp")
+    _begun.add(token)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for file in filter(Path.is_file, temporary.rglob("*")):
+            with open(file, "rb+") as stream:
+                os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _begun.discard(token)
+
+
 def folder_of_parts(temporary: Path) -> Path:
     """Where parts of a file may be kept until it is written under the name `temporary`."""
     return temporary.with_suffix(".parts.tmp")

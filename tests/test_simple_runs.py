@@ -11,7 +11,7 @@ from test_tables import blanked, wine_rows, write
 from made_exp import load_run
 from made_exp.datasets.base import Dataset
 from made_exp.errors import ConfigError
-from made_exp.experiments.by_column import ColumnScores, score_columns
+from made_exp.experiments.by_column import ColumnScores, Moments, score_columns
 from made_exp.experiments.experiment import run
 from made_exp.experiments.finished import FinishedRun
 from made_exp.settings.model import BASELINES
@@ -132,12 +132,17 @@ def test_a_column_worse_than_counting_is_named(generator):
     parts[:, 3] += 0.5
     names = tuple(f"c{d}" for d in range(8))
     parts[:, 0] -= 0.5
-    scores = ColumnScores(names, parts, counted)
+    halves = [Moments.of(half) for half in parts.split(70)]
+    assert torch.allclose(Moments.joined(halves).stderr, parts.std(0) / 200**0.5)
+    scores = ColumnScores(
+        names, Moments.joined(halves), Moments.of(parts - counted), counted.mean(0)
+    )
     lines = scores.warnings()
     assert lines[0].startswith("column 'c3' has an NLL of ")
     assert "+- 0.001 more than counting" in lines[0]
     assert not any("'c0'" in line for line in lines)
-    many = ColumnScores(names, counted + 1, counted).warnings()
+    worse = Moments.of(torch.ones_like(counted))
+    many = ColumnScores(names, Moments.of(counted + 1), worse, counted.mean(0)).warnings()
     assert len(many) == 6
     assert many[-1] == "... and 3 more columns"
     assert json.dumps(scores.as_dict()["columns"])

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made_exp.variables.missing import left_out
+from made_exp.datasets.parts import ROWS, fitted_rows
+from made_exp.variables.missing import num_left_out
 from made_exp.variables.variable import Kind, Variable
 
 SPLITS = ("train", "valid", "test")
@@ -19,7 +20,7 @@ MAX_GIVEN_ROWS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Examples in three named splits, held in memory.
+    """Examples in three named splits.
 
     Attributes:
         name: What the dataset is called in messages and results.
@@ -42,6 +43,7 @@ class Dataset:
         schema: The columns of a table of the user's, as `TableSchema.to_dict` gives them.
         notices: What the user should look at in the data, a line each.
         note: What a reader must know beside a result, e.g. which draw the test split is.
+        is_mapped: Whether train, valid and test are mapped from disk, not held in memory.
 
     Examples:
         >>> from made_exp.variables.variable import binary_variables
@@ -67,6 +69,7 @@ class Dataset:
     schema: dict[str, Any] | None = None
     notices: tuple[str, ...] = ()
     note: str = ""
+    is_mapped: bool = False
 
     @classmethod
     def of_splits(
@@ -178,8 +181,8 @@ def fingerprint(dataset: Dataset) -> str:
         value = getattr(dataset, field.name)
         if isinstance(value, Tensor):
             digest.update(f"{field.name}{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.contiguous().numpy().tobytes())
-        elif field.name not in ("name", "note", "notices", "class_names"):
+            digest.update(value.contiguous().numpy().data)
+        elif field.name not in ("name", "note", "notices", "class_names", "is_mapped"):
             digest.update(f"{field.name}{value!r}".encode())
     return digest.hexdigest()
 
@@ -216,10 +219,10 @@ def _missing_shares(dataset: Dataset) -> list[float]:
 
     A few empty cells may all lie in valid or test: the shares are then zeros, not none.
     """
-    missing = {split: left_out(dataset.split(split), dataset.variables) for split in SPLITS}
-    if not any(bool(own.any()) for own in missing.values()):
+    counts = {s: num_left_out(dataset.split(s), dataset.variables) for s in SPLITS}
+    if not any(bool(own.any()) for own in counts.values()):
         return []
-    return missing["train"].double().mean(0).tolist()
+    return (counts["train"].double() / len(dataset.train)).tolist()
 
 
 def _given_rows(dataset: Dataset) -> dict[str, Any] | None:
@@ -231,7 +234,8 @@ def _given_rows(dataset: Dataset) -> dict[str, Any] | None:
     if not dataset.given:
         return None
     missing = torch.inf
-    rows = dataset.train[:, list(dataset.given)].double().nan_to_num(missing, torch.inf, -torch.inf)
+    rows = fitted_rows(dataset.train)[:, list(dataset.given)].double()
+    rows = rows.nan_to_num(missing, torch.inf, -torch.inf)
     different, counts = rows.unique(dim=0, return_counts=True)
     if len(different) > MAX_GIVEN_ROWS:
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
@@ -262,10 +266,15 @@ def shared_with_train(dataset: Dataset) -> dict[str, float]:
     """
     if not dataset.is_binary or dataset.dynamic_binarization or dataset.train.is_floating_point():
         return {}
-    splits = {split: dataset.split(split) for split in SPLITS if len(dataset.split(split))}
-    rows = {s: [row.tobytes() for row in np.packbits(x.numpy(), 1)] for s, x in splits.items()}
-    known = set(rows.pop("train"))
-    return {split: sum(row in known for row in own) / len(own) for split, own in rows.items()}
+    train, *others = (_row_hashes(dataset.split(split)) for split in SPLITS)
+    pairs = zip(SPLITS[1:], others, strict=True)
+    return {split: float(np.isin(own, train).mean()) for split, own in pairs if len(own)}
+
+
+def _row_hashes(x: Tensor) -> np.ndarray:
+    """A number (N,) for each row of x (N, D), of 0 and 1; alike for alike rows."""
+    rows = (row for part in x.split(ROWS) for row in np.packbits(part.numpy(), 1))
+    return np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(x))
 
 
 def nll_as_written(dataset: Dataset, split: str, nll: float) -> float | None:
@@ -277,9 +286,10 @@ def nll_as_written(dataset: Dataset, split: str, nll: float) -> float | None:
     Returns:
         None where no variable of a table is real.
     """
-    real = [d for d, v in enumerate(dataset.variables) if v.is_real and not v.is_given]
+    x, variables = dataset.split(split), dataset.variables
+    real = [d for d, v in enumerate(variables) if v.is_real and not v.is_given]
     if dataset.schema is None or not real:
         return None
-    logs = torch.tensor([math.log(dataset.variables[d].resolution) for d in real]).double()
-    present = (~torch.isnan(dataset.split(split)[:, real])).double().mean(0)
-    return nll - float(present @ logs)
+    logs = torch.tensor([math.log(variables[d].resolution) for d in real]).double()
+    absent = torch.stack([rows[:, real].isnan().sum(0) for rows in x.split(ROWS)]).sum(0)
+    return nll - float((1 - absent.double() / len(x)) @ logs)

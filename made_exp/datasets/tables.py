@@ -1,7 +1,7 @@
 """From arrays in a user's file to checked tables, tensors and splits."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from made_exp.variables.variable import MAX_CODE, Variable
 
 _MOST_NAMED = 5
+_BLOCK = 2**14  # rows that are put together
 
 
 def check_table(array: np.ndarray, what: str) -> np.ndarray:
@@ -42,14 +43,34 @@ def refuse_cells(bad: np.ndarray, array: np.ndarray, message: str) -> None:
 
 def to_tensor(table: np.ndarray, variables: tuple[Variable, ...]) -> Tensor:
     """The table (N, D) in the smallest dtype of the Dataset record that holds it exactly."""
-    has_wide = any((v.num_values or math.inf) > MAX_CODE for v in variables)
-    if has_wide or (table.dtype.kind == "f" and bool(np.isnan(table).any())):
-        dtype: type = np.float64
-    elif all(v.num_values is not None and v.num_values <= 256 for v in variables):
-        dtype = np.uint8
-    else:
-        dtype = np.int64
+    dtype = dtype_of(variables, has_missing=table.dtype.kind == "f" and bool(np.isnan(table).any()))
     return torch.from_numpy(np.array(table, dtype=dtype, order="C"))
+
+
+def dtype_of(variables: Sequence[Variable], *, has_missing: bool) -> np.dtype:
+    """The smallest dtype of the Dataset record that holds values of the variables exactly."""
+    has_wide = any((v.num_values or math.inf) > MAX_CODE for v in variables)
+    if has_wide or has_missing:
+        return np.dtype(np.float64)
+    is_small = all(v.num_values is not None and v.num_values <= 256 for v in variables)
+    return np.dtype(np.uint8 if is_small else np.int64)
+
+
+def blocks_of(
+    columns: Sequence[np.ndarray], rows: np.ndarray, dtype: np.dtype
+) -> Iterator[np.ndarray]:
+    """The rows (n,), by number, of columns (N,), in blocks (b, D)."""
+    for start in range(0, len(rows), _BLOCK):
+        own = rows[start : start + _BLOCK]
+        yield np.stack([column[own].astype(dtype) for column in columns], 1)
+
+
+def gathered(columns: Sequence[np.ndarray], rows: np.ndarray, dtype: np.dtype) -> Tensor:
+    """The rows (n,), by number, of columns (N,), as a table (n, D)."""
+    table = np.empty((len(rows), len(columns)), dtype)
+    for number, block in enumerate(blocks_of(columns, rows, dtype)):
+        table[number * _BLOCK :][: len(block)] = block
+    return torch.from_numpy(table)
 
 
 def constant_columns(train: Tensor, variables: Sequence[Variable]) -> tuple[str, ...]:

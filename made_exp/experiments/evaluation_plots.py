@@ -87,9 +87,9 @@ def plots_of(
     elif columns is not None:
         pictures["nll"] = nll_bars(
             columns.names,
-            columns.parts.mean(0).numpy(),
-            columns.counted.mean(0).numpy(),
-            columns.parts.std(0).numpy() / len(columns.parts) ** 0.5,
+            columns.parts.mean.numpy(),
+            columns.counted.numpy(),
+            columns.parts.stderr.numpy(),
             **titled("NLL by column"),
         )
     return pictures

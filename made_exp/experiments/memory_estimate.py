@@ -10,6 +10,7 @@ import torch
 
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.baselines.scores import MAX_PAIRED
+from made_exp.datasets.parts import ROWS, num_fitted
 from made_exp.experiments.table_rows import is_table, num_compared
 from made_exp.kernels.backends import SMALL_WEIGHT
 from made_exp.memory import MIB, WAY_OUT, available_memory, in_words, used_memory
@@ -87,7 +88,7 @@ def estimate_memory(
 
     Args:
         settings: Of the run.
-        dataset: Its data, which are in memory.
+        dataset: Its data, which are in memory or mapped from disk.
         num_processes: How many train its members.
         device: Where the model lies.
     """
@@ -221,11 +222,14 @@ def _samples(dataset: Dataset, width: int) -> int:
 
 def _data(dataset: Dataset) -> int:
     """Bytes of codes, of counting, and of comparing each pair of variables."""
-    rows = max(len(dataset.train), len(dataset.split(dataset.scored)))
+    counted = max(num_fitted(dataset.train), min(len(dataset.split(dataset.scored)), ROWS))
+    order = 2 * _DOUBLE * len(dataset.train)  # of the examples of an epoch
+    others = max(len(dataset.train) - counted, 0) * dataset.num_dims
+    codes = 0 if dataset.is_mapped else _FLOAT * others
     pairs = 0
     if dataset.num_dims <= MAX_PAIRED and (dataset.is_binary or is_table(dataset)):
         pairs = 4 * _DOUBLE * (2 * dataset.num_dims) ** 2
-    return 3 * _DOUBLE * rows * dataset.num_dims + pairs
+    return order + codes + 3 * _DOUBLE * counted * dataset.num_dims + pairs
 
 
 def _remedy(settings: Settings, dataset: Dataset, estimate: MemoryEstimate) -> str:

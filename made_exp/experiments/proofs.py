@@ -8,6 +8,7 @@ import torch
 
 from made_exp.datasets.base import SPLITS, Dataset, binarized
 from made_exp.datasets.baselines.scores import FITTED
+from made_exp.datasets.parts import ROWS, fitted_rows
 from made_exp.datasets.registry import DATA_SEED
 from made_exp.errors import TrainingError
 from made_exp.masks.observed import with_observed_first
@@ -49,7 +50,7 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     x = dataset.train
     if dataset.dynamic_binarization:  # as the model will see them
         x = binarized(x[:_BIAS_EXAMPLES], DATA_SEED)
-    model.initialise_bias(x)
+    model.initialise_bias(fitted_rows(x))
     for name, extra in model.extras.items():
         extra.load_state_dict(FITTED[name](dataset).state_dict())
 
@@ -57,20 +58,36 @@ def prepare(model: MADE, dataset: Dataset) -> None:
 def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
     """Raise ValueError if values are missing that some ordering does not have last."""
     for split in SPLITS:
-        x = dataset.split(split)
-        try:
-            missing = left_out(x, dataset.variables)
-            for schedule in schedules if missing.any() else ():
-                with_observed_first(schedule, schedule.mask_set(0), ~missing)
-        except ValueError:
-            row, column = torch.nonzero(missing)[0].tolist()
+        if (found := _first_unserved(schedules, dataset, split)) is not None:
+            row, column = found
             other = ", or dataset.missing=model" if dataset.schema else ""
             raise ValueError(
                 f"dataset '{dataset.name}' has missing values (first in column "
                 f"'{dataset.variables[column].name}', row {row} of {split}): use ordering=agnostic "
                 "with several orderings and resample=both or order, so that for each row there are "
                 f"orderings with what is observed first{other}"
-            ) from None
+            )
+
+
+def _first_unserved(
+    schedules: Sequence[MaskSchedule], dataset: Dataset, split: str
+) -> tuple[int, int] | None:
+    """Row and column of the first missing cell of a split, if an ordering cannot have such last."""
+    first = None
+    for number, x in enumerate(dataset.split(split).split(ROWS)):
+        missing = left_out(x, dataset.variables)
+        if not missing.any():
+            continue
+        if first is None:
+            row, column = torch.nonzero(missing)[0].tolist()
+            first = (number * ROWS + row, column)
+        try:
+            for schedule in schedules:
+                if not schedule.resamples_order:
+                    with_observed_first(schedule, schedule.mask_set(0), ~missing)
+        except ValueError:
+            return first
+    return None
 
 
 def proven(

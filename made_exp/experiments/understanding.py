@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.parts import num_fitted
 from made_exp.datasets.registry import load_dataset
 from made_exp.datasets.table.describe import MAX_ROWS, as_table
 from made_exp.datasets.table.schema import TableSchema
@@ -21,6 +22,10 @@ def say_understood(dataset: Dataset) -> None:
     """Log the columns of a table of the user's, and warn of what is suspicious in it."""
     if dataset.schema is not None:
         _log.info("%s", described_dataset(dataset))
+    if (count := num_fitted(dataset.train)) < len(dataset.train):
+        _log.info(
+            "simple densities and first biases are fitted to %d of its rows, spread evenly", count
+        )
     for notice in dataset.notices[:MAX_NOTICES]:
         _log.warning("warning: %s", notice)
     if len(dataset.notices) > MAX_NOTICES:
@@ -51,7 +56,7 @@ def as_results(dataset: Dataset) -> dict[str, Any]:
 def described_dataset(dataset: Dataset, *, most: int = MAX_ROWS) -> str:
     """The rows of each split, and a line for each column or for all of a kind."""
     rows = ", ".join(f"{len(dataset.split(split))} {split}" for split in SPLITS)
-    title = f"{dataset.name}: {rows} rows"
+    title = f"{dataset.name}: {rows} rows{', on disk' if dataset.is_mapped else ''}"
     if dataset.schema is not None:
         columns = TableSchema.from_dict(dataset.schema).describe()
         return f"{title}\n{as_table(columns, most=most)}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
+from made_exp.datasets.parts import some_rows
 from made_exp.errors import REMEDY, DivergedError
 from made_exp.experiments.outliers import refuse_impossible
 from made_exp.model.evaluation import Evaluation, batched, evaluate, fit_mixture
@@ -37,9 +38,9 @@ class Validation:
         self._fits = fits and model.mixture.fits
         num_rows = len(dataset.valid)
         count = min(settings.trainer.valid_examples or num_rows, num_rows)
-        rows = torch.arange(count) * num_rows // max(count, 1)  # spread evenly
         context = dataset.valid_context
-        self.x, self.context = dataset.valid[rows], None if context is None else context[rows]
+        self.x = some_rows(dataset.valid, count)
+        self.context = None if context is None else some_rows(context, count)
         self.batch_size = settings.trainer.eval_batch_size
         wanted, every = settings.ordering.valid_orderings, model.num_orderings
         self.num_orderings = min(wanted + model.num_fixed, every) if wanted else every

@@ -9,6 +9,7 @@ from made_exp.datasets.registry import DEBD_TABLES, KINDS
 from made_exp.errors import did_you_mean
 from made_exp.settings.base import MISSING, OptionSettings, setting
 
+_STREAMING = "whether rows stay on disk, not in memory; null = where they would not fit"
 _PLACE = "relative to the current folder or to MADE_DATA_DIR"
 
 
@@ -158,6 +159,7 @@ class TableSettings(DatasetSettings):
     delimiter: str = setting("auto", "one character between columns; auto = found")
     encoding: str = setting("auto", "of text, such as cp1252; auto = UTF-8, or UTF-16 by its mark")
     header: bool = setting(True, "whether the first line of text names the columns")
+    streaming: bool | None = setting(None, _STREAMING)
 
     def _check(self) -> None:
         for key in ("path", "valid_path", "test_path"):

@@ -13,6 +13,7 @@ DISPLAY = {
     "resume",
     "checks",
     "notes",
+    "dataset.streaming",
     "trainer.name",
     "trainer.device",
     "trainer.num_threads",

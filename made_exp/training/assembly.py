@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
+from made_exp.datasets.parts import ROWS
 from made_exp.kernels.bfloat16 import has_bfloat16_products
 from made_exp.model.evaluation import Evaluation
 from made_exp.model.made import MADE
@@ -25,7 +26,7 @@ from made_exp.training.schedulers import make_scheduler
 from made_exp.training.sharing import Shares
 from made_exp.training.step import DirectStep, TrainStep
 from made_exp.training.world import ALONE, World
-from made_exp.variables.missing import left_out
+from made_exp.variables.missing import any_left_out
 
 # Examples (N, D) of an epoch, in data space, and their class labels (N,) or None.
 Draw = Callable[[int], tuple[Tensor, Tensor | None]]
@@ -60,26 +61,7 @@ def make_trainer(
         ValueError: If a setting does not fit the data.
     """
     shares_members = world.size > 1 and len(model.members) > 1
-
-    def encoded(epoch: int) -> tuple[Tensor, Tensor | None, float]:
-        x, labels = draw(epoch) if draw else (dataset.train, dataset.train_context)
-        x, groups = x.to(model.device), model.groups
-        return groups.encode(x), labels, float(groups.log_slopes(x).mean())
-
-    data, context, log_slope = encoded(0)
-    batches = Batches(
-        data,
-        settings.trainer.batch_size,
-        seed=settings.seed,
-        device=model.device,
-        context=context,
-        binarize=dataset.dynamic_binarization and draw is None,
-        world=ALONE if shares_members else world,
-        log_slope=log_slope,
-        redraw=encoded if draw else None,
-    )
-    if draw:  # of rows with gaps the first epoch may have none
-        batches.has_missing |= bool(left_out(dataset.train, dataset.variables).any())
+    batches = _batches(model, dataset, settings, ALONE if shares_members else world, draw)
     graph = wants_graph(model, batches, settings.optimizer.name)
     members = _trained_members(model, settings, len(batches), capturable=graph)
     total_steps = settings.trainer.total_steps(len(batches))
@@ -93,6 +75,37 @@ def make_trainer(
     if shares_members:
         trainer.share(world)
     return trainer
+
+
+def _batches(
+    model: MADE, dataset: Dataset, settings: Settings, world: World, draw: Draw | None
+) -> Batches:
+    """The training data: their codes, or where they are on disk what makes codes of a batch."""
+    groups, train, stays = model.groups, dataset.train, dataset.is_mapped and draw is None
+
+    def encoded(epoch: int) -> tuple[Tensor, Tensor | None, float]:
+        x, labels = draw(epoch) if draw else (train, dataset.train_context)
+        slopes = [groups.log_slopes(part.to(model.device)) for part in x.split(ROWS)]
+        codes = x if stays else groups.encode(x.to(model.device))
+        return codes, labels, float(torch.cat(slopes).mean())
+
+    data, context, log_slope = encoded(0)
+    batches = Batches(
+        data,
+        settings.trainer.batch_size,
+        seed=settings.seed,
+        device=model.device,
+        context=context,
+        binarize=dataset.dynamic_binarization and draw is None,
+        world=world,
+        log_slope=log_slope,
+        redraw=encoded if draw else None,
+        encode=groups.encode if stays else None,
+        has_missing=any_left_out(train, dataset.variables) if stays else None,
+    )
+    if draw:  # of rows with gaps the first epoch may have none
+        batches.has_missing |= any_left_out(train, dataset.variables)
+    return batches
 
 
 def _trained_members(
@@ -123,6 +136,7 @@ def wants_graph(model: MADE, batches: Batches, optimizer: str) -> bool:
         and optimizer in ("adam", "adamw", "sgd")
         and len(model.members) == 1
         and not waits
+        and batches.are_on_device
     )
 
 

@@ -1,4 +1,4 @@
-"""Batches by index from data that lie on the device: a function of (seed, epoch, position)."""
+"""Batches by index from the training data: a function of (seed, epoch, position)."""
 
 from collections.abc import Callable
 
@@ -24,16 +24,18 @@ class Batches:
     resumes anywhere exactly.
 
     Args:
-        data: (N, D) codes of the training examples.
+        data: (N, D) codes of the training examples; or what `encode` makes codes of.
         batch_size: Examples a step, of all processes together; N if that is smaller.
         seed: Seed of the permutations and of the binarization.
-        device: Where the data are kept.
+        device: Where batches are wanted. Codes are kept there.
         context: (N,) class labels or None.
         binarize: Whether `data` are grey levels 0..255 that are drawn as 0 or 1 at every step
             (Salakhutdinov and Murray 2008).
         world: The processes that share a batch; their number divides its size.
         log_slope: Mean log |dz/dx| of the examples, which the loss lacks to be of data space.
         redraw: Gives as many examples for each epoch, where these differ; `data` are the first's.
+        encode: Makes codes (B, D) of each batch of data that stay where they are, on disk.
+        has_missing: Whether some codes are NaN; None to look.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Batches:
         world: World = ALONE,
         log_slope: float = 0.0,
         redraw: Redraw | None = None,
+        encode: Callable[[Tensor], Tensor] | None = None,
+        has_missing: bool | None = None,
     ) -> None:
         if len(data) == 0:
             raise ValueError("there are no training examples")
@@ -57,14 +61,19 @@ class Batches:
                 f"batch_size {self.batch_size} cannot be shared by {world.size} processes: "
                 "give a multiple of their number"
             )
-        self.data = data.to(device)
-        self.has_missing = observed_in(data) is not None
+        self.data, self._encode = data if encode else data.to(device), encode
+        self.has_missing = observed_in(data) is not None if has_missing is None else has_missing
         self.context = None if context is None else context.to(device)
         self.seed, self.device, self.world = seed, device, world
         self.log_slope, self._redraw, self._drawn = log_slope, redraw, 0
         share = self.batch_size // world.size
         self._share = slice(world.rank * share, (world.rank + 1) * share)
         self._generator = torch.Generator(device) if binarize else None
+
+    @property
+    def are_on_device(self) -> bool:
+        """Whether the codes are, all of them."""
+        return self._encode is None
 
     def __len__(self) -> int:
         """Number of batches an epoch."""
@@ -100,7 +109,9 @@ class Batches:
 
     def gather(self, index: Tensor, thresholds: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The examples at `index` (B,): codes (B, D) and their context (B,) or None."""
-        x = self.data.index_select(0, index)
+        x = self.data.index_select(0, index.to(self.data.device))
+        if self._encode is not None:
+            x = self._encode(x.to(self.device))
         if thresholds is not None:
             x = binarize(x, thresholds)
         return x, None if self.context is None else self.context[index]

@@ -20,6 +20,7 @@ from made_exp.variables.variable import Variable
 
 # Whole numbers with at most so many values are states: no smooth density fits them better.
 MAX_COUNTED = 24
+_ROWS = 2**16  # taken apart together
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +88,16 @@ class Coordinates:
 
     def rows(self, codes: Tensor) -> Rows:
         """Take apart codes (N, D); NaN is unknown."""
+        if len(codes) <= _ROWS:
+            return self._rows(codes)
+        states = torch.empty(codes.shape, dtype=torch.int64)
+        numbers = torch.empty((len(codes), len(self.numeric)), dtype=torch.float64)
+        for start in range(0, len(codes), _ROWS):
+            own, part = slice(start, start + _ROWS), self._rows(codes[start : start + _ROWS])
+            states[own], numbers[own] = part.states, part.numbers
+        return Rows(states, numbers)
+
+    def _rows(self, codes: Tensor) -> Rows:
         codes = codes.detach().to("cpu", torch.float64, copy=True)
         for d, own in self._numbers.items():
             codes[:, d] = own.without_echoes(codes[:, d])
@@ -225,16 +236,23 @@ def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
     The latter is of real values, 0 elsewhere. NaN stays what it is where it is no value; tables
     without numbers are their own codes.
     """
+    slopes = torch.zeros((), dtype=torch.float64).expand(x.shape)
+    real = [d for d, v in enumerate(variables) if v.is_real and not v.is_given]
+    slopes = slopes.clone() if real else slopes
+    for d in real:
+        slopes[:, d] = Numbers([variables[d]]).of(0).log_slopes(x[:, d])
+    return codes_of(variables, x), slopes
+
+
+def codes_of(variables: Sequence[Variable], x: Tensor) -> Tensor:
+    """The first of what `encoded` gives."""
     if not any(variable.is_number or variable.may_be_missing for variable in variables):
-        return x, torch.zeros((), dtype=torch.float64).expand(x.shape)
-    codes, slopes = x.double().clone(), torch.zeros(x.shape, dtype=torch.float64)
+        return x
+    codes = x.to(torch.float64, copy=True)
     for d, variable in enumerate(variables):
         own = codes[:, d]
         if variable.is_number:
-            numbers = Numbers([variable]).of(0)
-            if variable.is_real and not variable.is_given:
-                slopes[:, d] = numbers.log_slopes(own)
-            codes[:, d] = numbers.encode(own)
+            codes[:, d] = Numbers([variable]).of(0).encode(own)
         elif variable.may_be_missing:
             codes[:, d] = own.masked_fill(torch.isnan(own), float(variable.num_values or 0))
-    return codes, slopes
+    return codes

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from made_exp.datasets.table.column import Column
-from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.raw import GivenTable
 from made_exp.errors import did_you_mean
 
 
-def check_context(names: Sequence[str], raw: RawTable, wanted: Sequence[str]) -> None:
+def check_context(names: Sequence[str], raw: GivenTable, wanted: Sequence[str]) -> None:
     """Raise ValueError unless `names` are some, and not all, of the columns that are wanted."""
     raw.check_names(names, "dataset.context")
     for name in names:

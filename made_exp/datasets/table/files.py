@@ -98,15 +98,20 @@ def read_tables(files: Sequence[Path], style: TextStyle) -> RawTable:
             frame = frame.select(frames[0].columns)
         frames.append(frame)
         delimiters.append(delimiter)
-    if (delimiters[0] is None) != (None in delimiters):
-        raise ValueError(f"{files[0]} and others of its table are of different formats")
+    refuse_other_formats(files, delimiters)
     starts = tuple(itertools.accumulate(map(len, frames[:-1]), initial=0))
 
     def find_line(source: int, row: int) -> int:
         return TextTable(content_of(files[source]), str(files[source]), style).line_of(row)
 
     origin = Origin(tuple(map(str, files)), starts, find_line if delimiters[0] else None)
-    return RawTable.of_frame(_stacked(frames, files), origin, delimiters[0])
+    return RawTable.of_frame(stacked(frames, files), origin, delimiters[0])
+
+
+def refuse_other_formats(files: Sequence[Path], delimiters: Sequence[str | None]) -> None:
+    """Raise ValueError if some files of a table are text, and others, without delimiter, not."""
+    if (delimiters[0] is None) != (None in delimiters):
+        raise ValueError(f"{files[0]} and others of its table are of different formats")
 
 
 def refuse_other_columns(
@@ -204,7 +209,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
         raise ValueError(f"cannot read {file}: damaged ({one_line(error)})") from error
 
 
-def _stacked(frames: Sequence[pl.DataFrame], files: Sequence[Path]) -> pl.DataFrame:
+def stacked(frames: Sequence[pl.DataFrame], files: Sequence[Path]) -> pl.DataFrame:
     """The frames one after the other; numbers of several types become the widest of them."""
     for name in frames[0].columns:
         types = {frame.schema[name] for frame in frames} - {pl.Null()}

@@ -5,7 +5,7 @@ encodings, with quotes in odd places or without line feeds is read whole.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -40,10 +40,12 @@ class Piece:
     Attributes:
         raw: As they were given, to be encoded.
         frame: The same with their own types, to be written again; texts as they were.
+        file: Number of the file that they are from.
     """
 
     raw: RawTable
     frame: pl.DataFrame
+    file: int = 0
 
 
 def read_pieces(
@@ -61,17 +63,16 @@ def read_pieces(
         ValueError: If a file cannot be read, or has other columns than the first; with the line.
     """
     names: list[str] = []
-    for file in files:
+    for number, file in enumerate(files):
         kind = typed_format(file)
         pieces = _text_pieces(file, style, block) if kind is None else _typed(file, kind, rows)
         for piece in pieces:
             frame = piece.frame
             if names and frame.columns != names:
                 refuse_other_columns(frame.columns, names, str(file), f"{files[0]} has")
-                yield Piece(piece.raw.select(names), frame.select(names))
-                continue
+                piece = Piece(piece.raw.select(names), frame.select(names))
             names = names or frame.columns
-            yield piece
+            yield replace(piece, file=number)
 
 
 def _typed(file: Path, kind: str, rows: int) -> Iterator[Piece]:

@@ -1,11 +1,13 @@
 """A table as it was given: texts or typed values by column, and where each row stands."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 import polars as pl
+from typing_extensions import override
 
 from made_exp.errors import did_you_mean
 
@@ -100,16 +102,65 @@ class RawColumn:
             )
 
 
+class GivenTable(ABC):
+    """A table as it was given, at least one column wide, in memory or not.
+
+    Attributes:
+        delimiter: What separated the fields of a line; None where no text was read.
+        is_in_memory: Whether its columns are; others are read each time that they are asked for.
+    """
+
+    is_in_memory: ClassVar[bool]
+    delimiter: str | None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> Origin:
+        """Where its rows stand."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The header."""
+
+    @abstractmethod
+    def column(self, name: str) -> RawColumn:
+        """The column of this name, which the table must have."""
+
+    @abstractmethod
+    def select(self, names: Sequence[str]) -> Self:
+        """The columns of these names, in this order."""
+
+    @abstractmethod
+    def beginning(self, count: int) -> "RawTable":
+        """At most the first `count` rows."""
+
+    @abstractmethod
+    def row_hashes(self, names: Sequence[str]) -> pl.Series:
+        """A number (N,) UInt64 of the cells of each row in these columns, alike for alike rows."""
+
+    def check_names(self, names: Iterable[str], setting: str) -> None:
+        """Raise ValueError unless there is a column of each name that was given as `setting`."""
+        for name in names:
+            if name not in self.names:
+                hint = did_you_mean(name, self.names) or f" (have: {listed(self.names)})"
+                raise ValueError(f"{setting}: {self.origin.source} has no column '{name}'{hint}")
+
+
 @final
 @dataclass(frozen=True, eq=False)
-class RawTable:
-    """A table as it was given, at least one column wide.
+class RawTable(GivenTable):
+    """A table in memory.
 
     Attributes:
         columns: In the order in which they were given, of equal length and one origin.
-        delimiter: What separated the fields of a line; None where no text was read.
     """
 
+    is_in_memory: ClassVar[bool] = True
     columns: tuple[RawColumn, ...]
     delimiter: str | None = None
 
@@ -122,34 +173,36 @@ class RawTable:
         )
         return cls(columns, delimiter)
 
+    @override
     def __len__(self) -> int:
-        """Number of rows."""
         return len(self.columns[0].values)
 
     @property
+    @override
     def origin(self) -> Origin:
-        """Where its rows stand."""
         return self.columns[0].origin
 
     @property
+    @override
     def names(self) -> tuple[str, ...]:
-        """The header."""
         return tuple(column.name for column in self.columns)
 
-    def check_names(self, names: Iterable[str], setting: str) -> None:
-        """Raise ValueError unless there is a column of each name that was given as `setting`."""
-        for name in names:
-            if name not in self.names:
-                hint = did_you_mean(name, self.names) or f" (have: {listed(self.names)})"
-                raise ValueError(f"{setting}: {self.origin.source} has no column '{name}'{hint}")
-
+    @override
     def column(self, name: str) -> RawColumn:
-        """The column of this name, which the table must have."""
         return self.columns[self.names.index(name)]
 
+    @override
     def select(self, names: Sequence[str]) -> "RawTable":
-        """The columns of these names, in this order."""
         return replace(self, columns=tuple(self.column(name) for name in names))
+
+    @override
+    def beginning(self, count: int) -> "RawTable":
+        first = (replace(column, values=column.values[:count]) for column in self.columns)
+        return replace(self, columns=tuple(first))
+
+    @override
+    def row_hashes(self, names: Sequence[str]) -> pl.Series:
+        return pl.DataFrame([self.column(name).values for name in names]).hash_rows()
 
     def take(self, rows: np.ndarray) -> "RawTable":
         """These rows of it, by number, in this order."""

@@ -1,6 +1,6 @@
 """A table as it is modelled: its columns, and how rows become numbers and back."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self, final
@@ -15,9 +15,9 @@ from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
 from made_exp.datasets.table.frames import ARRAY
-from made_exp.datasets.table.inference import understand
+from made_exp.datasets.table.inference import Reading, understand
 from made_exp.datasets.table.making import make_column
-from made_exp.datasets.table.raw import RawColumn, RawTable
+from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable
 from made_exp.datasets.table.suspicions import suspicious_column, suspicious_table
 from made_exp.variables.variable import Variable
 
@@ -40,7 +40,7 @@ class TableSchema:
     ignored: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, raw: RawTable, train_rows: np.ndarray, **options: Any) -> Self:
+    def fit(cls, raw: GivenTable, train_rows: np.ndarray, **options: Any) -> Self:
         """The schema of a table; arguments and errors of `fit_table`."""
         return fit_table(raw, {"train": train_rows}, **options).schema
 
@@ -139,19 +139,29 @@ class FittedTable:
 
     Attributes:
         schema: What its columns hold.
-        x: (N, D) float64 of all its rows, NaN where missing.
+        values: (N,) float64 of each of the D that are modelled in all rows, NaN where missing.
         suspicions: What the user should look at, in a line each.
     """
 
     schema: TableSchema
-    x: np.ndarray
+    values: tuple[np.ndarray, ...]
     suspicions: tuple[str, ...]
+
+    @property
+    def x(self) -> np.ndarray:
+        """The table (N, D)."""
+        return np.stack(self.values, axis=1)
+
+
+def _as_it_is(values: np.ndarray) -> np.ndarray:
+    return values
 
 
 def fit_table(
-    raw: RawTable,
+    raw: GivenTable,
     splits: Mapping[str, np.ndarray],
     *,
+    keep: Callable[[np.ndarray], np.ndarray] = _as_it_is,
     kinds: Mapping[str, str] | None = None,
     missing_values: Sequence[str] | None = None,
     missing: Literal["ignore", "model"] = "ignore",
@@ -165,6 +175,8 @@ def fit_table(
     Args:
         raw: All its rows.
         splits: Numbers of the rows of "train", and of other splits.
+        keep: Gives the values (N,) of a column back, from where they are to stay. One column at
+            a time is in memory where the table is not.
         kinds: What a column holds, by its name, where the user says so.
         missing_values: Texts that stand for no value, in place of NA and the like.
         missing: Whether missing cells are left out, or are values.
@@ -183,9 +195,18 @@ def fit_table(
     if not wanted:
         raise ValueError(f"{raw.origin.source}: no column is left")
     check_context(context, raw, wanted)
-    cells = [Cells.of(raw.column(name)) for name in wanted]
-    readings = [understand(c, kinds.get(c.raw.name), missing_values) for c in cells]
-    limits = Limits.among(sum(reading.kind in _NUMERIC for reading in readings))
+
+    def look(name: str) -> tuple[Cells, Reading]:
+        cells = Cells.of(raw.column(name))
+        return cells, understand(cells, kinds.get(name), missing_values)
+
+    seen, num_numeric = dict[str, tuple[Cells, Reading]](), 0
+    for name in wanted:
+        found = look(name)
+        num_numeric += found[1].kind in _NUMERIC
+        if raw.is_in_memory:
+            seen[name] = found
+    limits = Limits.among(num_numeric)
     said: list[str] = []
 
     def hear(raw: RawColumn, row: int, count: int, what: str) -> None:
@@ -193,34 +214,32 @@ def fit_table(
         verb = "are" if count > 1 else "is"
         said.append(f"column '{raw.name}': '{raw.shown(row)}'{more} {verb} {what}")
 
-    made = [
-        make_column(
-            column,
+    made, values, doubts = list[Column](), list[np.ndarray](), list[str]()
+    for name in wanted:
+        cells, reading = seen.pop(name) if name in seen else look(name)
+        column, own = make_column(
+            cells,
             reading,
             splits["train"],
             models_missing=missing == "model",
             limits=limits,
             say=hear,
         )
-        for column, reading in zip(cells, readings, strict=True)
-    ]
-    made = [(as_given(column, x) if column.name in context else column, x) for column, x in made]
-    values = [x for _, x in made if x is not None]
+        column = as_given(column, own) if name in context else column
+        found_odd = reading.suspicions or suspicious_column(cells, column)
+        doubts += [f"column '{name}': {doubt}" for doubt in found_odd]
+        made.append(column)
+        values += [] if own is None else [keep(own)]
     if len(values) <= len(context):
         why = ", ".join(
             f"'{column.name}' ({'given' if column.name in context else column.kind})"
-            for column, _ in made
+            for column in made
         )
         raise ValueError(
             f"{raw.origin.source}: no column is left to be modelled: {why}; "
             "keep one by 'dataset.kinds={NAME: categorical}'"
         )
     ignored = (*ignored, *(name for name in raw.names if name not in set(wanted)))
-    schema = TableSchema(tuple(column for column, _ in made), raw.delimiter or ",", ignored)
-    doubts = [
-        f"column '{column.raw.name}': {doubt}"
-        for column, reading, (understood, _) in zip(cells, readings, made, strict=True)
-        for doubt in reading.suspicions or suspicious_column(column, understood)
-    ]
+    schema = TableSchema(tuple(made), raw.delimiter or ",", ignored)
     doubts += suspicious_table(raw, schema.columns, splits)
-    return FittedTable(schema, np.stack(values, axis=1), (*doubts, *said))
+    return FittedTable(schema, tuple(values), (*doubts, *said))

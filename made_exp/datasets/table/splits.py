@@ -9,7 +9,7 @@ import polars as pl
 
 from made_exp.datasets.base import SPLITS
 from made_exp.datasets.registry import HELD_BACK
-from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.raw import GivenTable
 
 _NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -81,7 +81,7 @@ def share_out(given: Mapping[str, np.ndarray], choice: SplitChoice, source: str)
     return {split: rows[split] for split in SPLITS if split in rows}
 
 
-def rows_of_files(raw: RawTable, counts: Mapping[str, int]) -> Rows:
+def rows_of_files(raw: GivenTable, counts: Mapping[str, int]) -> Rows:
     """The rows of each split of a table read from so many files for each, one after the other."""
     starts, rows, first = [*raw.origin.starts, len(raw)], {}, 0
     for split, count in counts.items():
@@ -91,7 +91,7 @@ def rows_of_files(raw: RawTable, counts: Mapping[str, int]) -> Rows:
     return rows
 
 
-def rows_by_column(raw: RawTable, name: str) -> Rows:
+def rows_by_column(raw: GivenTable, name: str) -> Rows:
     """The rows of each split as a column names them.
 
     Raises:

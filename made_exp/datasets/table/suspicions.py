@@ -11,7 +11,7 @@ from made_exp.datasets.table.columns import Aside, Categories, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.fitting import bent
 from made_exp.datasets.table.inference import setting
-from made_exp.datasets.table.raw import RawTable
+from made_exp.datasets.table.raw import GivenTable, RawTable
 
 # An atom so many deviations from the others may stand for something else.
 _FAR = 3.0
@@ -112,10 +112,11 @@ def _numbers_among_texts(cells: Cells, column: Column) -> list[str]:
 
 
 def suspicious_table(
-    raw: RawTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
+    raw: GivenTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
 ) -> list[str]:
     """What may be wrong with a table as a whole: its header, and rows that repeat."""
-    doubts = [*_no_header(raw), *_one_column(raw, columns), *_set_aside(columns)]
+    first = raw.beginning(_LOOKED_AT)
+    doubts = [*_no_header(first), *_one_column(first, columns), *_set_aside(columns)]
     return [*doubts, *_repeated(raw, columns, splits)]
 
 
@@ -125,7 +126,7 @@ def _one_column(raw: RawTable, columns: Sequence[Column]) -> list[str]:
     is_read = len(raw.columns) > 1 or any(isinstance(column, Numbers) for column in columns)
     if is_read or raw.delimiter is None or texts.dtype != pl.String:
         return []
-    texts = texts[:_LOOKED_AT].drop_nulls()
+    texts = texts.drop_nulls()
     for delimiter in _OTHER_DELIMITERS:
         counts = texts.str.count_matches(delimiter, literal=True)
         if len(counts) > 1 and counts.n_unique() == 1 and counts[0]:
@@ -144,7 +145,7 @@ def _no_header(raw: RawTable) -> list[str]:
         column.name
         for column in raw.columns
         if column.values.dtype == pl.String
-        and (column.values[:_LOOKED_AT].str.strip_chars() == column.name).any()
+        and (column.values.str.strip_chars() == column.name).any()
     ]
     found = own or numbers.to_list()
     if not found or len(found) < max(len(raw.names) / 4, 1):
@@ -166,13 +167,13 @@ def _set_aside(columns: Sequence[Column]) -> list[str]:
 
 
 def _repeated(
-    raw: RawTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
+    raw: GivenTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
 ) -> list[str]:
     """Rows that stand more than once, in one split or in several, identifiers left out."""
     names = [column.name for column in columns if column.variable is not None]
     if len(names) < _MIN_COLUMNS:
         return []
-    rows = pl.DataFrame([raw.column(name).values for name in names]).hash_rows()
+    rows = raw.row_hashes(names)
     repeated = 1 - rows.n_unique() / len(rows)
     if repeated < _MIN_REPEATED:
         return []

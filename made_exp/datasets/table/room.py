@@ -1,0 +1,42 @@
+"""Whether a table goes into memory, estimated from its files before they are read."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+
+from made_exp.datasets.table.sources import COMPRESSED, format_of
+from made_exp.memory import available_memory
+
+# Bytes of memory at the peak of reading, for a byte of text and for a cell of other files.
+_PER_BYTE, _PER_CELL = 10, 70
+# What compressed files grow by, at a guess.
+_GROWTH = 6
+# Of what the machine has, so much is left to training.
+_SHARE = 0.6
+
+
+def wants_streaming(wanted: bool | None, files: Sequence[Path]) -> bool:
+    """Whether a table stays on disk: as it is wanted, or where it would not fit memory."""
+    if wanted is not None:
+        return wanted
+    available = available_memory()
+    return available is not None and needed_memory(files) > _SHARE * available
+
+
+def needed_memory(files: Sequence[Path]) -> int:
+    """Bytes that reading these files takes at the peak, about."""
+    return sum(map(_needed, files))
+
+
+def _needed(file: Path) -> int:
+    kind, is_whole = format_of(file), file.suffix.lower() not in COMPRESSED
+    if kind != "text" and is_whole:
+        with suppress(pl.exceptions.PolarsError, OSError):
+            table = pl.scan_parquet(file) if kind == "Parquet" else pl.scan_ipc(file)
+            rows = int(table.select(pl.len()).collect().item())
+            return _PER_CELL * rows * len(table.collect_schema())
+    with suppress(OSError):
+        return file.stat().st_size * _PER_BYTE * (1 if is_whole else _GROWTH)
+    return 0
