@@ -15,13 +15,14 @@ from test_simple_densities import all_codes
 
 from made_exp import query as query_command
 from made_exp.cli.app import main as made_train
-from made_exp.density.answers import answer
+from made_exp.density.answers import Answer, Row, answer
 from made_exp.density.events import Events
 from made_exp.density.measures import mean, quantile, spread_of
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import parse_question
 from made_exp.experiments import querying
 from made_exp.reporting.figures.distribution import distribution_picture
+from made_exp.settings.commands import QuerySettings
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,17 @@ def test_examples_of_the_help_text_work(example, here, capsys):
 
 def ask(*arguments):
     return query_command.main(["run=outputs/runs/RUN", *arguments])
+
+
+def test_no_cell_of_a_table_of_answers_is_a_formula(tmp_path):
+    rows = Row("=1+1", 0.5, 0.0), Row("-3", 0.5, 0.0)
+    one = Answer("@SUM(x)", None, 0.0, True, 0, rows=rows)
+    querying._write(tmp_path / "a.csv", [one], QuerySettings(run="r"))
+    found = pl.read_csv(tmp_path / "a.csv", infer_schema=False)
+    assert found["of"].to_list() == ["'=1+1", "-3"]
+    assert found["query"][0] == "'@SUM(x)"
+    querying._write(tmp_path / "a.parquet", [one], QuerySettings(run="r"))
+    assert pl.read_parquet(tmp_path / "a.parquet")["of"].to_list() == ["=1+1", "-3"]
 
 
 def test_answers_are_lines_json_and_tables(here, capsys):

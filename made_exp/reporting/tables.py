@@ -54,8 +54,11 @@ def to_csv(tables: Sequence[Table]) -> str:
 def _csv_cell(value: Any) -> Any:
     if is_number(value):
         return value
-    text = printable(cell_text(value))
-    # A spreadsheet would run such text as a formula.
+    return without_formula(printable(cell_text(value)))
+
+
+def without_formula(text: str) -> str:
+    """A cell that a spreadsheet does not run: what begins like a formula follows a quote."""
     return "'" + text if text[:1] in ("=", "+", "-", "@") else text
 
 
