@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from experiment_cases import NUM_DIMS, make_settings, read_results, write_table
+from experiment_cases import NUM_DIMS, make_settings, read_metrics, read_results, write_table
+from kill_cases import tensorboard_curve
 
 from made_exp import load_run
 from made_exp.cli.command_line import parse_command_line
@@ -98,6 +99,17 @@ def test_a_failure_at_the_end_costs_the_end_alone(tmp_path, monkeypatch, place):
         run(make_settings(tmp_path, resume=True), tmp_path / "run")
     run(make_settings(tmp_path), tmp_path / "whole")
     assert read_results(tmp_path / "run") == read_results(tmp_path / "whole")
+
+
+def test_what_was_told_before_the_first_checkpoint_is_not_told_twice(tmp_path, monkeypatch):
+    settings = {"trainer": {"tensorboard": True}}
+    with monkeypatch.context() as patch:
+        patch.setattr("made_exp.training.keeper.save_checkpoint", broken)
+        with pytest.raises(MemoryError):
+            run(make_settings(tmp_path, **settings), tmp_path / "run")
+    assert len(list((tmp_path / "run").glob("events.*"))) == 1
+    run(make_settings(tmp_path, resume=True, **settings), tmp_path / "run")
+    assert len(tensorboard_curve(tmp_path / "run")) == len(read_metrics(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("place", ["pictures_of", "draw_samples", "animation"])

@@ -203,7 +203,7 @@ class _Experiment:
         self, trainer: Trainer, resumes: bool, overrides: Sequence[str], *, reports: bool
     ) -> float:
         wanted, state = self.settings.trainer, trainer.state
-        purge = state.evaluated_step + 1 if resumes else None
+        purge = state.evaluated_step + 1  # what one has left that ended before its first checkpoint
         with tracking(
             self.folder.path, tensorboard=wanted.tensorboard, purge_step=purge
         ) as tracker:
