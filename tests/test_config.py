@@ -238,6 +238,19 @@ def test_order_is_read_from_a_file(folder):
     assert settings.ordering.order == [2, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("+=adam", "cannot be composed: +=adam"),
+        ("model=[10,20]", "cannot be composed: model=[10,20]"),
+        (f"optimizer.lr={'9' * 400}", "optimizer.lr: the number has no place in 64 bits"),
+    ],
+)
+def test_what_hydra_has_no_words_for_is_one_line(argument, told, capsys):
+    assert main([argument]) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
+
+
 def test_images_of_letters_can_be_scanned():
     assert settings_of("dataset=ocr_letters", "ordering=spiral").ordering.name == "spiral"
 

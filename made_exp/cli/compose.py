@@ -36,6 +36,11 @@ def compose_config(command: CommandLine, overrides: list[str]) -> DictConfig:
             return compose(command.config_name or "config", extra + overrides, True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(explain(error)) from error
+        except OverflowError as error:
+            key = str(error).partition("full_key: ")[2].partition("\n")[0]
+            raise ConfigError(f"{key}: the number has no place in 64 bits") from error
+        except (AssertionError, TypeError) as error:  # of Hydra, about names that are none
+            raise ConfigError(f"cannot be composed: {' '.join(overrides)}") from error
 
 
 def _hydra(command: CommandLine) -> initialize_config_dir:
