@@ -42,6 +42,9 @@ MODELS = {
     },
     "one-hot features": {"variables": CATEGORICAL},
     "one-hot features by blocks": {"variables": CATEGORICAL, "backend": "staircase"},
+    "class labels": {"num_classes": 3, "direct_connections": True},
+    "class labels by blocks": {"num_classes": 3, "backend": "staircase", "dropout": 0.4},
+    "class labels, residual": {"num_classes": 3, "hidden_sizes": (9,) * 5, **RESIDUAL},
     "mixed columns": {"variables": MIXED},
     "mixed columns, resampled": {"variables": MIXED, "ordering": "agnostic"},
 }
@@ -60,7 +63,8 @@ def make_model(device, **options):
 
 def examples(model, device, count=9):
     generator = torch.Generator().manual_seed(3)
-    return model.double().sample(count, generator=generator).to(device)
+    labels = torch.arange(count) % model.num_classes if model.num_classes else None
+    return model.double().sample(count, generator=generator, context=labels).to(device)
 
 
 def make_step(kind, model, x):
@@ -75,7 +79,8 @@ def gradients(kind, model, x, component):
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)  # of the step before
     step.seed_dropout(5)
-    loss = step.differentiate(x, component, None)
+    labels = torch.arange(len(x)) % model.num_classes if model.num_classes else None
+    loss = step.differentiate(x, component, labels)
     return loss, {name: p.grad for name, p in model.named_parameters()}
 
 
@@ -171,7 +176,6 @@ def test_trainings_are_the_same(tmp_path, optimizer, ordering, case):
     [
         {"activation": "tanh"},
         {"conditioning_weights": True},
-        {"num_classes": 2},
         {"backend": "dense"},
         {"variables": binary_variables(1)},
     ],

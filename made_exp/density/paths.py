@@ -136,11 +136,9 @@ class Walk:
     def take(self, paths: "_Paths") -> Terms:
         """Send paths on their way; what they find."""
         if self.order:
-            one_hot, count = None, len(paths.x)
-            if self.made.num_classes:
-                label = self.context
-                labels = None if label is None else torch.full((count,), label)
-                one_hot = self.component.one_hot(labels, count)
+            count = len(paths.x)
+            labels = None if self.context is None else torch.full((count,), self.context)
+            one_hot = self.component.one_hot(labels, count)
             walker = self.made.walker(self.component, len(self.order))
             walker.walk(count, paths.visit, one_hot)
         return paths.terms()

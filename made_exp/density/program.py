@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.density.simple_program import TablesProgram
-from made_exp.masks.mask_set import MaskSet, visibility
+from made_exp.masks.mask_set import visibility
+from made_exp.model.component import Component
 from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.simple import SimpleComponent
@@ -43,9 +44,7 @@ class LogProbProgram(nn.Module):
         self.groups, self.num_classes = made.groups, made.num_classes
         self.networks = nn.ModuleList(DenseNetwork(made.members[number]) for number in numbers)
         self.of_network = [numbers.index(component.member) for component in components]
-        self.masks = nn.ModuleList(
-            Degrees(component.network, component.masks) for component in components
-        )
+        self.masks = nn.ModuleList(Degrees(component) for component in components)
         sizes = [(v.num_values or 0) + v.may_be_missing for v in made.groups.variables]
         self.extras = nn.ModuleList(
             TablesProgram(density, sizes, made.dtype) for density in simple.values()
@@ -87,22 +86,25 @@ class LogProbProgram(nn.Module):
 
 @final
 class Degrees(nn.Module):
-    """One mask set of a network: degrees of all units, and what conditioning weights add.
+    """A mask set of a network: degrees of all units, and what conditioning weights and labels add.
 
     Attributes:
         is_fixed: Whether the weights are masked already.
     """
 
-    def __init__(self, network: MaskedNetwork, masks: MaskSet) -> None:
+    def __init__(self, component: Component) -> None:
         super().__init__()
+        network, masks = component.network, component.masks
         self.is_fixed = not network.schedule.is_resampled
         called = network.call_degrees(masks)
+        label = None if component.label is None else component.one_hot(None, 1)
         for n, degrees in enumerate(called or ()):
             self.register_buffer(f"degrees_{n}", degrees.clone())
         for n, level in enumerate(network.levels, 1):
-            offsets = level.offsets(called, None)
-            offset = offsets[0].detach() if offsets else network.bias(n).detach() * 0
-            self.register_buffer(f"bias_{n}", network.bias(n).detach() + offset.reshape(-1))
+            bias = network.bias(n).detach()
+            for offset in level.offsets(called, label):
+                bias = bias + offset.detach().reshape(-1)
+            self.register_buffer(f"bias_{n}", bias.clone())
 
     def masked(self, weight: Tensor, below: int, above: int) -> Tensor:
         """The weight (O, I) with zeros where a unit does not see."""

@@ -50,7 +50,10 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     x = dataset.train
     if dataset.dynamic_binarization:  # as the model will see them
         x = binarized(x[:_BIAS_EXAMPLES], DATA_SEED)
-    model.initialise_bias(fitted_rows(x))
+    x = fitted_rows(x)
+    model.initialise_bias(x)
+    if model.num_latent:
+        model.mixture.set_shares(model.find_classes(x))
     for name, extra in model.extras.items():
         extra.load_state_dict(FITTED[name](dataset).state_dict())
 

@@ -48,7 +48,7 @@ class Validation:
     @property
     def num_scored(self) -> int:
         """Examples that are scored, counted for each density anew."""
-        return len(self.x) * self.num_orderings
+        return len(self.x) * sum(index >= 0 for index in self._scored)
 
     def __call__(self, shares: Shares) -> Evaluation | None:
         """The evaluation, in the main process; None in others.
@@ -71,7 +71,7 @@ class Validation:
 
     def _of_members(self, shares: Shares) -> Evaluation | None:
         count, mixture = self.num_orderings, self.model.mixture
-        own = {member: self._rows(member) for member in shares.own if member < count}
+        own = {member: rows for member in shares.own if len(rows := self._rows(member))}
         for member, rows in own.items():
             if rows.isnan().any():
                 raise DivergedError(
@@ -81,7 +81,7 @@ class Validation:
         found = shares.collect(own.get)
         if found is None:
             return None
-        scored = torch.cat([rows for rows in found[:count] if rows is not None])
+        scored = torch.cat([rows for rows in found if rows is not None])
         joint = scored if self._extras is None else torch.cat([scored, self._extras])
         if self._fits:
             mixture.fit(joint)
@@ -101,16 +101,29 @@ class Validation:
         )
 
     def _rows(self, member: int) -> Tensor:
-        """Those (M, N) of the orderings of a member that are scored: of the last one several."""
-        is_last = member == len(self.model.members) - 1
-        indices = range(member, self.num_orderings if is_last else member + 1)
-        return torch.stack([self._row(index) for index in indices])
+        """Those (M, N) of the components of a member that are scored."""
+        indices = self.model.indices_of(member, self.num_orderings)
+        rows = [self._row(index) for index in indices]
+        return torch.stack(rows) if rows else torch.empty(0, len(self.x))
 
     @torch.no_grad()
     def _row(self, index: int) -> Tensor:
-        """Log-probabilities (N,) float64 of valid under one density of the mixture, in nats."""
+        """Log-probabilities (N,) float64 of valid under one density of the mixture, in nats.
+
+        Of one without a share, such as a latent class that no row of train has, they do not matter.
+        """
+        if index not in self._scored:
+            return torch.zeros(len(self.x), dtype=torch.float64)
         score = partial(self.model.ordering_log_prob, index=index)
         return batched(self.model, self.x, self.context, self.batch_size, score).cpu()
+
+    @cached_property
+    def _scored(self) -> set[int]:
+        """Indices of the densities that can have a weight."""
+        shares, count = self.model.mixture.log_shares, self.model.num_latent
+        empty = {label for label in range(count) if shares[label] == -torch.inf}
+        indices = self.model.indices(self.num_orderings)
+        return {index for index in indices if index < 0 or index % max(1, count) not in empty}
 
     @cached_property
     def _extras(self) -> Tensor | None:

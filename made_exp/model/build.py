@@ -30,7 +30,7 @@ from made_exp.settings.ordering import (
     RandomOrderSettings,
 )
 from made_exp.variables.groups import VariableGroups
-from made_exp.variables.variable import Variable
+from made_exp.variables.variable import Kind, Variable
 
 _WEIGHT_STREAM = 4
 
@@ -80,7 +80,7 @@ def build_model(
         schedules,
         network,
         num_classes=data["num_classes"],
-        num_orderings=_num_orderings(ordering, len(schedules)),
+        num_orderings=_num_orderings(ordering, len(schedules), network.length_classes),
         fits_weights=getattr(ordering, "fit_weights", len(schedules) > 1),
         extras={name: KINDS[name](variables) for name in network.baselines},
         given_rows=GivenRows.of(variables, data.get("given")),
@@ -183,6 +183,9 @@ def build_made(
         ValueError: If the conditional or the encoding does not fit a variable.
     """
     assert all(schedule.num_dims == len(variables) for schedule in schedules)
+    num_latent = network.length_classes
+    if num_latent:
+        _check_latent(variables, schedules, num_classes, num_latent)
     groups = VariableGroups(
         variables,
         conditional=network.conditional,
@@ -196,7 +199,7 @@ def build_made(
             groups.param_widths,
             schedule,
             network,
-            num_classes=num_classes,
+            num_classes=num_classes + num_latent,
             backend=kernel,
             device=device,
             dtype=dtype,
@@ -204,12 +207,33 @@ def build_made(
         )
         for schedule in schedules
     ]
-    return MADE(groups, networks, num_orderings, fits_weights, extras, given_rows)
+    return MADE(groups, networks, num_orderings, fits_weights, extras, given_rows, num_latent)
 
 
-def _num_orderings(ordering: OrderingSettings, num_members: int) -> int | None:
+def _check_latent(
+    variables: Sequence[Variable],
+    schedules: Sequence[MaskSchedule],
+    num_classes: int,
+    num_latent: int,
+) -> None:
+    """Raise ValueError unless rows of `variables` have classes by their number of ones."""
+    what = f"model.length_classes={num_latent} is for"
+    if schedules[-1].is_resampled:
+        raise ValueError(f"{what} networks of one order each, not for ordering=agnostic")
+    if num_classes:
+        raise ValueError(f"{what} data without class labels, these have {num_classes}")
+    for variable in variables:
+        if variable.kind != Kind.BINARY:
+            raise ValueError(f"{what} binary rows, but '{variable.name}' is {variable.kind}")
+        if variable.may_be_missing or any(schedules[0].missing):
+            raise ValueError(f"{what} rows without missing values, of '{variable.name}' some are")
+
+
+def _num_orderings(ordering: OrderingSettings, num_members: int, num_latent: int) -> int | None:
     """Components of the mixture that is scored; None for all that there are."""
     count = ordering.eval_orderings
+    if count is not None and num_latent:
+        count *= num_latent
     if count is not None and isinstance(ordering, AgnosticSettings):
         count += num_members - 1
     return count

@@ -40,7 +40,7 @@ def check_masks(model: MADE) -> Check:
     The product of the masks is formed over all paths of each mask set, and for the first one, and
     for each that has weights of its own, the weights in use must vanish where the masks do.
     """
-    for index in range(model.num_orderings):
+    for index in _mask_sets(model):
         masks = model.component(index).masks.to("cpu")
         positions = masks.input_degrees
         for outputs, sources in reachable_by_block(masks):
@@ -49,16 +49,27 @@ def check_masks(model: MADE) -> Check:
                 output, source = torch.nonzero(leaks)[0].tolist()
                 detail = f"variable {int(outputs[output])} depends on variable {source}"
                 return Check("masks", False, f"mask set {index}: {detail}")
-    own_weights = range(min(len(model.members), model.num_orderings))
-    stray = sum(_stray_weights(model.component(index)) for index in own_weights)
+    stray = sum(_stray_weights(model.component(own[0])) for own in _by_member(model))
     if stray:
         return Check("masks", False, f"{stray} masked weights are not zero")
-    return Check("masks", True, f"{model.num_orderings} mask sets, no path to a later variable")
+    count = len(_mask_sets(model))
+    return Check("masks", True, f"{count} mask sets, no path to a later variable")
+
+
+def _by_member(model: MADE) -> list[list[int]]:
+    """Components of the mixture, those of each member that has any."""
+    found = (model.indices_of(k, model.num_orderings) for k in range(len(model.members)))
+    return [indices for indices in found if indices]
+
+
+def _mask_sets(model: MADE) -> list[int]:
+    """Components of the mixture, of those that differ in their latent class the first."""
+    return [index for own in _by_member(model) for index in (own[:1] if model.num_latent else own)]
 
 
 def measure_connectivity(model: MADE) -> Connectivity:
     """What is connected in the mask set of the mixture that loses most."""
-    measured = map(_connectivity, map(model.component, range(model.num_orderings)))
+    measured = map(_connectivity, map(model.component, _mask_sets(model)))
     return max(measured, key=lambda one: (one.lost_pairs, sum(one.dead_units)))
 
 

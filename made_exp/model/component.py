@@ -28,12 +28,15 @@ class Component:
         network: That of the member.
         member: Its number among the members, 0..M-1.
         masks: The ordering and the degrees, on the device of the network.
+        label: The latent class that it is given; None of a network without, and in training, where
+            each example has its own as context.
     """
 
     groups: VariableGroups
     network: MaskedNetwork
     member: int
     masks: MaskSet
+    label: int | None = None
 
     @property
     def mixes_orders(self) -> bool:
@@ -110,11 +113,14 @@ class Component:
             ValueError: If labels are missing, not wanted, too many or too few, or out of range.
         """
         network, num_classes = self.network, self.network.num_classes
+        if self.label is not None and context is None:
+            label = torch.tensor(self.label, device=network.output_bias.device)
+            return one_hot(label, num_classes).to(network.output_bias).expand(num_examples, -1)
         if context is None and num_classes:
             raise ValueError(f"context: this model needs class labels 0..{num_classes - 1}")
         if context is None:
             return None
-        if not num_classes:
+        if not num_classes or self.label is not None:
             raise ValueError("context: this model was built without classes, give None")
         if context.shape != (num_examples,):
             raise ValueError(

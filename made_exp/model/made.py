@@ -52,6 +52,7 @@ class MADE(Members):
             to be fitted, where there are several; otherwise all orderings have equal ones.
         extras: Simple densities that are part of the mixture too, by name, with fitted weights.
         given_rows: Where variables are given, the values of them that samples have.
+        num_latent: See `Members`.
 
     Raises:
         ValueError: If the model does not have that many components.
@@ -65,11 +66,14 @@ class MADE(Members):
         fits_weights: bool = False,
         extras: Mapping[str, SimpleDensity] | None = None,
         given_rows: GivenRows | None = None,
+        num_latent: int = 0,
     ) -> None:
-        super().__init__(groups, networks, num_orderings, extras or {})
-        fits = fits_weights or self.members[-1].schedule.is_resampled
+        super().__init__(groups, networks, num_latent, num_orderings, extras or {})
+        fits = fits_weights or num_latent or self.members[-1].schedule.is_resampled
         num_fitted = min(self.num_fixed, self.num_orderings) if fits else 0
-        self.mixture = MixtureWeights(self.num_orderings, num_fitted, len(self.extras))
+        self.mixture = MixtureWeights(
+            self.num_orderings, num_fitted, len(self.extras), num_classes=max(1, num_latent)
+        )
         self.given_rows, self._samplers, self._walkers = given_rows, Samplers(), Walkers()
 
     def ordering_log_prob(
@@ -179,7 +183,7 @@ class MADE(Members):
                 variables have in train.
         """
         check_request(num_samples, temperature, batch_size)
-        one_hot = self.component(0).one_hot(context, num_samples)
+        one_hot = self._one_hot(context, num_samples)
         out, is_given = self.groups.empty_codes(num_samples), self.groups.is_given
         x = torch.full(out.shape, torch.nan, dtype=torch.float64, device=out.device)
         for start in range(0, num_samples, _REQUEST):
@@ -232,7 +236,7 @@ class MADE(Members):
         check_request(len(x), temperature, batch_size)
         x, observed = as_given(self.groups, x, observed, self.device)
         uniforms = self._uniforms(len(x), generator)
-        one_hot = self.component(0).one_hot(context, len(x))
+        one_hot = self._one_hot(context, len(x))
         given = codes_where(self.groups, x, observed)
         out = torch.empty_like(given)
         self._samplers.draw(
@@ -256,16 +260,14 @@ class MADE(Members):
         entered = enter(self.groups, x, ~observed)
         return entered.finish(self._completion().log_prob(entered.codes, observed, context))
 
-    @torch.no_grad()
-    def initialise_bias(self, train: Tensor) -> None:
-        """Start the output biases at the marginals of `train` (N, D), in data space."""
-        params = self.groups.initial_params(self.groups.encode(train.to(self.device)))
-        for member in self.members:
-            member.output_bias.copy_(params)
-
     def walker(self, component: Component, num_steps: int) -> IncrementalSampler:
         """What takes the first steps of a component of its own orders; one a thread."""
         return self._walkers.walker(component, num_steps)
+
+    def _one_hot(self, context: Tensor | None, count: int) -> Tensor | None:
+        """Class labels that are given as networks take them; see `Component.one_hot`."""
+        one_hot = self.component(0).one_hot(context, count)
+        return None if self.num_latent else one_hot
 
     @property
     def _num_choices(self) -> int:

@@ -19,24 +19,48 @@ class MixtureWeights(nn.Module):
     equal ones among each other, and what is fitted is how much all of them together have. A simple
     density that explains next to nothing has the weight zero and is no more looked at. Without the
     first ones, where these cannot serve, the others have weights that were fitted without them.
+    Where networks have latent classes, their components follow each other: what is fitted is the
+    weight of the network, of which each class has the share that it has in train.
 
     Args:
         num_orderings: Orderings M of the mixture.
         num_fitted: How many of them, F in 0..M, have weights of their own.
         num_extras: Simple densities E of the mixture; their weights are always fitted.
+        num_classes: Latent classes of each network; 1 for none.
     """
 
     _log_weights: Tensor
     _others: Tensor
+    log_shares: Tensor
 
-    def __init__(self, num_orderings: int, num_fitted: int = 0, num_extras: int = 0) -> None:
+    def __init__(
+        self,
+        num_orderings: int,
+        num_fitted: int = 0,
+        num_extras: int = 0,
+        *,
+        num_classes: int = 1,
+    ) -> None:
         super().__init__()
+        equal_shares = torch.full((num_classes,), -math.log(num_classes), dtype=torch.float64)
+        self.register_buffer("log_shares", equal_shares, persistent=num_classes > 1)
         self.num_orderings, self.num_fitted = num_orderings, num_fitted
         self.num_extras, self.fits = num_extras, num_fitted + num_extras > 0
         equal = torch.zeros(num_orderings + num_extras, dtype=torch.float64)
         self.register_buffer("_log_weights", equal, persistent=self.fits)
         is_split = 0 < num_fitted < num_orderings
         self.register_buffer("_others", equal[num_fitted:].clone(), persistent=is_split)
+
+    def set_shares(self, counts: Tensor) -> None:
+        """Give latent classes (K,) the shares of so many examples, until weights are fitted."""
+        self.log_shares.copy_((counts.double() / counts.sum()).log())
+        self._log_weights[: self.num_fitted] = self._of_classes(
+            self._log_weights[: self.num_fitted : len(self.log_shares)]
+        )
+
+    def _of_classes(self, log_weights: Tensor) -> Tensor:
+        """Log-weights (F,) of the components of networks with log-weights (F / K,)."""
+        return (log_weights[:, None] + self.log_shares).flatten()
 
     def log_weights(self, num_orderings: int | None = None) -> Tensor:
         """Log-weights (m + E,) float64 of the first m orderings and the simple densities.
@@ -87,14 +111,16 @@ class MixtureWeights(nn.Module):
 
         If not all, m = M, orderings are there, at least one more than have weights of their own.
         """
-        count, num_fitted = len(log_probs) - self.num_extras, self.num_fitted
-        own, equal, extras = log_probs.double().tensor_split([num_fitted, count])
+        count = len(log_probs) - self.num_extras
+        own, equal, extras = log_probs.double().tensor_split([self.num_fitted, count])
+        own = (own.unflatten(0, (-1, len(self.log_shares))) + self.log_shares[:, None]).logsumexp(1)
+        num_fitted = len(own)
         if len(equal):
             own = torch.cat([own, equal.logsumexp(0, keepdim=True) - math.log(len(equal))])
         fitted = _needed_weights(torch.cat([own, extras]), len(own))
-        num_equal = self.num_orderings - num_fitted
+        num_equal = self.num_orderings - self.num_fitted
         each = fitted[num_fitted : len(own)] - math.log(max(1, num_equal))
-        parts = [fitted[:num_fitted], each.expand(num_equal), fitted[len(own) :]]
+        parts = [self._of_classes(fitted[:num_fitted]), each.expand(num_equal), fitted[len(own) :]]
         self._log_weights.copy_(torch.cat(parts))
         if 0 < num_fitted < len(own):
             rest = torch.cat([own[num_fitted:], extras])

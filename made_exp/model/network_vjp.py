@@ -1,8 +1,8 @@
 """The forward pass of a plain network outside autograd, and its pullback to the parameters.
 
-Plain is a chain of masked layers with ReLU, residual or not, with or without direct connections
-and dropout; everything else is left to autograd, and so are the kernels `dense`, the plain twin,
-and `triton`.
+Plain is a chain of masked layers with ReLU, residual or not, with or without direct connections,
+class labels and dropout; everything else is left to autograd, and so are the kernels `dense`, the
+plain twin, and `triton`.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,10 @@ def is_plain(network: MaskedNetwork) -> bool:
 
 
 def network_vjp(
-    network: MaskedNetwork, features: Tensor, masks: MaskSet | None
+    network: MaskedNetwork,
+    features: Tensor,
+    masks: MaskSet | None,
+    context: Tensor | None = None,
 ) -> tuple[Tensor, ParameterPullback]:
     """Params (B, P) from features (B, F), and the pullback of their gradient.
 
@@ -39,15 +42,18 @@ def network_vjp(
         network: One that `is_plain`; in training mode it drops units as its forward pass does.
         features: (B, F).
         masks: Degrees to use; None for mask set 0.
+        context: (B, num_classes) one-hot, or None.
     """
     degrees = network.call_degrees(masks)
     *hidden, output = network.levels
     dropout = network.dropout if network.training else 0.0
     h, steps, sums = features, list[tuple[Edge, Tensor | None, Pullback]](), _Sums(hidden)
+    offsets = _Offsets(context)
     for number, level in enumerate(hidden, start=1):
         (edge,) = level.edges
-        has_sum, bias = number in sums, edge.layer.bias
+        has_sum, bias = number in sums or context is not None, edge.layer.bias
         h, pullback = edge.vjp(h, degrees, "none" if has_sum else "relu", bias)
+        h, pullback = offsets.vjp(level, h, pullback)
         if has_sum:
             h, pullback = sums.relu_vjp(number, h, pullback)
         if dropout:
@@ -57,12 +63,15 @@ def network_vjp(
     for edge in output.edges:
         bias = network.output_bias if params is None else None
         extra, pullback = edge.vjp(h if edge.below else features, degrees, bias=bias)
-        params = extra if params is None else params.add_(extra)
+        if params is None:
+            params, pullback = offsets.vjp(output, extra, pullback)
+        else:
+            params = params.add_(extra)
         steps.append((edge, bias, pullback))
     assert params is not None
 
     def to_parameters(grad: Tensor) -> dict[Tensor, Tensor | None]:
-        found, gradients = dict[Tensor, Tensor | None](), {len(network.levels): grad}
+        found, gradients = offsets.gradients, {len(network.levels): grad}
         for edge, bias, pullback in reversed(steps):
             weight = edge.layer.weight
             grad = gradients[edge.above]
@@ -85,6 +94,27 @@ def _dropout_vjp(h: Tensor, dropout: float, pullback: Pullback) -> tuple[Tensor,
 
     # A relu that kept h for its own gradient sees no more zeros than it would have to make.
     return h.mul_(noise), scaled
+
+
+class _Offsets:
+    """What class labels add to the nodes of a level, and the gradient of their weights."""
+
+    def __init__(self, context: Tensor | None) -> None:
+        self.context, self.gradients = context, dict[Tensor, Tensor | None]()
+
+    def vjp(self, level: Level, node: Tensor, pullback: Pullback) -> tuple[Tensor, Pullback]:
+        """Nodes (B, O) of a level with what labels add, which it writes over, and the pullback."""
+        one_hot, layer = self.context, level.context
+        if one_hot is None or layer is None:
+            return node, pullback
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+
+        def seen(grad: Tensor, needs_x: bool, out: Tensor | None) -> Gradients:
+            self.gradients[weight] = grad.t() @ one_hot
+            return pullback(grad, needs_x, out)
+
+        return node.add_(one_hot @ weight.t()), seen
 
 
 class _Sums:

@@ -99,9 +99,8 @@ class MaskedNetwork(nn.Module):
             nn.init.zeros_(parameter)
         self.levels = tuple(self._level(n, residual) for n in range(1, top + 1))
         # Where nothing comes between a product and its relu, the layer does both.
-        has_offsets = bool(companions or num_classes)
-        self.is_relu_chain = activation == "relu" and not has_offsets
-        self._relu_in_layers = self.is_relu_chain and not residual
+        self.is_relu_chain = activation == "relu" and not companions
+        self._relu_in_layers = self.is_relu_chain and not (residual or num_classes)
 
     def _level(self, n: int, residual: bool) -> Level:
         """Level n = 1..L+1; where it is residual every second hidden one skips two back."""

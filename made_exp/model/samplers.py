@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -48,7 +49,10 @@ class Samplers(threading.local):
         for component, rows in choice:
             draw = self.drawer(component)
             for part in rows.split(batch_size):
-                out[part] = draw(request.rows(part)).to(out.dtype)
+                own = request.rows(part)
+                if isinstance(component, Component) and component.label is not None:
+                    own = replace(own, context=component.one_hot(None, len(part)))
+                out[part] = draw(own).to(out.dtype)
                 if progress is not None:
                     progress(len(part))
 

@@ -87,7 +87,7 @@ class GraphedStep(TrainStep):
         """Set apart the memory of what changes, and record a step that reads it."""
         self._index = index.clone()
         self._thresholds = None if thresholds is None else thresholds.clone()
-        self._component, self._masks = self.model.component(0), None
+        self._component, self._masks = self.model.at_step(0), None
         if self.model.max_orderings != 1:
             self._masks = StaticMasks(self.model.masks_at(0), index.device)
         self.optimizers[0].zero_grad(set_to_none=True)

@@ -275,7 +275,7 @@ class Trainer:
             x, context = self.batches.gather(self.batches.order(0)[0], self.batches.thresholds(0))
             self.learner.model.eval()
             with torch.no_grad():
-                loss = self.step.loss_of(x, self.learner.model.component(0), context)
+                loss = self.step.loss_of(x, self.learner.model.at_step(0), context)
         return float(self.batches.world.mean(loss)) - self.batches.log_slope
 
     def _recent_nll(self) -> float:

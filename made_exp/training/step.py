@@ -104,12 +104,14 @@ class TrainStep:
     def update(self, index: Tensor, thresholds: Tensor | None, component: Component) -> Tensor:
         """The part of a step that a CUDA graph can record."""
         x, context = self.batches.gather(index, thresholds)
+        labels = self.model.labels(x)
         with self._products():
-            loss, trained = self.differentiate(x, component, context), component.member
+            loss = self.differentiate(x, component, context if labels is None else labels)
+        trained = component.member
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters[trained], self.grad_clip)
         self.optimizers[trained].step()
-        return loss
+        return loss + self._nll_of(labels)
 
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats; its gradient is left in the member's parameters."""
@@ -122,8 +124,16 @@ class TrainStep:
 
     def loss_of(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in this process alone, in the precision of training."""
+        labels = self.model.labels(x)
         with self._products(), self._autocast():
-            return self._own_loss(x, component, context)
+            loss: Tensor = self._own_loss(x, component, context if labels is None else labels)
+        return loss + self._nll_of(labels)
+
+    def _nll_of(self, labels: Tensor | None) -> Tensor | float:
+        """Mean NLL () of latent classes (B,) in nats, which no weight decides."""
+        if labels is None:
+            return 0.0
+        return -self.model.mixture.log_shares[labels].mean().to(self.model.dtype)
 
     def seed_dropout(self, step: int) -> None:
         """Make what dropout draws a function of (seed, step), so that it needs no saved state."""
@@ -158,7 +168,12 @@ class DirectStep(TrainStep):
         groups, network = component.groups, component.network
         with torch.no_grad():
             x = groups.cast(x)
-            params, to_parameters = network_vjp(network, groups.features(x), component.masks)
+            params, to_parameters = network_vjp(
+                network,
+                groups.features(x),
+                component.masks,
+                component.one_hot(context, x.size(0)),
+            )
             log_probs, to_params = Conditionals(groups, params).log_prob_vjp(x)
             scale = -1 / x.size(0)
             gradients = to_parameters(to_params(x.new_full((), scale).expand_as(log_probs)))

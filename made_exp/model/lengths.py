@@ -1,0 +1,36 @@
+"""Classes of binary rows by how many ones they have, a latent variable that comes first.
+
+    p(x) = sum_k pi_k p(x | k),
+
+where pi_k is the share of class k in train. In training the class of a row is known, so that
+each step costs what it costs without classes; a network that knows it stays with the number of
+ones of its class where it draws freely, and does not drift to the shorter rows that each of its
+conditionals would allow.
+"""
+
+import torch
+from torch import Tensor
+
+
+def length_edges(train: Tensor, num_classes: int) -> Tensor:
+    """The largest number of ones of each class but the last, (K - 1,) rising.
+
+    The first class has a quarter of the rows, the second another, then each half of what is left:
+    long rows differ most. Where many rows have the same number, classes may be empty.
+
+    Args:
+        train: (N, D) of 0 and 1.
+        num_classes: K >= 1.
+    """
+    shares = torch.tensor([0.25, *(1 - 0.5**k for k in range(1, num_classes - 1))])
+    return lengths(train).quantile(shares[: num_classes - 1].double(), interpolation="lower")
+
+
+def length_labels(x: Tensor, edges: Tensor) -> Tensor:
+    """The classes (N,) int64 in 0..K-1 of rows x (N, D), by edges (K - 1,)."""
+    return torch.searchsorted(edges, lengths(x), right=False)
+
+
+def lengths(x: Tensor) -> Tensor:
+    """Numbers of ones (N,) float64 of rows (N, D)."""
+    return x.sum(1, dtype=torch.float64)

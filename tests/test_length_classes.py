@@ -1,0 +1,146 @@
+"""Rows by their number of ones: a latent class that comes first, against sums over all inputs."""
+
+import json
+import math
+
+import pytest
+import torch
+from builders import all_binary, tiny_made
+from experiment_cases import make_settings
+from test_brute_force import chi_square_is_likely, indices_of
+from test_probability import schema_for
+
+from made_exp import load_run
+from made_exp.density.probability import probability
+from made_exp.density.program import LogProbProgram
+from made_exp.experiments.experiment import run
+from made_exp.model.lengths import length_edges, length_labels
+from made_exp.variables.mixing import fit_log_weights
+from made_exp.variables.variable import Kind, Variable, binary_variables
+
+NUM_DIMS, NUM_CLASSES = 5, 3
+COUNTS = torch.tensor([5, 0, 3])  # a class may be empty
+
+
+@pytest.fixture(params=["natural", "ensemble"])
+def model(request):
+    """A model in float64 whose mixture has uneven weights."""
+    options = {"num_orderings": 2} if request.param == "ensemble" else {}
+    made = tiny_made(
+        binary_variables(NUM_DIMS),
+        (8, 6),
+        ordering=request.param,
+        schedule_options=options,
+        length_classes=NUM_CLASSES,
+        fits_weights=bool(options),
+        direct_connections=True,
+    ).double()
+    made.mixture._log_weights.copy_(torch.arange(made.num_orderings) // NUM_CLASSES * 0.7)
+    made.mixture.set_shares(COUNTS)
+    return made
+
+
+def by_hand(model, x):
+    """Log-probabilities (N,) as sums over networks and classes."""
+    networks, shares = len(model.members), COUNTS / COUNTS.sum()
+    weights = torch.tensor([0.7 * k for k in range(networks)]).softmax(0).double()
+    total = torch.zeros(len(x), dtype=torch.float64)
+    for number, member in enumerate(model.members):
+        for label in (0, 2):
+            one_hot = torch.eye(NUM_CLASSES).double()[[label]].expand(len(x), -1)
+            params = member(x.double(), None, one_hot)
+            log_probs = -torch.nn.functional.softplus((1 - 2 * x.double()) * params).sum(1)
+            total += weights[number] * shares[label] * log_probs.exp()
+    return total.log()
+
+
+def test_a_likelihood_is_the_sum_over_networks_and_classes(model):
+    x = all_binary(NUM_DIMS)
+    torch.testing.assert_close(model.log_prob(x), by_hand(model, x))
+    assert float(model.log_prob(x).exp().sum()) == pytest.approx(1, abs=1e-12)
+    assert model.num_classes == 0
+    with pytest.raises(ValueError, match="built without classes"):
+        model.log_prob(x, torch.zeros(len(x)).long())
+
+
+def test_draws_completions_and_answers_are_of_that_distribution(model, generator):
+    x = all_binary(NUM_DIMS)
+    joint = model.log_prob(x).exp()
+    drawn = indices_of(model.sample(4000, generator=generator).long(), x)
+    assert chi_square_is_likely(torch.bincount(drawn, minlength=len(x)), joint)
+    if len(model.members) > 1:
+        return  # each network completes what its own order has last
+    observed = torch.arange(NUM_DIMS) < 2
+    agrees = (x[:, :2] == torch.tensor([1, 0])).all(1)
+    exact = joint * agrees / joint[agrees].sum()
+    found = model.completion_log_prob(x[agrees].double(), observed)
+    torch.testing.assert_close(found.exp(), exact[agrees])
+    row = torch.tensor([1.0, 0, 0, 0, 0]).expand(4000, -1)
+    rows = model.complete(row, observed, generator=generator).long()
+    assert chi_square_is_likely(torch.bincount(indices_of(rows, x), minlength=len(x)), exact)
+    variables = tuple(Variable(f"v{d}", Kind.BINARY, 2) for d in range(NUM_DIMS))
+    answer = probability(model, schema_for(variables), "v1 = 1 or v4 = 0", "v0 = 1")
+    inside, known = (x[:, 1] == 1) | (x[:, 4] == 0), x[:, 0] == 1
+    assert answer.value == pytest.approx(float(joint[inside & known].sum() / joint[known].sum()))
+
+
+def test_a_program_computes_the_same(model):
+    x = all_binary(NUM_DIMS)
+    torch.testing.assert_close(LogProbProgram(model)(x.double()), model.log_prob(x))
+
+
+def test_weights_are_fitted_to_networks_not_to_classes(model):
+    rows = torch.randn(model.num_orderings, 40, dtype=torch.float64)
+    shares = (COUNTS / COUNTS.sum()).double().log()
+    model.mixture.fit(rows)
+    networks = (rows.view(-1, NUM_CLASSES, 40) + shares[:, None]).logsumexp(1)
+    expected = fit_log_weights(networks)[:, None] + shares
+    torch.testing.assert_close(model.mixture.log_weights(), expected.flatten())
+
+
+def test_classes_halve_what_is_left():
+    x = (torch.arange(64)[:, None] >= torch.arange(63, -1, -1)).long()  # 1 to 64 ones
+    edges = length_edges(x, 5)
+    assert edges.tolist() == [16, 32, 48, 56]
+    assert length_labels(x, edges).bincount().tolist() == [16, 16, 16, 8, 8]
+    alike = torch.eye(6)  # all of one length
+    assert length_labels(alike, length_edges(alike, 4)).tolist() == [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"variables": [Variable("a", Kind.CATEGORICAL, 3)] * 2}, "but 'a' is categorical"),
+        ({"ordering": "agnostic"}, "networks of one order each, not for ordering=agnostic"),
+        ({"num_classes": 2}, "data without class labels, these have 2"),
+    ],
+)
+def test_what_has_no_classes_is_refused(options, message):
+    with pytest.raises(ValueError, match=rf"model\.length_classes=4 is for.*{message}"):
+        tiny_made(length_classes=4, **options)
+
+
+def trained(folder, **trainer):
+    folder.mkdir()
+    settings = make_settings(
+        folder,
+        ordering={"name": "ensemble", "num_orderings": 3},
+        model={"name": "made", "hidden_sizes": [12, 8], "dropout": 0.1, "length_classes": 3},
+        trainer={"epochs": 6, "weight_averaging": 0.9, "sparsity": 1.0, **trainer},
+    )
+    run(settings, folder / "run")
+    return json.loads((folder / "run/results.json").read_text()), load_run(folder / "run")
+
+
+def test_a_run_has_the_same_numbers_in_any_number_of_processes(tmp_path):
+    results, density = trained(tmp_path / "one", processes="1")
+    twice, _ = trained(tmp_path / "two", processes="2")
+    assert twice["test"] == results["test"]
+    assert all(check["passed"] for check in results["checks"].values())
+    x = all_binary(density.num_dims) if density.num_dims < 12 else density.sample(50, seed=0)
+    assert density.log_prob(x).isfinite().all()
+    lines = (tmp_path / "one/run/metrics.jsonl").read_text().splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    assert last["valid_nll"] < first["valid_nll"]
+    # Trained on what is known of a row and of its class, scored by the row alone.
+    assert last["train_nll"] > last["valid_nll"] - 0.2 * math.log(2) * density.num_dims
