@@ -90,3 +90,42 @@ def test_bounds_count_visible_weights_only(modules):
         task, limits | {"bfloat16_flops_per_second": 5.0}, bfloat16=True
     )
     assert faster == {"arithmetic_bound": 2 * (3 * 6 - 3), "traffic_bound": 40 * 6}
+
+
+def test_what_is_not_run_is_on_a_line_through_the_largest_runs(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from benchmarks import scale
+
+    sizes = {1000: (9, 1, 900), 10_000: (10, 4, 1000), 100_000: (20, 40, 3000)}
+    keys = ("seconds", "train_seconds", "peak_bytes")
+    runs = [
+        {"kind": "rows", "size": size, "name": f"{size:,} rows", "on_paper": False}
+        | dict(zip(keys, values, strict=True))
+        for size, values in sizes.items()
+    ]
+    far, _ = scale.on_paper(runs)
+    assert (far["size"], far["name"]) == (10**7, "10,000,000 rows")
+    assert far["seconds"] == pytest.approx(10 + 10 / 90_000 * (10**7 - 10_000))
+    assert scale.on_paper(runs[:1]) == []
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- scale: begin -->\nold\n<!-- scale: end -->\nb\n")
+    written = scale._page_with(page, scale.markdown([runs[0], far]))
+    assert "old" not in written
+    assert "| 1,000 rows | 9 | 1 | 0 |" in written
+    assert "| 10,000,000 rows, on paper | about 1,120 | about" in written
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="has no <!-- scale: begin -->"):
+        scale._page_with(page, "")
+
+
+@pytest.mark.slow
+def test_scale_measures_whole_runs(tmp_path):
+    arguments = ["--quick", "--only", "rows", "processes", "--out", str(tmp_path)]
+    command = [sys.executable, str(SCRIPTS / "benchmark"), "scale", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "scale.json").read_text())["records"]
+    assert [r["on_paper"] for r in records if r["kind"] == "rows"] == [False] * 3 + [True] * 2
+    runs = [r for r in records if not r["on_paper"]]
+    assert all(r["seconds"] > r["train_seconds"] for r in runs)
+    assert all(2**30 > r["peak_bytes"] > 2**27 for r in runs)

@@ -349,7 +349,11 @@ def as_here(command):
 def composed(arguments):
     """Check the command as far as that can be done without running it."""
     command = parse_command_line(arguments)
-    plugins = {"made_ray": "hydra_ray_launcher", "made_submitit_slurm": "hydra_submitit_launcher"}
+    plugins = {
+        "made_ray": "hydra_ray_launcher",
+        "made_ray_train": "hydra_ray_launcher",
+        "made_submitit_slurm": "hydra_submitit_launcher",
+    }
     plugin = plugins.get(command.value_of("hydra/launcher"))
     if plugin and importlib.util.find_spec(f"hydra_plugins.{plugin}") is None:
         with pytest.raises(ConfigError, match="pip install 'made-exp"):

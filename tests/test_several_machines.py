@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -150,14 +152,61 @@ def by_srun(folder, run, number, port, *overrides):
     return started([sys.executable, *TRAIN, *arguments(folder, run, *overrides)], variables)
 
 
-def test_two_tasks_of_srun_train_an_ensemble_to_the_bits_of_one(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    with killed_at_the_end() as tasks:
-        port = free_port()
-        tasks += [by_srun(tmp_path, two, number, port, *ENSEMBLE) for number in (0, 1)]
-        assert main(arguments(tmp_path, one, *ENSEMBLE, "trainer.processes=1")) == 0
-        finish(tasks)
+# Starts two tasks as srun does, on two machines that are this one.
+SRUN = f"""#!{sys.executable}
+import os, subprocess, sys
+command = [{sys.executable!r}, *{TRAIN!r}, *sys.argv[sys.argv.index("made-train") + 1:]]
+said = {{"SLURM_LOCALID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost,b"}}
+said |= {{"SLURM_STEP_ID": "0"}}
+tasks = [
+    subprocess.Popen(command, env=os.environ | said | {{"SLURM_PROCID": str(number)}})
+    for number in range(2)
+]
+sys.exit(max(task.wait() for task in tasks))
+"""
+
+
+def test_the_script_for_slurm_trains_an_ensemble_to_the_bits_of_one(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs/machines.md").read_text()
+    (script,) = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
+    (tmp_path / "run.sbatch").write_text(script)
+    (tmp_path / "srun").write_text(SRUN)
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    one = tmp_path / "one"
+    typed = [text for text in arguments(tmp_path, one, *ENSEMBLE) if "run.dir" not in text]
+    variables = {
+        "SLURM_JOB_ID": "1234",
+        "SLURM_CPUS_PER_TASK": "1",
+        "MASTER_PORT": str(free_port()),
+    }
+    variables["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    with killed_at_the_end() as steps:
+        steps.append(started(["bash", "run.sbatch", *typed], variables))
+        assert main([*typed, f"hydra.run.dir={one}", "trainer.processes=1"]) == 0
+        finish(steps)
+    (two,) = tmp_path.glob("outputs/runs/1234*")
     assert_equal_to_the_bit(one, two)
+
+
+@pytest.mark.slow
+def test_submitit_trains_a_job_by_two_tasks(tmp_path, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    one, sweep = tmp_path / "one", tmp_path / "sweep"
+    typed = [text for text in arguments(tmp_path, one, *ENSEMBLE) if "run.dir" not in text]
+    queue = ["-m", "hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2"]
+    queue.append(f"hydra.sweep.dir={sweep}")
+    with killed_at_the_end() as sweeps:
+        command = [sys.executable, *TRAIN, *queue, *typed]
+        sweeps.append(started(command, {"MASTER_PORT": str(free_port())}))
+        assert main([*typed, f"hydra.run.dir={one}", "trainer.processes=1"]) == 0
+        finish(sweeps)
+    (two,) = sweep.glob("000_*")
+    assert_equal_to_the_bit(one, two)
+    log = (two / "train.log").read_text()
+    assert log.count("connectivity:") == 1  # one process speaks
+    said = [path.read_text() for path in sweep.glob(".submitit/*/*log.out")]
+    assert len(said) == 2, "two tasks"
 
 
 @pytest.mark.slow

@@ -69,6 +69,8 @@ def run_job(cfg: DictConfig) -> float | None:
     """
     logging.raiseExceptions = False  # train.log on a full disk is no reason for tracebacks
     job = _this_job()
+    if job.in_sweep and not is_main_process():
+        logging.getLogger().handlers.clear()  # submitit has several tasks for a job, one writes
     start = time.monotonic()
     is_new = not RunDirectory(job.run_dir).status.exists()
     try:
