@@ -21,7 +21,8 @@ usage: made-train [GROUP=OPTION ...] [GROUP.SETTING=VALUE ...] [-m] [FLAGS]
 Groups and their options (* = default); made-train --help GROUP explains them and their settings:
 """
 _FOOTER = """\
-Top level: seed=0, resume=false, notes.ANYTHING=...; describe=true only shows the columns;
+Top level: teacher=RUN trains on rows drawn from a finished run too (experiment=distil);
+  seed=0, resume=false, notes.ANYTHING=...; describe=true only shows the columns;
   checks=warn ends a run whose check of its own numbers fails, with results marked as unchecked
 Sweeps: -m with values a,b,c; hydra/launcher=joblib|submitit_local|submitit_slurm|ray|ray_train;
   hydra/sweeper=basic|optuna (with search=MODEL for a ready search space)
