@@ -187,11 +187,13 @@ def ask(*arguments):
 def test_no_cell_of_a_table_of_answers_is_a_formula(tmp_path):
     rows = Row("=1+1", 0.5, 0.0), Row("-3", 0.5, 0.0)
     one = Answer("@SUM(x)", None, 0.0, True, 0, rows=rows)
-    querying._write(tmp_path / "a.csv", [one], QuerySettings(run="r"))
+    (tmp_path / "checkpoints").mkdir()
+    settings = QuerySettings(run=str(tmp_path))
+    querying._write(tmp_path / "a.csv", [one], settings)
     found = pl.read_csv(tmp_path / "a.csv", infer_schema=False)
     assert found["of"].to_list() == ["'=1+1", "-3"]
     assert found["query"][0] == "'@SUM(x)"
-    querying._write(tmp_path / "a.parquet", [one], QuerySettings(run="r"))
+    querying._write(tmp_path / "a.parquet", [one], settings)
     assert pl.read_parquet(tmp_path / "a.parquet")["of"].to_list() == ["=1+1", "-3"]
 
 
