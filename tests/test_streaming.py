@@ -11,6 +11,7 @@ import torch
 from experiment_cases import read_results
 
 from made_exp import eval as made_eval
+from made_exp.cli import cache
 from made_exp.cli.app import main
 from made_exp.datasets import storage
 from made_exp.datasets.base import fingerprint
@@ -125,7 +126,7 @@ def test_a_wrong_cell_has_its_line(folder):
     assert not [path for path in kept.iterdir() if path.suffix != ".lock"]
 
 
-def test_what_is_kept_is_used_again_until_the_file_changes(folder, monkeypatch):
+def test_what_is_kept_is_used_again_until_the_file_changes(folder, monkeypatch, capsys):
     _, first = both()
     monkeypatch.setattr(StagedTable, "__init__", None)
     _, again = both()
@@ -143,8 +144,11 @@ def test_what_is_kept_is_used_again_until_the_file_changes(folder, monkeypatch):
         (place / "train.npy").write_bytes(b"cut")
     assert fingerprint(both()[1]) == other
     (places[0] / "mine.txt").write_text("keep")
-    for place in places:
-        storage.remove_table(place)
+    assert cache.main([f"remove={places[0].name}"]) == 0
+    assert cache.main([f"remove={places[0].name}"]) == 2
+    assert cache.main(["remove=all"]) == 0
+    assert cache.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "no table is kept"
     assert [path.name for path in (folder / "data/tables").rglob("*") if path.is_file()] == [
         "mine.txt"
     ]

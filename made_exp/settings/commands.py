@@ -168,6 +168,13 @@ class QuerySettings(CheckedSettings):
 
 
 @dataclass
+class CacheSettings(CheckedSettings):
+    """Lists what is kept on disk of tables that do not fit memory, and removes it."""
+
+    remove: str | None = setting(None, "all, or the name of a table in the list")
+
+
+@dataclass
 class ExportSettings(CheckedSettings):
     """Writes the best model of a run into one file that needs neither the run nor its data."""
 
