@@ -4,13 +4,17 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from builders import tiny_made
 
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.schema import fit_table
+from made_exp.density.answers import answer as answer_of
 from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
 from made_exp.density.formula import Join, Leaf, join, leaf
-from made_exp.density.predicate import parse_predicate
+from made_exp.density.mixture import Effort
+from made_exp.density.predicate import parse_predicate, parse_question
+from made_exp.density.probability import probability
 from made_exp.density.tokens import QueryError
 from made_exp.variables.subset import Subset
 
@@ -107,6 +111,65 @@ def test_unknown_columns_and_values_are_pointed_at(table, text, message, place):
     first, _, mark = str(caught.value).split("\n")
     assert message in first
     assert mark.index("^") - 2 == place
+
+
+# Codes are not in the order of the numbers: 10 is rare, and so is in the pool at the end.
+RATINGS = {1: 40, 2.5: 30, 3: 60, 4: 50, 5: 20, 10: 2, 7: 1, 0: 1}
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    values = np.repeat(list(RATINGS), list(RATINGS.values()))
+    rows = np.random.default_rng(0).permutation(len(values))
+    frame = pl.DataFrame({"rating": values[rows], "flag": np.arange(len(values)) % 2})
+    kinds = {"rating": "categorical"}
+    fitted = fit_table(raw_table(frame), {"train": np.arange(len(values))}, kinds=kinds)
+    return fitted.schema, torch.from_numpy(fitted.x)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("rating >= 4", lambda r: r >= 4),
+        ("rating > 4", lambda r: r > 4),
+        ("rating < 2.7", lambda r: r < 2.7),
+        ("rating <= 2.50", lambda r: r <= 2.5),
+        ("rating between 2.5 and 7", lambda r: 2.5 <= r <= 7),
+        ("not rating between 2.5 and 7", lambda r: not 2.5 <= r <= 7),
+        ("rating not between 2.5 and 7", lambda r: not 2.5 <= r <= 7),
+        ("rating > 10", lambda r: False),
+    ],
+)
+def test_categories_that_are_numbers_are_in_their_order(ratings, text, wanted):
+    count = sum(rows for value, rows in RATINGS.items() if wanted(value))
+    assert sum(answer(ratings, text)) == count
+
+
+def test_values_never_seen_are_neither_more_nor_less_than_a_number(ratings):
+    events = Events(ratings[0])
+    unseen = float(events.domains[0].edges[-1]) - 0.5
+    for text in ("rating >= 4", "rating < 4", "rating between -1e9 and 1e9"):
+        found = events.formula(parse_predicate(text), text)
+        assert isinstance(found, Leaf)
+        assert not found.subset.holds(unseen)
+
+
+def test_probabilities_and_means_of_ordered_categories_are_sums(ratings):
+    schema = ratings[0]
+    model = tiny_made(schema.variables, ordering="natural").double()
+    probs = {v: float(probability(model, schema, f"rating = {v}")) for v in RATINGS}
+    found = probability(model, schema, "rating >= 4")
+    assert found == pytest.approx(sum(p for v, p in probs.items() if v >= 4))
+    assert found.is_exact
+    mean = answer_of(model, schema, parse_question("mean(rating)"), Effort()).value
+    named = sum(probs.values())
+    assert named < 1
+    assert mean == pytest.approx(sum(v * p for v, p in probs.items()) / named)
+
+
+def test_numbers_in_order_are_compared_with_numbers(ratings):
+    with pytest.raises(QueryError, match="'high' is not a number as 'rating' holds them"):
+        answer(ratings, "rating > high")
 
 
 def test_the_value_of_an_example_is_in_the_middle_of_what_rows_have():

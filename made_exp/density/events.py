@@ -19,7 +19,7 @@ from made_exp.datasets.table.raw import listed
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.formula import Formula, join, leaf
 from made_exp.density.predicate import Comparison, Junction, Not, Predicate, Text
-from made_exp.density.tokens import error_at
+from made_exp.density.tokens import QueryError, error_at
 from made_exp.errors import did_you_mean
 from made_exp.variables.numbers import numeric_transform
 from made_exp.variables.subset import Subset
@@ -108,14 +108,9 @@ class Events:
         negated = test.operator.startswith("not ") or test.operator == "!="
         if isinstance(column, Categories):
             if test.operator in _ORDERED:
-                raise error_at(
-                    text,
-                    f"'{column.name}' holds {column.kind} values, which have no order: "
-                    "use = or in {...}",
-                    test.column.start,
-                    test.values[-1].end,
-                )
-            codes = [_code_of(column, value, text) for value in test.values]
+                codes = _codes_between(column, test, text)
+            else:
+                codes = [_code_of(column, value, text) for value in test.values]
             found = Subset.of_codes(codes)
         else:
             assert isinstance(column, Numbers)
@@ -143,20 +138,51 @@ def _code_of(column: Categories, value: Text, text: str) -> int:
     raise error_at(text, what, value.start, value.end)
 
 
+def _codes_between(column: Categories, test: Comparison, text: str) -> Sequence[int]:
+    """The codes whose names are numbers that stand in this relation to others."""
+    table = column.numbers
+    if table is None:
+        what = (
+            f"'{column.name}' holds {column.kind} values, which have no order: use = or in {{...}}"
+        )
+        raise error_at(text, what, test.column.start, test.values[-1].end)
+    numbers = NumberFormat().parse(pl.Series([value.text.strip() for value in test.values]))
+    for value, number in zip(test.values, numbers, strict=True):
+        if number is None:
+            raise _no_number(column, value, text, column.spellings[0])
+    first, last = numbers[0], numbers[-1]
+    match test.operator:
+        case "<":
+            chosen = table < first
+        case "<=":
+            chosen = table <= first
+        case ">":
+            chosen = table > first
+        case ">=":
+            chosen = table >= first
+        case _:
+            chosen = (table >= first) & (table <= last)
+    return [int(code) for code in np.flatnonzero(chosen)]
+
+
+def _no_number(column: Column, value: Text, text: str, example: str) -> QueryError:
+    is_date = isinstance(column, Numbers) and isinstance(column.format, DateFormat)
+    what = "a date" if is_date else "a number"
+    return error_at(
+        text,
+        f"'{value.text}' is not {what} as '{column.name}' holds them, such as {example}",
+        value.start,
+        value.end,
+    )
+
+
 def _number_of(column: Numbers, value: Text, text: str) -> float:
     """A number in units of the variable's last digit where it has one, else as it is."""
     for form in _formats(column.format):
         number = form.parse(pl.Series([value.text.strip()]))[0]
         if number is not None:
             return _in_units(column, form, float(number))
-    example = column.decode(np.array([_usual(column)]))[0]
-    what = "a date" if isinstance(column.format, DateFormat) else "a number"
-    raise error_at(
-        text,
-        f"'{value.text}' is not {what} as '{column.name}' holds them, such as {example}",
-        value.start,
-        value.end,
-    )
+    raise _no_number(column, value, text, column.decode(np.array([_usual(column)]))[0])
 
 
 def _formats(form: Format) -> Sequence[Format]:

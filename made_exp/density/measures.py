@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.table.column import Column
-from made_exp.datasets.table.columns import Numbers
+from made_exp.datasets.table.columns import Categories, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events, last_digit
@@ -227,14 +227,12 @@ def numbers_of(spread: Spread) -> np.ndarray:
         if variable.num_values is None:
             return np.clip(spread.values, column.low, column.high)
         return (spread.values + column.offset) / 10**column.decimals
-    names = variable.categories or ()
-    try:
-        table = np.array([*map(float, names)])
-    except ValueError:
+    table = column.numbers if isinstance(column, Categories) else None
+    if table is None:
         raise QueryError(
             f"'{column.name}' holds {column.kind} values, which have no mean and no order: "
             f"ask for distribution({column.name})"
-        ) from None
+        )
     known = ~np.isnan(spread.values)
     found = np.full(len(spread.values), math.nan)
     found[known] = table[spread.values[known].astype(int)]

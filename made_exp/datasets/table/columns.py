@@ -42,6 +42,21 @@ class Categories(Column):
         assert self.variable.categories is not None
         return {text: float(code) for code, text in enumerate(self.variable.categories)}
 
+    @cached_property
+    def numbers(self) -> np.ndarray | None:
+        """(K,) float64, what the values mean where all of them are plain finite numbers, else None.
+
+        NaN stands for values never seen, which have no name.
+        """
+        assert self.variable is not None
+        names = self.variable.categories or ()
+        parsed = NumberFormat().parse(pl.Series(names, dtype=pl.String)).cast(pl.Float64)
+        if not names or parsed.null_count():
+            return None
+        found = np.full(self.variable.num_values or 0, np.nan)
+        found[: len(names)] = parsed.to_numpy()
+        return found
+
     @override
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         assert self.variable is not None
