@@ -7,7 +7,8 @@ import pytest
 import torch
 from builders import MIXED, all_binary, make_schedules, tiny_made
 
-from made_exp.datasets.base import Dataset, describe_data
+from made_exp.datasets.base import Dataset
+from made_exp.datasets.description import describe_data
 from made_exp.density.classes import class_probabilities
 from made_exp.density.surprise import surprise_given_others
 from made_exp.model.columns import log_probs_by_variable

@@ -14,7 +14,7 @@ from made_exp import load_run
 from made_exp.density.probability import probability
 from made_exp.density.program import LogProbProgram
 from made_exp.experiments.experiment import run
-from made_exp.model.lengths import length_edges, length_labels
+from made_exp.model.lengths import length_edges, length_labels, num_length_classes
 from made_exp.variables.mixing import fit_log_weights
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -96,6 +96,19 @@ def test_weights_are_fitted_to_networks_not_to_classes(model):
     networks = (rows.view(-1, NUM_CLASSES, 40) + shares[:, None]).logsumexp(1)
     expected = fit_log_weights(networks)[:, None] + shares
     torch.testing.assert_close(model.mixture.log_weights(), expected.flatten())
+
+
+@pytest.mark.parametrize(
+    ("lengths", "num_dims", "classes"),
+    [
+        ((8.23, 270.7), 500, 8),  # book
+        ((12.4, 209.0), 69, 0),  # plants: not rare
+        ((3.21, 5.1), 135, 0),  # tretail: rows are alike
+        ((), 500, 0),
+    ],
+)
+def test_tables_of_rare_words_have_classes_by_default(lengths, num_dims, classes):
+    assert num_length_classes(lengths, num_dims) == classes
 
 
 def test_classes_halve_what_is_left():

@@ -16,7 +16,7 @@ from made_exp import eval as made_eval
 from made_exp import load_run
 from made_exp import sample as made_sample
 from made_exp.cli.app import main
-from made_exp.datasets.base import MAX_GIVEN_ROWS, describe_data
+from made_exp.datasets.description import MAX_GIVEN_ROWS, describe_data
 from made_exp.datasets.table.context import as_given
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.schema import fit_table

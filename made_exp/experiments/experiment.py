@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from made_exp.datasets.base import describe_data
+from made_exp.datasets.description import describe_data
 from made_exp.datasets.registry import load_dataset
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.all_rows import Length, find_length

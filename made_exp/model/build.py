@@ -16,6 +16,7 @@ from made_exp.masks.orderings import ImageShape
 from made_exp.masks.schedule import ORDER_STREAM, MaskSchedule
 from made_exp.model.given_rows import GivenRows
 from made_exp.model.layers import CPU
+from made_exp.model.lengths import num_length_classes
 from made_exp.model.made import MADE
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.simple import KINDS
@@ -75,12 +76,15 @@ def build_model(
         missing=data.get("missing", ()),
         first=[d for d, variable in enumerate(variables) if variable.is_given],
     )
+    if network.length_classes is None:
+        lengths = () if schedules[-1].is_resampled else data.get("lengths", ())
+        network = replace(network, length_classes=num_length_classes(lengths, len(variables)))
     return build_made(
         variables,
         schedules,
         network,
         num_classes=data["num_classes"],
-        num_orderings=_num_orderings(ordering, len(schedules), network.length_classes),
+        num_orderings=_num_orderings(ordering, len(schedules), network.length_classes or 0),
         fits_weights=getattr(ordering, "fit_weights", len(schedules) > 1),
         extras={name: KINDS[name](variables) for name in network.baselines},
         given_rows=GivenRows.of(variables, data.get("given")),
@@ -183,7 +187,7 @@ def build_made(
         ValueError: If the conditional or the encoding does not fit a variable.
     """
     assert all(schedule.num_dims == len(variables) for schedule in schedules)
-    num_latent = network.length_classes
+    num_latent = network.length_classes or 0
     if num_latent:
         _check_latent(variables, schedules, num_classes, num_latent)
     groups = VariableGroups(

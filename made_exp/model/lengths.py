@@ -8,8 +8,27 @@ ones of its class where it draws freely, and does not drift to the shorter rows 
 conditionals would allow.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+# Rare words: few of the columns are one, and rows differ far more in length than by chance.
+NUM_CLASSES, MOST_ONES, LEAST_DISPERSION = 8, 0.1, 10.0
+
+
+def num_length_classes(lengths: Sequence[float], num_dims: int) -> int:
+    """The classes that a table gets by default: 8 where columns are rare words, else none.
+
+    Args:
+        lengths: Mean and variance of the number of ones of a row; () where rows are not binary.
+        num_dims: Number of variables D.
+    """
+    if not lengths:
+        return 0
+    mean, variance = lengths
+    is_rare = mean <= MOST_ONES * num_dims and variance > LEAST_DISPERSION * mean
+    return NUM_CLASSES if is_rare else 0
 
 
 def length_edges(train: Tensor, num_classes: int) -> Tensor:

@@ -59,8 +59,10 @@ class NetworkSettings(ModelSettings):
         "how a variable enters the network; auto = by its kind",
         choices=("auto", *_ENCODINGS),
     )
-    length_classes: int = setting(
-        0, "latent classes of binary rows by their number of ones, known in training", at_least=0
+    length_classes: int | None = setting(
+        0,
+        "latent classes of binary rows by how many ones; null = 8 of rare words",
+        at_least=0,
     )
     smooth_logits: bool = setting(False, "neighbouring ordered values share strength")
     baselines: list[str] = setting(
