@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
@@ -73,7 +73,7 @@ class RayTrainLauncher(Launcher):
         resources = _plain(self.resources)
         on_gpu = bool(resources.get("GPU"))
         trainer: Any = TorchTrainer(
-            _work,  # type: ignore[arg-type]  # it may answer
+            cast(Any, _work),  # it may answer
             train_loop_config={
                 "job": cloudpickle.dumps((number, list(overrides), *shared)),
                 "place": os.getcwd(),
