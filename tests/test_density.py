@@ -94,6 +94,27 @@ def types(frame):
     return dict(frame.dtypes) if isinstance(frame, pd.DataFrame) else frame.schema
 
 
+def test_types_are_of_the_columns_whatever_is_drawn(density):
+    x = torch.tensor([[0, 3, 3000.0, 1], [1, 4, 2999.0, 0]], dtype=torch.float64)
+    wanted = [pl.String, pl.Int64, pl.Float64, pl.Boolean]
+    for rows in (x, x[:1], x[:0], x + torch.tensor([0, 0, 0.25, 0])):
+        assert Density(density.made, density.schema, "polars").decode(rows).dtypes == wanted
+    frame = Density(density.made, density.schema, "pandas").decode(x)
+    assert frame.dtypes.iloc[1:].tolist() == ["int64", "float64", "bool"]
+
+
+def test_cells_around_draws_do_not_make_these_whole_numbers_or_texts(density, convert):
+    content = {"town": "Bern", "age": [40, 40], "wage": [3000, None], "member": True}
+    given = convert(pl.DataFrame(content).with_columns(wage=pl.col("wage").cast(pl.Int64)))
+    wages = pl.Series(density.complete(given, seed=0)["wage"])
+    drawn = wages[1]
+    assert wages.dtype == pl.Float64
+    assert wages[0] == 3000
+    assert drawn == round(drawn, 2) != round(drawn)
+    empty = pl.DataFrame({**content, "age": None, "wage": None})
+    assert density.complete(empty, seed=0).dtypes == [pl.String, pl.Int64, pl.Float64, pl.Boolean]
+
+
 def test_empty_cells_are_drawn_and_others_come_back_as_they_were(density, convert):
     frame = people(30).with_columns(age=pl.when(pl.col("age") > 25).then("age"))
     given = convert(frame)

@@ -117,9 +117,10 @@ class Pandas(Library):
     def make(self, columns: Sequence[pl.Series], like: Any = None, rows_of: Any = None) -> Any:
         import pandas as pd
 
-        made = [self._series(values) for values in columns]
-        if like is not None:
-            made = [self._cast(s, like.dtypes.iloc[place]) for place, s in enumerate(made)]
+        if like is None:
+            made = [self._series(values) for values in columns]
+        else:
+            made = [self._cast(*pair) for pair in zip(columns, like.dtypes, strict=True)]
         frame = pd.concat(made, axis=1)
         frame.columns = [values.name for values in columns] if like is None else like.columns
         if rows_of is not None:
@@ -136,10 +137,13 @@ class Pandas(Library):
 
     @override
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
+        from pandas.api.types import is_numeric_dtype
+
         column, rows = frame.iloc[:, place].copy(), np.flatnonzero(~is_given)
-        drawn = self._cast(self._series(values), column.dtype)
+        drawn = self._cast(values, column.dtype)
         if drawn.dtype != column.dtype:
-            column = column.astype(object)
+            are_numbers = values.dtype.is_numeric() and is_numeric_dtype(column.dtype)
+            column = column.astype("float64" if are_numbers else object)
         column.iloc[rows] = drawn.array
         frame = frame.copy()
         frame.isetitem(place, column)
@@ -152,8 +156,13 @@ class Pandas(Library):
             return pd.Series(values.cast(pl.Datetime("us")).to_numpy(), name=values.name)
         return pd.Series(values.to_list(), name=values.name)
 
-    def _cast(self, series: Any, dtype: Any) -> Any:
-        """The series in this type, where that holds its values."""
+    def _cast(self, values: pl.Series, dtype: Any) -> Any:
+        """The values in this type, where that holds them."""
+        from pandas.api.types import is_integer_dtype
+
+        series = self._series(values)
+        if values.dtype.is_float() and is_integer_dtype(dtype):
+            return series
         is_object = isinstance(dtype, np.dtype) and dtype.kind == "O"
         if is_object and series.dtype.kind == "M":
             series = series.dt.date
@@ -245,6 +254,8 @@ def like_columns(library: Library, frame: Any, names: Sequence[str]) -> Any:
 
 def as_type(values: pl.Series, dtype: pl.DataType) -> pl.Series:
     """The values in this type, where that holds them; else as they are."""
+    if values.dtype.is_float() and dtype.is_integer():
+        return values  # whatever these are, others are not whole
     zone = getattr(dtype, "time_zone", None)
     wanted = pl.Datetime(dtype.time_unit) if isinstance(dtype, pl.Datetime) else dtype
     try:
@@ -261,7 +272,10 @@ def filled(given: pl.Series, is_given: np.ndarray, values: pl.Series) -> pl.Seri
     places = np.maximum(np.cumsum(~is_given) - 1, 0)
     drawn = as_type(values, given.dtype).gather(places)
     if drawn.dtype != given.dtype:
-        given, drawn = given.cast(pl.String), drawn.cast(pl.String)
+        are_numbers = drawn.dtype.is_numeric() and given.dtype.is_numeric()
+        wanted: pl.DataType = pl.Float64() if are_numbers else pl.String()
+        wanted = drawn.dtype if given.dtype == pl.Null else wanted
+        given, drawn = given.cast(wanted), drawn.cast(wanted)
     return given.zip_with(pl.Series(is_given), drawn).alias(given.name)
 
 

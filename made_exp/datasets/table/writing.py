@@ -13,6 +13,7 @@ import zstandard
 
 from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers
 from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.sources import COMPRESSED, format_of
 from made_exp.files import atomic_write_bytes
 
@@ -73,7 +74,8 @@ def typed_column(column: Column, texts: pl.Series, stored: pl.DataType | None = 
     if isinstance(column, Numbers):
         if isinstance(column.format, DateFormat):
             return _dates(column.format, texts).alias(texts.name)
-        return column.format.parse(texts).alias(texts.name)
+        numbers = column.format.parse(texts)
+        return numbers.cast(pl.Int64 if _is_whole(column) else pl.Float64).alias(texts.name)
     if isinstance(column, Categories):
         return _typed_spellings(column.spellings, texts)
     if isinstance(column, Aside) and column.next_number is not None:
@@ -81,6 +83,16 @@ def typed_column(column: Column, texts: pl.Series, stored: pl.DataType | None = 
     if isinstance(column, Aside) and column.text is not None:
         return _typed_spellings([column.text], texts)
     return texts
+
+
+def _is_whole(column: Numbers) -> bool:
+    """Whether all that a column can hold is whole, and not what some draws of it happen to be."""
+    assert column.variable is not None
+    if not column.variable.is_real:
+        return not column.decimals
+    form, ends = column.format, (column.low, column.high)
+    is_written_so = isinstance(form, NumberFormat) and form.style == "fixed" and not form.decimals
+    return is_written_so and all(end is not None and abs(end) < 2**63 for end in ends)
 
 
 def _typed_spellings(spellings: Sequence[str], texts: pl.Series) -> pl.Series:
