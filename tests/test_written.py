@@ -1,5 +1,6 @@
 """Rows in files: what was given byte for byte, draws as the table is written, any ending."""
 
+import datetime
 import gzip
 
 import numpy as np
@@ -108,6 +109,39 @@ def test_numbers_of_the_rows_go_on_as_numbers(tmp_path):
     assert pl.read_parquet(tmp_path / "a.parquet")["id"].to_list() == [50, 51]
 
 
+def test_numbers_of_the_rows_keep_their_zeros(tmp_path):
+    frame = pl.DataFrame({"id": [f"{n:05}" for n in range(11, 61)], "size": np.arange(50) / 7})
+    schema = TableSchema.fit(RawTable.of_frame(frame, Origin(("t",))), np.arange(50))
+    schema = TableSchema.from_dict(schema.to_dict())
+    x = torch.tensor([[0.5], [1.5]])
+    write_drawn(tmp_path / "a.parquet", schema, x)
+    assert pl.read_parquet(tmp_path / "a.parquet")["id"].to_list() == ["00061", "00062"]
+    write_drawn(tmp_path / "a.csv", schema, x)
+    assert read(tmp_path / "a.csv")["id"].to_list() == ["00061", "00062"]
+
+
+def test_decimals_and_zones_are_kept_around_draws(tmp_path):
+    first = datetime.datetime(2024, 1, 1, 9)
+    clock = [first + datetime.timedelta(minutes=17 * n) for n in range(60)]
+    frame = pl.DataFrame(
+        {
+            "price": pl.Series([f"{n / 7:.2f}" for n in range(60)]).cast(pl.Decimal(9, 2)),
+            "when": pl.Series(clock, dtype=pl.Datetime("us")).dt.replace_time_zone("Asia/Tokyo"),
+            "count": pl.Series(range(60), dtype=pl.Int16),
+        }
+    )
+    raw = RawTable.of_frame(frame, Origin(("memory",)))
+    schema = TableSchema.fit(raw, np.arange(60), kinds={"count": "integer"})
+    given = frame.with_columns(pl.all().shift(30))  # half of the rows are empty
+    x = torch.from_numpy(schema.encode(raw))
+    asked = RawTable.of_frame(given, Origin(("memory",)))
+    write_completed(tmp_path / "done.parquet", schema, x, asked, 1)
+    done = pl.read_parquet(tmp_path / "done.parquet")
+    assert done.schema == frame.schema
+    assert done[:30].equals(frame[:30])
+    assert done[30:].equals(given[30:])
+
+
 def test_typed_rows_keep_their_types_around_draws(table, tmp_path):
     raw, schema = table
     frame = typed(schema.columns, schema.decode(schema.encode(raw)[:2])).with_columns(
@@ -121,6 +155,7 @@ def test_typed_rows_keep_their_types_around_draws(table, tmp_path):
     assert done.columns == ["row_", "completion", *HEADER.split(",")]
     assert done["price"].to_list()[:3] == [0.1 + 0.2] * 3
     assert done["row"].to_list()[3:] == [12] * 3
+    assert done["row"].dtype == pl.Int32
     assert done["price"].null_count() == done["row"].null_count() == 0
 
 

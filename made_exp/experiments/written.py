@@ -7,6 +7,7 @@ import polars as pl
 from torch import Tensor
 
 from made_exp.datasets.table.columns import Column
+from made_exp.datasets.table.libraries import as_type, filled
 from made_exp.datasets.table.raw import RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.sources import format_of
@@ -42,7 +43,8 @@ def write_completed(
     for column in schema.columns:
         texts = _stored(path, column, drawn[column.name])
         if given is not None and column.name in given.names:
-            texts = _around(texts, given.column(column.name).values[rows], column)
+            own = given.column(column.name)
+            texts = _around(texts, own.values[rows], own.stored, column)
         columns.append(texts)
     if count > 1:
         numbers = rows, np.tile(np.arange(count), len(x) // count)
@@ -56,16 +58,16 @@ def _stored(path: Path, column: Column, texts: pl.Series) -> pl.Series:
     return texts if format_of(path) == "text" else typed_column(column, texts)
 
 
-def _around(drawn: pl.Series, given: pl.Series, column: Column) -> pl.Series:
-    """What was given, and what was drawn where nothing was."""
+def _around(drawn: pl.Series, given: pl.Series, stored: pl.DataType, column: Column) -> pl.Series:
+    """What was given, and what was drawn where nothing was, in the type that it was stored in."""
     is_given = given.is_not_null()
     if given.dtype == pl.String:
         stripped = given.str.strip_chars()
         is_given &= ~stripped.is_in(["", *column.missing]).fill_null(False)
     if drawn.dtype == pl.String:
-        given = given.cast(pl.String)
-    elif given.dtype == pl.String:
+        return given.cast(pl.String).zip_with(is_given, drawn).alias(drawn.name)
+    if given.dtype == pl.String:
         given = typed_column(column, given.str.strip_chars())
-    else:
-        drawn = drawn.cast(given.dtype, strict=False)
-    return given.zip_with(is_given, drawn).alias(drawn.name)
+    if not is_given.all():
+        given = filled(given, is_given.to_numpy(), drawn.filter(~is_given))
+    return (as_type(given, stored) if stored.is_numeric() else given).alias(drawn.name)

@@ -220,11 +220,13 @@ class Aside(Column):
     Attributes:
         text: What every row of a constant column holds; None in other columns.
         next_number: With which number draws of an identifier go on; None: they have none.
+        width: How many digits these have at least, as in 00060; 0 where none begins with a zero.
     """
 
     holds: ClassVar[str] = "aside"
     text: str | None = None
     next_number: int | None = None
+    width: int = 0
 
     @override
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
@@ -234,7 +236,7 @@ class Aside(Column):
     def decode(self, values: np.ndarray) -> pl.Series:
         if self.next_number is not None:
             numbers = pl.Series(np.arange(len(values))) + self.next_number
-            return numbers.cast(pl.String).alias(self.name)
+            return numbers.cast(pl.String).str.zfill(self.width).alias(self.name)
         return pl.Series(self.name, [self.text] * len(values), dtype=pl.String)
 
 

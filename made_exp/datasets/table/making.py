@@ -69,7 +69,7 @@ def make_column(
 
 
 def _aside(cells: Cells, reading: Reading, kept: Mapping[str, Any]) -> Aside:
-    text, next_number = None, None
+    text, next_number, width = None, None, 0
     known = cells.known(reading.missing).drop_nulls()
     if reading.kind == "constant":
         text = _spelled(cells, as_labels(known[:1]).to_list())[0]
@@ -77,6 +77,8 @@ def _aside(cells: Cells, reading: Reading, kept: Mapping[str, Any]) -> Aside:
         numbers = known.cast(pl.Int64, strict=False)
         if numbers.null_count() == 0 and int(numbers.max() or 0) < MAX_SPAN:  # type: ignore[arg-type]
             next_number = int(numbers.max() or 0) + 1  # type: ignore[arg-type]
+            padded = known.filter(known.str.contains(r"^0\d"))
+            width = int(padded.str.len_chars().max() or 0)  # type: ignore[arg-type]
     found = {"constant": f"'{text}'", "empty": "none"}.get(reading.kind, f"{len(known)}")
     num_missing = len(cells) - int(cells.spread(cells.known(reading.missing)).count())
     return Aside(
@@ -84,6 +86,7 @@ def _aside(cells: Cells, reading: Reading, kept: Mapping[str, Any]) -> Aside:
         variable=None,
         text=text,
         next_number=next_number,
+        width=width,
         values=found,
         num_missing=num_missing,
     )

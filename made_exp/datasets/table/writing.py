@@ -79,7 +79,7 @@ def typed_column(column: Column, texts: pl.Series, stored: pl.DataType | None = 
     if isinstance(column, Categories):
         return _typed_spellings(column.spellings, texts)
     if isinstance(column, Aside) and column.next_number is not None:
-        return texts.cast(pl.Int64, strict=False)
+        return texts if column.width else texts.cast(pl.Int64, strict=False)
     if isinstance(column, Aside) and column.text is not None:
         return _typed_spellings([column.text], texts)
     return texts
