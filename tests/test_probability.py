@@ -19,8 +19,9 @@ from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
 from made_exp.density.formula import variables_of
 from made_exp.density.mixture import in_order
+from made_exp.density.paths import Terms
 from made_exp.density.predicate import parse_predicate
-from made_exp.density.probability import Probability, probability
+from made_exp.density.probability import Probability, probability, ratio
 from made_exp.model.evaluation import fit_mixture
 from made_exp.variables.variable import Kind, Variable
 
@@ -98,6 +99,33 @@ EVENTS = (
     "count >= 1.5 and count < 3.5",
 )
 CONDITIONS = (None, "level >= 2", "colour = 1 and switch is not missing", "count = 0 or level = 0")
+
+
+@pytest.mark.parametrize("hits", [0, 1, 1000])
+def test_draws_that_all_miss_or_hit_have_a_standard_error(hits):
+    log_hit = math.log(0.3 / 1000)
+    logs = torch.full((1000,), -math.inf, dtype=torch.float64)
+    logs[:hits] = log_hit
+    drawn = Terms(logs, False, log_hit=log_hit)
+    exact = Terms(torch.tensor([0.1, 0.05], dtype=torch.float64).log(), True)
+    share = {0: 1 / 1002, 1: 1 / 1000, 1000: 1 / 1002}[hits]
+    wanted = 0.3 * math.sqrt(share * (1 - share) / 1000)
+    found = ratio(mixture.Estimate((drawn, exact)), None)
+    assert found.value == pytest.approx(0.15 + 0.3 * hits / 1000)
+    assert found.stderr == pytest.approx(wanted, rel=2e-3)
+    alone = ratio(mixture.Estimate((drawn,)), None)
+    assert alone.stderr == pytest.approx(wanted, rel=2e-3)
+
+
+def test_hits_of_a_density_count_as_its_weight_says(model, draws):
+    formula = Events(SCHEMA).formula(parse_predicate("count > 2"), "count > 2")
+    effort = mixture.Effort(1000)
+    found = mixture.estimate(model, formula, frozenset(), effort, Events(SCHEMA).domains)
+    counted = [terms for terms in found.terms if terms.log_hit is not None]
+    assert counted
+    for terms in counted:
+        hits = terms.logs[terms.logs > -math.inf]
+        assert torch.allclose(hits, torch.full_like(hits, terms.log_hit))
 
 
 @pytest.mark.parametrize("condition", CONDITIONS[::3])

@@ -120,7 +120,8 @@ def estimate(
             terms = simple_terms(
                 made, density, diagram, starts, parts, effort.num_samples, effort.seed - index
             )
-        found.append(Terms(terms.logs + log_weight, terms.is_exact, terms.shares, terms.x))
+        log_hit = None if terms.log_hit is None else terms.log_hit + log_weight
+        found.append(Terms(terms.logs + log_weight, terms.is_exact, terms.shares, terms.x, log_hit))
     return Estimate(tuple(found))
 
 

@@ -64,12 +64,14 @@ class Terms:
         is_exact: Whether the terms are all there are; else they are independent draws.
         shares: (n, J) float64, how a term is shared by parts of a column; None where not asked.
         x: (n, D) values of the variables that were looked at, NaN for others; kept on demand.
+        log_hit: Of draws that hit or miss, the term of a hit; None of others.
     """
 
     logs: Tensor
     is_exact: bool
     shares: Tensor | None = None
     x: Tensor | None = None
+    log_hit: float | None = None
 
 
 @final

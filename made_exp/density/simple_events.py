@@ -1,5 +1,6 @@
 """Probability of an event under a simple density: of disjoint boxes, of all values, or by draws."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -53,7 +54,8 @@ def simple_terms(
     x = drawn_rows(made, component, starts, max(count, _FEWEST_DRAWS), seed)
     logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     logs.masked_fill_(~diagram.contains(x), -torch.inf)
-    return Terms(logs - torch.tensor(float(len(x))).log(), False, _shares(parts, x), x)
+    log_hit = -math.log(len(x))
+    return Terms(logs + log_hit, False, _shares(parts, x), x, log_hit)
 
 
 def _boxed(component: SimpleComponent, diagram: Diagram, parts: Parts | None) -> Terms | None:
