@@ -57,7 +57,8 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch, name, split):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()
     scored = results_of()["test"] | {"columns": {"age": 80.0}}
-    results = results_of(**{"test": None, split: scored})
+    columns = [{"column": "age"}]
+    results = results_of(**{"test": None, split: scored}, columns=columns)
     commands = commands_in(summary(results, RunDirectory(tmp_path / name)))
     assert [command for command, _ in commands] == [
         *("made-eval", "made-sample", "made-eval", "tensorboard", "made-report")
@@ -71,6 +72,14 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch, name, split):
         known = COMMANDS[command].schema.__dataclass_fields__
         assert set(pairs) <= set(known)
         assert pairs.get("split", "test") == split or "data" in pairs or command != "made-eval"
+
+
+def test_what_is_no_table_is_not_asked_for_one_though_its_columns_have_scores(tmp_path):
+    scored = results_of()["test"] | {"columns": {"x": 2.0}}
+    commands = commands_in(summary(results_of(test=scored), RunDirectory(tmp_path)))
+    assert not any("data=" in argument for _, arguments in commands for argument in arguments)
+    (drawn,) = [arguments for command, arguments in commands if command == "made-sample"]
+    assert drawn[-1] == "path=samples.png"
 
 
 def test_without_events_there_is_nothing_for_tensorboard(tmp_path):

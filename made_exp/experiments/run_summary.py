@@ -90,7 +90,7 @@ def _next_commands(results: dict[str, Any], run: RunDirectory, has_events: bool)
     of_run = shlex.quote(f"run={folder}")
     split = "test" if results["test"] else "valid"
     scored = f"made-eval {of_run}{' split=valid' * (split == 'valid')}"
-    if "columns" in results[split]:  # of a table
+    if "columns" in results:  # what was understood of a table; scores by column others have too
         rows = (
             ("score a table", f"made-eval {of_run} data=NEW.csv path=scored.csv"),
             ("draw new rows", f"made-sample {of_run} num_samples=1000 path=rows.csv"),
