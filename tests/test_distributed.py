@@ -81,7 +81,7 @@ def test_two_processes_train_as_one_and_resume(tmp_path, monkeypatch):
     options = ["optimizer=sgd", "ordering=agnostic", "ordering.num_orderings=3"]
     assert main(arguments(tmp_path, tmp_path / "one", *options)) == 0
     half = torchrun(tmp_path, tmp_path / "two", *options, "trainer.epochs=2")
-    assert half.count("test NLL") == 1  # one process speaks
+    assert half.count("\ntest NLL") == 1  # one process speaks
     torchrun(tmp_path, tmp_path / "two", *options, "resume=true")
     assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
     events = list((tmp_path / "two").glob("events*"))

@@ -280,6 +280,12 @@ class Shell:
     def scripts_test(self, arguments):
         subprocess.run(["bash", "-n", ROOT / "scripts/test"], check=True)
 
+    def scripts_lock(self, arguments):
+        subprocess.run(["bash", "-n", ROOT / "scripts/lock"], check=True)
+
+    def scripts_oldest_newest(self, arguments):
+        subprocess.run(["bash", "-n", ROOT / "scripts/oldest_newest"], check=True)
+
     def scripts_docs(self, arguments):
         subprocess.run(["bash", "-n", ROOT / "scripts/docs"], check=True)
 
