@@ -98,6 +98,11 @@ def _may_be_written(process: int, token: str) -> bool:
         return True
     if process == os.getpid():
         return token in _begun  # else of an earlier process of this number
+    return is_alive(process)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number runs on this machine, anybody's."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -16,6 +16,7 @@ from typing import final
 from filelock import FileLock, Timeout
 
 from made_exp.errors import RunError, TrainingError
+from made_exp.files import is_alive
 
 LOCK, OWNER = ".lock", ".owner"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -136,13 +137,9 @@ class Lease:
     def _is_abandoned(self) -> bool:
         holder = self._read()
         pid = holder.get("pid")
-        if holder.get("host") == self._told["host"] and isinstance(pid, int):
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                return True
-            except PermissionError:
-                pass  # it is another user's
+        is_here = holder.get("host") == self._told["host"]
+        if is_here and isinstance(pid, int) and not is_alive(pid):
+            return True
         probe = self._file.with_name(f"{OWNER}.{self._told['token']}")
         try:
             probe.touch()
