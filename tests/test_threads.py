@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from builders import tiny_made
+from test_density import people
 
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.schema import fit_table
@@ -15,30 +16,16 @@ from made_exp.density.density import Density
 KINDS = 6
 
 
-def towns(count=60):
-    """Columns of several types, some cells empty."""
-    source = np.random.default_rng(0)
-    names = np.array(["Bern", "Wien", None])
-    return pl.DataFrame(
-        {
-            "town": names[source.choice(3, count, p=[0.5, 0.4, 0.1])],
-            "age": source.integers(20, 60, count),
-            "wage": source.normal(3000, 500, count).round(2),
-            "member": source.random(count) < 0.5,
-        }
-    )
-
-
 def fresh_model(ordering):
     """A model that has not been asked anything: its samplers are yet to be made."""
-    schema = fit_table(raw_table(towns()), {"train": np.arange(50)}).schema
+    schema = fit_table(raw_table(people(60)), {"train": np.arange(50)}).schema
     options = {"ordering": ordering, "schedule_options": {"num_orderings": 3}}
     return Density(tiny_made(schema.variables, **options), schema)
 
 
 def ask(model, number, completes):
     """Request `number` (>= 0), and its answer as bytes."""
-    rows = towns() if completes else towns().drop_nulls()
+    rows = people(60) if completes else people(60).drop_nulls()
     rows = rows[number % 7 : number % 7 + 5]
     match number % KINDS:
         case 0:
