@@ -120,10 +120,11 @@ class Validation:
     @cached_property
     def _scored(self) -> set[int]:
         """Indices of the densities that can have a weight."""
-        shares, count = self.model.mixture.log_shares, self.model.num_latent
-        empty = {label for label in range(count) if shares[label] == -torch.inf}
         indices = self.model.indices(self.num_orderings)
-        return {index for index in indices if index < 0 or index % max(1, count) not in empty}
+        if not self.model.num_latent:
+            return set(indices)
+        shares, component = self.model.mixture.log_shares, self.model.component
+        return {i for i in indices if i < 0 or shares[component(i).label] > -torch.inf}
 
     @cached_property
     def _extras(self) -> Tensor | None:

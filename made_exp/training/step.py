@@ -111,7 +111,7 @@ class TrainStep:
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters[trained], self.grad_clip)
         self.optimizers[trained].step()
-        return loss + self._nll_of(labels)
+        return self._joint(loss, labels)
 
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:
         """Mean NLL () of x (B, D) in nats; its gradient is left in the member's parameters."""
@@ -127,13 +127,13 @@ class TrainStep:
         labels = self.model.labels(x)
         with self._products(), self._autocast():
             loss: Tensor = self._own_loss(x, component, context if labels is None else labels)
-        return loss + self._nll_of(labels)
+        return self._joint(loss, labels)
 
-    def _nll_of(self, labels: Tensor | None) -> Tensor | float:
-        """Mean NLL () of latent classes (B,) in nats, which no weight decides."""
+    def _joint(self, loss: Tensor, labels: Tensor | None) -> Tensor:
+        """The loss () with the mean NLL of latent classes (B,), if any, which no weight decides."""
         if labels is None:
-            return 0.0
-        return -self.model.mixture.log_shares[labels].mean().to(self.model.dtype)
+            return loss
+        return loss - self.model.mixture.log_shares[labels].mean().to(self.model.dtype)
 
     def seed_dropout(self, step: int) -> None:
         """Make what dropout draws a function of (seed, step), so that it needs no saved state."""
