@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from made_exp import load_run
 from made_exp.density.probability import probability
 from made_exp.density.program import LogProbProgram
 from made_exp.experiments.experiment import run
+from made_exp.experiments.validation import Validation
 from made_exp.model.lengths import length_edges, length_labels, num_length_classes
+from made_exp.training.sharing import all_mine
 from made_exp.variables.mixing import fit_log_weights
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -157,3 +160,27 @@ def test_a_run_has_the_same_numbers_in_any_number_of_processes(tmp_path):
     assert last["valid_nll"] < first["valid_nll"]
     # Trained on what is known of a row and of its class, scored by the row alone.
     assert last["train_nll"] > last["valid_nll"] - 0.2 * math.log(2) * density.num_dims
+
+
+def test_validation_scores_a_row_by_its_own_class_for_the_price_of_one(model, tmp_path):
+    settings = make_settings(tmp_path, ordering={"name": "ensemble"})
+    model.length_edges.copy_(torch.tensor([1.0, 3.0]))
+    x, shares = all_binary(NUM_DIMS), (COUNTS + 1).double() / 11
+    model.mixture.set_shares(COUNTS + 1)
+    validation = Validation(model, SimpleNamespace(valid=x, valid_context=None), settings, fits=False)
+    found, networks = validation(all_mine(len(model.members))), len(model.members)
+    assert validation.num_scored == networks * len(x)
+    labels = (x.sum(1) > 1).long() + (x.sum(1) > 3)
+    one_hot, weights = torch.eye(NUM_CLASSES).double()[labels], torch.arange(networks) * 0.7
+    total = torch.zeros(len(x)).double()
+    for weight, member in zip(weights.softmax(0), model.members, strict=True):
+        log_odds = (1 - 2 * x.double()) * member(x.double(), None, one_hot)
+        total += weight * (-torch.nn.functional.softplus(log_odds).sum(1)).exp()
+    torch.testing.assert_close(found.log_probs, (total * shares[labels]).log())
+    assert (found.log_probs < model.log_prob(x)).all()  # a bound of the sum over classes
+
+
+def test_rows_longer_than_any_of_train_are_of_a_class_that_train_has():
+    train = torch.cat([torch.zeros(2, 6), torch.eye(6)])
+    edges = length_edges(train, 4)
+    assert length_labels(torch.ones(1, 6), edges) == length_labels(train, edges).max()

@@ -1,6 +1,7 @@
 """The score of the validation split while a model is trained, and the weights of its mixture."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import final
 
@@ -11,6 +12,7 @@ from made_exp.datasets.base import Dataset
 from made_exp.datasets.parts import some_rows
 from made_exp.errors import REMEDY, DivergedError
 from made_exp.experiments.outliers import refuse_impossible
+from made_exp.model.entry import rows_at_once, scored
 from made_exp.model.evaluation import Evaluation, batched, evaluate, fit_mixture
 from made_exp.model.made import MADE
 from made_exp.settings.experiment import Settings
@@ -23,6 +25,11 @@ class Validation:
 
     Of a model of several members each process scores the members that it trains; what comes
     together in the main one are log-probabilities, from which it has the weights.
+
+    Where networks have latent classes, an example is scored by its own class alone, which costs
+    one pass in place of one a class, and is a bound that training closes:
+
+        -log pi_k(x) p(x | k(x)) >= -log sum_k pi_k p(x | k).
 
     Args:
         model: Also where it has one member.
@@ -44,11 +51,13 @@ class Validation:
         self.batch_size = settings.trainer.eval_batch_size
         wanted, every = settings.ordering.valid_orderings, model.num_orderings
         self.num_orderings = min(wanted + model.num_fixed, every) if wanted else every
+        self._labels = model.labels(self.x.to(model.device))
 
     @property
     def num_scored(self) -> int:
         """Examples that are scored, counted for each density anew."""
-        return len(self.x) * sum(index >= 0 for index in self._scored)
+        latent = max(1, self.model.num_latent)
+        return len(self.x) * -(-self.num_orderings // latent)
 
     def __call__(self, shares: Shares) -> Evaluation | None:
         """The evaluation, in the main process; None in others.
@@ -57,8 +66,8 @@ class Validation:
             TrainingError: If an example has no probability.
             DivergedError: If the numbers of a member overflow.
         """
-        is_ensemble = len(self.model.members) > 1
-        valid = self._of_members(shares) if is_ensemble else self._of_orderings()
+        by_member = len(self.model.members) > 1 or self.model.num_latent
+        valid = self._of_members(shares) if by_member else self._of_orderings()
         if valid is not None and not valid.log_probs.isfinite().all():
             whole = evaluate(
                 self.model,
@@ -81,8 +90,8 @@ class Validation:
         found = shares.collect(own.get)
         if found is None:
             return None
-        scored = torch.cat([rows for rows in found if rows is not None])
-        joint = scored if self._extras is None else torch.cat([scored, self._extras])
+        own_rows = torch.cat([rows for rows in found if rows is not None])
+        joint = own_rows if self._extras is None else torch.cat([own_rows, self._extras])
         if self._fits:
             mixture.fit(joint)
         return Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
@@ -103,28 +112,32 @@ class Validation:
     def _rows(self, member: int) -> Tensor:
         """Those (M, N) of the components of a member that are scored."""
         indices = self.model.indices_of(member, self.num_orderings)
+        if self._labels is not None and indices:
+            return self._of_own_classes(indices[0], self._labels)
         rows = [self._row(index) for index in indices]
         return torch.stack(rows) if rows else torch.empty(0, len(self.x))
 
     @torch.no_grad()
-    def _row(self, index: int) -> Tensor:
-        """Log-probabilities (N,) float64 of valid under one density of the mixture, in nats.
+    def _of_own_classes(self, index: int, labels: Tensor) -> Tensor:
+        """Log-probabilities (K, N) under the K classes of a network, -inf where not of that class.
 
-        Of one without a share, such as a latent class that no row of train has, they do not matter.
+        Its first component has this index.
         """
-        if index not in self._scored:
-            return torch.zeros(len(self.x), dtype=torch.float64)
+        model, component = self.model, replace(self.model.component(index), label=None)
+        rows = rows_at_once(component.network)
+
+        def score(batch: Tensor, context: Tensor | None) -> Tensor:
+            return scored(model.groups, batch, context, component.log_prob, model.device, rows)
+
+        own = batched(model, self.x, labels, self.batch_size, score).cpu()
+        by_class = own.new_full((model.num_latent, len(own)), -torch.inf)
+        return by_class.scatter(0, labels.cpu()[None], own[None])
+
+    @torch.no_grad()
+    def _row(self, index: int) -> Tensor:
+        """Log-probabilities (N,) float64 of valid under one density of the mixture, in nats."""
         score = partial(self.model.ordering_log_prob, index=index)
         return batched(self.model, self.x, self.context, self.batch_size, score).cpu()
-
-    @cached_property
-    def _scored(self) -> set[int]:
-        """Indices of the densities that can have a weight."""
-        indices = self.model.indices(self.num_orderings)
-        if not self.model.num_latent:
-            return set(indices)
-        shares, component = self.model.mixture.log_shares, self.model.component
-        return {i for i in indices if i < 0 or shares[component(i).label] > -torch.inf}
 
     @cached_property
     def _extras(self) -> Tensor | None:

@@ -35,14 +35,17 @@ def length_edges(train: Tensor, num_classes: int) -> Tensor:
     """The largest number of ones of each class but the last, (K - 1,) rising.
 
     The first class has a quarter of the rows, the second another, then each half of what is left:
-    long rows differ most. Where many rows have the same number, classes may be empty.
+    long rows differ most. Where many rows have the same number, classes may be empty; longer rows
+    than any of train are of the last class that is not.
 
     Args:
         train: (N, D) of 0 and 1.
         num_classes: K >= 1.
     """
     shares = torch.tensor([0.25, *(1 - 0.5**k for k in range(1, num_classes - 1))])
-    return lengths(train).quantile(shares[: num_classes - 1].double(), interpolation="lower")
+    ones = lengths(train)
+    edges = ones.quantile(shares[: num_classes - 1].double(), interpolation="lower")
+    return edges.masked_fill(edges == ones.max(), torch.inf)
 
 
 def length_labels(x: Tensor, edges: Tensor) -> Tensor:
