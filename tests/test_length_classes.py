@@ -167,7 +167,8 @@ def test_validation_scores_a_row_by_its_own_class_for_the_price_of_one(model, tm
     model.length_edges.copy_(torch.tensor([1.0, 3.0]))
     x, shares = all_binary(NUM_DIMS), (COUNTS + 1).double() / 11
     model.mixture.set_shares(COUNTS + 1)
-    validation = Validation(model, SimpleNamespace(valid=x, valid_context=None), settings, fits=False)
+    dataset = SimpleNamespace(valid=x, valid_context=None)
+    validation = Validation(model, dataset, settings, fits=False)
     found, networks = validation(all_mine(len(model.members))), len(model.members)
     assert validation.num_scored == networks * len(x)
     labels = (x.sum(1) > 1).long() + (x.sum(1) > 3)
