@@ -7,10 +7,11 @@ import polars as pl
 from torch import Tensor
 
 from made_exp.datasets.table.columns import Column
-from made_exp.datasets.table.libraries import as_type, filled
+from made_exp.datasets.table.libraries import filled
 from made_exp.datasets.table.raw import RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.sources import format_of
+from made_exp.datasets.table.stored import as_type
 from made_exp.datasets.table.writing import free_name, typed_column, write_frame
 
 _NUMBERS = ("row", "completion")

@@ -38,6 +38,7 @@ class Column(ABC):
         values: Its range or its values, in a few words.
         num_missing: Its missing cells in the table that it was made from.
         decided: Why it holds this, in a few words, where that is not plain.
+        stored: The type that it had in a typed source, see `stored_as`; () in a text.
     """
 
     holds: ClassVar[str]
@@ -48,6 +49,7 @@ class Column(ABC):
     values: str = ""
     num_missing: int = 0
     decided: str = ""
+    stored: tuple[Any, ...] = ()
 
     @abstractmethod
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:

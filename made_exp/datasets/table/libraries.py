@@ -12,6 +12,7 @@ import polars as pl
 from typing_extensions import override
 
 from made_exp.datasets.table.frames import column_names, polars_frame
+from made_exp.datasets.table.stored import as_type
 from made_exp.errors import did_you_mean
 
 
@@ -152,9 +153,21 @@ class Pandas(Library):
     def _series(self, values: pl.Series) -> Any:
         import pandas as pd
 
-        if values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
-            return pd.Series(values.cast(pl.Datetime("us")).to_numpy(), name=values.name)
-        return pd.Series(values.to_list(), name=values.name)
+        dtype, name = values.dtype, values.name
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+            instants = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            series = pd.Series(instants.to_numpy(), name=name)
+            return series.dt.tz_localize("UTC").dt.tz_convert(dtype.time_zone)
+        if dtype == pl.Date:
+            values = values.cast(pl.Datetime("us"))
+        if isinstance(values.dtype, pl.Datetime) or (dtype.is_numeric() and not dtype.is_decimal()):
+            return pd.Series(values.to_numpy(writable=True), name=name)
+        content = values.to_list()
+        if isinstance(dtype, pl.Enum):
+            content = pd.Categorical(content, categories=dtype.categories.to_list(), ordered=True)
+        elif dtype == pl.Categorical:
+            content = pd.Categorical(content)
+        return pd.Series(content, name=name)
 
     def _cast(self, values: pl.Series, dtype: Any) -> Any:
         """The values in this type, where that holds them."""
@@ -172,7 +185,7 @@ class Pandas(Library):
         if categories is not None and not series.dropna().isin(categories).all():
             return series
         try:
-            if getattr(dtype, "tz", None) is not None:
+            if getattr(dtype, "tz", None) is not None and series.dt.tz is None:
                 series = series.dt.tz_localize(
                     dtype.tz, ambiguous=False, nonexistent="shift_forward"
                 )
@@ -250,21 +263,6 @@ def like_columns(library: Library, frame: Any, names: Sequence[str]) -> Any:
             f"the frame has no column '{lacking[0]}'; the table has {', '.join(names)}"
         )
     return library.take(library.pick(frame, [places[n] for n in names]), np.zeros(0, np.int64))
-
-
-def as_type(values: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """The values in this type, where that holds them; else as they are."""
-    if values.dtype.is_float() and dtype.is_integer():
-        return values  # whatever these are, others are not whole
-    zone = getattr(dtype, "time_zone", None)
-    wanted = pl.Datetime(dtype.time_unit) if isinstance(dtype, pl.Datetime) else dtype
-    try:
-        cast = values.cast(wanted, strict=False)
-    except pl.exceptions.PolarsError:
-        return values
-    if zone is not None:
-        cast = cast.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-    return cast if cast.null_count() == values.null_count() else values
 
 
 def filled(given: pl.Series, is_given: np.ndarray, values: pl.Series) -> pl.Series:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ import polars as pl
 from made_exp.datasets.table.cells import Cells, as_labels
 from made_exp.datasets.table.column import Column, Say
 from made_exp.datasets.table.columns import Aside, Categories, Numbers
+from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.fitting import Limits, fit_numbers
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import quoted
+from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as
 from made_exp.variables.variable import Kind, Variable
 
 # A whole number of new rows may lie so far outside of train, in spans of train.
@@ -55,6 +58,7 @@ def make_column(
         "kind": reading.kind,
         "missing": reading.missing,
         "decided": reading.decided,
+        "stored": stored_as(cells.raw.stored) if cells.raw.origin.is_typed else (),
     }
     if reading.kind in ("constant", "identifier", "empty"):
         return _aside(cells, reading, kept), None
@@ -198,8 +202,9 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
             f"set {setting('kinds', column.name, 'real')}"
         )
     margin = max(int(MARGIN * (high - low)), 1)
-    first = low - margin if low < 0 else max(low - margin, 0)
-    num_values = high + margin - first + 1
+    least, greatest = _held(column)
+    first = math.ceil(max(low - margin, least if low < 0 else 0))
+    num_values = math.floor(min(high + margin, greatest)) - first + 1
     values = (known - first).to_numpy().astype(np.float64)
     fit = fit_numbers(values, step=1.0, zero=float(-first), limits=limits)
     variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
@@ -214,9 +219,19 @@ def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     variable = Variable(column.name, Kind.REAL, resolution=step, **vars(fit))
     low, high = float(values.min()), float(values.max())
     margin = max(MARGIN * (high / 2 - low / 2) * 2, step)
-    lowest = low - margin if low < 0 else max(low - margin, 0.0)
-    column = replace(column, variable=variable, low=lowest, high=high + margin)
+    least, greatest = _held(column)
+    lowest, highest = max(low - margin, least if low < 0 else 0.0), min(high + margin, greatest)
+    column = replace(column, variable=variable, low=float(lowest), high=float(highest))
     return replace(column, values=_range(column, values))
+
+
+def _held(column: Numbers) -> tuple[float | Fraction, float | Fraction]:
+    """The least and the greatest of the column's units that its own type holds."""
+    dtype = dtype_of(column.stored)
+    if dtype is None or isinstance(column.format, DateFormat):
+        return -math.inf, math.inf
+    least, greatest = bounds_of(dtype)
+    return least * 10**column.decimals, greatest * 10**column.decimals
 
 
 def _range(column: Numbers, values: np.ndarray) -> str:

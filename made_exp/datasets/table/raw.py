@@ -34,6 +34,11 @@ class Origin:
     rows: np.ndarray | None = None
 
     @property
+    def is_typed(self) -> bool:
+        """Whether columns had types there, and were no lines of text."""
+        return self.find_line is None
+
+    @property
     def source(self) -> str:
         """The first file, and how many more there are."""
         more = len(self.sources) - 1

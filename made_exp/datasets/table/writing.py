@@ -15,6 +15,7 @@ from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.sources import COMPRESSED, format_of
+from made_exp.datasets.table.stored import as_type, dtype_of, is_text
 from made_exp.files import atomic_write_bytes
 
 _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -59,8 +60,8 @@ def typed(
     Args:
         columns: Of the table, in the order of the frame.
         frame: Texts, null where there is nothing.
-        stored: The types that columns have in the user's frame, by name, where they are known:
-            what is a text there stays one.
+        stored: The types that columns have in the user's frame, by name; default those that
+            they had in the table.
     """
     pairs = zip(columns, frame.get_columns(), strict=True)
     kinds = stored or {}
@@ -68,9 +69,17 @@ def typed(
 
 
 def typed_column(column: Column, texts: pl.Series, stored: pl.DataType | None = None) -> pl.Series:
-    """Values (N,) of the texts of one column; texts where they are nothing else, or stored so."""
-    if stored in (pl.String, pl.Categorical, pl.Enum):
-        return texts
+    """Values (N,) of the texts of one column, in the type that it has where it is stored.
+
+    That is the type in the table that was understood, unless another is given. Where that was a
+    text, it is the one of its values.
+    """
+    dtype = dtype_of(column.stored) if stored in (None, pl.Null) else stored
+    values = texts if is_text(dtype) else _parsed(column, texts)
+    return values if dtype is None else as_type(values, dtype)
+
+
+def _parsed(column: Column, texts: pl.Series) -> pl.Series:
     if isinstance(column, Numbers):
         if isinstance(column.format, DateFormat):
             return _dates(column.format, texts).alias(texts.name)
