@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import repeat
 
 import psutil
@@ -16,6 +17,7 @@ from made_exp.errors import DivergedError, TrainingError
 from made_exp.experiments.experiment import run
 from made_exp.experiments.run_observer import RunObserver
 from made_exp.experiments.share_of_machine import share_of_machine
+from made_exp.experiments.validation import Validation
 from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import MadeSettings
@@ -94,6 +96,36 @@ def assert_same_run(one, two):
         for path, value in first.items():
             same = torch.equal if torch.is_tensor(value) else lambda a, b: a == b
             assert same(value, second[path]), path
+
+
+def test_members_that_rest_do_so_in_any_number_of_processes(tmp_path, monkeypatch):
+    nll_of, evaluations = Validation._of_members, []
+
+    def scripted(self, shares):
+        """Two members gain nothing after the first evaluation, the others always."""
+        valid = nll_of(self, shares)
+        if valid is None:
+            return None
+        evaluations.append(valid.nll)
+        own = tuple(float(k in (1, 4)) or 9.0 - len(evaluations) for k in range(5))
+        return replace(valid, nll=9.0 - len(evaluations), of_members=own)
+
+    monkeypatch.setattr(Validation, "_of_members", scripted)
+    for name, processes, patience in (("all", 1, None), ("one", 1, 2), ("two", 2, 2)):
+        settings = ensemble(tmp_path, processes, epochs=6)
+        settings.scheduler.patience, settings.scheduler.member_patience = 9, patience
+        settings.scheduler.fraction = 0.01  # no annealing
+        run(settings, tmp_path / name)
+        evaluations.clear()
+    assert_same_run(tmp_path / "two", tmp_path / "one")
+    every, some = (
+        load_checkpoint(tmp_path / name / "checkpoints/last.pt") for name in ("all", "one")
+    )
+    assert every["state"]["step"] == some["state"]["step"]
+    for name, weights in every["model"].items():
+        if name.endswith("weight"):  # the others end with the same bits
+            rested = name.startswith(("networks.1.", "networks.4."))
+            assert torch.equal(weights, some["model"][name]) != rested, name
 
 
 @pytest.mark.parametrize("processes", [2, 3])

@@ -74,6 +74,29 @@ def test_anneal_begins_where_twice_the_steps_gain_less_than_the_noise_of_valid()
     assert again.factor(1200) == 1 > again.factor(1201)
 
 
+def test_a_member_rests_that_gains_nothing_until_annealing():
+    settings = AnnealSettings(patience=9, member_patience=2)
+    made = make_scheduler(settings, lr=1, total_steps=10_000)
+    own = [(3.0, 4.0), (2.9, 3.0), (2.9, 2.0), (3.5, 1.0)]
+    rested = []
+    for count, nlls in enumerate(own, 1):
+        assert not made.observe(9.0 - count, 100 * count, of_members=nlls)
+        rested.append([made.rests(member) for member in (0, 1)])
+    assert rested == [[False, False]] * 3 + [[True, False]]
+    again = make_scheduler(settings, lr=1, total_steps=10_000)
+    again.load_state_dict(made.state_dict())
+    assert again.rests(0)
+    assert not again.rests(1)
+    for step in (500, 600):  # all rest: then it is time
+        again.observe(9.0, step, of_members=(3.5, 1.0))
+    assert again.start == 600
+    assert not again.rests(0)
+    never = make_scheduler(AnnealSettings(), lr=1, total_steps=10_000)
+    for step in range(5):
+        never.observe(9.0 - step, step, of_members=(1.0, 1.0))
+    assert not never.rests(0)
+
+
 def test_anneal_goes_back_to_the_best_where_a_budget_ends_it_too():
     late = make_scheduler(AnnealSettings(patience=9, fraction=0.25), lr=1, total_steps=10_000)
     assert not late.observe(2.0, 400, elapsed=0.5)

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 import torch
@@ -114,6 +115,23 @@ def test_step_and_time_limits_end_training_inside_an_epoch(tmp_path):
     state = trainer.train()
     assert state.step == 0
     assert state.evaluations == 1
+
+
+def test_evaluations_take_a_tenth_of_training_at_most(tmp_path):
+    num_scored, batch_size = 1200, 15  # a scored example costs a quarter of a trained one
+    trainer = make_case(
+        tmp_path,
+        scheduler="anneal",
+        trainer={"eval_every": None, "epochs": 300, "batch_size": batch_size},
+        num_scored=num_scored,
+    )
+    trainer.train()
+    *steps, _ = [line[0] for line in trainer.observer.lines]  # the last comes when training ends
+    assert len(steps) >= 3
+    assert all(b - a >= 0.25 * num_scored / batch_size / 0.1 for a, b in pairwise(steps))
+    trainer.clock.max_minutes = 1.0
+    trainer.clock.hear_evaluation((0.0, 0.0, 2.0, 50.0))  # two seconds; fifty steps in each
+    assert trainer.clock.affordable_steps == pytest.approx(2.0 * 50.0 / 0.1)
 
 
 def test_zero_epochs_leave_the_marginals(tmp_path):

@@ -115,6 +115,7 @@ def make_case(
     hidden_sizes=(8, 8),
     world=ALONE,
     lr=None,
+    num_scored=0,
 ):
     """A trainer of a small model, not yet started, and the listener that observes it."""
     dataset = make_dataset(binarize=binarize, num_classes=num_classes)
@@ -145,7 +146,7 @@ def make_case(
             model, dataset.valid.to(device), context=dataset.valid_context, num_orderings=1
         )
 
-    made = make_trainer(model, dataset, settings, run, validate, {}, world)
+    made = make_trainer(model, dataset, settings, run, validate, {}, world, num_scored)
     made.observer = listener or Listener()
     return made
 

@@ -90,11 +90,14 @@ class Validation:
         found = shares.collect(own.get)
         if found is None:
             return None
-        own_rows = torch.cat([rows for rows in found if rows is not None])
+        of_members = [rows for rows in found if rows is not None]
+        own_rows = torch.cat(of_members)
         joint = own_rows if self._extras is None else torch.cat([own_rows, self._extras])
         if self._fits:
             mixture.fit(joint)
-        return Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
+        valid = Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
+        nlls = [-float(rows.logsumexp(0).mean()) for rows in of_members]
+        return replace(valid, of_members=tuple(nlls))
 
     def _of_orderings(self) -> Evaluation:
         score: Callable[..., Evaluation] = evaluate

@@ -28,6 +28,8 @@ class Evaluation:
         num_examples: Number of examples N.
         num_orderings: Orderings in the mixture.
         log_probs: (N,) float64 on the CPU, nats.
+        of_members: While training, what the members of an ensemble score alone, nats; each up to a
+            number that never changes.
     """
 
     nll: float
@@ -37,6 +39,7 @@ class Evaluation:
     num_examples: int
     num_orderings: int
     log_probs: Tensor
+    of_members: tuple[float, ...] = ()
 
     @classmethod
     def from_log_probs(cls, log_probs: Tensor, num_dims: int, num_orderings: int) -> Self:
@@ -55,7 +58,8 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, float | int]:
         """The numbers of this evaluation, as they stand in results.json."""
-        return {name: number for name, number in vars(self).items() if name != "log_probs"}
+        inner = ("log_probs", "of_members")
+        return {name: number for name, number in vars(self).items() if name not in inner}
 
 
 @torch.no_grad()

@@ -128,6 +128,12 @@ class AnnealSettings(WarmupSettings):
         "standard errors of valid that twice the steps must gain, or annealing begins; try 0.1",
         at_least=0,
     )
+    member_patience: int | None = setting(
+        None,
+        "evaluations without progress of its own after which a member rests until annealing; "
+        "null = never",
+        at_least=1,
+    )
 
 
 @dataclass

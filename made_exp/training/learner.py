@@ -80,7 +80,8 @@ class Learner:
         model: The model, on its device.
         members: Its members, in their order.
         scheduler: Factor of the learning rate at each step.
-        losses: (batches,) float64, of the present epoch; kept on the device, not to wait for it.
+        losses: (batches,) float64, of the present epoch, 0 where a member rests; kept on the
+            device, not to wait for it.
         state: Progress.
         shares: Which members this process trains; of the others it has what they were at its
             start, or at the last `gather_weights`.
@@ -155,10 +156,21 @@ class Learner:
         of_step = [owners[self.number_at(first + place)] for place in range(done)]
         return torch.stack(parts)[torch.tensor(of_step, dtype=torch.long), torch.arange(done)]
 
+    def mean_loss(self) -> Tensor:
+        """Mean () of the losses of `gather_losses`, of members that do not rest; NaN elsewhere."""
+        losses = self.gather_losses()
+        if losses is None:
+            return torch.tensor(torch.nan)
+        first = self.state.step - len(losses)
+        numbers = [self.number_at(first + place) for place in range(len(losses))]
+        rests = torch.tensor([self.scheduler.rests(number) for number in numbers])
+        return losses[~rests].mean()
+
     def recent_loss(self) -> float:
-        """Mean of the last losses."""
+        """Mean of the last losses, of members that do not rest."""
         last = self.state.position
-        return float(self.losses[max(0, last - _RECENT) : last].mean())
+        recent = self.losses[max(0, last - _RECENT) : last]
+        return float(recent[recent != 0].mean())
 
     def first_bad_loss(self, start: int) -> tuple[int, float] | None:
         """Position and value of the first loss from `start` on that is not finite, if any is."""

@@ -31,6 +31,7 @@ from made_exp.training.step import TrainStep
 from made_exp.training.world import World
 
 _log = logging.getLogger(__name__)
+_Score = tuple[float, float, tuple[float, ...]]
 # Where the length is not known beforehand: the next evaluation comes when the steps have grown by
 # this share, the first after so many; evaluations take at most a share of the training, also by
 # examples, of which one costs a quarter of what it costs to train on it.
@@ -185,29 +186,30 @@ class Trainer:
     def _one_step(self, index: Tensor) -> None:
         state, losses = self.state, self.learner.losses
         self._is_consistent = False
-        if self.learner.shares.owns(self.learner.number_at(state.step)):
+        number = self.learner.number_at(state.step)
+        if self.learner.scheduler.rests(number):
+            losses[state.position] = 0.0
+        elif self.learner.shares.owns(number):
             losses[state.position] = self.train_member(index, state.step)
         else:  # for the display
             losses[state.position] = losses[state.position - 1]
-        state.position += 1
-        state.step += 1
+        state.position, state.step = state.position + 1, state.step + 1
         self._is_consistent = True
 
     def _evaluate(self) -> None:
         """Score the validation split; note the best; tell, draw and save."""
         self._is_consistent, started = False, time.monotonic()
-        state, learner = self.state, self.learner
-        train_nll = self._train_nll()
+        state, learner, train_nll = self.state, self.learner, self._train_nll()
         with learner.evaluated_weights():
             bad = learner.shares.is_shared and learner.first_bad_parameter()
             if bad:
                 raise self._diverged(f"{bad} is not finite", state.step)
             validates = self.world.is_main or learner.shares.is_shared
             valid = self.fit_and_validate(learner.shares) if validates else None
-            nll, stderr = self._agree_on(valid, started)
+            nll, stderr, own = self._agree_on(valid, started)
             if not math.isfinite(nll):
                 raise self._diverged(f"the validation NLL is {nll}", state.step)
-            goes_back = learner.scheduler.observe(nll, state.step, state.elapsed, stderr)
+            goes_back = learner.scheduler.observe(nll, state.step, state.elapsed, stderr, own)
             is_best = state.note_evaluation(nll)
             is_due, is_seen = self.world.from_main(
                 (self.keeper.is_due, self.observer.looks_at_model(state))
@@ -225,10 +227,11 @@ class Trainer:
         if is_due:
             self._save()
 
-    def _agree_on(self, valid: Evaluation | None, started: float) -> tuple[float, float]:
-        """The validation NLL and its error in the main process, whose times all take up."""
+    def _agree_on(self, valid: Evaluation | None, started: float) -> _Score:
+        """NLL, error and members' NLL in the main process, whose times all take up."""
         self.clock.tick()
-        score = (math.nan, math.nan) if valid is None else (valid.nll, valid.nll_stderr)
+        nothing = math.nan, math.nan, ()
+        score = nothing if valid is None else (valid.nll, valid.nll_stderr, valid.of_members)
         score, times = self.world.from_main((score, self.clock.tell_evaluation(started)))
         self.clock.hear_evaluation(times)
         return score
@@ -236,15 +239,13 @@ class Trainer:
     def _is_over(self) -> bool:
         patience = self.settings.patience
         has_lost_patience = patience is not None and self.state.since_best >= patience
-        is_complete = self.state.epoch >= self._epochs
-        return is_complete or has_lost_patience or self._limit_reached()
+        return self.state.epoch >= self._epochs or has_lost_patience or self._limit_reached()
 
     def _limit_reached(self) -> bool:
         max_steps, step = self.settings.max_steps, self.state.step
         self.clock.look(self.agreement)
-        is_over = (
-            self.learner.scheduler.is_over(step, self.state.elapsed) or self.state.elapsed >= 1
-        )
+        is_over = self.learner.scheduler.is_over(step, self.state.elapsed)
+        is_over |= self.state.elapsed >= 1
         return is_over or (max_steps is not None and step >= max_steps)
 
     def _stop(self, signals: StopSignals) -> None:
@@ -269,8 +270,7 @@ class Trainer:
     def _train_nll(self) -> float:
         """Mean loss (nats) of the epoch just trained; before the first, of its first batch."""
         if self.state.step:
-            losses = self.learner.gather_losses()
-            loss = torch.tensor(math.nan) if losses is None else losses.mean()
+            loss = self.learner.mean_loss()
         else:
             x, context = self.batches.gather(self.batches.order(0)[0], self.batches.thresholds(0))
             self.learner.model.eval()

@@ -6,6 +6,7 @@ that the rate reaches its end when the time does.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -33,9 +34,16 @@ class Scheduler(ABC):
         """
 
     def observe(
-        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+        self,
+        valid_nll: float,
+        step: int,
+        elapsed: float = 0.0,
+        stderr: float = 0.0,
+        of_members: Sequence[float] = (),
     ) -> bool:
         """Take note of an evaluation (nats, and its standard error) after `step` steps.
+
+        `of_members` are what the members score alone, each up to a number that never changes.
 
         Returns:
             Whether training is to go on from the weights of the best evaluation.
@@ -44,6 +52,10 @@ class Scheduler(ABC):
 
     def is_over(self, step: int, elapsed: float = 0.0) -> bool:
         """Whether the schedule has come to its end, after `step` steps."""
+        return False
+
+    def rests(self, member: int) -> bool:
+        """Whether the steps of a member are left out until the next evaluation."""
         return False
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,7 +94,8 @@ class Anneal(Scheduler):
     The rate stays until the validation NLL has not fallen for `patience` evaluations, or fell by
     less than `least_gain` standard errors while the steps doubled, or until a budget of time or
     steps leaves just enough; training then goes back to the best evaluation and anneals over
-    `fraction` of the steps that it took, or what is left.
+    `fraction` of the steps that it took, or what is left. Until then a member rests whose own NLL
+    has not fallen for `member_patience` evaluations; the steps of the others stay what they were.
 
     Args:
         settings: Patience, least gain, fraction and steps of linear rise.
@@ -94,6 +107,7 @@ class Anneal(Scheduler):
         self._latest = 1 / (1 + settings.fraction)  # share of a budget before annealing
         self.best, self.best_step, self.bad = math.inf, 0, 0
         self.history: list[tuple[int, float]] = []  # the best NLL after so many steps
+        self.members: list[tuple[float, int]] = []  # best NLL of each, evaluations since
         self.start, self.start_elapsed, self.length = -1, 0.0, 0
 
     @override
@@ -104,16 +118,23 @@ class Anneal(Scheduler):
 
     @override
     def observe(
-        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+        self,
+        valid_nll: float,
+        step: int,
+        elapsed: float = 0.0,
+        stderr: float = 0.0,
+        of_members: Sequence[float] = (),
     ) -> bool:
         if self.start >= 0:
             return False
+        self._observe_members(of_members)
         self.bad = 0 if valid_nll < self.best else self.bad + 1
         if valid_nll < self.best:
             self.best, self.best_step = valid_nll, step
         self.history.append((step, self.best))
         is_late = max(elapsed, step / self.total_steps) >= self._latest
         has_stopped = self.bad >= self.settings.patience or self._gains_little(step, stderr)
+        has_stopped |= bool(self.members) and all(map(self.rests, range(len(self.members))))
         if not has_stopped and not is_late:
             return False
         self.start, self.start_elapsed = step, elapsed
@@ -125,9 +146,23 @@ class Anneal(Scheduler):
         return self._progress(step, elapsed) >= 1
 
     @override
+    def rests(self, member: int) -> bool:
+        patience = self.settings.member_patience
+        if patience is None or self.start >= 0 or member >= len(self.members):
+            return False
+        return self.members[member][1] >= patience
+
+    def _observe_members(self, nlls: Sequence[float]) -> None:
+        before = self.members or [(math.inf, 0)] * len(nlls)
+        self.members = [
+            (nll, 0) if nll < best else (best, bad + 1)
+            for nll, (best, bad) in zip(nlls, before, strict=True)
+        ]
+
+    @override
     def state_dict(self) -> dict[str, Any]:
-        names = ("best", "best_step", "bad", "history", "start", "start_elapsed", "length")
-        return {name: getattr(self, name) for name in names}
+        names = ("best", "best_step", "bad", "history", "members", "start", "start_elapsed")
+        return {name: getattr(self, name) for name in (*names, "length")}
 
     @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -167,7 +202,12 @@ class Plateau(Scheduler):
 
     @override
     def observe(
-        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+        self,
+        valid_nll: float,
+        step: int,
+        elapsed: float = 0.0,
+        stderr: float = 0.0,
+        of_members: Sequence[float] = (),
     ) -> bool:
         if valid_nll < self.best:
             self.best, self.bad = valid_nll, 0
