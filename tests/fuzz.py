@@ -71,20 +71,13 @@ def make_table(rows=60):
 
 
 def write_seeds(folder):
-    """A whole input of each reader: name -> bytes; made once, in `folder`."""
-    frame, seeds = make_table(), {}
-    for name, write in {
-        "csv": frame.write_csv,
-        "parquet": frame.write_parquet,
-        "feather": lambda file: frame.write_ipc(file, compression="uncompressed"),
-    }.items():
-        buffer = io.BytesIO()
-        write(buffer)
-        seeds[name] = buffer.getvalue()
+    """A whole input of each reader, or several: name -> bytes; made once, in `folder`."""
+    frame = make_table()
+    seeds = {"csv": written(frame.write_csv)}
+    for name, write in {"parquet": frame.write_parquet, "feather": frame.write_ipc}.items():
+        seeds[name] = [written(write, compression=x) for x in ("uncompressed", "lz4", "zstd")]
     seeds["csv.gz"] = gzip.compress(seeds["csv"])
-    buffer = io.BytesIO()
-    np.savez(buffer, train=np.eye(6, dtype=np.uint8), image_shape=[2, 3])
-    seeds["npz"] = buffer.getvalue()
+    seeds["npz"] = written(np.savez, train=np.eye(6, dtype=np.uint8), image_shape=[2, 3])
     images = np.arange(3 * 28 * 28).astype(np.uint8)
     seeds["idx"] = gzip.compress(struct.pack(">IIII", 0x803, 3, 28, 28) + images.tobytes())
     run(make_settings(folder), folder / "run")
@@ -95,6 +88,13 @@ def write_seeds(folder):
     seeds["order"] = b"[3, 1, 0, 2, 7\n6 5,4]\n"
     (folder / "table.csv").write_bytes(seeds["csv"])
     return seeds
+
+
+def written(write, **options):
+    """The bytes that `write` writes to a file."""
+    buffer = io.BytesIO()
+    write(buffer, **options)
+    return buffer.getvalue()
 
 
 def make_readers(folder):
@@ -154,7 +154,8 @@ def input_of(name, seeds, seed, index):
         return mutated_text(seeds[name], rng, special, b" =,")
     if name == "idx" and rng.random() < 0.5:
         return gzip.compress(mutated(gzip.decompress(seeds[name]), rng))
-    return mutated(seeds[name], rng)
+    whole = seeds[name]
+    return mutated(rng.choice(whole) if isinstance(whole, list) else whole, rng)
 
 
 def failure_of(reader, path):

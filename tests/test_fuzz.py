@@ -11,9 +11,6 @@ import pytest
 @pytest.mark.timeout(1800)
 def test_damaged_inputs_are_read_or_refused_in_words(tmp_path, inputs):
     command = [sys.executable, str(Path(__file__).with_name("fuzz.py")), f"--inputs={inputs}"]
-    # Polars itself ends the process at some damaged lengths in Arrow files; see reliability.md.
-    readers = ["csv", "csv.gz", "parquet", "npz", "idx", "checkpoint", "safetensors"]
-    command += [*readers, "predicate", "overrides", "order"]
     answer = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert answer.returncode == 0, answer.stdout
-    assert answer.stdout.count(f"{inputs} inputs, 0 failures") == len(readers) + 3
+    assert answer.stdout.count(f"{inputs} inputs, 0 failures") == 11

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,9 @@ import pytest
 import zstandard
 from builders import load_dataset
 
+from made_exp.datasets.table.arrow import refuse_untrue_lengths
 from made_exp.datasets.table.files import read_tables, refuse_other_columns
+from made_exp.datasets.table.room import needed_memory
 from made_exp.datasets.table.sources import find_tables, format_of
 from made_exp.datasets.table.text import TextStyle
 
@@ -158,6 +161,30 @@ def test_what_is_no_table_is_answered_in_one_line(tmp_path, files, path, message
         read(tmp_path, path)
     assert message.format(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])
+def test_lengths_in_an_arrow_file_are_not_believed(tmp_path, compression):
+    frame = pl.DataFrame({"a": range(60), "b": [f"x{k % 9}" for k in range(60)], "c": None})
+    stream, said = io.BytesIO(), {}
+    frame.with_columns(d=pl.col("b").cast(pl.Categorical)).write_ipc(
+        stream, compression=compression, record_batch_size=40
+    )
+    whole = np.frombuffer(stream.getvalue(), np.uint8)
+    refuse_untrue_lengths(whole)
+    for at in range(8, len(whole) - 8, 8):
+        damaged = whole.copy()
+        damaged[at : at + 8] = np.frombuffer(struct.pack("<q", 2**62), np.uint8)
+        try:
+            refuse_untrue_lengths(damaged)
+        except ValueError as error:
+            said[str(error).split(" ")[-1]] = damaged.tobytes()
+    worst = "batch" if compression == "uncompressed" else "memory"
+    assert {"file", "batch", "none", worst} <= set(said)
+    (tmp_path / "t.arrow").write_bytes(said[worst])
+    with pytest.raises(ValueError, match="as Arrow: it is damaged"):
+        read(tmp_path, "t.arrow")
+    assert needed_memory([tmp_path / "t.arrow"]) > len(whole)
 
 
 def test_other_columns_are_named_with_the_nearest():

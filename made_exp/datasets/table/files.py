@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
+import numpy as np
 import polars as pl
 import zstandard
 from typing_extensions import override
 
+from made_exp.datasets.table.arrow import refuse_untrue_lengths
 from made_exp.datasets.table.raw import Origin, RawTable, listed
 from made_exp.datasets.table.sources import format_of
 from made_exp.datasets.table.text import TextStyle, TextTable
@@ -166,12 +168,26 @@ def typed_format(file: Path) -> str | None:
 
 def read_content(content: bytes, kind: str) -> pl.DataFrame:
     """The rows of the bytes of a Parquet or Arrow file."""
+    if kind == "Arrow":
+        refuse_untrue_lengths(np.frombuffer(content, np.uint8))
     reader = pl.read_parquet if kind == "Parquet" else pl.read_ipc
     frame = reader(io.BytesIO(content))
     for column in frame.get_columns():
         if column.dtype in (pl.Date(), pl.Datetime):  # no day of a calendar is refused only here
             pl.Series([column.min(), column.max()], dtype=column.dtype).cast(pl.String)
     return frame
+
+
+def scan_plain(file: Path, kind: str) -> pl.LazyFrame:
+    """The rows of a Parquet or Arrow file that is not compressed as a whole, read when asked for.
+
+    Raises:
+        ValueError: If it is an Arrow file with lengths that cannot be true.
+    """
+    if kind == "Parquet":
+        return pl.scan_parquet(file)
+    refuse_untrue_lengths(np.memmap(file, np.uint8, "r"))
+    return pl.scan_ipc(file)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Text in UTF-8 and files of types are read piece by piece, so that memory is boun
 encodings, with quotes in odd places or without line feeds is read whole.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from made_exp.datasets.table.files import (
     opened,
     read_content,
     refuse_other_columns,
+    scan_plain,
     typed_format,
 )
 from made_exp.datasets.table.layout import lay_out
@@ -77,11 +78,10 @@ def read_pieces(
 
 def _typed(file: Path, kind: str, rows: int) -> Iterator[Piece]:
     """The rows of a Parquet or Arrow file; of a compressed one, all of it is in memory."""
-    scan: Callable[..., pl.LazyFrame] = pl.scan_parquet if kind == "Parquet" else pl.scan_ipc
     with as_read_errors(file, kind):
         with open(file, "rb") as stream:
             is_plain = stream.read(4) in (b"PAR1", b"ARRO")
-        table = scan(file) if is_plain else read_content(content_of(file), kind).lazy()
+        table = scan_plain(file, kind) if is_plain else read_content(content_of(file), kind).lazy()
         count, width = table.select(pl.len()).collect().item(), len(table.collect_schema())
     if not count or not width:
         raise ValueError(f"{file} has no {'rows' if width else 'columns'}")

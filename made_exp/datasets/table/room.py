@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from made_exp.datasets.table.files import as_read_errors, scan_plain
 from made_exp.datasets.table.sources import COMPRESSED, format_of
 from made_exp.memory import available_memory
 
@@ -33,8 +34,8 @@ def needed_memory(files: Sequence[Path]) -> int:
 def _needed(file: Path) -> int:
     kind, is_whole = format_of(file), file.suffix.lower() not in COMPRESSED
     if kind != "text" and is_whole:
-        with suppress(pl.exceptions.PolarsError, OSError):
-            table = pl.scan_parquet(file) if kind == "Parquet" else pl.scan_ipc(file)
+        with suppress(ValueError, OSError), as_read_errors(file, kind):
+            table = scan_plain(file, kind)
             rows = int(table.select(pl.len()).collect().item())
             return _PER_CELL * rows * len(table.collect_schema())
     with suppress(OSError):
