@@ -1,12 +1,16 @@
 """Every mistake gets one line `error: ...`, exit code 2, and leaves nothing behind."""
 
 import os
+import signal
+import sys
+import time
+import weakref
 
 import pytest
 
 from made_exp.cli import command_line
 from made_exp.cli.app import main
-from made_exp.cli.messages import answer
+from made_exp.cli.messages import answer, answered
 
 ORDERINGS = (
     "agnostic, centre_out, column_major, custom, ensemble, natural, random, reversed, snake, spiral"
@@ -254,3 +258,18 @@ def test_locked_database_is_one_line(capsys):
     text = capsys.readouterr().err
     assert text.endswith("(hydra.sweeper.storage): database is locked\n")
     assert "Traceback" not in text
+
+
+def test_an_interrupt_in_the_callback_of_a_weak_reference_is_not_lost(capfd, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+
+    def command():
+        thing = set()
+        callback = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing  # Python says what the callback raised, and goes on
+        assert callback() is None
+        time.sleep(20)
+        return 0
+
+    assert answered(command) == 130
+    assert capfd.readouterr().err == "interrupted\n"

@@ -2,10 +2,14 @@
 
 import os
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from threading import Timer
+from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
@@ -33,7 +37,8 @@ def answered(command: Callable[[], int]) -> int:
     141 = the reader of its output has gone.
     """
     try:
-        code = command()
+        with _no_interrupt_lost():
+            code = command()
         sys.stdout.flush()
         return code
     except JobFailure as failure:
@@ -47,6 +52,27 @@ def answered(command: Callable[[], int]) -> int:
         return 141
     except Exception as error:
         return answer(error)
+
+
+@contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """A Ctrl-C that came where Python cannot raise it, as in a destructor, comes again."""
+    usual, again = sys.unraisablehook, list[Timer]()
+
+    def hook(lost: Any) -> None:
+        if lost.exc_type is not KeyboardInterrupt:
+            usual(lost)
+            return
+        again.append(Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)))
+        again[-1].start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        for timer in again:
+            timer.cancel()
 
 
 def answer(error: BaseException) -> int:
