@@ -1,13 +1,9 @@
 import pytest
 import torch
 
-from made_exp.variables.encodings import (
-    Identity,
-    Numeric,
-    OneHot,
-    Smooth,
-    encoding_for,
-)
+from made_exp.variables.encoding_choice import encoding_for
+from made_exp.variables.encodings import Identity, OneHot, Smooth
+from made_exp.variables.number_encodings import Numeric
 from made_exp.variables.numbers import Numbers
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import ALLOWED_ENCODINGS, Kind, Variable

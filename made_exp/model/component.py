@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 
 from made_exp.masks.mask_set import MaskSet
 from made_exp.masks.observed import is_prefix, with_observed_first
-from made_exp.model.networks import MaskedNetwork
+from made_exp.model.networks import Features, MaskedNetwork
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.outputs import Conditionals
 
@@ -72,10 +72,10 @@ class Component:
         params = self.params(self.groups.features(x), self.one_hot(context, x.size(0)))
         return Conditionals(self.groups, params, observed)
 
-    def params(self, features: Tensor, context: Tensor | None = None) -> Tensor:
+    def params(self, features: Features, context: Tensor | None = None) -> Tensor:
         """What the network makes of features (B, F) and one-hot labels or None: (B, P)."""
         network, masks = self.network, self.masks
-        if not (masks.is_per_example and self._follows_order):
+        if not (masks.is_per_example and self._follows_order and isinstance(features, Tensor)):
             params: Tensor = network(features, masks, context)
             return params
         found, inverse = torch.unique(masks.ordering, dim=0, return_inverse=True)

@@ -6,7 +6,7 @@ residual network (Nash and Durkan 2019) skips over every second layer, with equa
 hidden ones.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from made_exp.masks.schedule import MaskSchedule
 from made_exp.model.layers import CPU, MaskedLinear
 from made_exp.model.levels import Degrees, Edge, Level
 from made_exp.settings.model import NetworkSettings
+
+Features = Tensor | Mapping[int, Tensor]
+"""Features (B, F); or what the layers that see them make of them, (B, O) by the level above."""
 
 
 class MaskedNetwork(nn.Module):
@@ -123,12 +126,12 @@ class MaskedNetwork(nn.Module):
         return [edge for level in self.levels for edge in level.edges] + companions
 
     def forward(
-        self, features: Tensor, masks: MaskSet | None = None, context: Tensor | None = None
+        self, features: Features, masks: MaskSet | None = None, context: Tensor | None = None
     ) -> Tensor:
         """Compute the parameters of all conditionals.
 
         Args:
-            features: (B, F).
+            features: (B, F), or what they give; that is written to.
             masks: Degrees to use; None for mask set 0.
             context: (B, num_classes) one-hot, or None.
 
@@ -136,16 +139,16 @@ class MaskedNetwork(nn.Module):
             (B, P).
         """
         degrees = self.call_degrees(masks)
-        h, nodes = features, [features]
+        h, nodes = features, list[Tensor]()
         for level in self.levels[:-1]:
             (edge,) = level.edges
             if self._relu_in_layers:
-                h = edge(h, degrees, "relu")
+                h = _product(edge, h, degrees, "relu")
             else:
-                node = edge(h, degrees)
+                node = _product(edge, h, degrees)
                 for extra in level.offsets(degrees, context):
                     node = node + extra
-                nodes.append(node if level.skip is None else node + nodes[level.skip])
+                nodes.append(node if level.skip is None else node + nodes[level.skip - 1])
                 h = self.activation(nodes[-1])
             if self.dropout:
                 h = nn.functional.dropout(h, self.dropout, self.training)
@@ -157,19 +160,19 @@ class MaskedNetwork(nn.Module):
             yield from (edge.layer.weight for edge in level.edges)
 
     def _params(
-        self, features: Tensor, h: Tensor, degrees: Degrees, context: Tensor | None
+        self, features: Features, h: Features, degrees: Degrees, context: Tensor | None
     ) -> Tensor:
         """Level L + 1 (B, P) from the features (B, F) and the last hidden layer (B, H)."""
         level, bias = self.levels[-1], self.output_bias
         # Under autocast the sum has the precision of the bias.
-        separate = not level.edges or torch.is_autocast_enabled(h.device.type)
-        params = bias.expand(len(h), -1) if separate else None
+        separate = not level.edges or torch.is_autocast_enabled(bias.device.type)
+        params = bias.expand(_count(h), -1) if separate else None
         for edge in level.edges:
             below = features if edge.below == 0 else h
             if params is None:
-                params = edge(below, degrees, bias=bias)
+                params = _product(edge, below, degrees, bias=bias)
             else:
-                params = params + edge(below, degrees)
+                params = params + _product(edge, below, degrees)
         assert params is not None
         for extra in level.offsets(degrees, context):
             params = params + extra
@@ -211,3 +214,21 @@ class MaskedNetwork(nn.Module):
 def _repeat(degrees: Tensor, widths: Tensor, total: int) -> Tensor:
     """Each degree (..., D) as often as `widths` (D,) says, without asking a GPU for their sum."""
     return degrees.repeat_interleave(widths, -1, output_size=total)
+
+
+def _count(h: Features) -> int:
+    return len(h if isinstance(h, Tensor) else next(iter(h.values())))
+
+
+def _product(
+    edge: Edge,
+    h: Features,
+    degrees: Degrees,
+    activation: str = "none",
+    bias: Tensor | None = None,
+) -> Tensor:
+    """What an edge makes of the level below, which may be known with the edge's own bias."""
+    if isinstance(h, Tensor):
+        return edge(h, degrees, activation, bias)
+    node = h[edge.above] if bias is None else h[edge.above] + bias
+    return node.relu_() if activation == "relu" else node

@@ -1,12 +1,14 @@
 """The log-probability of each variable under each density of a mixture, however it is fastest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import final
 
 import torch
 from torch import Tensor
 
 from made_exp.masks.observed import patterns_in, with_observed_first
 from made_exp.model.component import Component
+from made_exp.model.input_tables import Inputs
 from made_exp.model.many_orders import (
     MAX_DIMS,
     MIN_WIDTH,
@@ -31,28 +33,99 @@ def terms_of(
     context: Tensor | None,
     observed: Tensor | None,
 ) -> Tensor:
-    """Log-probabilities (M, B, D) float64 of codes (B, D), observed variables first; nats.
+    """`Terms` (M, B, D) of all examples at once."""
+    return Terms(densities, len(codes)).of(codes, context, observed)
+
+
+@final
+class Terms:
+    """The log-probability of each variable under each of several densities, without gradients.
+
+    What is made of their weights is kept: these must stay as they are.
 
     Args:
         densities: M of a model.
-        codes: (B, D), NaN where not observed.
-        context: (B,) class labels, or None.
-        observed: (B, D) bool, or None where everything is.
+        num_examples: How many there will be in all.
     """
-    found = codes.new_empty((len(densities), *codes.shape), dtype=torch.float64)
-    patterns = _patterns(codes, observed)
-    others = list(range(len(densities)))
-    for own in _together(densities) if len(patterns) <= _MAX_PATTERNS else ():
-        orders = [one for number in own if isinstance(one := densities[number], Component)]
-        others = [number for number in others if number not in own]
-        for pattern, rows in patterns:
-            terms = _of_orders(orders, codes[rows], pattern)
-            for number, one in zip(own, terms, strict=True):
-                found[number, rows if pattern is not None else slice(None)] = one.double()
-    if others:
-        rest = [densities[number] for number in others]
-        found[others] = _one_by_one(rest, codes, context, observed)
-    return found
+
+    def __init__(self, densities: Sequence[Component | SimpleComponent], num_examples: int) -> None:
+        self.densities, self._num_examples = densities, num_examples
+        self._together = _together(densities)
+        self._orders: dict[int, ManyOrders] = {}
+        self._inputs: dict[tuple[int, ...], Inputs] = {}
+
+    @torch.no_grad()
+    def of(self, codes: Tensor, context: Tensor | None, observed: Tensor | None) -> Tensor:
+        """Log-probabilities (M, B, D) float64, observed variables first; nats.
+
+        Args:
+            codes: (B, D), NaN where not observed.
+            context: (B,) class labels, or None.
+            observed: (B, D) bool, or None where everything is.
+        """
+        found = codes.new_empty((len(self.densities), *codes.shape), dtype=torch.float64)
+        patterns, others = _patterns(codes, observed), list(range(len(found)))
+        for own in self._together if len(patterns) <= _MAX_PATTERNS else ():
+            others = [number for number in others if number not in own]
+            for pattern, rows in patterns:
+                terms = self._of_orders(own, codes[rows], pattern)
+                for number, one in zip(own, terms, strict=True):
+                    found[number, rows if pattern is not None else slice(None)] = one.double()
+        turned = dict[int, Component]()
+        for number in others:
+            first = self.densities[number].observed_first(observed)
+            if isinstance(first, SimpleComponent) or not has_wide_params(
+                first.groups, codes.device
+            ):
+                found[number] = first.terms(codes, context, observed)
+            else:
+                turned[number] = first
+        if turned:
+            self._turned(turned, codes, context, observed, found)
+        return found
+
+    def _of_orders(self, own: Sequence[int], codes: Tensor, pattern: Tensor | None) -> Tensor:
+        """Terms (m, B, D) of examples that have the same variables observed (D,)."""
+        orders = [one for n in own if isinstance(one := self.densities[n], Component)]
+        first, kept = orders[0], self._orders.get(own[0]) if pattern is None else None
+        if kept is None:
+            masks = [one.masks for one in orders]
+            if pattern is not None:
+                schedule = first.network.schedule
+                masks = [with_observed_first(schedule, one, pattern) for one in masks]
+            kept = ManyOrders(first.groups, first.network, masks)
+        if pattern is None:
+            self._orders[own[0]] = kept
+            return kept.terms(first.groups.cast(codes))
+        return kept.terms(first.groups.filled(codes, pattern)).where(pattern, 0)
+
+    def _turned(
+        self,
+        components: Mapping[int, Component],
+        codes: Tensor,
+        context: Tensor | None,
+        observed: Tensor | None,
+        found: Tensor,
+    ) -> None:
+        """Write terms of the components into `found`, for as many examples as caches hold."""
+        groups = next(iter(components.values())).groups
+        inputs = self._inputs.get(tuple(components))
+        if inputs is None:
+            networks = [one.network for one in components.values()]
+            inputs = self._inputs[tuple(components)] = Inputs(groups, networks, self._num_examples)
+        conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
+        filled = groups.filled(codes, observed)
+        for part in pieces(len(codes), _ROWS):
+            own, labels = filled[part], None if context is None else context[part]
+            pairs = zip(components.items(), inputs.of(own), strict=True)
+            for (number, component), features in pairs:
+                one = component.rows(part)
+                params = one.params(features, one.one_hot(labels, len(own)))
+                params = params.t().contiguous()[:, None]
+                found[number, part] = log_probs_turned(groups, conditionals, params, own)[0]
+        if observed is not None:
+            for number in components:
+                found[number].masked_fill_(~observed, 0)
 
 
 def _patterns(codes: Tensor, observed: Tensor | None) -> list[tuple[Tensor | None, Tensor]]:
@@ -76,58 +149,3 @@ def has_wide_params(groups: VariableGroups, device: torch.device) -> bool:
     """Whether variables have so many params that `log_probs_turned` is faster."""
     wide = sum(groups.param_widths) >= MIN_WIDTH * groups.num_dims
     return wide and groups.num_dims <= MAX_DIMS and device.type == "cpu"
-
-
-def _of_orders(orders: Sequence[Component], codes: Tensor, pattern: Tensor | None) -> Tensor:
-    """Terms (M, B, D) of examples that have the same variables observed (D,)."""
-    first = orders[0]
-    masks = [one.masks for one in orders]
-    if pattern is not None:
-        masks = [with_observed_first(first.network.schedule, one, pattern) for one in masks]
-        codes = first.groups.filled(codes, pattern)
-    terms = ManyOrders(first.groups, first.network, masks).terms(first.groups.cast(codes))
-    return terms if pattern is None else terms.where(pattern, 0)
-
-
-def _one_by_one(
-    densities: Sequence[Component | SimpleComponent],
-    codes: Tensor,
-    context: Tensor | None,
-    observed: Tensor | None,
-) -> Tensor:
-    found = codes.new_empty((len(densities), *codes.shape), dtype=torch.float64)
-    turned, kept = list[Component](), list[Tensor]()
-    for own, density in zip(found, densities, strict=True):
-        first = density.observed_first(observed)
-        if isinstance(first, SimpleComponent) or not has_wide_params(first.groups, codes.device):
-            own[:] = first.terms(codes, context, observed)
-        else:
-            turned.append(first)
-            kept.append(own)
-    if turned:
-        _turned(turned, codes, context, observed, kept)
-    return found
-
-
-def _turned(
-    components: Sequence[Component],
-    codes: Tensor,
-    context: Tensor | None,
-    observed: Tensor | None,
-    found: Sequence[Tensor],
-) -> None:
-    """Write terms (B, D) of each component into `found`, for as many examples as caches hold."""
-    groups = components[0].groups
-    conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
-    filled = groups.filled(codes, observed)
-    for part in pieces(len(codes), _ROWS):
-        features = groups.features(filled[part])
-        labels = None if context is None else context[part]
-        for component, own in zip(components, found, strict=True):
-            one = component.rows(part)
-            params = one.params(features, one.one_hot(labels, len(features)))
-            params = params.t().contiguous()[:, None]
-            own[part] = log_probs_turned(groups, conditionals, params, filled[part])[0]
-    if observed is not None:
-        for own in found:
-            own.masked_fill_(~observed, 0)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from made_exp.variables.conditionals.base import Conditional
-from made_exp.variables.encodings import Encoding, encoding_for
+from made_exp.variables.encoding_choice import encoding_for
+from made_exp.variables.encodings import Encoding
 from made_exp.variables.numbers import Numbers
 from made_exp.variables.variable import Variable
 

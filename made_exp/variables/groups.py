@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.variables.conditionals.base import Conditional, conditional_for
-from made_exp.variables.encodings import encoding_key
+from made_exp.variables.encoding_choice import encoding_key
+from made_exp.variables.encodings import Encoding
 from made_exp.variables.group import Group, make_group
 from made_exp.variables.variable import MAX_CODE, Variable
 
@@ -38,9 +39,11 @@ class VariableGroups(nn.Module):
         smooth_logits: Whether logits of ordered values are made of smooth functions.
 
     Attributes:
+        alike: The groups.
         feature_widths: (D,) network inputs of each variable.
         param_widths: (D,) network outputs of each variable.
         uniform_widths: (D,) uniform numbers that a draw of each variable takes.
+        feature_starts: (D,) the first network input of each variable.
         param_starts: (D,) the first network output of each variable.
         uniform_starts: (D,) the first uniform number of each variable.
         given: Numbers of the variables that are given; the others are modelled given them.
@@ -79,21 +82,21 @@ class VariableGroups(nn.Module):
             is_number = conditionals[index].codes_are_numbers
             key = (conditionals[index], encoding_key(encoding, variable, is_number))
             alike.setdefault(key, []).append(index)
-        self._groups = [
+        self.alike = [
             make_group(conditionals[own[0]], encoding, self.variables, own)
             for own in alike.values()
         ]
-        self.encodings = nn.ModuleList(group.encoding for group in self._groups)
-        self.numbers = nn.ModuleList(g.numbers for g in self._groups if g.numbers is not None)
+        self.encodings = nn.ModuleList(group.encoding for group in self.alike)
+        self.numbers = nn.ModuleList(g.numbers for g in self.alike if g.numbers is not None)
         self._place = {
-            d: (group, index) for group in self._groups for index, d in enumerate(group.variables)
+            d: (group, index) for group in self.alike for index, d in enumerate(group.variables)
         }
         self.is_trivial = not len(self.numbers) and not any(v.may_be_missing for v in variables)
         self._has_wide_codes = any(
             group.numbers is not None and (self.variables[d].num_values or 0) > MAX_CODE
             for d, (group, _) in self._place.items()
         )
-        self.has_slopes = any(group.has_density for group in self._groups)
+        self.has_slopes = any(group.has_density for group in self.alike)
         self.given = tuple(d for d, variable in enumerate(self.variables) if variable.is_given)
         is_given = torch.tensor([variable.is_given for variable in self.variables])
         self.register_buffer("is_given", is_given, persistent=False)
@@ -105,11 +108,11 @@ class VariableGroups(nn.Module):
         self.feature_widths = tuple(group.encoding.num_features for group in groups)
         self.param_widths = tuple(group.conditional.num_params for group in groups)
         self.uniform_widths = tuple(group.conditional.num_uniforms for group in groups)
-        self.param_starts, self.uniform_starts = map(
-            _starts, (self.param_widths, self.uniform_widths)
+        self.feature_starts, self.param_starts, self.uniform_starts = map(
+            _starts, (self.feature_widths, self.param_widths, self.uniform_widths)
         )
-        order = [d for group in self._groups for d in group.variables]
-        numbers = [(n, i) for n, one in enumerate(self._groups) for i in range(len(one.variables))]
+        order = [d for group in self.alike for d in group.variables]
+        numbers = [(n, i) for n, one in enumerate(self.alike) for i in range(len(one.variables))]
         self._numbers = [pair for _, pair in sorted(zip(order, numbers, strict=True))]
         by_group = _columns(order, [1] * self.num_dims)
         for name, columns in (
@@ -134,7 +137,7 @@ class VariableGroups(nn.Module):
     @property
     def only(self) -> Conditional | None:
         """The conditional of a single group of all variables; None where there are several."""
-        return self._groups[0].conditional if len(self._groups) == 1 else None
+        return self.alike[0].conditional if len(self.alike) == 1 else None
 
     def conditional(self, variable: int) -> Conditional:
         """The conditional of `variable`."""
@@ -213,7 +216,7 @@ class VariableGroups(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Network inputs (B, F) of codes x (B, D)."""
         if self.only is not None:
-            return self._groups[0].encoding(x).flatten(1)
+            return self.alike[0].encoding(x).flatten(1)
         parts = [group.encoding(own) for group, own in self._pairs(x)]
         if x.is_cpu and self.num_dims <= _FEW:
             return torch.cat([parts[number][:, index] for number, index in self._numbers], 1)
@@ -222,8 +225,13 @@ class VariableGroups(nn.Module):
 
     def single_features(self, variable: int, x: Tensor) -> Tensor:
         """Network inputs (B, W_d) of the codes x (B,) of one variable."""
+        encoding, index = self.encoding_of(variable)
+        return encoding.single(index, x)
+
+    def encoding_of(self, variable: int) -> tuple[Encoding, int]:
+        """The encoding of the group of a variable, and its number in the group."""
         group, index = self._place[variable]
-        return group.encoding.single(index, x)
+        return group.encoding, index
 
     def filled(self, x: Tensor, observed: Tensor | None) -> Tensor:
         """Codes x (B, D) in `code_dtype`, with a legal one where `observed` (B, D) is false."""
@@ -237,19 +245,19 @@ class VariableGroups(nn.Module):
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         """The values or codes (B, G) of each group of x (B, D)."""
-        sizes = [len(group.variables) for group in self._groups]
+        sizes = [len(group.variables) for group in self.alike]
         return x.index_select(1, self._by_group).split(sizes, 1)
 
     def _pairs(self, x: Tensor) -> Iterator[tuple[Group, Tensor]]:
-        if len(self._groups) == 1:
-            return iter([(self._groups[0], x)])
-        return zip(self._groups, self.split(x), strict=True)
+        if len(self.alike) == 1:
+            return iter([(self.alike[0], x)])
+        return zip(self.alike, self.split(x), strict=True)
 
     def split_params(self, params: Tensor) -> Iterator[tuple[Conditional, Tensor]]:
         """The conditional of each group, and its params (B, G, K) of all params (B, P)."""
-        sizes = [len(group.variables) * group.conditional.num_params for group in self._groups]
+        sizes = [len(group.variables) * group.conditional.num_params for group in self.alike]
         parts = params.index_select(1, self._params_by_group).split(sizes, 1)
-        for group, part in zip(self._groups, parts, strict=True):
+        for group, part in zip(self.alike, parts, strict=True):
             shape = (len(group.variables), group.conditional.num_params)
             yield group.conditional, part.unflatten(1, shape)
 
