@@ -338,6 +338,10 @@ class Shell:
         results = script["ours"](files, [*SHORT, "model.hidden_sizes=[8]"])
         assert script["row"](files, results, (1.5, 2.0)).endswith("| 1.500 | 2 |")
 
+    def scripts_recipe(self, arguments):
+        script = runpy.run_path(str(ROOT / "scripts/recipe"), run_name="imported")
+        script["parse_arguments"](arguments)  # run by test_recipe_script
+
     def scripts_benchmark(self, arguments):
         parser = argparse.ArgumentParser(exit_on_error=False)
         importlib.import_module(f"benchmarks.{arguments[0]}").add_arguments(parser)
