@@ -4,9 +4,9 @@ import pytest
 import torch
 from builders import MIXED
 
-from made_exp.variables.groups import MANY_NUMBERS, VariableGroups, usual_components
+from made_exp.variables.groups import VariableGroups, usual_components
 from made_exp.variables.outputs import Conditionals
-from made_exp.variables.variable import Kind, Variable
+from made_exp.variables.variable import MANY_NUMBERS, Kind, Variable
 
 ALIKE = tuple(Variable(f"c{d}", Kind.CATEGORICAL, 4) for d in range(3))
 NUM_ROWS = 7

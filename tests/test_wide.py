@@ -1,14 +1,16 @@
 """Thousands of variables: nothing is kept for each pair of them that was not asked for."""
 
 import torch
-from builders import binary_variables
+from builders import binary_variables, make_schedules
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.baselines import scores
 from made_exp.experiments import table_rows
 from made_exp.masks import connectivity
 from made_exp.masks.schedule import MaskSchedule
+from made_exp.model import build
 from made_exp.settings.model import MAX_DIRECT, MadeSettings
+from made_exp.variables.variable import MANY_NUMBERS, Kind, Variable
 
 
 def binary_dataset(num_rows, num_dims):
@@ -23,6 +25,18 @@ def test_direct_connections_of_wide_data_are_there_only_if_asked_for():
     assert not MadeSettings().connects_directly(side, MAX_DIRECT // side + 1)
     assert MadeSettings(direct_connections=True).connects_directly(side, MAX_DIRECT // side + 1)
     assert not MadeSettings(direct_connections=False).connects_directly(2, 2)
+
+
+def test_many_numbers_have_direct_connections_only_if_asked_for():
+    def connects(count, **options):
+        variables = [Variable(f"x{d}", Kind.REAL) for d in range(count)]
+        schedules = make_schedules("natural", count, (5,))
+        network = MadeSettings(hidden_sizes=[5], **options)
+        return build.build_made(variables, schedules, network).members[0].direct is not None
+
+    assert connects(MANY_NUMBERS)
+    assert not connects(MANY_NUMBERS + 1)
+    assert connects(MANY_NUMBERS + 1, direct_connections=True)
 
 
 def test_paths_by_block_are_the_paths(monkeypatch):

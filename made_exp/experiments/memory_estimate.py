@@ -92,7 +92,7 @@ def estimate_memory(
         num_processes: How many train its members.
         device: Where the model lies.
     """
-    network, trainer = settings.model.network(), settings.trainer
+    network, trainer = settings.model.network().suited_to(dataset.variables), settings.trainer
     features, params = _widths(network, dataset)
     sizes = network.layer_sizes if dataset.num_dims > 1 else []
     layers = _layers(network, features, params, sizes)

@@ -187,7 +187,7 @@ def build_made(
         ValueError: If the conditional or the encoding does not fit a variable.
     """
     assert all(schedule.num_dims == len(variables) for schedule in schedules)
-    num_latent = network.length_classes or 0
+    network, num_latent = network.suited_to(variables), network.length_classes or 0
     if num_latent:
         _check_latent(variables, schedules, num_classes, num_latent)
     groups = VariableGroups(

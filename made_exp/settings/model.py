@@ -1,11 +1,17 @@
 """Options of the group `model`."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from made_exp.errors import did_you_mean
 from made_exp.settings.base import OptionSettings, setting
-from made_exp.variables.variable import ALLOWED_ENCODINGS, CONDITIONALS
+from made_exp.variables.variable import (
+    ALLOWED_ENCODINGS,
+    CONDITIONALS,
+    Variable,
+    has_many_numbers,
+)
 
 _ACTIVATIONS = ("relu", "elu", "tanh", "sigmoid", "softplus", "leaky_relu", "silu")
 BASELINES = ("independent", "chow_liu", "copula", "gaussian_mixture")
@@ -35,7 +41,8 @@ class NetworkSettings(ModelSettings):
 
     activation: str = setting("relu", "of the hidden units", choices=_ACTIVATIONS)
     direct_connections: bool | None = setting(
-        None, "masked connections from the inputs straight to the outputs; null = unless wide"
+        None,
+        "masked connections from inputs straight to outputs; null = unless wide or many numbers",
     )
     dropout: float = setting(0.1, "probability to drop a hidden unit", at_least=0, below=1)
     conditional: str = setting(
@@ -82,6 +89,16 @@ class NetworkSettings(ModelSettings):
     def layer_sizes(self) -> list[int]:
         """Units of each hidden layer."""
         raise NotImplementedError
+
+    def suited_to(self, variables: Sequence[Variable]) -> Self:
+        """As it is, for many numbers without direct connections that were not asked for.
+
+        They would be half of a step. With few rows they overfit, unless columns are linear in
+        each other.
+        """
+        if self.direct_connections is None and has_many_numbers(variables):
+            return replace(self, direct_connections=False)
+        return self
 
     def connects_directly(self, num_features: int, num_params: int) -> bool:
         """Whether so many network inputs reach so many outputs directly."""

@@ -18,10 +18,8 @@ from made_exp.variables.conditionals.base import Conditional, conditional_for
 from made_exp.variables.encoding_choice import encoding_key
 from made_exp.variables.encodings import Encoding
 from made_exp.variables.group import Group, make_group
-from made_exp.variables.variable import MAX_CODE, Variable
+from made_exp.variables.variable import MAX_CODE, Variable, has_many_numbers
 
-# With more variables that are numbers, mixtures have fewer components.
-MANY_NUMBERS = 128
 # So many are put together one by one, which on a CPU takes less time than columns out of order.
 _FEW = 64
 # Encoded together, in bounded memory.
@@ -274,9 +272,8 @@ class VariableGroups(nn.Module):
 
 
 def usual_components(variables: Sequence[Variable]) -> int:
-    """How many components suit so many numbers: the outputs of many would be most of a step."""
-    count = sum(variable.is_number and not variable.is_given for variable in variables)
-    return 4 if count <= MANY_NUMBERS else 2
+    """How many components suit mixtures of these variables."""
+    return 2 if has_many_numbers(variables) else 4
 
 
 def _starts(widths: Sequence[int]) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """What one variable (one dimension of x) can hold."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -10,6 +10,8 @@ from made_exp.variables.transform import STRAIGHT, Transform
 
 # Float32 counts exactly up to here.
 MAX_CODE = 2**24
+# With more numbers than this, mixtures have fewer components and no direct connections.
+MANY_NUMBERS = 128
 
 
 class Kind(StrEnum):
@@ -172,6 +174,11 @@ class Variable:
         }
         own |= {"kind": Kind(own["kind"]), "transform": Transform(**own["transform"])}
         return cls(**own)
+
+
+def has_many_numbers(variables: Sequence[Variable]) -> bool:
+    """Whether so many variables are modelled as numbers that their outputs are most of a step."""
+    return sum(one.is_number and not one.is_given for one in variables) > MANY_NUMBERS
 
 
 def binary_variables(num_dims: int) -> tuple[Variable, ...]:

@@ -143,40 +143,48 @@ class NumberMixture(Conditional):
     @torch.no_grad()
     def log_probs_vjp(self, params: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
         """Written out: to autograd, the many small operations are most of a step."""
-        # So many rows at a time that what is computed of them stays in the cache.
-        rows = max(1, _CACHED // params.shape[1])
+        # So many rows at a time, alike, that what is computed of them stays in the cache.
+        rows = math.ceil(len(x) / math.ceil(params.numel() / _CACHED))
         parts = zip(params.split(rows), x.split(rows), strict=True)
         log_probs, slopes = zip(*(self._slopes(*part) for part in parts), strict=True)
 
         def pullback(grad: Tensor) -> Tensor:
-            pairs = zip(slopes, grad.split(rows), strict=True)
-            turned = [(slope * own).movedim(0, -1).flatten(1) for slope, own in pairs]
-            return (turned[0] if len(turned) == 1 else torch.cat(turned)).to(params.dtype)
+            found = params.new_empty(params.shape)
+            own = zip(found.split(rows), slopes, grad.split(rows), strict=True)
+            for part, slope, by_log_prob in own:
+                turned = (slope * by_log_prob).movedim(0, -1)
+                part.view(turned.shape).copy_(turned)
+            return found
 
         found = log_probs[0] if len(log_probs) == 1 else torch.cat(log_probs)
         return found.to(params.dtype), pullback
 
     def _slopes(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, G) and their derivatives by the params, (K, B, G)."""
-        logits, raw_means, raw_scales = self._raw_parts(params.view(*x.shape, self.num_params))
+        turned = self._turned(params.view(*x.shape, self.num_params))
+        logits, raw_means, raw_scales = self._split(turned)
         means, inverse_scales = _limited(raw_means), self._scales(raw_scales).reciprocal_()
         smooth, by_mean, by_scale = self._log_smooth_vjp(
             self._wide(x, params), means, inverse_scales
         )
-        weights, log_total = _softmax(logits)
-        shares, log_prob = _softmax(self._joined(smooth, x).add_(logits))
-        own = shares[: self.num_components]
-        by_mean.mul_(own)
+        weights, total, log_total = _exponentials(logits)
+        shares, joint, log_prob = _exponentials(self._joined(smooth, x).add_(logits))
+        own = shares.div_(joint)[: self.num_components]
+        slopes = torch.empty_like(turned)
+        by_logit, by_raw_mean, by_raw_scale = self._split(slopes)
+        torch.addcdiv(shares, weights, total, value=-1, out=by_logit)
+        torch.mul(by_mean, own, out=by_raw_mean)
         # d log s / dr = 1 - min_scale / s for the scale s = min_scale + unit exp(r).
         least = self.numbers.min_scale.to(own)
-        by_scale.mul_(own).mul_(inverse_scales.mul_(-least).add_(1))
+        by_scale.mul_(own)
+        torch.mul(by_scale, inverse_scales.mul_(-least).add_(1), out=by_raw_scale)
         # Where raw numbers are cut off there is no slope.
         low, high = torch.aminmax(raw_means)
         if low < -MAX_LOCATION or high > MAX_LOCATION:
-            by_mean.masked_fill_(raw_means != means, 0.0)
+            by_raw_mean.masked_fill_(raw_means != means, 0.0)
         if raw_scales.amax() > MAX_LOG_SCALE:
-            by_scale.masked_fill_(raw_scales > MAX_LOG_SCALE, 0.0)
-        return log_prob.sub_(log_total), torch.cat([shares.sub_(weights), by_mean, by_scale])
+            by_raw_scale.masked_fill_(raw_scales > MAX_LOG_SCALE, 0.0)
+        return log_prob.sub_(log_total), slopes
 
     @override
     def sample(self, params: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
@@ -233,18 +241,22 @@ class NumberMixture(Conditional):
 
     def _parts(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (C + S + E, ...), means and raw scales (C, ...), wide where needed."""
-        logits, means, raw_scales = self._raw_parts(params)
+        logits, means, raw_scales = self._split(self._turned(params))
         return logits, _limited(means), raw_scales
 
-    def _raw_parts(self, params: Tensor) -> tuple[Tensor, ...]:
-        # Components first: operations along the last, short dimension would be slow.
+    def _turned(self, params: Tensor) -> Tensor:
+        """Params (K, ...) of params (..., K): along the last, short dimension all would be slow."""
         turned = params.movedim(-1, 0).contiguous()
-        turned = turned.double() if self.is_wide else turned
+        return turned.double() if self.is_wide else turned
+
+    def _split(self, turned: Tensor) -> tuple[Tensor, ...]:
+        """What of params (K, ...) are logits, means and raw scales."""
         count = self.num_components
         return turned.split([self.num_params - 2 * count, count, count])
 
     def _scales(self, raw: Tensor) -> Tensor:
-        return self.numbers.min_scale.to(raw) + self._unit * raw.clamp(max=MAX_LOG_SCALE).exp()
+        grown = raw.clamp(max=MAX_LOG_SCALE).exp()
+        return torch.add(self.numbers.min_scale.to(raw), grown, alpha=self._unit)
 
     def _wide(self, codes: Tensor, params: Tensor) -> Tensor:
         return codes.to(torch.float64 if self.is_wide else params.dtype)
@@ -272,9 +284,9 @@ def _limited(means: Tensor) -> Tensor:
     return means.clamp(-MAX_LOCATION, MAX_LOCATION)
 
 
-def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax along the first dimension of logits (C, ...), and the log of its denominator."""
+def _exponentials(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Exp(logits - m) (C, ...), m the largest; its sum (...); the log of that of exp(logits)."""
     most = logits.amax(0)
     weights = torch.sub(logits, most).exp_()
     total = weights.sum(0)
-    return weights.div_(total), total.log_().add_(most)
+    return weights, total, total.log().add_(most)
