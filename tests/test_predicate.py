@@ -7,7 +7,7 @@ from made_exp.density.predicate import (
     parse_predicate,
     parse_question,
 )
-from made_exp.density.tokens import QueryError
+from made_exp.density.tokens import QueryError, as_name
 
 
 def shown(tree):
@@ -86,6 +86,11 @@ def test_questions_have_conditions_and_measures():
         ("age not = 3", "expected 'in' or 'between' of 'age'", 8),
         ("name = 'abc", "this quote is not closed: '", 7),
         ("means(age)", "'means(' is none of mean, median", 0),
+        ("wage (CHF) > 3", "write a name like this in quotes: 'wage (CHF)'", 0),
+        ("a = 1 and wage (CHF) > 3", "write a name like this in quotes: 'wage (CHF)'", 15),
+        ("wage ( > 3", "'wage(' is none of mean, median, quantile, distribution", 0),
+        ("is member = 1", "there is 'is'; a name with a keyword in it stands in quotes", 0),
+        ("it's = 2", "a name with a quote in it stands in quotes of another kind", 2),
         ("quantile(age)", "expected ',' and a level", 12),
         ("quantile(age, 9)", "the level of a quantile must be a number in 0..1", 14),
         ("age ! 3", "'!' does not belong here", 4),
@@ -100,6 +105,14 @@ def test_mistakes_are_pointed_at(text, message, place):
     assert message in first
     assert shown_text == f"  {text}"
     assert mark.index("^") - 2 == place
+
+
+@pytest.mark.parametrize(
+    "name", ["age", "town.name", "hours per week", "it's", "in", "3d", "a'b\"c"]
+)
+def test_names_are_typed_so_that_they_are_read(name):
+    assert parse_predicate(f"{as_name(name)} = 1").column.text == name
+    assert as_name("town.name") == "town.name"
 
 
 def test_a_hundred_predicates_inside_each_other_are_read():

@@ -1,6 +1,7 @@
 """Questions and answers: means, quantiles and distributions, and the command made-query."""
 
 import json
+import math
 import random
 import shlex
 from pathlib import Path
@@ -15,14 +16,20 @@ from test_simple_densities import all_codes
 
 from made_exp import query as query_command
 from made_exp.cli.app import main as made_train
+from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.schema import fit_table
 from made_exp.density.answers import Answer, Row, answer
 from made_exp.density.events import Events
-from made_exp.density.measures import mean, quantile, spread_of
-from made_exp.density.mixture import Effort
+from made_exp.density.measures import mean, quantile
+from made_exp.density.mixture import Effort, Estimate
+from made_exp.density.paths import Terms
 from made_exp.density.predicate import parse_question
+from made_exp.density.probability import ratio
+from made_exp.density.spread import Spread, spread_of
 from made_exp.experiments import querying
 from made_exp.reporting.figures.distribution import distribution_picture
 from made_exp.settings.commands import QuerySettings
+from made_exp.variables.subset import Subset
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +108,61 @@ def test_means_and_quantiles_of_numbers_are_those_of_draws(ordering):
         ("mean(colour2)", "no column 'colour2'"),
         ("mean(count) | level > 5", "the condition has probability 0"),
         ("level = 1 | level > 1 and level < 2", "the condition has probability 0"),
+        ("mean(count) | count is missing", "all cells of 'count' are missing here"),
+        ("median(count) | count is missing", "all cells of 'count' are missing here"),
     ],
 )
 def test_mistakes_are_pointed_at(model, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         answer(model, SCHEMA, parse_question(text), Effort())
     assert "^" in str(caught.value).split("\n")[-1]
+
+
+@pytest.mark.parametrize("hits", [[0, 0, 1000], [3, 0, 0], [400, 600, 0]])
+def test_values_that_no_draw_or_every_draw_had_have_a_standard_error(hits):
+    """Of a density that is drawn from, beside one that is summed."""
+    log_hit = math.log(0.3 / 1000)
+    logs = torch.full((1000,), -math.inf, dtype=torch.float64)
+    logs[: sum(hits)] = log_hit
+    shares = torch.zeros(1000, 3, dtype=torch.float64)
+    shares[range(sum(hits)), [place for place, count in enumerate(hits) for _ in range(count)]] = 1
+    drawn = Terms(logs, False, shares, log_hit=log_hit)
+    exact = Terms(
+        torch.tensor([math.log(0.7)]).double(), True, torch.tensor([[0.2, 0.3, 0.5]]).double()
+    )
+    column, probs = SCHEMA.modelled[1], np.array([0.14, 0.21, 0.35]) + 0.3 * np.array(hits) / 1000
+    parts = tuple(Subset.of_codes([code]) for code in range(3))
+    total = probs.sum()
+    spread = Spread(column, parts, np.arange(3.0), probs / total, Estimate((drawn, exact)))
+    least = 0.3 * math.sqrt(1 / 1002 / 1000)
+    for place, count in enumerate(hits):
+        inside = np.arange(3.0) == place
+        share, stderr = spread.mean_of(inside.astype(float))
+        assert share == pytest.approx(probs[place] / total)
+        assert stderr >= least / total * (1 - 2e-3)
+        if count in (0, 3) and sum(hits) in (1000, 3):
+            assert stderr <= 3 * least / total
+    assert spread.mean_of(np.arange(3.0))[1] >= 2 * least / total * (1 - 2e-3)
+
+
+def test_no_error_is_wider_than_what_it_is_of():
+    drawn = Terms(
+        torch.full((5,), -math.inf).double(), False, torch.zeros(5, 2).double(), log_hit=9.0
+    )
+    seen = Terms(torch.zeros(1).double(), True, torch.tensor([[0.5, 0.5]]).double())
+    found = Estimate((drawn, seen))
+    parts = (Subset.of_codes([0]), Subset.of_codes([1]))
+    spread = Spread(SCHEMA.modelled[1], parts, np.arange(2.0), np.array([0.5, 0.5]), found)
+    assert spread.mean_of(np.array([10.0, 14.0])) == (12.0, 4.0)
+    assert ratio(found, found).stderr == 1
+
+
+def test_values_that_train_did_not_have_are_called_so():
+    frame = pl.DataFrame({"town": ["a", "b", "c", "a"] * 30, "n": [*range(120)]})
+    schema = fit_table(raw_table(frame), {"train": np.arange(120)}).schema
+    made = tiny_made(schema.variables)
+    rows = answer(made, schema, parse_question("distribution(town)"), Effort()).rows
+    assert [row.value for row in rows] == ["a", "b", "c", "not in train"]
 
 
 def test_a_condition_rarer_than_rows_of_train_is_said(model):

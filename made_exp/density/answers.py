@@ -6,17 +6,19 @@ from typing import Any, final
 
 import numpy as np
 
-from made_exp.datasets.table.columns import Numbers
+from made_exp.datasets.table.columns import Categories, Numbers
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.events import Events
-from made_exp.density.measures import Spread, mean, quantile, spread_of, written
+from made_exp.density.measures import mean, quantile, written
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Question
 from made_exp.density.probability import condition_of, probability_of, rareness
+from made_exp.density.spread import Spread, spread_of
 from made_exp.density.tokens import QueryError, error_at
 from made_exp.model.made import MADE
 
 _MOST_BINS = 24
+_UNSEEN = "not in train"
 
 
 @final
@@ -177,6 +179,8 @@ def _name(spread: Spread, group: list[int]) -> str:
     low, high = min(edges), max(edges)
     variable = column.variable
     assert variable is not None
+    if isinstance(column, Categories) and variable.pooled and values[0] >= len(column.spellings):
+        return _UNSEEN
     if not isinstance(column, Numbers) or (
         len(group) == 1 and high - low <= 1 and not variable.is_real
     ):

@@ -13,21 +13,19 @@ from made_exp.datasets.table.cells import as_labels
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Categories, Numbers
 from made_exp.datasets.table.dates import DateFormat
-from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.raw import listed
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.formula import Formula, join, leaf
 from made_exp.density.predicate import Comparison, Junction, Not, Predicate, Text
-from made_exp.density.tokens import QueryError, error_at
+from made_exp.density.tokens import QueryError, as_name, error_at
 from made_exp.errors import did_you_mean
 from made_exp.variables.numbers import numeric_transform
 from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
 _ORDERED = ("<", "<=", ">", ">=", "between", "not between")
-# How dates may be written besides as the column writes them.
-_ISO = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S")
 
 
 @final
@@ -130,7 +128,7 @@ def _code_of(column: Categories, value: Text, text: str) -> int:
     if len(folded) == 1:
         return folded[0]
     if label in ("", *column.missing):
-        what = f"'{value.text}' stands for no value here: write '{column.name} is missing'"
+        what = f"'{value.text}' stands for no value here: write {as_name(column.name)} is missing"
     else:
         shown = [name for name in names if name]
         hint = did_you_mean(label, shown) or f" (have: {listed(shown)})"
@@ -177,31 +175,23 @@ def _no_number(column: Column, value: Text, text: str, example: str) -> QueryErr
 
 
 def _number_of(column: Numbers, value: Text, text: str) -> float:
-    """A number in units of the variable's last digit where it has one, else as it is."""
-    for form in _formats(column.format):
-        number = form.parse(pl.Series([value.text.strip()]))[0]
-        if number is not None:
-            return _in_units(column, form, float(number))
-    raise _no_number(column, value, text, column.decode(np.array([_usual(column)]))[0])
+    """A number as values of the variable are, between two where the column has none.
 
-
-def _formats(form: Format) -> Sequence[Format]:
-    """How values may be written: as the column writes them, or plain."""
-    if isinstance(form, DateFormat):
-        plain = [] if form.is_clock else [DateFormat(pattern, unit="seconds") for pattern in _ISO]
-        return (form, *plain)
-    return (form, NumberFormat())
-
-
-def _in_units(column: Numbers, form: Format, number: float) -> float:
-    """A parsed number as values of the variable are; between two where the column has none."""
+    It may be written as the column writes it, or plain.
+    """
     assert column.variable is not None
-    if isinstance(form, DateFormat) and form is not column.format:
-        assert isinstance(column.format, DateFormat)
-        number = number * 1e6 / column.format.microseconds
+    form, written = column.format, pl.Series([value.text.strip()])
+    number = form.parse(written)[0]
+    if number is None and isinstance(form, DateFormat):
+        moment = None if form.is_clock else iso_moments(written, column.clock)[0]
+        number = None if moment is None else moment / form.microseconds
+    elif number is None:
+        number = NumberFormat().parse(written)[0]
+    if number is None:
+        raise _no_number(column, value, text, column.decode(np.array([_usual(column)]))[0])
     if column.variable.num_values is None:
-        return number
-    return number * 10**column.decimals - column.offset
+        return float(number)
+    return float(number) * 10**column.decimals - column.offset
 
 
 def _usual(column: Numbers) -> float:
@@ -214,7 +204,7 @@ def _usual(column: Numbers) -> float:
 
 
 def _range(column: Numbers, operator: str, numbers: Sequence[float]) -> Subset:
-    """The values that stand in this relation to numbers, as `_in_units` gives them."""
+    """The values that stand in this relation to numbers, as `_number_of` gives them."""
     assert column.variable is not None
     unit = last_digit(column.variable)
     first, last = numbers[0], numbers[-1]

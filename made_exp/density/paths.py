@@ -8,6 +8,7 @@ sampling, Yang et al. 2019, for any formula, on the incremental sampler).
 Legend: n paths, D variables, T steps, J parts of a column that is told apart.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,6 +73,17 @@ class Terms:
     shares: Tensor | None = None
     x: Tensor | None = None
     log_hit: float | None = None
+
+    def least_variance(self, scale: float) -> float:
+        """Variance of the sum of n hits and misses with p = 1 / (n + 2): few draws prove no zero.
+
+        n p (1 - p) (hit / e^scale)^2, as if one had hit of two more draws; 0 of terms that weigh.
+        """
+        if self.log_hit is None:
+            return 0.0
+        count = len(self.logs)
+        prob = 1 / (count + 2)
+        return count * prob * (1 - prob) * math.exp(2 * min(self.log_hit - scale, 300.0))
 
 
 @final

@@ -13,7 +13,15 @@ Columns and values are words, or stand in quotes; keywords are in small or capit
 from dataclasses import dataclass
 from typing import final
 
-from made_exp.density.tokens import KEYWORDS, OPERATORS, QueryError, Token, error_at, tokens_of
+from made_exp.density.tokens import (
+    KEYWORDS,
+    OPERATORS,
+    QueryError,
+    Token,
+    as_name,
+    error_at,
+    tokens_of,
+)
 from made_exp.errors import did_you_mean
 
 MEASURES = ("mean", "median", "quantile", "distribution")
@@ -135,10 +143,17 @@ class _Parser:
         token = token or self.next
         return error_at(self.text, message, token.start, token.end)
 
-    def expected(self, what: str) -> QueryError:
+    def expected(self, what: str, hint: str = "") -> QueryError:
         token = self.next
         found = "the text ends" if token.kind == "end" else f"there is '{token.text}'"
-        return self.error(f"expected {what}, but {found}")
+        return self.error(f"expected {what}, but {found}{hint}")
+
+    def hint_of_quotes(self, first: Text | Token) -> str:
+        """What to do with a name that begins here and has parentheses in it."""
+        end = self.text.find(")", first.end) + 1
+        if not end:
+            return ""
+        return f"; write a name like this in quotes: {as_name(self.text[first.start : end])}"
 
     def expect_sign(self, sign: str, after: str = "") -> Token:
         if not self.next.is_sign(sign):
@@ -169,6 +184,7 @@ class _Parser:
         name = self.take()
         if name.text.lower() not in MEASURES:
             hint = did_you_mean(name.text.lower(), MEASURES)
+            hint = hint or self.hint_of_quotes(name)
             raise self.error(f"'{name.text}(' is none of {', '.join(MEASURES)}{hint}", name)
         self.take()
         column, level = self.words("a column"), 0.5
@@ -239,7 +255,8 @@ class _Parser:
             high = self.words("a value after 'and'")
             return Comparison(column, "not between" if negated else "between", (low, high))
         allowed = "'in' or 'between'" if negated else f"{', '.join(OPERATORS[:4])} or another test"
-        raise self.expected(f"{allowed} of '{column.text}'")
+        hint = self.hint_of_quotes(column) if self.next.is_sign("(") else ""
+        raise self.expected(f"{allowed} of '{column.text}'", hint)
 
     def _takes(self, keyword: str) -> bool:
         if not self.next.is_keyword(keyword):
@@ -266,5 +283,7 @@ class _Parser:
         while self.next.kind == "word" and self.next.text.lower() not in KEYWORDS:
             last = self.take()
         if last is first and (first.kind != "word" or first.text.lower() in KEYWORDS):
-            raise self.expected(what)
+            is_keyword = first.kind == "word" and what == "a column"
+            hint = "; a name with a keyword in it stands in quotes" if is_keyword else ""
+            raise self.expected(what, hint)
         return Text(self.text[first.start : last.end], first.start, last.end)

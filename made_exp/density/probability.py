@@ -10,7 +10,6 @@ from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
 from made_exp.density.formula import Formula, Leaf, join, variables_of
 from made_exp.density.mixture import Effort, Estimate, estimate
-from made_exp.density.paths import Terms
 from made_exp.density.predicate import parse_predicate
 from made_exp.density.tokens import QueryError
 from made_exp.model.made import MADE
@@ -187,9 +186,9 @@ def ratio(above: Estimate, below: Estimate | None, note: str = "") -> Probabilit
             other = below.terms[number]
             low, low_exact = (other.logs - scales[1]).exp(), other.is_exact
         own = _variance(top, terms.is_exact, low * unit, low_exact)
-        variance += max(own, _least_variance(terms, scales[0]))
+        variance += max(own, terms.least_variance(scales[0]))
     stderr = math.sqrt(variance) / total * math.exp(scales[0] - scales[1])
-    return Probability(min(value, 1.0), stderr, count, False, note)
+    return Probability(min(value, 1.0), min(stderr, 1.0), count, False, note)
 
 
 def _variance(top: Tensor, top_exact: bool, low: Tensor, low_exact: bool) -> float:
@@ -203,18 +202,6 @@ def _variance(top: Tensor, top_exact: bool, low: Tensor, low_exact: bool) -> flo
         for terms, exact in ((top, top_exact), (low, low_exact))
         if not exact
     )
-
-
-def _least_variance(terms: Terms, scale: float) -> float:
-    """Variance of the sum of n hits and misses with p = 1 / (n + 2): few draws prove no zero.
-
-    n p (1 - p) (hit / e^scale)^2, as if one had hit of two more draws; 0 of terms that weigh.
-    """
-    if terms.log_hit is None:
-        return 0.0
-    count = len(terms.logs)
-    prob = 1 / (count + 2)
-    return count * prob * (1 - prob) * math.exp(2 * min(terms.log_hit - scale, 300.0))
 
 
 def _variance_of_sum(terms: Tensor) -> float:

@@ -57,6 +57,14 @@ def tokens_of(question: str) -> list[Token]:
     return [*found, Token("end", "", len(question.rstrip()), len(question.rstrip()))]
 
 
+def as_name(text: str) -> str:
+    """A column or a value as it is typed in a question: in quotes where it is no plain word."""
+    if re.fullmatch(r"[^\W\d][\w.-]*", text) and text.lower() not in KEYWORDS:
+        return text
+    quote = next((quote for quote in _QUOTES if quote not in text), "'")
+    return quote + text.replace(quote, 2 * quote) + quote
+
+
 def error_at(question: str, message: str, start: int, end: int | None = None) -> QueryError:
     """An error that shows where in the question it is."""
     shown = "".join(" " if letter in "\n\t\r" else letter for letter in question)
@@ -112,7 +120,9 @@ def _quoted(question: str, start: int) -> Token:
             at += 1
         text += question[at]
         at += 1
-    raise error_at(question, f"this quote is not closed: {quote}", start)
+    is_inside = start > 0 and question[start - 1].isalnum()
+    hint = "; a name with a quote in it stands in quotes of another kind" if is_inside else ""
+    raise error_at(question, f"this quote is not closed: {quote}{hint}", start)
 
 
 def _word(question: str, start: int, in_braces: bool) -> Token:

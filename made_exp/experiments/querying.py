@@ -113,8 +113,7 @@ def _table(answers: Sequence[Answer], rows: int | None) -> pl.DataFrame:
 
 def _lines(one: Answer, rows: int | None) -> str:
     """An answer for people."""
-    is_drawn = one.stderr or one.rows
-    how = "exact" if one.is_exact else f"{one.num_samples} paths" if is_drawn else ""
+    how = "exact" if one.is_exact else f"{one.num_samples} paths"
     how = "; ".join(filter(None, [how, one.note]))
     question = " ".join(one.question.split())
     if one.rows:

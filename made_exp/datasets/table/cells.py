@@ -8,6 +8,7 @@ from typing import Self, final
 import numpy as np
 import polars as pl
 
+from made_exp.datasets.table.instants import on_clock_of
 from made_exp.datasets.table.raw import RawColumn
 
 MISSING = (
@@ -124,12 +125,19 @@ def as_labels(texts: pl.Series) -> pl.Series:
     return texts.str.replace(_WHOLE, "$1")
 
 
-def moments_of(raw: RawColumn) -> pl.Series:
-    """Microseconds (N,) Int64 of a Date, Datetime or Time column since 1970 or midnight."""
+def moments_of(raw: RawColumn, clock: str | None = None) -> pl.Series:
+    """Microseconds (N,) Int64 of a Date, Datetime or Time column since 1970 or midnight.
+
+    Those of a zone are on its own clock, or on this one, see `on_clock_of`.
+    """
     values = raw.values
     if values.dtype == pl.Time:
         return values.cast(pl.Int64) // 1000
     if isinstance(values.dtype, pl.Datetime):
+        is_elsewhere = clock is not None and values.dtype.time_zone not in (None, clock)
+        if clock is not None and is_elsewhere:
+            utc = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            return on_clock_of(utc.cast(pl.Datetime("us")).cast(pl.Int64), clock)
         values = values.dt.replace_time_zone(None)
     return values.cast(pl.Datetime("us")).cast(pl.Int64)
 

@@ -14,7 +14,9 @@ from made_exp.datasets.table.cells import Cells, as_labels, is_temporal, moments
 from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.stored import dtype_of
 from made_exp.variables.variable import Variable
 
 IMPOSSIBLE = -1.0
@@ -133,20 +135,38 @@ class Numbers(Column):
             return numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
         return self.shifted(cells, self.whole(cells, numbers), say)
 
+    @property
+    def clock(self) -> str | None:
+        """The zone whose clock its moments are on, for `on_clock_of`; None where it has none."""
+        zone = getattr(dtype_of(self.stored), "time_zone", None)
+        return zone or (self.format.clock if isinstance(self.format, DateFormat) else None)
+
     def numbers(self, cells: Cells) -> pl.Series:
         """Int64 or Float64 (N,) of the cells, null where missing.
+
+        Dates may also be written plainly, with or without an offset.
 
         Raises:
             ValueError: For a cell that is none, with where it stands.
         """
         dtype = cells.raw.values.dtype
         if isinstance(self.format, DateFormat) and is_temporal(dtype):
-            return self.format.count(moments_of(cells.raw))
+            moments = moments_of(cells.raw, self.clock)
+            counted = self.format.count(moments)
+            finer = counted.is_null() & moments.is_not_null()
+            if finer.any():
+                what = f"is finer than the {self.format.unit} that the model knows"
+                raise cells.raw.error(int(finer.arg_max() or 0), f"{what}; round it")
+            return counted
         if isinstance(self.format, NumberFormat) and dtype.is_numeric():
             return self._typed(cells)
         texts = cells.known(self.missing)
         numbers = self.format.parse(texts)
         bad = texts.is_not_null() & numbers.is_null()
+        if bad.any() and isinstance(self.format, DateFormat):
+            plain = self.format.count(iso_moments(texts.set(~bad, None), self.clock))
+            numbers = numbers.zip_with(~bad, plain)
+            bad &= numbers.is_null()
         if bad.any():
             what = "a number" if isinstance(self.format, NumberFormat) else "a date"
             form = self.format.describe()

@@ -76,6 +76,11 @@ class DateFormat(Format):
         return self.pattern in _CLOCKS
 
     @property
+    def clock(self) -> str | None:
+        """The zone that all texts are in, for `on_clock_of`; None where they have none."""
+        return {"": None, "Z": "UTC", "%z": "UTC"}.get(self.zone, self.zone.strip())
+
+    @property
     def microseconds(self) -> int:
         """How many are in one unit."""
         if self.unit in _UNITS:
