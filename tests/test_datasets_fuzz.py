@@ -22,6 +22,11 @@ def load_npz(path):
     return npz.load(seed=0, data_dir=path.parent, path=str(path), context="none")
 
 
+def map_npz(path):
+    options = {"seed": 0, "data_dir": path.parent, "context": "none"}
+    return npz.load(path=str(path), **options, streaming=True)
+
+
 def load_csv(path):
     return load_dataset("csv", seed=0, data_dir=path.parent, path=str(path))
 
@@ -41,6 +46,7 @@ def picture_bytes(kind):
 CSV = b"a,b,c\n" + b"".join(b"%d,%d.5,x%d\n" % (i, i * i, i % 3) for i in range(20))
 READERS = {
     "npz": (load_npz, npz_bytes()),
+    "npz, mapped": (map_npz, npz_bytes()),
     "csv": (load_csv, CSV),
     "png": (lambda path: read_picture(path, 4), picture_bytes("PNG")),
     "gif": (lambda path: read_picture(path, 4), picture_bytes("GIF")),

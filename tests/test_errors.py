@@ -73,7 +73,11 @@ TABLE = [
         "dataset file not found: /nope.npz (dataset.path); set MADE_DATA_DIR or give an"
         " absolute path",
     ),
-    (["dataset=npz", "dataset.path=."], "dataset.path must be a .npz file, got '.'"),
+    (
+        ["dataset=npz", "dataset.path=t.csv"],
+        "dataset.path must be a .npz file, a .npy file or a folder of these, got 't.csv'",
+    ),
+    (["dataset=npz", "dataset.path=."], "dataset.path: folder "),
     (["dataset=csv", "dataset.path=/"], "dataset.path: '/' is a folder without tables in it"),
     (["tag=a=b"], "cannot parse 'tag=a=b': quote the value: 'tag=\"a=b\"'"),
     (["notes.tag=a=b"], "cannot parse 'notes.tag=a=b': quote the value: 'notes.tag=\"a=b\"'"),

@@ -156,10 +156,10 @@ def test_what_is_kept_is_used_again_until_the_file_changes(folder, monkeypatch, 
 
 def test_what_would_not_fit_stays_on_disk(folder, monkeypatch):
     file = folder / "t.csv"
-    assert not room.wants_streaming(None, [file])
-    monkeypatch.setattr(room, "available_memory", lambda: 2 * file.stat().st_size)
-    assert room.wants_streaming(None, [file])
-    assert not room.wants_streaming(False, [file])
+    assert not storage.stays_on_disk(None, lambda: room.needed_memory([file]))
+    monkeypatch.setattr(storage, "available_memory", lambda: 2 * file.stat().st_size)
+    assert storage.stays_on_disk(None, lambda: room.needed_memory([file]))
+    assert not storage.stays_on_disk(False, lambda: room.needed_memory([file]))
     pl.read_csv(file).write_parquet("t.parquet")
     assert room.needed_memory([folder / "t.parquet"]) == room._PER_CELL * 400 * 8
 

@@ -17,11 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from made_exp.cli.messages import explain, not_of_option
 from made_exp.cli.names import as_typed
 from made_exp.cli.teaching import check_teacher
-from made_exp.datasets.registry import DATASETS, default_data_dir, find_file
+from made_exp.datasets.registry import DATASETS, default_data_dir, find_arrays, find_file
 from made_exp.datasets.table.sources import absolute_paths
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.masks.fixed_orders import SCANS
-from made_exp.settings.dataset import FileSettings, PythonSettings, TableSettings
+from made_exp.settings.dataset import FileSettings, NpzSettings, PythonSettings, TableSettings
 from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 from made_exp.settings.model import NetworkSettings
 from made_exp.settings.ordering import CustomOrderSettings, check_permutation
@@ -111,7 +111,8 @@ def _value(cfg: DictConfig, name: str) -> Any:
 def _find_files(settings: Settings) -> None:
     dataset, ordering, data_dir = settings.dataset, settings.ordering, default_data_dir()
     if isinstance(dataset, FileSettings):
-        dataset.path = str(find_file(dataset.path, data_dir).absolute())
+        find = find_arrays if isinstance(dataset, NpzSettings) else find_file
+        dataset.path = str(find(dataset.path, data_dir).absolute())
     if isinstance(dataset, PythonSettings):
         place, _, function = dataset.loader.rpartition(":")
         if place.endswith(".py"):

@@ -137,7 +137,7 @@ def load(*, seed: int, data_dir: Path, table: str) -> Dataset:
         name = f"{table}/{table}.{split}.data"
         file = fetch([_REPOSITORY + name], data_dir / "debd" / name, Checksum("sha256", digest))
         x[split] = to_tensor(read_bits(file, len(variables)), variables)
-    notices = constant_columns(x["train"], variables)
+    notices = constant_columns(x["train"].numpy(), variables)
     return Dataset.of_splits(f"debd/{table}", variables, x, notices=notices)
 
 

@@ -137,9 +137,14 @@ def default_data_dir() -> Path:
 
 
 def find_file(
-    path: str, data_dir: Path, setting: str = "dataset.path", what: str = "dataset file"
+    path: str,
+    data_dir: Path,
+    setting: str = "dataset.path",
+    what: str = "dataset file",
+    *,
+    or_folder: bool = False,
 ) -> Path:
-    """The file at `path`, relative to the current folder or else to `data_dir`.
+    """The file, or folder if this may be one, at `path` in the current folder or in `data_dir`.
 
     Raises:
         ValueError: If there is none: no `what` at the path that was typed as `setting`.
@@ -147,7 +152,7 @@ def find_file(
     given = Path(path).expanduser()
     try:
         for candidate in (given, data_dir / given):
-            if candidate.is_file():
+            if candidate.is_file() or (or_folder and candidate.is_dir()):
                 return candidate
             if candidate.is_dir():
                 raise ValueError(f"{setting}: '{candidate}' is a folder, not a file")
@@ -156,3 +161,12 @@ def find_file(
     raise ValueError(
         f"{what} not found: {path} ({setting}); set MADE_DATA_DIR or give an absolute path"
     )
+
+
+def find_arrays(path: str, data_dir: Path) -> Path:
+    """The file of arrays at `path`, or the folder of such, which has no dot in its name.
+
+    Raises:
+        ValueError: See `find_file`.
+    """
+    return find_file(path, data_dir, or_folder=not Path(path).suffix)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from made_exp.datasets.arrays import read_arrays
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import cached
-from made_exp.datasets.npz import read_arrays
 from made_exp.files import atomic_write_arrays
 from made_exp.variables.variable import binary_variables
 

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
@@ -20,21 +20,37 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from made_exp.datasets.arrays import Stored
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import is_writable
 from made_exp.errors import one_line
 from made_exp.files import atomic_folder, remove_unfinished
+from made_exp.memory import available_memory
 from made_exp.variables.variable import Variable
 
 _log = logging.getLogger(__name__)
 _FOLDER, _RECORD = "tables", "table.json"
-_FORMAT = 1  # raise it when what is kept changes: names hold it
+_FORMAT = 2  # raise it when what is kept changes: names hold it
+# Of what the machine has, so much is left to training.
+_SHARE = 0.6
+
+
+def stays_on_disk(wanted: bool | None, needed: Callable[[], int]) -> bool:
+    """Whether a table does: as it is wanted, or where the bytes it needs would not fit memory."""
+    if wanted is not None:
+        return wanted
+    available = available_memory()
+    return available is not None and needed() > _SHARE * available
 
 
 @final
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a table beside its rows; the fields are those of `Dataset`."""
+    """What is kept of a table beside its rows; the fields but the last are those of `Dataset`.
+
+    Attributes:
+        places: Where the splits lie that stay in files of the user's.
+    """
 
     name: str
     variables: tuple[Variable, ...]
@@ -43,6 +59,11 @@ class Kept:
     note: str = ""
     image_shape: tuple[int, int] | None = None
     num_classes: int = 0
+    places: dict[str, Stored] = field(default_factory=dict)
+
+    def known(self) -> dict[str, Any]:
+        """The fields of `Dataset`."""
+        return {name: value for name, value in vars(self).items() if name != "places"}
 
     def to_json(self) -> str:
         """As text; floats exactly."""
@@ -54,6 +75,7 @@ class Kept:
         content = json.loads(text)
         content["variables"] = tuple(map(Variable.from_dict, content["variables"]))
         content["notices"] = tuple(content["notices"])
+        content["places"] = {split: Stored(**p) for split, p in content["places"].items()}
         content["image_shape"] = content["image_shape"] and tuple(content["image_shape"])
         return cls(**content)
 
@@ -124,21 +146,14 @@ def write_rows(
 
 def _mapped(place: Path) -> Dataset:
     kept = Kept.from_json((place / _RECORD).read_text())
-    splits = {split: _array(place / f"{split}.npy") for split in SPLITS}
-    labels = {}
-    if kept.num_classes:
-        labels = {split: _array(place / f"{split}_labels.npy") for split in SPLITS}
-    return Dataset.of_splits(x=splits, labels=labels, is_mapped=True, **vars(kept))
 
+    def array(name: str) -> Tensor:
+        stored = kept.places.get(name, Stored(str(place / f"{name}.npy")))
+        return torch.from_numpy(stored.mapped())
 
-def _array(file: Path) -> Tensor:
-    """An array that is read as it is used; what is written to it stays in memory."""
-    with open(file, "rb") as stream:
-        np.lib.format.read_magic(stream)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    if not shape[0]:
-        return torch.from_numpy(np.zeros(shape, dtype))
-    return torch.from_numpy(np.load(file, mmap_mode="c"))
+    labels = {split: array(f"{split}_labels") for split in SPLITS if kept.num_classes}
+    splits = {split: array(split) for split in SPLITS}
+    return Dataset.of_splits(x=splits, labels=labels, is_mapped=True, **kept.known())
 
 
 def kept_tables(data_dir: Path) -> Iterator[tuple[Path, int]]:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from made_exp.datasets.arrays import read_arrays
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.download import Checksum, fetch
 from made_exp.datasets.inference import infer_variables
-from made_exp.datasets.npz import read_arrays
 from made_exp.datasets.registry import DATASETS
 from made_exp.datasets.tables import check_table, to_tensor
 

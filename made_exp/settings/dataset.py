@@ -123,10 +123,14 @@ class NpzSettings(FileSettings, LabelledSettings):
     """Your own table: arrays train, optionally valid, test, their labels and image_shape."""
 
     name: str = "npz"
+    path: str = setting(MISSING, f".npz, .npy (train), or a folder of .npy files, {_PLACE}")
+    streaming: bool | None = setting(None, _STREAMING)
 
     def _check(self) -> None:
-        if Path(self.path).suffix.lower() != ".npz":
-            raise ValueError(f"path must be a .npz file, got '{self.path}'")
+        if Path(self.path).suffix.lower() not in ("", ".npz", ".npy"):
+            raise ValueError(
+                f"path must be a .npz file, a .npy file or a folder of these, got '{self.path}'"
+            )
 
 
 @dataclass

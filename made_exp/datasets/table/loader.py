@@ -4,16 +4,17 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from made_exp.datasets.base import SPLITS, Dataset
-from made_exp.datasets.storage import Kept, kept_table, write_rows
+from made_exp.datasets.storage import Kept, kept_table, stays_on_disk, write_rows
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.raw import GivenTable
-from made_exp.datasets.table.room import wants_streaming
+from made_exp.datasets.table.room import needed_memory
 from made_exp.datasets.table.schema import FittedTable, fit_table
 from made_exp.datasets.table.sources import find_tables
 from made_exp.datasets.table.splits import (
@@ -76,7 +77,7 @@ def load(
     every = [file for some in files.values() for file in some]
     counts = {split: len(some) for split, some in files.items()}
     name = files["train"][0].name.partition(".")[0]
-    if not wants_streaming(streaming, every):
+    if not stays_on_disk(streaming, partial(needed_memory, every)):
         fitted, rows = _fit(read_tables(every, style), counts, seed=seed, **options)
         return _dataset(name, fitted, rows)
 

@@ -1,4 +1,4 @@
-"""Whether a table goes into memory, estimated from its files before they are read."""
+"""What reading a table takes of memory, estimated from its files."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,22 +8,11 @@ import polars as pl
 
 from made_exp.datasets.table.files import as_read_errors, scan_plain
 from made_exp.datasets.table.sources import COMPRESSED, format_of
-from made_exp.memory import available_memory
 
 # Bytes of memory at the peak of reading, for a byte of text and for a cell of other files.
 _PER_BYTE, _PER_CELL = 10, 70
 # What compressed files grow by, at a guess.
 _GROWTH = 6
-# Of what the machine has, so much is left to training.
-_SHARE = 0.6
-
-
-def wants_streaming(wanted: bool | None, files: Sequence[Path]) -> bool:
-    """Whether a table stays on disk: as it is wanted, or where it would not fit memory."""
-    if wanted is not None:
-        return wanted
-    available = available_memory()
-    return available is not None and needed_memory(files) > _SHARE * available
 
 
 def needed_memory(files: Sequence[Path]) -> int:
