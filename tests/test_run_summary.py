@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from made_exp import eval as eval_command
-from made_exp import report, sample
+from made_exp import query, report, sample
+from made_exp.density.predicate import parse_question
 from made_exp.experiments.run_summary import summary
 from made_exp.reporting.text_table import as_text, plain_table
 from made_exp.runs.folder import RunDirectory
@@ -17,6 +18,7 @@ COMMANDS = {
     "made-eval": eval_command.main,
     "made-sample": sample.main,
     "made-report": report.main,
+    "made-query": query.main,
 }
 
 
@@ -57,16 +59,20 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch, name, split):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()
     scored = results_of()["test"] | {"columns": {"age": 80.0}}
-    columns = [{"column": "age"}]
+    columns = [{"column": "id", "kind": "identifier"}, {"column": "my age (y)", "kind": "real"}]
     results = results_of(**{"test": None, split: scored}, columns=columns)
     commands = commands_in(summary(results, RunDirectory(tmp_path / name)))
     assert [command for command, _ in commands] == [
-        *("made-eval", "made-sample", "made-eval", "tensorboard", "made-report")
+        *("made-eval", "made-sample", "made-query", "made-eval", "tensorboard", "made-report")
     ]
     for command, arguments in commands:
         if command == "tensorboard":
             assert arguments == ["--logdir", name]
             continue
+        if command == "made-query":
+            column = parse_question(arguments.pop()).column
+            assert column
+            assert column.text == "my age (y)"
         pairs = dict(argument.split("=", 1) for argument in arguments)
         assert pairs.get("run", pairs.get("path")) == name
         known = COMMANDS[command].schema.__dataclass_fields__

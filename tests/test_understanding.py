@@ -46,6 +46,14 @@ def test_columns_and_suspicions_are_said_at_the_start(file, caplog):
     assert isinstance(TableSchema.from_dict(dataset.schema).columns[0], Column)
 
 
+def test_values_with_a_comma_are_shown_in_quotes(tmp_path):
+    towns = ["Bonn", '"Paris, TX"', "Rome"]
+    rows = [f"{towns[i % 3]},{i % 7}" for i in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join(["town,n", *rows]) + "\n")
+    found = as_results(load(tmp_path / "table.csv"))["columns"][0]
+    assert found["values"] == "3: Bonn, 'Paris, TX', Rome"
+
+
 def test_at_most_a_dozen_warnings_are_said(file, caplog):
     say_understood(replace(load(file), notices=tuple(map(str, range(20)))))
     assert caplog.text.count("warning: ") == MAX_NOTICES + 1

@@ -89,7 +89,11 @@ class Command(Generic[T]):
         lines = [f"{self.program}: {summary}", "", f"usage: {self.program} {what}", ""]
         for name, default, meaning in described(self.schema):
             lines.append(f"  {name:<14} {meaning} [{default}]")
-        lines += ["", "Examples:", *(f"  {self.program} {example}" for example in self.examples)]
+        lines += [
+            "",
+            "Examples:",
+            *(f"  {self.program} {example}".rstrip() for example in self.examples),
+        ]
         return "\n".join(lines)
 
 

@@ -63,12 +63,14 @@ def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
     for split in SPLITS:
         if (found := _first_unserved(schedules, dataset, split)) is not None:
             row, column = found
-            other = ", or dataset.missing=model" if dataset.schema else ""
+            recipe = (
+                "take experiment=table, or dataset.missing=model, or " if dataset.schema else ""
+            )
             raise ValueError(
                 f"dataset '{dataset.name}' has missing values (first in column "
-                f"'{dataset.variables[column].name}', row {row} of {split}): use ordering=agnostic "
-                "with several orderings and resample=both or order, so that for each row there are "
-                f"orderings with what is observed first{other}"
+                f"'{dataset.variables[column].name}', row {row} of {split}): {recipe}use "
+                "ordering=agnostic with several orderings and resample=both or order, so that for "
+                "each row there are orderings with what is observed first"
             )
 
 

@@ -3,9 +3,11 @@
 import math
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from made_exp.density.tokens import as_name
 from made_exp.reporting.remarks import as_percent
 from made_exp.reporting.text_table import as_text, plain_table
 from made_exp.runs.folder import RunDirectory
@@ -94,6 +96,7 @@ def _next_commands(results: dict[str, Any], run: RunDirectory, has_events: bool)
         rows = (
             ("score a table", f"made-eval {of_run} data=NEW.csv path=scored.csv"),
             ("draw new rows", f"made-sample {of_run} num_samples=1000 path=rows.csv"),
+            *_question(results["columns"], of_run),
         )
     else:
         rows = (
@@ -107,6 +110,15 @@ def _next_commands(results: dict[str, Any], run: RunDirectory, has_events: bool)
         *watch,
         ("a page", f"made-report {shlex.quote(f'path={folder}')}"),
     ]
+
+
+def _question(columns: Sequence[Mapping[str, Any]], of_run: str) -> Pairs:
+    """What can be asked of the first column that is modelled."""
+    asked = [c["column"] for c in columns if c["kind"] not in ("constant", "empty", "identifier")]
+    if not asked:
+        return []
+    question = f"distribution({as_name(asked[0])})"
+    return [("ask", f"made-query {of_run} {shlex.quote(question)}")]
 
 
 def _pairs(title: str, pairs: Pairs) -> str:

@@ -124,7 +124,8 @@ def _categories(
 
 def _listed(values: list[str]) -> str:
     """A few values, and how many there are."""
-    shown = " ".join(", ".join(values[:_NUM_SHOWN]).split())
+    texts = (f"'{value}'" if "," in value else value for value in values[:_NUM_SHOWN])
+    shown = " ".join(", ".join(texts).split())
     if len(shown) > _MAX_SHOWN or len(values) > _NUM_SHOWN:
         shown = f"{shown[:_MAX_SHOWN].rstrip(', ')}, ..."
     return f"{len(values)}: {shown}"

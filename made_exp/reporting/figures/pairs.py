@@ -94,7 +94,7 @@ def _draw_shares(
     counts = counts[:, used[0]][:, :, used[1]]
     shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
     x_names, y_names = (
-        [plain(cut(b.labels[code], 16)) for code in codes]
+        [plain(cut(b.labels[code], 23)) for code in codes]
         for b, codes in zip(bins, used, strict=True)
     )
     for axes, table in zip(panels, shares, strict=True):

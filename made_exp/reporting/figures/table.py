@@ -25,7 +25,10 @@ from made_exp.reporting.figures.pairs import Box, draw_pair
 _MAX_COLUMNS, _ACROSS, _MAX_PAIRS = 24, 4, 4
 _WIDTH, _PAIR_HEIGHT, _OVERVIEW, _GAP = 320, 340, 244, 24  # pixels
 _TOP, _HEADING = 84, 32
-_COLOR_NOTE = "blue: shares of the values of the second column, in the rows of each of the first"
+_COLOR_NOTE = (
+    "blue: shares of the second column's values in the rows of each of the first; "
+    "nats: of dependence, 0 or less = none beyond chance"
+)
 
 
 def table_picture(
@@ -115,3 +118,4 @@ def _draw_overview(figure: Figure, top: float, comparison: Comparison) -> None:
         axes.plot([low - pad, high + pad], [low - pad, high + pad], color=MUTED, lw=1, ls="--")
         axes.plot(data, samples, ".", color=BLUE, ms=7, alpha=0.5, mew=0)
         style(axes, title, "data", "samples")
+        axes.locator_params(nbins=4)
