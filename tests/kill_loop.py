@@ -12,6 +12,8 @@ What fails is kept in outputs/kills.
 import argparse
 import contextlib
 import fcntl
+import importlib
+import io
 import json
 import math
 import os
@@ -21,6 +23,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -83,6 +86,7 @@ class Loop:
             self.seconds[by_command] = time.monotonic() - started
             events = json.loads((self.whole / "events.json").read_text())
             self.events[by_command] = {(kind, name): count for kind, name, count in events}
+            import_all(json.loads((self.whole / "modules.json").read_text()))
         self.compare(self.folder / "whole.True")
 
     def run(self):
@@ -141,6 +145,7 @@ class Loop:
             if seen:
                 events = [[*event, count] for event, count in seen.items()]
                 (place / "events.json").write_text(json.dumps(events))
+                (place / "modules.json").write_text(json.dumps(list(sys.modules)))
         except SystemExit as stop:
             code = stop.code
         except BaseException:
@@ -174,6 +179,15 @@ class Loop:
             said += "" if tensorboard_curve(one) == tensorboard_curve(two) else "curves differ\n"
         if said:
             raise Failure(said)
+
+
+def import_all(names):
+    """Import here what one life has imported, so that no other pays for it."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
 
 def end_of(child):

@@ -180,6 +180,14 @@ def test_pickled_objects_are_never_opened(tmp_path):
         load_dataset("npz", seed=0, data_dir=tmp_path, path="trap.npz")
 
 
+def test_a_member_that_is_no_array_is_named(tmp_path):
+    np.savez(tmp_path / "t.npz", train=BITS)
+    with zipfile.ZipFile(tmp_path / "t.npz", "a") as archive:
+        archive.writestr("image_shape", b"2 2")
+    with pytest.raises(ValueError, match=r"t.npz as .npz: 'image_shape' is no array"):
+        load_dataset("npz", seed=0, data_dir=tmp_path, path="t.npz")
+
+
 def test_missing_file_and_folder_are_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"not found: nope.npz \(dataset.path\); set MADE_DATA_DIR"

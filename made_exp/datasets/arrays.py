@@ -102,7 +102,9 @@ def read_arrays(place: Path) -> dict[str, np.ndarray]:
             with archive:
                 for key in archive.files:
                     if (name := key.removesuffix("_data")) in WANTED:
-                        arrays[name] = archive[key]
+                        arrays[name] = found = archive[key]
+                        if not isinstance(found, np.ndarray):
+                            raise ValueError(f"'{key}' is no array")
     return arrays
 
 
