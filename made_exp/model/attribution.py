@@ -35,7 +35,7 @@ def component_shares(log_probs: Tensor, log_weights: Tensor) -> Tensor:
     relative = log_probs - log_probs.max(0).values  # only differences matter
     shares = torch.zeros_like(log_probs)
     for point, width in _points():
-        shares += width * (weights + point * relative).softmax(0)
+        shares.add_(torch.add(weights, relative, alpha=point).softmax(0), alpha=width)
     return _made_exact(shares, log_probs, weights)
 
 

@@ -8,16 +8,18 @@ adds up those it sees:
 
 Units that see the same in all orders are added up by one product.
 
-Legend: M orders, B examples, D variables, O units, G runs of units, F features.
+Legend: M orders, B examples, D variables, O units, G runs of units, F features, L variables with
+levels, V levels of one, K dense features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Self, final
 
 import torch
 from torch import Tensor
+
+from made_exp.variables.lookups import Lookups
 
 
 @final
@@ -27,17 +29,19 @@ class FirstUnits:
 
     Attributes:
         units: (O,) int64, the units as they stand here.
-        weight: (O, F) of these.
         bias: (O,) of these.
-        starts: (D + 1,) where the features of each variable begin, and the last ones end.
+        tables: What the levels of each variable give them, (O, V), if it has any.
+        weights: Of the dense features of each variable, (O, K_d).
+        lookups: Where levels and dense features are.
         sizes: (G,) how many units each run has.
         sees: (G, M, D + 1) of 0 and 1: variables that a run sees in each order, and the bias.
     """
 
     units: Tensor
-    weight: Tensor
     bias: Tensor
-    starts: tuple[int, ...]
+    tables: dict[int, Tensor]
+    weights: dict[int, Tensor]
+    lookups: Lookups
     sizes: tuple[int, ...]
     sees: Tensor
 
@@ -46,7 +50,7 @@ class FirstUnits:
         cls,
         weight: Tensor,
         bias: Tensor,
-        feature_widths: Sequence[int],
+        lookups: Lookups,
         degrees: Tensor,
         input_degrees: Tensor,
         keeps_order: bool,
@@ -62,26 +66,44 @@ class FirstUnits:
         patterns, sizes = torch.unique_consecutive(own[units], dim=0, return_counts=True)
         of_bias = torch.zeros_like(input_degrees[:, :1])
         sees = patterns[:, :, None] >= torch.cat([input_degrees, of_bias], 1)
-        starts = tuple(accumulate(feature_widths, initial=0))
+        weight = weight[units]
         return cls(
-            units, weight[units], bias[units], starts, tuple(sizes.tolist()), sees.to(weight.dtype)
+            units,
+            bias[units],
+            {d: lookups.table(d, weight).t().contiguous() for d in lookups.sizes},
+            {d: lookups.dense_weight(d, weight) for d in lookups.dense},
+            lookups,
+            tuple(sizes.tolist()),
+            sees.to(weight.dtype),
         )
 
-    def add_up(self, features: Tensor, some: slice, out: Tensor) -> Tensor:
-        """Sums (M, O, B) of features (F, B) and bias under some of the orders, into `out`."""
+    def add_up(self, levels: Tensor, dense: Tensor, some: slice, out: Tensor) -> Tensor:
+        """Sums (M, O, B) of what levels (L, B), dense features (K, B) and bias give, into `out`.
+
+        Under some of the orders.
+        """
         sees, start = self.sees[:, some], 0
+        columns = dict(zip(self.tables, levels, strict=True))
+        inputs = {d: (columns.get(d), dense[own]) for d, own in self.lookups.dense.items()}
         for size, seen in zip(self.sizes, sees, strict=True):
             own = slice(start, start + size)
-            parts = self._parts(features, own).flatten(1)
+            parts = self._parts(inputs, own, dense).flatten(1)
             torch.mm(seen, parts, out=out[:, own].view(len(seen), -1))
             start += size
         return out
 
-    def _parts(self, features: Tensor, own: slice) -> Tensor:
+    def _parts(
+        self, inputs: Mapping[int, tuple[Tensor | None, Tensor]], own: slice, like: Tensor
+    ) -> Tensor:
         """What variables and bias give to some of the units, (D + 1, O, B)."""
-        weight, bias = self.weight[own], self.bias[own]
-        parts = features.new_empty(len(self.starts), len(bias), features.shape[1])
-        for part, low, high in zip(parts, self.starts, self.starts[1:], strict=False):
-            torch.mm(weight[:, low:high], features[low:high], out=part)
-        parts[-1] = bias[:, None]
+        parts = like.new_empty(len(inputs) + 1, own.stop - own.start, like.shape[1])
+        each = parts.unbind()
+        for d, (levels, dense) in inputs.items():
+            if levels is None:
+                torch.mm(self.weights[d][own], dense, out=each[d])
+                continue
+            torch.index_select(self.tables[d][own], 1, levels, out=each[d])
+            if dense.shape[0]:
+                each[d].addmm_(self.weights[d][own], dense)
+        each[-1][:] = self.bias[own, None]
         return parts

@@ -19,6 +19,7 @@ from made_exp.model.networks import MaskedNetwork
 from made_exp.model.steps import Steps
 from made_exp.variables.conditionals.base import Conditional
 from made_exp.variables.groups import VariableGroups
+from made_exp.variables.lookups import Lookups
 
 # Fewer features a variable, or more variables, are multiplied as fast order by order.
 MIN_WIDTH, MAX_DIMS, _MIN_ORDERS = 3, 256, 2
@@ -68,12 +69,12 @@ class ManyOrders:
         self.groups, self.network, self.mask_sets = groups, network, mask_sets
         self._conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
         self._degrees = [network.layer_degrees(masks) for masks in mask_sets]
-        top = len(network.levels)
+        top, self._lookups = len(network.levels), Lookups.of(groups)
         self._first = {
             edge.above: FirstUnits.of(
                 edge.layer.weight,
                 network.bias(edge.above),
-                groups.feature_widths,
+                self._lookups,
                 torch.stack([one[edge.above] for one in self._degrees]),
                 torch.stack([masks.input_degrees for masks in mask_sets]),
                 keeps_order=edge.above == top,
@@ -102,30 +103,33 @@ class ManyOrders:
         # Fresh memory would take longer to get than to fill.
         room = {n: found.new_empty(step * widths[n] * count) for n in self._levels}
         for own in pieces(len(codes), ROWS):
-            features = self.groups.features(codes[own]).t().contiguous()
+            levels, dense = (one.t().contiguous() for one in self._lookups.read(codes[own]))
             for start in range(0, len(self.mask_sets), step):
                 some = slice(start, min(start + step, len(self.mask_sets)))
-                size = some.stop - start, features.shape[1]
+                size = some.stop - start, levels.shape[1]
                 nodes = {
                     n: one[: size[0] * widths[n] * size[1]].view(size[0], -1, size[1])
                     for n, one in room.items()
                 }
-                params = self._params(features, some, nodes).transpose(0, 1)
+                params = self._params(levels, dense, some, nodes).transpose(0, 1)
                 found[some, own] = log_probs_turned(
                     self.groups, self._conditionals, params, codes[own]
                 )
         return found
 
-    def _params(self, features: Tensor, some: slice, nodes: dict[int, Tensor]) -> Tensor:
-        """Params (M, P, B) of examples under some of the orders, from features (F, B).
+    def _params(
+        self, levels: Tensor, dense: Tensor, some: slice, nodes: dict[int, Tensor]
+    ) -> Tensor:
+        """Params (M, P, B) of examples under some of the orders; see `FirstUnits.add_up`.
 
-        What levels see of the features is written into nodes (M, O, B), and the params too.
+        What levels of the network see of the features is written into nodes (M, O, B), and the
+        params too.
         """
         top = len(self.network.levels)
         if top not in self._first:
             nodes[top].copy_(self.network.output_bias[:, None])
         for n, first in self._first.items():
-            first.add_up(features, some, nodes[n])
+            first.add_up(levels, dense, some, nodes[n])
         params = nodes[top]
         for m, order in enumerate(range(some.start, some.stop)):
             places = self._places(self._first[1], self._degrees[order][1])
@@ -181,9 +185,10 @@ def log_probs_turned(
         params: Of M densities.
         codes: Of B examples, none of them NaN.
     """
-    found, turned = params.new_empty(params.shape[1], *codes.shape), codes.t().contiguous()
+    found = params.new_empty(codes.shape[1], params.shape[1], len(codes))
+    turned = codes.t().contiguous()
     for d, conditional in enumerate(conditionals):
         start = groups.param_starts[d]
         own = params[start : start + groups.param_widths[d]]
-        found[:, :, d] = conditional.log_prob_turned(own, turned[d])
-    return found
+        found[d] = conditional.log_prob_turned(own, turned[d])
+    return found.movedim(0, -1)

@@ -41,7 +41,7 @@ class Steps:
                 block = turned[:width, rows]
                 if len(seen) > 1:
                     block = block * (outs[rows] >= ins[:width, None])
-                blocks.append((rows, block.t()))
+                blocks.append((rows, block.t().contiguous()))
             start, seen = rows.stop, []
         return cls(tuple(blocks))
 

@@ -67,16 +67,16 @@ def _sums(mixture: Mixture, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """The two sums (...)."""
     count, numbers = mixture.num_components, mixture.numbers
     logits, smooth = params[: len(params) - 2 * count], params[-2 * count :]
-    weights = logits.exp()
+    weights = logits[:count].exp()
     # Only the place of a cell needs float64 where numbers are wide.
     density = mixture.smooth(x, *(smooth.double() if mixture.is_wide else smooth).split(count))
-    mass = (density.to(weights) * weights[:count]).sum(0)
+    mass = (density.to(weights) * weights).sum(0)
     if mixture.num_special:
         place = torch.where(x <= ATOM, ATOM - x, mixture.num_special).long()
         is_special, index = place < mixture.num_special, place.clamp(max=mixture.num_special - 1)
-        own = weights[count:].gather(0, index.expand(1, *params.shape[1:]))[0]
-        own = own * torch.where(is_special, numbers.special_logs[index].exp(), 0.0).to(own)
-        mass = torch.where(numbers.is_missing(x), own, mass + own)
+        own = logits[count:].gather(0, index.expand(1, *params.shape[1:]))[0].exp_()
+        own.mul_(torch.where(is_special, numbers.special_logs[index].exp(), 0.0).to(own))
+        mass = torch.where(numbers.is_missing(x), own, mass.add_(own))
     if mixture.has_echoes:
-        mass = mass + weights[-1] * numbers.echo_logs(x).exp().to(mass)
-    return mass, weights.sum(0)
+        mass.add_(logits[-1].exp().mul_(numbers.echo_logs(x).exp().to(mass)))
+    return mass, logits.exp().sum(0)
