@@ -16,7 +16,7 @@ from made_exp.density.probability import probability
 from made_exp.density.program import LogProbProgram
 from made_exp.experiments.experiment import run
 from made_exp.experiments.validation import Validation
-from made_exp.model.lengths import length_edges, length_labels, num_length_classes
+from made_exp.model.lengths import class_log_odds, length_edges, length_labels, num_length_classes
 from made_exp.training.sharing import all_mine
 from made_exp.variables.mixing import fit_log_weights
 from made_exp.variables.variable import Kind, Variable, binary_variables
@@ -185,3 +185,36 @@ def test_rows_longer_than_any_of_train_are_of_a_class_that_train_has():
     train = torch.cat([torch.zeros(2, 6), torch.eye(6)])
     edges = length_edges(train, 4)
     assert length_labels(torch.ones(1, 6), edges) == length_labels(train, edges).max()
+
+
+def test_networks_start_at_the_marginals_of_each_class():
+    train = torch.tensor([[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 1, 0]])
+    labels = torch.tensor([0, 0, 1, 1])
+    found = class_log_odds(train, labels, 3)
+    shares = torch.tensor([3.5, 3.5, 0.5]).double() / 5
+    odds = shares / (1 - shares)
+    for k, (count, ones) in enumerate([(2, [1, 1, 0]), (2, [2, 2, 0]), (0, [0, 0, 0])]):
+        longer = (sum(ones) + shares.sum()) / (count + 1) / shares.sum()
+        prior = longer * odds / (1 + longer * odds)
+        own = (torch.tensor(ones) + 20 * prior) / (count + 20)
+        torch.testing.assert_close(found[k], (own.logit() - shares.logit()).float())
+    torch.testing.assert_close(found[2], torch.zeros(3))  # nothing is known of an empty class
+    made = tiny_made(binary_variables(3), (4,), length_classes=2)
+    counts = made.find_classes(train)
+    labels = made.labels(train)
+    assert counts.tolist() == labels.bincount(minlength=2).tolist()
+    for member in made.members:
+        assert torch.equal(member.context[-1].weight.T, class_log_odds(train, labels, 2))
+
+
+def test_draws_of_a_rare_class_are_as_long_as_its_rows(generator):
+    rows = torch.rand(2000, 40, generator=generator)
+    train = (rows < torch.where(torch.arange(2000) < 40, 0.6, 0.05)[:, None]).long()
+    made = tiny_made(binary_variables(40), (8,), length_classes=8)
+    made.initialise_bias(train)
+    made.mixture.set_shares(made.find_classes(train))
+    for weight in made.members[0].weights():
+        weight.data.zero_()
+    lengths = made.sample(2000, generator=generator).sum(1)
+    assert float(lengths.mean()) == pytest.approx(float(train.sum(1).double().mean()), rel=0.1)
+    assert float(lengths.std()) == pytest.approx(float(train.sum(1).double().std()), rel=0.2)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 # Rare words: few of the columns are one, and rows differ far more in length than by chance.
+PRIOR_ROWS = 20
 NUM_CLASSES, MOST_ONES, LEAST_DISPERSION = 8, 0.1, 10.0
 
 
@@ -46,6 +47,27 @@ def length_edges(train: Tensor, num_classes: int) -> Tensor:
     ones = lengths(train)
     edges = ones.quantile(shares[: num_classes - 1].double(), interpolation="lower")
     return edges.masked_fill(edges == ones.max(), torch.inf)
+
+
+def class_log_odds(train: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """By how much the log-odds of each column differ in each class, (K, D) float32.
+
+    A class counts its own rows, and `PRIOR_ROWS` more, in which the odds of all columns are those
+    of all rows times what its rows are longer. Without this start, classes of few rows are learnt
+    late, and draws of them are too short.
+
+    Args:
+        train: (N, D) of 0 and 1.
+        labels: (N,) int64 in 0..K-1.
+        num_classes: K.
+    """
+    rows = torch.bincount(labels, minlength=num_classes).double()
+    ones = torch.zeros(num_classes, train.shape[1]).index_add_(0, labels, train.float()).double()
+    shares = (ones.sum(0) + 0.5) / (len(train) + 1)
+    longer = (ones.sum(1) + shares.sum()) / (rows + 1) / shares.sum()
+    odds = shares / (1 - shares) * longer[:, None]
+    own = (ones + PRIOR_ROWS * odds / (1 + odds)) / (rows + PRIOR_ROWS)[:, None]
+    return (own.logit() - shares.logit()).float()
 
 
 def length_labels(x: Tensor, edges: Tensor) -> Tensor:

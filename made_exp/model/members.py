@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.masks.mask_set import MaskSet
 from made_exp.model.component import Component
-from made_exp.model.lengths import length_edges, length_labels
+from made_exp.model.lengths import class_log_odds, length_edges, length_labels
 from made_exp.model.networks import MaskedNetwork
 from made_exp.model.simple import SimpleComponent
 from made_exp.variables.groups import VariableGroups
@@ -85,9 +85,17 @@ class Members(nn.Module, ABC):
 
     @torch.no_grad()
     def find_classes(self, train: Tensor) -> Tensor:
-        """Find the latent classes in `train` (N, D); how many rows (K,) each has."""
+        """Find the latent classes in `train` (N, D); how many rows (K,) each has.
+
+        Networks start at the marginals in each class, as `initialise_bias` does for all rows.
+        """
         self.length_edges.copy_(length_edges(train, self.num_latent))
         labels = length_labels(train, self.length_edges.cpu())
+        offsets = class_log_odds(train, labels, self.num_latent)
+        for member in self.members:
+            weight = member.context[-1].weight
+            assert isinstance(weight, Tensor)
+            weight.copy_(offsets.T)
         return torch.bincount(labels, minlength=self.num_latent)
 
     def labels(self, x: Tensor) -> Tensor | None:
