@@ -104,7 +104,7 @@ def test_weights_are_fitted_to_networks_not_to_classes(model):
 @pytest.mark.parametrize(
     ("lengths", "num_dims", "classes"),
     [
-        ((8.23, 270.7), 500, 8),  # book
+        ((8.23, 270.7), 500, 16),  # book
         ((12.4, 209.0), 69, 0),  # plants: not rare
         ((3.21, 5.1), 135, 0),  # tretail: rows are alike
         ((), 500, 0),
@@ -114,11 +114,15 @@ def test_tables_of_rare_words_have_classes_by_default(lengths, num_dims, classes
     assert num_length_classes(lengths, num_dims) == classes
 
 
-def test_classes_halve_what_is_left():
-    x = (torch.arange(64)[:, None] >= torch.arange(63, -1, -1)).long()  # 1 to 64 ones
-    edges = length_edges(x, 5)
-    assert edges.tolist() == [16, 32, 48, 56]
-    assert length_labels(x, edges).bincount().tolist() == [16, 16, 16, 8, 8]
+def test_each_class_is_longer_by_the_same_factor():
+    x = (torch.arange(63)[:, None] >= torch.arange(62, -1, -1)).long()  # 1 to 63 ones
+    edges = length_edges(x[14:], 3)  # a quarter has 15 to 27
+    assert edges.tolist() == [27, 41]  # 28 * (64 / 28) ** 0.5 = 42.3
+    assert length_labels(x[14:], edges).bincount().tolist() == [13, 14, 22]
+    assert length_edges(x, 1).tolist() == []
+    few = length_edges(x[[14, 26, 62]], 5)  # 15, 27 and 63 ones
+    assert length_labels(x, few).unique().tolist() == [0, 2, 4]
+    assert length_labels(x[[14, 26, 62]], few).tolist() == [0, 2, 4]
     alike = torch.eye(6)  # all of one length
     assert length_labels(alike, length_edges(alike, 4)).tolist() == [0] * 6
 

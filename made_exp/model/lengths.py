@@ -15,11 +15,11 @@ from torch import Tensor
 
 # Rare words: few of the columns are one, and rows differ far more in length than by chance.
 PRIOR_ROWS = 20
-NUM_CLASSES, MOST_ONES, LEAST_DISPERSION = 8, 0.1, 10.0
+NUM_CLASSES, MOST_ONES, LEAST_DISPERSION = 16, 0.1, 10.0
 
 
 def num_length_classes(lengths: Sequence[float], num_dims: int) -> int:
-    """The classes that a table gets by default: 8 where columns are rare words, else none.
+    """The classes that a table gets by default: 16 where columns are rare words, else none.
 
     Args:
         lengths: Mean and variance of the number of ones of a row; () where rows are not binary.
@@ -35,18 +35,21 @@ def num_length_classes(lengths: Sequence[float], num_dims: int) -> int:
 def length_edges(train: Tensor, num_classes: int) -> Tensor:
     """The largest number of ones of each class but the last, (K - 1,) rising.
 
-    The first class has a quarter of the rows, the second another, then each half of what is left:
-    long rows differ most. Where many rows have the same number, classes may be empty; longer rows
-    than any of train are of the last class that is not.
+    The first class has the shortest quarter of the rows; the longest row of each other is longer
+    than that of the one before by the same factor, up to the longest of all: rare long rows, which
+    differ most, have classes of their own. Where no row has such a number, classes are empty, and
+    no row is of them.
 
     Args:
         train: (N, D) of 0 and 1.
         num_classes: K >= 1.
     """
-    shares = torch.tensor([0.25, *(1 - 0.5**k for k in range(1, num_classes - 1))])
-    ones = lengths(train)
-    edges = ones.quantile(shares[: num_classes - 1].double(), interpolation="lower")
-    return edges.masked_fill(edges == ones.max(), torch.inf)
+    known = lengths(train).sort().values
+    shortest, longest = known.quantile(0.25, interpolation="lower"), known[-1]
+    steps = torch.linspace(0, 1, num_classes, dtype=torch.float64)[:-1]
+    edges = (1 + shortest) * ((1 + longest) / (1 + shortest)) ** steps - 1
+    edges = known[torch.searchsorted(known, edges + 1e-6, right=True) - 1]  # such as rows have
+    return edges.masked_fill(edges == longest, torch.inf)
 
 
 def class_log_odds(train: Tensor, labels: Tensor, num_classes: int) -> Tensor:
