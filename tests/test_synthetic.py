@@ -112,6 +112,15 @@ def test_copies_stand_out_and_new_rows_do_not():
     assert nearest_picture(found.drawn, found.held_out).shape[2] == 3
 
 
+def test_copies_are_found_in_pieces_as_in_all_rows():
+    learned, held_out = rows(400), rows(300, seed=1)
+    drawn = np.concatenate([learned[::7], rows(100, seed=2)])
+    whole = nearness(learned, held_out, drawn, FIELDS).copies
+    assert 0 < whole[0] < 1
+    pieces = (learned[start : start + 90] for start in range(0, 400, 90))
+    assert nearness(learned[:50], held_out, drawn, FIELDS, pieces).copies == whole
+
+
 def test_a_classifier_tells_what_differs():
     same = detection_auc(rows(200), rows(200, seed=1), FIELDS)
     other = detection_auc(rows(200), rows(200, seed=1, shift=3.0), FIELDS)
@@ -171,6 +180,25 @@ def test_rows_are_written_with_a_report_beside_them(folder, tmp_path, monkeypatc
         in (tmp_path / "rows_report.html").read_text()
     )
     assert "classifier AUC   unknown" in capsys.readouterr().out
+
+
+def test_of_very_many_rows_some_are_looked_at(folder, tmp_path, monkeypatch):
+    looked_at, as_read = [], made_report.as_read
+
+    def reading(dataset, x):
+        looked_at.append(len(x))
+        return as_read(dataset, x)
+
+    monkeypatch.setattr(made_report, "as_read", reading)
+    monkeypatch.setattr(made_report, "_MAX_CELLS", 1)
+    monkeypatch.setattr(made_report, "_MIN_ROWS", 24)
+    monkeypatch.setattr(made_report, "ROWS", 16)
+    asked = [f"run={folder / 'outputs/runs/RUN'}", "report=true", "num_samples=20"]
+    assert made_sample.main([*asked, f"path={tmp_path / 'rows.csv'}"]) == 0
+    assert max(looked_at) == 24
+    assert sum(looked_at) == 24 + 24 + 20 + 142  # train, held out, drawn, all of train in pieces
+    page = (tmp_path / "rows_report.html").read_text()
+    assert "Of 142 rows of train 24 were looked at and of 36 held-out ones 24" in page
 
 
 def test_what_cannot_be_reported_is_one_line_and_nothing_is_written(

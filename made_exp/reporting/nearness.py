@@ -1,6 +1,6 @@
 """Whether rows were copied: how near each is to the rows that a model learned from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,23 +31,26 @@ class Nearness:
 
 
 def nearness(
-    learned: np.ndarray, held_out: np.ndarray, drawn: np.ndarray, fields: Sequence[Field]
+    learned: np.ndarray,
+    held_out: np.ndarray,
+    drawn: np.ndarray,
+    fields: Sequence[Field],
+    pieces: Iterable[np.ndarray] | None = None,
 ) -> Nearness:
     """Compare rows (.., D) float64, NaN where missing, that have the columns `fields`.
 
     Distances are of up to 1000 rows to up to 10 000 learned ones, the same for both; copies are
-    looked for among all.
+    looked for among all, which are `pieces` where `learned` are some of very many.
     """
     units = _Units(learned, fields)
     pool = units.of(_some(learned, _MAX_LEARNED))
     ours, theirs = (_nearest(units.of(_some(x, _MAX_ROWS)), pool) for x in (drawn, held_out))
-    known = np.unique(_as_keys(learned))
-    copies = [float(np.isin(_as_keys(x), known).mean()) for x in (drawn, held_out)]
+    copies = _copies((drawn, held_out), [learned] if pieces is None else pieces)
     # Of ties at the quantile a part counts, the same of both.
     limit = np.quantile(theirs, _NEAR, method="inverted_cdf")
     share = (_NEAR - (theirs < limit).mean()) / (theirs == limit).mean()
     near = (ours < limit).mean() + share * (ours == limit).mean()
-    return Nearness(ours, theirs, (copies[0], copies[1]), float(near))
+    return Nearness(ours, theirs, copies, float(near))
 
 
 class _Units:
@@ -90,6 +93,18 @@ def _nearest(
             total += a[:, None] != b
         found[own] = total.min(1) / columns
     return found
+
+
+def _copies(
+    tables: tuple[np.ndarray, np.ndarray], pieces: Iterable[np.ndarray]
+) -> tuple[float, float]:
+    """Shares of the rows of each of the tables (n, D) that are in one of the pieces."""
+    first, second = (_as_keys(x) for x in tables)
+    found = np.zeros(len(first) + len(second), bool)
+    keys = np.concatenate([first, second])
+    for piece in pieces:
+        found |= np.isin(keys, np.unique(_as_keys(piece)))
+    return float(found[: len(first)].mean()), float(found[len(first) :].mean())
 
 
 def _some(x: np.ndarray, most: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What is told of drawn rows beside real ones that the model did not learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,9 +56,16 @@ class Quality:
 
 
 def quality_of(
-    learned: np.ndarray, held_out: np.ndarray, drawn: np.ndarray, fields: Sequence[Field]
+    learned: np.ndarray,
+    held_out: np.ndarray,
+    drawn: np.ndarray,
+    fields: Sequence[Field],
+    pieces: Iterable[np.ndarray] | None = None,
 ) -> Quality:
-    """Look at rows (.., D) float64, NaN where missing, that have the columns `fields`."""
+    """Look at rows (.., D) float64, NaN where missing, that have the columns `fields`.
+
+    `pieces` are all rows that were learned from, where `learned` are some of very many.
+    """
     source = np.random.default_rng(0)
     real, ours = (_some(x, MAX_ROWS, source) for x in (held_out, drawn))
     reference = _some(learned, len(ours), source)
@@ -72,7 +79,7 @@ def quality_of(
         columns=np.stack([column_scores(real, x, fields) for x in (ours, reference)]),
         pairs=pairs,
         reference_pairs={(a, b): score for score, a, b in pair_scores(real, reference, fields)},
-        nearness=nearness(learned, held_out, drawn, fields),
+        nearness=nearness(learned, held_out, drawn, fields, pieces),
         auc=detection_auc(real, ours, fields) if has_classifier else None,
         has_classifier=has_classifier,
     )
