@@ -23,6 +23,16 @@ def used_memory() -> int:
     return 0
 
 
+def held_memory() -> int:
+    """Bytes that this process holds and that are no pages of files, which the system takes back."""
+    with suppress(OSError, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        sizes = [int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem"))]
+        if sizes:
+            return 1024 * sum(sizes)
+    return used_memory()
+
+
 def available_memory() -> int | None:
     """Bytes that this process may still take, by the machine, its container and its limits.
 

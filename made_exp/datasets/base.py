@@ -14,6 +14,8 @@ from made_exp.datasets.parts import ROWS
 from made_exp.variables.variable import Kind, Variable
 
 SPLITS = ("train", "valid", "test")
+# Fields that no result depends on.
+_SAID_ALONE = ("name", "note", "notices", "class_names", "is_mapped", "reading")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,7 @@ class Dataset:
         notices: What the user should look at in the data, a line each.
         note: What a reader must know beside a result, e.g. which draw the test split is.
         is_mapped: Whether train, valid and test are mapped from disk, not held in memory.
+        reading: Bytes that it took, about, to put them there, where this process did so.
 
     Examples:
         >>> from made_exp.variables.variable import binary_variables
@@ -68,6 +71,7 @@ class Dataset:
     notices: tuple[str, ...] = ()
     note: str = ""
     is_mapped: bool = False
+    reading: int = 0
 
     @classmethod
     def of_splits(
@@ -180,7 +184,7 @@ def fingerprint(dataset: Dataset) -> str:
         if isinstance(value, Tensor):
             digest.update(f"{field.name}{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.contiguous().numpy().data)
-        elif field.name not in ("name", "note", "notices", "class_names", "is_mapped"):
+        elif field.name not in _SAID_ALONE:
             digest.update(f"{field.name}{value!r}".encode())
     return digest.hexdigest()
 

@@ -23,7 +23,7 @@ from made_exp.datasets.arrays import (
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.inference import infer_variables
 from made_exp.datasets.registry import find_arrays
-from made_exp.datasets.storage import Kept, kept_table, stays_on_disk, write_rows
+from made_exp.datasets.storage import COLUMN_MEMORY, Kept, kept_table, stays_on_disk, write_rows
 from made_exp.datasets.tables import (
     as_dtype,
     check_table,
@@ -61,7 +61,7 @@ def load(
     if not stays_on_disk(streaming, partial(needed_memory, place)):
         table = _understood(place, read_arrays(place), seed, context)
         x = {split: torch.from_numpy(table.rows_of(split)) for split in SPLITS}
-        return Dataset.of_splits(x=x, labels=table.labels, **table.kept().known())
+        return Dataset.of_splits(x=x, labels=table.labels, **table.kept().known() | {"reading": 0})
 
     def make(folder: Path) -> Kept:
         staged = folder / "staged"
@@ -118,6 +118,7 @@ class _Table:
             notices=notices,
             image_shape=self.image_shape,
             num_classes=max((int(y.max()) + 1 for y in self.labels.values() if len(y)), default=0),
+            reading=0 if self.dtype == np.uint8 else COLUMN_MEMORY * len(train),
             places=dict(stored or {}),
         )
 

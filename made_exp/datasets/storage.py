@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
@@ -31,6 +31,8 @@ from made_exp.variables.variable import Variable
 _log = logging.getLogger(__name__)
 _FOLDER, _RECORD = "tables", "table.json"
 _FORMAT = 2  # raise it when what is kept changes: names hold it
+COLUMN_MEMORY = 120
+"""Bytes a row that it takes to understand a column of numbers: texts, values, places, order."""
 # Of what the machine has, so much is left to training.
 _SHARE = 0.6
 
@@ -46,7 +48,7 @@ def stays_on_disk(wanted: bool | None, needed: Callable[[], int]) -> bool:
 @final
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a table beside its rows; the fields but the last are those of `Dataset`.
+    """What is kept of a table beside its rows; fields but the last have the names of `Dataset`'s.
 
     Attributes:
         places: Where the splits lie that stay in files of the user's.
@@ -59,6 +61,7 @@ class Kept:
     note: str = ""
     image_shape: tuple[int, int] | None = None
     num_classes: int = 0
+    reading: int = 0
     places: dict[str, Stored] = field(default_factory=dict)
 
     def known(self) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def kept_table(
                 f"dataset.streaming: the table cannot be kept in {place.parent}: "
                 f"{error.strerror or error}; MADE_DATA_DIR names another folder"
             ) from error
-        return _mapped(place)
+        return replace(_mapped(place), reading=kept.reading)
 
 
 def _place(data_dir: Path, files: Sequence[Path], meaning: Mapping[str, Any]) -> Path:
@@ -153,7 +156,9 @@ def _mapped(place: Path) -> Dataset:
 
     labels = {split: array(f"{split}_labels") for split in SPLITS if kept.num_classes}
     splits = {split: array(split) for split in SPLITS}
-    return Dataset.of_splits(x=splits, labels=labels, is_mapped=True, **kept.known())
+    return Dataset.of_splits(
+        x=splits, labels=labels, is_mapped=True, **kept.known() | {"reading": 0}
+    )
 
 
 def kept_tables(data_dir: Path) -> Iterator[tuple[Path, int]]:

@@ -13,7 +13,7 @@ from made_exp.datasets.baselines.scores import MAX_PAIRED
 from made_exp.datasets.parts import ROWS, num_fitted
 from made_exp.experiments.table_rows import is_table, num_compared
 from made_exp.kernels.backends import SMALL_WEIGHT
-from made_exp.memory import MIB, WAY_OUT, available_memory, in_words, used_memory
+from made_exp.memory import MIB, WAY_OUT, available_memory, held_memory, in_words, used_memory
 from made_exp.model.checks import NUM_SAMPLES
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import MAX_DIRECT, NetworkSettings
@@ -36,13 +36,15 @@ class MemoryEstimate:
     """Bytes that a run needs.
 
     Attributes:
-        program: Python, libraries, and what was there when the estimate was made, data included.
+        program: Python, libraries, and what was there when the estimate was made, data included;
+            of data on disk no pages of files, which the system takes back where it needs them.
         parameters: Weights that are trained, with their averages and the best so far.
         optimizer: Its state and the gradients.
         activations: Of the largest of a training batch, an evaluation and a batch of samples.
         data: Codes of the examples, and what counting them for the simple densities takes.
         checks: Samples that are compared, and the weights written to a checkpoint.
         processes: What the processes beside the first one need together.
+        reading: What it took to put a table on disk, where this process did so.
         gpu: Of these, the bytes that a GPU holds: parameters, optimizer and activations.
     """
 
@@ -53,14 +55,17 @@ class MemoryEstimate:
     data: int
     checks: int
     processes: int = 0
+    reading: int = 0
     gpu: int = 0
 
     @property
     def total(self) -> int:
-        """Peak of all processes: what stays, and the most of what comes one after the other.
+        """Peak of all processes, what has been included. What a GPU holds is not in it."""
+        return max(self.ahead, self.program + self.reading)
 
-        What a GPU holds is not in it.
-        """
+    @property
+    def ahead(self) -> int:
+        """Peak from here on: what stays, and the most of what comes one after the other."""
         stays = self.program + self.parameters + self.optimizer + self.processes
         # What activations had is seldom given back whole.
         return stays + self.activations + max(self.checks, self.data) - self.gpu
@@ -108,13 +113,14 @@ def estimate_memory(
     activations = _FLOAT * width * max(rows, _scored(trainer, dataset))
     parameters, optimizer = stored * (2 + averages), stored * (slots + 1)
     return MemoryEstimate(
-        program=used_memory() + _LATER,
+        program=_LATER + (held_memory() if dataset.is_mapped else used_memory()),
         parameters=parameters,
         optimizer=optimizer,
         activations=activations,
         data=_data(dataset),
         checks=max(written, _samples(dataset, features + params)),
         processes=(num_processes - 1) * (activations + _LATER),
+        reading=dataset.reading,
         gpu=0 if device.type == "cpu" else parameters + optimizer + activations,
     )
 
@@ -140,10 +146,10 @@ def check_memory(
         ValueError: With what needs most, and what to change.
     """
     estimate = estimate_memory(settings, dataset, num_processes, device)
-    available, more = available_memory(), estimate.total - used_memory()
-    if available is not None and more > available:
+    available, used = available_memory(), estimate.program - _LATER
+    if available is not None and estimate.ahead - used > available:
         raise ValueError(
-            f"{estimate}, but {in_words(available + used_memory())} are available: "
+            f"{estimate}, but {in_words(available + used)} are available: "
             f"{_remedy(settings, dataset, estimate)}{WAY_OUT}"
         )
     if says:

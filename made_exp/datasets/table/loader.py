@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from made_exp.datasets.base import SPLITS, Dataset
-from made_exp.datasets.storage import Kept, kept_table, stays_on_disk, write_rows
+from made_exp.datasets.storage import COLUMN_MEMORY, Kept, kept_table, stays_on_disk, write_rows
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.raw import GivenTable
 from made_exp.datasets.table.room import needed_memory
@@ -157,7 +157,12 @@ def _write(name: str, folder: Path, fitted: FittedTable, rows: Rows) -> Kept:
         blocks = blocks_of(fitted.values, own, dtype)
         write_rows(folder / f"{split}.npy", blocks, (len(own), len(variables)), dtype)
     return Kept(
-        name, variables, fitted.schema.to_dict(), notices=fitted.suspicions, note=_note(rows)
+        name,
+        variables,
+        fitted.schema.to_dict(),
+        notices=fitted.suspicions,
+        note=_note(rows),
+        reading=COLUMN_MEMORY * len(fitted.values[0]),
     )
 
 
