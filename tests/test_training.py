@@ -4,6 +4,7 @@ import math
 import os
 import signal
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -354,6 +355,33 @@ def test_evaluations_wait_for_the_checkpoint_that_has_them(
     assert fewest <= len({found for _, found, _ in trainer.observer.seen}) <= most
     trainer.keeper.restore_best()
     assert trainer.fit_and_validate().nll == trainer.state.best_nll
+
+
+@pytest.mark.parametrize(
+    ("took", "fewest"), [((0.17,), 3), ((0.4, 0.02), 2), ((0.01, 0.01, 0.2), 4)], ids=str
+)
+def test_checkpoints_take_three_hundredths_of_the_time_with_the_first_and_the_last(
+    tmp_path, monkeypatch, took, fewest
+):
+    trainer, now = make_case(tmp_path), 0.0
+    keeper, state, seconds = trainer.keeper, trainer.state, iter(took * 1000)
+
+    def save(path, content):
+        nonlocal now
+        now += next(seconds) if path.name == "last.pt" else 0.0
+
+    monkeypatch.setattr("made_exp.training.keeper.save_checkpoint", save)
+    monkeypatch.setattr("made_exp.training.keeper.time", SimpleNamespace(monotonic=lambda: now))
+    keeper.saved_at, numbers = now, []
+    for step in range(240):
+        state.step, state.seconds = step, now
+        if keeper.is_due or step == 239:
+            keeper.save(trainer.observer)
+            numbers.append(step)
+        now += 0.125  # to the next evaluation
+    assert len(numbers) >= fewest
+    assert numbers[0] == 0
+    assert state.checkpoint_seconds <= 0.03 * now
 
 
 @pytest.mark.usefixtures("_at_every_evaluation")

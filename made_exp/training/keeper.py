@@ -60,10 +60,14 @@ class CheckpointKeeper:
 
     @property
     def is_due(self) -> bool:
-        """Whether training has gone on long enough since the last checkpoint for what that took."""
-        age = time.monotonic() - self.saved_at
-        is_late = age >= LONG_WAIT and age * LARGEST_SHARE >= self._took
-        return age * SHARE_OF_TIME >= self._took or is_late
+        """Whether training has gone on long enough for another checkpoint, and for the last one.
+
+        It has since the checkpoint before, and from the start on for all that were written.
+        """
+        age, state = time.monotonic() - self.saved_at, self.learner.state
+        share = SHARE_OF_TIME if age < LONG_WAIT else max(SHARE_OF_TIME, LARGEST_SHARE)
+        total = state.checkpoint_seconds + 2 * self._took
+        return age * share >= self._took and state.seconds * share >= total
 
     def note_evaluation(self, record: Record, *, is_best: bool) -> None:
         """Keep an evaluation for the next `save`, with the model's weights if it is the best."""
