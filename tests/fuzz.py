@@ -24,6 +24,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,8 @@ from made_exp.settings.commands import ExportSettings
 
 MEMORY, SECONDS = 2 * 2**30, 10
 KEPT = Path("outputs/fuzz")
+# Formats whose rows may stay on disk, and the dataset that reads them.
+KEPT_ON_DISK = {"csv": "table", "parquet": "table", "feather": "table", "npz": "npz"}
 NUMBERS = ["0", "-1", "1e308", "2.2e-309", "nan", "inf", "-0.0", "007", "1,5", "9" * 400, "1e-400"]
 WORDS = ["", " ", "NA", "\u00e9", "\x00", "\ufeff", '"', "=1+1", "2020-01-01", "24:00", "x" * 5000]
 QUESTION = "age >= 65 and (income = '>50K' or not `b c` in {x, y}) | city is missing"
@@ -86,6 +89,7 @@ def write_seeds(folder):
     seeds["safetensors"] = (folder / "model.safetensors").read_bytes()
     seeds["predicate"], seeds["overrides"] = QUESTION.encode(), COMMAND.encode()
     seeds["order"] = b"[3, 1, 0, 2, 7\n6 5,4]\n"
+    seeds |= {f"kept.{name}": seeds[name] for name in KEPT_ON_DISK}
     (folder / "table.csv").write_bytes(seeds["csv"])
     return seeds
 
@@ -112,11 +116,17 @@ def make_readers(folder):
         "predicate": lambda path: read_question(path, events),
         "overrides": read_overrides,
         "order": _read_order,
+        **{f"kept.{name}": partial(keep, kind, folder) for name, kind in KEPT_ON_DISK.items()},
     }
 
 
 def table(path):
     return load_dataset("table", seed=0, data_dir=path.parent, path=str(path))
+
+
+def keep(name, folder, path):
+    with tempfile.TemporaryDirectory(dir=folder) as kept:
+        load_dataset(name, seed=0, data_dir=Path(kept), path=str(path), streaming=True)
 
 
 def read_idx(path):
@@ -145,7 +155,7 @@ def as_typed(path):
 def input_of(name, seeds, seed, index):
     """Input number `index` (>= 0) of a reader; always the same."""
     rng = random.Random(f"{name} {seed} {index}")
-    if name == "csv" and rng.random() < 0.6:
+    if name in ("csv", "kept.csv") and rng.random() < 0.6:
         return mutated_text(seeds[name], rng, NUMBERS + WORDS, b",\n")
     if name == "csv.gz" and rng.random() < 0.5:
         return gzip.compress(mutated_text(seeds["csv"], rng, NUMBERS + WORDS, b",\n"))

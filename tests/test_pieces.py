@@ -68,6 +68,14 @@ def test_typed_rows_in_pieces_keep_their_types_and_numbers(name, tmp_path):
     assert pieces[2].raw.origin.place(3) == f"{path}, row 143"
 
 
+@pytest.mark.parametrize("read", [read_pieces, read_tables])
+def test_a_number_that_is_no_day_of_a_calendar_is_refused(read, tmp_path):
+    days = pl.Series("day", [0, 2**31 - 1], dtype=pl.Int32).cast(pl.Date)
+    days.to_frame().write_ipc(tmp_path / "a.feather")
+    with pytest.raises(ValueError, match=r"cannot read .*a.feather as Arrow"):
+        list(read([tmp_path / "a.feather"], TextStyle()))
+
+
 def test_several_files_are_one_table_with_the_columns_of_the_first(tmp_path):
     for number, columns in enumerate([["id", "value"], ["value", "id"]]):
         FRAME.select(columns).write_csv(tmp_path / f"{number}.csv")

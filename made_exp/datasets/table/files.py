@@ -171,7 +171,11 @@ def read_content(content: bytes, kind: str) -> pl.DataFrame:
     if kind == "Arrow":
         refuse_untrue_lengths(np.frombuffer(content, np.uint8))
     reader = pl.read_parquet if kind == "Parquet" else pl.read_ipc
-    frame = reader(io.BytesIO(content))
+    return with_days(reader(io.BytesIO(content)))
+
+
+def with_days(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame, whose dates are days of a calendar; others raise what Polars makes of them."""
     for column in frame.get_columns():
         if column.dtype in (pl.Date(), pl.Datetime):  # no day of a calendar is refused only here
             pl.Series([column.min(), column.max()], dtype=column.dtype).cast(pl.String)

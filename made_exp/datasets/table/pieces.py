@@ -21,6 +21,7 @@ from made_exp.datasets.table.files import (
     refuse_other_columns,
     scan_plain,
     typed_format,
+    with_days,
 )
 from made_exp.datasets.table.layout import lay_out
 from made_exp.datasets.table.raw import Origin, RawTable
@@ -87,7 +88,7 @@ def _typed(file: Path, kind: str, rows: int) -> Iterator[Piece]:
         raise ValueError(f"{file} has no {'rows' if width else 'columns'}")
     for start in range(0, count, rows):
         with as_read_errors(file, kind):
-            frame = table.slice(start, rows).collect()
+            frame = with_days(table.slice(start, rows).collect())
         origin = Origin((str(file),), (-start,))
         yield Piece(RawTable.of_frame(frame, origin), frame)
 
