@@ -83,7 +83,7 @@ def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code,
     assert process.wait(timeout=60) == code, shown.read_text()
     assert not any(other.is_running() for other in others)
     output = shown.read_text()
-    assert "resume=true" in output
+    assert f"made-train resume={tmp_path / 'run'} goes on" in output
     assert "Traceback" not in output
     assert not (tmp_path / "run/results.json").exists()
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "stopped"

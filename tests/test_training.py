@@ -241,7 +241,7 @@ def test_a_signal_ends_training_after_the_step_with_everything_saved(
         trainer.train()
     assert stop.value.code == code
     assert signal.getsignal(signum) is before
-    assert "resume=true" in caplog.text
+    assert f"made-train resume={tmp_path / 'cut'} goes on" in caplog.text
     assert load_checkpoint(trainer.keeper.run.last)["state"]["step"] == 7
     resumed = make_case(tmp_path / "cut")
     resumed.keeper.restore()

@@ -7,6 +7,7 @@ a CPU gives the same weights and numbers, bit for bit, as one that was never int
 
 import logging
 import math
+import shlex
 import time
 from collections.abc import Callable
 
@@ -250,12 +251,10 @@ class Trainer:
 
     def _stop(self, signals: StopSignals) -> None:
         self._save()
-        _log.warning(
-            "stopped at step %d (epoch %d), saved in %s; resume=true goes on from there",
-            self.state.step,
-            self.state.epochs_begun,
-            self.keeper.run.last,
-        )
+        state, run = self.state, self.keeper.run
+        text = "stopped at step %d (epoch %d), saved in %s; made-train %s goes on from there"
+        again = shlex.quote(f"resume={run.path}")
+        _log.warning(text, state.step, state.epochs_begun, run.last, again)
         self.world.wait()
         signals.finish()
         raise SystemExit(1)  # another process was asked to stop
