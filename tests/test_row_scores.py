@@ -258,6 +258,7 @@ def test_plots_are_drawn_into_the_run(ask, runs):
         (["data=empty.csv", "path=s.csv"], "is empty"),
         (["data=header.csv", "path=s.csv"], "header but no rows"),
         (["data=lacks.csv", "path=s.csv"], "no column 'height'.*Is it 'Height'"),
+        (["data=two.csv", "path=s.csv"], "no column 'height'.*; add it, empty, where nothing"),
         (["data=words.csv", "path=s.csv"], "line 3, column 'age': 'old' is not a number"),
         (["data=new.npz", "path=s.csv"], "cannot read array 'x'"),
         (["data=new.csv", "top=0"], "top"),
@@ -272,6 +273,7 @@ def test_mistakes_are_one_line_and_write_nothing(arguments, message, ask, tmp_pa
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "header.csv").write_text("age,town,height\n")
     (tmp_path / "lacks.csv").write_text("age,town,Height\n20,Ulm,1.7\n")
+    (tmp_path / "two.csv").write_text("age,town\n20,Ulm\n")
     (tmp_path / "words.csv").write_text("age,town,height\n20,Ulm,1.7\nold,Ulm,1.7\n")
     (tmp_path / "new.npz").write_bytes(b"no archive")
     (tmp_path / "there.csv").mkdir()

@@ -97,6 +97,7 @@ def _known_columns(run: FinishedRun, raw: RawTable, notices: Notices) -> list[st
     unknown = [name for name in raw.names if name not in {*schema.names, *schema.ignored}]
     if missing := [name for name in needed if name not in raw.names]:
         hint = did_you_mean(missing[0], unknown).replace("Did you mean", "Is it")
+        hint = hint or "; add it, empty, where nothing of it is known"
         raise ValueError(
             f"{raw.origin.source} has no column '{missing[0]}'; the table has "
             f"{listed(needed)}{hint}"

@@ -7,7 +7,7 @@ import numpy as np
 
 from made_exp.reporting.fields import Field
 
-LACKING = "needs scikit-learn: pip install scikit-learn"
+LACKING = "needs scikit-learn: pip install 'made-exp[sklearn]'"
 _MAX_ROWS, _FOLDS, _MAX_CATEGORIES = 3000, 5, 250
 
 
