@@ -54,11 +54,12 @@ def test_incremental_samples_equal_those_of_full_passes(
         labels = torch.arange(7, device=device) % 3
         options["context"] = torch.nn.functional.one_hot(labels, 3).to(dtype)
     for index in range(model.num_orderings):
-        masks = model.component(index).masks
         plan = build_plan(model.component(index), panel=3)
-        for extra in ({}, _clamped(model, masks, generator), {"temperature": 0.5}):
+        clamped, sampler = _clamped(model, generator), IncrementalSampler(plan)
+        columns = _clamped(model, generator, rows=1)
+        for extra in ({}, clamped, columns, clamped, {"temperature": 0.5}):
             request = Request(uniforms, **options, **extra)
-            fast = IncrementalSampler(plan).draw(request)
+            fast = sampler.draw(request)
             plain = sample_by_full_passes(model.component(index), request)
             if is_discrete and dtype == torch.float64:
                 assert torch.equal(fast, plain)
@@ -66,9 +67,10 @@ def test_incremental_samples_equal_those_of_full_passes(
                 assert torch.allclose(fast, plain, rtol=1e-4, atol=1e-4)
 
 
-def _clamped(model, masks, generator):
+def _clamped(model, generator, rows=7):
+    """Values given in cells at random, or with rows=1 in whole columns."""
     given = model.sample(7, generator=generator, context=_labels(model))
-    observed = (torch.rand(7, model.num_dims, generator=generator) < 0.4).to(given.device)
+    observed = (torch.rand(rows, model.num_dims, generator=generator) < 0.4).to(given.device)
     return {"given": torch.where(observed, given, torch.nan)}
 
 

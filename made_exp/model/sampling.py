@@ -101,6 +101,7 @@ class _Workspace:
         self.uniforms = like.new_zeros(sum(plan.groups.uniform_widths), batch)
         self.given = torch.zeros_like(self.x) if clamped else None
         self.is_drawn = torch.ones_like(self.x, dtype=torch.bool)
+        self.draws = [True] * num_steps  # whether a step draws anything
         skipped = {level.skip for level in plan.levels}
         # Nodes that a skip reads are kept beside the values; all others become values in place.
         self.nodes = [like.new_zeros(plan.ends[0][-1], batch)]
@@ -131,6 +132,8 @@ class _Workspace:
         if self.given is not None and request.given is not None:
             self.given.copy_(request.given.T)
             self.is_drawn.copy_(torch.isnan(self.given))
+            if not self.x.is_cuda:  # a graph takes all steps
+                self.draws = self.is_drawn.any(1)[self.plan.ordering].tolist()
         self.start(request.context)
 
     def start(self, context: Tensor | None) -> None:
@@ -172,10 +175,13 @@ class _Workspace:
             stop = min(start + panel, num_steps)
             self._open_panel(start, stop)
             for step in range(start, stop):
-                rows, products, _ = self.output_views[step]
-                for weight, values in products:
-                    rows.addmm_(weight, values)
-                draw(step, rows)
+                if self.draws[step]:
+                    rows, products, _ = self.output_views[step]
+                    for weight, values in products:
+                        rows.addmm_(weight, values)
+                    draw(step, rows)
+                elif self.given is not None:
+                    self._write(step, self.given[self.plan.ordering[step]])
                 for rows, products, finish in self.hidden_views[step]:
                     for weight, values in products:
                         rows.addmm_(weight, values)
@@ -184,7 +190,10 @@ class _Workspace:
     def _open_panel(self, start: int, stop: int) -> None:
         """Add to the rows of steps start..stop-1 what units of degree <= start contribute."""
         for number, level in enumerate(self.plan.levels, start=1):
-            lowest = start if number == len(self.plan.levels) else start + 1
+            is_output = number == len(self.plan.levels)
+            if is_output and not any(self.draws[start:stop]):
+                continue
+            lowest = start if is_output else start + 1
             low, high = self._rows(number, lowest, lowest + stop - start - 1)
             for product in level.products:
                 end = self.plan.ends[product.below][start]
