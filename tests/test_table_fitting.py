@@ -60,6 +60,13 @@ def test_ties_of_rounded_smooth_data_are_no_atoms(values, step):
     assert len(find_atoms(values, step)) == 0
 
 
+def test_a_narrow_cluster_of_few_rows_is_no_atom():
+    rng = np.random.RandomState(0)
+    for _ in range(20):
+        narrow, wide = 1.46 + 0.17 * rng.randn(35), 4.9 + 0.8 * rng.randn(70)
+        assert len(find_atoms(np.round(np.concatenate([narrow, wide]), 1), 0.1)) == 0
+
+
 def test_few_values_of_many_rows_are_a_free_table():
     values = np.round(40 + 12 * np.random.RandomState(3).randn(40000))
     distinct, counts = np.unique(values, return_counts=True)

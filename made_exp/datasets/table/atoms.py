@@ -16,7 +16,7 @@ LARGE_SHARE = 2e-3
 # components a free table, which such rows fill.
 MANY_ROWS, SOME_ROWS = 100, 10
 # Rows on each side that tell how frequent a value of the neighbourhood is.
-_NEIGHBOURS = 50
+_NEIGHBOURS = 50  # in small tables a tenth of all: a narrow cluster has no more
 
 
 def find_atoms(values: np.ndarray, step: float, most: int = MAX_ATOMS) -> np.ndarray:
@@ -72,7 +72,7 @@ def _expected(
     """Rows (K,) expected at each value, from the background rows on the busier side of it."""
     below = np.concatenate([[0], np.cumsum(background)])
     total, places = int(below[-1]), np.arange(len(distinct))
-    reach = min(_NEIGHBOURS, max(total // 4, 1))
+    reach = min(_NEIGHBOURS, max(total // 10, 1))
     # The nearest value on each side up to which there are enough rows, itself not counted.
     right = np.searchsorted(below, below[1:] + reach) - 1
     left = np.searchsorted(below, below[:-1] - reach, side="right") - 1
