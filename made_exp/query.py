@@ -26,11 +26,23 @@ def questions_of(settings: QuerySettings) -> list[Question]:
     """
     texts = list(settings.queries)
     if settings.file is not None:
-        lines = Path(settings.file).read_text(encoding="utf-8").splitlines()
+        lines = _lines(Path(settings.file))
         texts += [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not texts:
-        raise ConfigError('nothing is asked: write a question, such as "age >= 65 | sex = F"')
+        where = "" if settings.file is None else f" in '{settings.file}'"
+        raise ConfigError(
+            f'nothing is asked{where}: write a question, such as "age >= 65 | sex = F"'
+        )
     return each_of(texts, parse_question)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"file: '{file}' is no text in UTF-8; write a question a line into it"
+        ) from None
 
 
 main = Command(

@@ -25,11 +25,13 @@ def frame():
     rng = np.random.default_rng(0)
     days = np.datetime64("2024-01-01") + rng.integers(0, 300, COUNT)
     price = rng.integers(100, 9000, COUNT)
+    ages = np.random.default_rng(1).integers(17, 90, COUNT)
     wage = np.round(np.exp(rng.normal(2, 1, COUNT)), 2)
     return pl.DataFrame(
         {
             "state": rng.choice(["CA", "NY", "New Jersey"], COUNT),
-            "age": rng.integers(17, 90, COUNT),
+            "age": ages,
+            "old": ages > 60,
             "day": [d.astype(object).strftime("%d.%m.%Y") for d in days],
             "price": [f"${p:,}" for p in price],
             "share": [f"{p} %" for p in rng.integers(0, 100, COUNT)],
@@ -72,6 +74,8 @@ QUESTIONS = [
     ("STATE in {ca, 'New Jersey'}", pl.col("state").is_in(["CA", "New Jersey"])),
     ("not (state = CA and vip = yes)", ~((pl.col("state") == "CA") & (pl.col("Vip") == "yes"))),
     ("day >= 01.05.2024", day("2024-05-01")),
+    ("old = TRUE", pl.col("age") > 60),
+    ("old = 0", pl.col("age") <= 60),
     ("day >= 2024-05-01", day("2024-05-01")),
     ("day >= '2024-05-01 12:00'", day("2024-05-02")),
     ("price > $5,000", PRICE > 5000),
@@ -96,7 +100,7 @@ def test_predicates_are_true_of_the_rows_of_which_polars_says_so(table, text, wa
     ("text", "message", "place"),
     [
         ("age > 3 and stat = CA", "there is no column 'stat'. Did you mean 'state'?", 12),
-        ("x = 1", "there is no column 'x' (have: state, age, day", 0),
+        ("x = 1", "there is no column 'x' (have: state, age, old, day", 0),
         ("unit = kg", "column 'unit' is not modelled (constant)", 0),
         ("state = Newjersey", "no value of 'state' in train. Did you mean 'New Jersey'?", 8),
         ("state in {CA, XX}", "'XX' is no value of 'state' in train", 14),

@@ -279,7 +279,9 @@ def test_answers_are_lines_json_and_tables(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing is asked"),
+        ([], "nothing is asked: write a question"),
+        (["file=blank.txt"], "nothing is asked in 'blank.txt': write a question"),
+        (["file=bytes.txt"], "file: 'bytes.txt' is no text in UTF-8"),
         (["agee > 3"], "there is no column 'agee'. Did you mean 'age'?\n  agee > 3\n  ^^^^"),
         (["age >"], "expected a value after '>', but the text ends\n  age >\n       ^"),
         (
@@ -302,6 +304,8 @@ def test_answers_are_lines_json_and_tables(here, capsys):
     ],
 )
 def test_mistakes_are_answered(here, capsys, arguments, message):
+    Path("blank.txt").write_text("\n# nothing\n")
+    Path("bytes.txt").write_bytes(b"age > \xff")
     before = set(Path().iterdir())
     assert ask(*arguments) == 2
     assert f"error: {message}" in capsys.readouterr().err

@@ -168,6 +168,32 @@ def test_a_few_decimals_can_be_masses_of_cells():
         schema.encode(table(p=["40.65"]))
 
 
+@pytest.mark.parametrize("own", [["true", "false"], ["False", "True"], ["0", "1"], [True, False]])
+def test_truth_values_are_known_in_any_dress(own):
+    schema = fit(table(b=own * 5, n=range(10)))
+    (column, _) = schema.modelled
+    truths = {True, "True", "TRUE", "true", "1", "1.0"}
+    for cells in ([True, False], ["TRUE", "FALSE"], ["true", "false"], [1, 0], ["1.0", "0"]):
+        x = schema.encode(table(b=cells, n=[1, 2]))[:, 0]
+        written = column.decode(x).to_list()
+        assert [text in truths for text in written] == [True, False]
+    said = []
+    schema.encode(table(b=["yes", "no"], n=[1, 2]), lambda *told: said.append(told))
+    assert len(said) == 1
+    other = fit(table(b=["yes", "no"] * 5, n=range(10)))
+    other.encode(table(b=[True, False], n=[1, 2]), lambda *told: said.append(told))
+    assert len(said) == 2  # what else two words mean is not guessed
+
+
+def test_decimals_are_written_with_all_their_digits():
+    frame = pl.DataFrame(
+        {"p": pl.Series([f"{n / 4:.2f}" for n in range(40)]).cast(pl.Decimal(9, 2))}
+    )
+    raw = RawTable.of_frame(frame, Origin(("t.parquet",)))
+    fitted = fit_table(raw, {"train": np.arange(40)}, kinds={"p": "real"})
+    assert fitted.schema.decode(fitted.x)["p"][:3].to_list() == ["0.00", "0.25", "0.50"]
+
+
 def test_large_offsets_are_subtracted_exactly():
     cells = [str(2**60 + i) for i in RANDOM.randint(0, 10**6, 200)]
     raw = table(n=cells)

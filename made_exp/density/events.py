@@ -127,6 +127,8 @@ def _code_of(column: Categories, value: Text, text: str) -> int:
     folded = [code for code, name in enumerate(names) if name.lower() == label.lower()]
     if len(folded) == 1:
         return folded[0]
+    if label.lower() in column.truths:
+        return int(column.truths[label.lower()])
     if label in ("", *column.missing):
         what = f"'{value.text}' stands for no value here: write {as_name(column.name)} is missing"
     else:

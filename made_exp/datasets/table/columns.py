@@ -21,6 +21,8 @@ from made_exp.variables.variable import Variable
 
 IMPOSSIBLE = -1.0
 """The number of what a binary column cannot hold: probability zero."""
+_TRUTHS = (("false", "true"), ("0", "1"))
+"""How programs write the two truth values, in any case."""
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples are spread evenly over 0..1
 FORMATS: dict[str, type[Format]] = {"number": NumberFormat, "date": DateFormat}
 
@@ -77,13 +79,17 @@ class Categories(Column):
         return cells.spread(pl.Series(codes)).fill_null(np.nan).to_numpy()
 
     def _code(self, text: str, unseen: float) -> float:
-        return self._codes.get(text, self._folded.get(text.lower(), unseen))
+        return self._codes.get(text, self.truths.get(text.lower(), unseen))
 
     @cached_property
-    def _folded(self) -> dict[str, float]:
-        """Truth values in any case: True in one file, TRUE or true in another."""
+    def truths(self) -> dict[str, float]:
+        """Codes of truth values in any dress: True in one file, TRUE or 1 in another."""
         lower = {text.lower(): code for text, code in self._codes.items()}
-        return lower if lower.keys() <= {"true", "false"} else {}
+        if not any(lower.keys() <= {*pair} for pair in _TRUTHS):
+            return {}
+        words = {word: code for pair in _TRUTHS for code, word in enumerate(pair)}
+        own = {words[text]: code for text, code in lower.items()}
+        return {word: own[truth] for word, truth in words.items() if truth in own}
 
     @override
     def decode(self, values: np.ndarray) -> pl.Series:

@@ -4,7 +4,7 @@ How cells are written is read from all rows; what the values are is left to the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import polars as pl
@@ -105,6 +105,8 @@ def _typed(cells: Cells, missing: tuple[str, ...]) -> Reading:
     if known.dtype == pl.Int64:
         return Reading("integer", NumberFormat(), missing)
     form = NumberFormat.of_texts(_some(cells.texts)) or NumberFormat(style="shortest")
+    if cells.raw.stored.is_decimal() and form.style == "fixed":
+        form = replace(form, min_decimals=form.decimals)
     whole = form.style == "fixed" and bool((known == known.floor()).all())
     return Reading("integer" if whole else "real", form, missing)
 
