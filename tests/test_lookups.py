@@ -1,5 +1,7 @@
 """Features that are read from tables are those that are written out."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from builders import tiny_made
@@ -97,23 +99,44 @@ def test_fixed_orders_are_scored_as_in_training(kind, ordering, dtype, generator
 
 def test_products_are_taken_where_tables_gain_nothing():
     def has_tables(model, count):
-        network = model.members[0]
-        return InputTables.of(network, Lookups.of(model.groups), count) is not None
+        return InputTables.of(model.component(0), Lookups.of(model.groups), count) is not None
 
     fixed = tiny_made(ECHOED, (24,))
     assert has_tables(fixed, 1000)
     assert not has_tables(fixed, 100)
     assert not has_tables(fixed.train(), 1000)
     assert not has_tables(tiny_made(binary_variables(9)), 1000)
-    assert not has_tables(tiny_made(ECHOED, (24,), ordering="agnostic"), 1000)
 
 
-def test_networks_of_one_model_may_differ_in_what_they_read(generator):
-    fixed, agnostic = (tiny_made(ECHOED, (24,), ordering=one) for one in ("random", "agnostic"))
-    codes = fixed.groups.cast(fixed.groups.encode(rows_of(500, generator, is_complete=True)))
-    inputs = Inputs(fixed.groups, [fixed.members[0], agnostic.members[0]], 500)
-    read, features = inputs.of(codes)
+def test_one_order_of_many_is_read_from_tables_too(dtype, generator):
+    model = tiny_made(
+        ECHOED,
+        (24,),
+        ordering="agnostic",
+        schedule_options={"num_orderings": 3, "hidden_degrees": "by_variable"},
+    ).to(dtype)
+    x = rows_of(900, generator)
+    codes = model.groups.cast(model.groups.encode(x))
+    terms = Terms([model.component(2)], 900)
+    observed = torch.rand(codes.shape, generator=generator) < 0.9
+    tolerance = 1e-11 if dtype == torch.float64 else 1e-3
+    for seen in (None, observed, None):
+        given = codes if seen is None else codes.where(seen, torch.nan)
+        alone = model.component(2).observed_first(seen).terms(given, None, seen)
+        found = terms.of(given, None, seen)[0]
+        torch.testing.assert_close(found, alone.double(), rtol=tolerance, atol=tolerance)
+    assert [bool(one._tables[0]) for one in terms._inputs.values()] == [True, False]
+
+
+def test_components_may_differ_in_what_they_read(generator):
+    model = tiny_made(ECHOED, (24,), ordering="ensemble")
+    codes = model.groups.cast(model.groups.encode(rows_of(500, generator, is_complete=True)))
+    first, second = model.component(0), model.component(1)
+    own = replace(
+        second, masks=replace(second.masks, ordering=second.masks.ordering.expand(500, -1))
+    )
+    read, features = Inputs(model.groups, [first, own], 500).of(codes)
     assert not isinstance(read, torch.Tensor)
-    assert torch.equal(features, agnostic.groups.features(codes))
-    edge = fixed.members[0].levels[0].edges[0]
+    assert torch.equal(features, model.groups.features(codes))
+    edge = first.network.levels[0].edges[0]
     torch.testing.assert_close(read[1], edge(features, None), rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""What features give to the levels of a network of one order: rows of tables, added up.
+"""What features give to the levels of a network under one order: rows of tables, added up.
 
 A masked product with features costs as much for the many that are 0 as for those that are not. See
 `variables.lookups`.
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from made_exp.model.layers import MaskedLinear
-from made_exp.model.networks import Features, MaskedNetwork
+from made_exp.model.component import Component
+from made_exp.model.levels import Degrees, Edge
+from made_exp.model.networks import Features
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.lookups import Lookups
 
@@ -40,10 +41,11 @@ class InputTables:
     layers: dict[int, tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, network: MaskedNetwork, lookups: Lookups, num_examples: int) -> Self | None:
+    def of(cls, component: Component, lookups: Lookups, num_examples: int) -> Self | None:
         """Of a network in evaluation mode; None where products are as fast for so many examples."""
+        network, masks = component.network, component.masks
         is_plain = network.output_bias.is_cpu and not torch.is_autocast_enabled("cpu")
-        if network.schedule.is_resampled or network.training or not is_plain:
+        if masks.is_per_example or network.training or not is_plain:
             return None
         sizes = [*lookups.sizes.values()]
         num_read = network.level_widths[0] - lookups.num_dense
@@ -52,7 +54,8 @@ class InputTables:
         if not edges or not is_worth_it:
             return None
         starts = torch.tensor([*accumulate(sizes, initial=0)][:-1])
-        return cls(lookups, starts, {edge.above: _layer(edge.layer, lookups) for edge in edges})
+        degrees = network.call_degrees(masks)
+        return cls(lookups, starts, {edge.above: _layer(edge, degrees, lookups) for edge in edges})
 
     def products(self, levels: Tensor, dense: Tensor) -> dict[int, Tensor]:
         """What each level above gets (B, O), from levels (B, L) and dense features (B, K)."""
@@ -65,22 +68,22 @@ class InputTables:
 
 @final
 class Inputs:
-    """What codes are to each of several networks of the same variables.
+    """What codes are to each of several components of the same variables.
 
     Args:
         groups: The variables.
-        networks: The networks, outside of autograd.
+        components: The networks under their masks, outside of autograd.
         num_examples: How many there will be in all.
     """
 
     def __init__(
-        self, groups: VariableGroups, networks: Sequence[MaskedNetwork], num_examples: int
+        self, groups: VariableGroups, components: Sequence[Component], num_examples: int
     ) -> None:
         self._groups, self._lookups = groups, Lookups.of(groups)
-        self._tables = [InputTables.of(one, self._lookups, num_examples) for one in networks]
+        self._tables = [InputTables.of(one, self._lookups, num_examples) for one in components]
 
     def of(self, codes: Tensor) -> list[Features]:
-        """Features for each network, of codes (B, D)."""
+        """Features for each component, of codes (B, D)."""
         read = self._lookups.read(codes) if any(self._tables) else None
         features = None if all(self._tables) else self._groups.features(codes)
         found = list[Features]()
@@ -94,8 +97,8 @@ class Inputs:
         return found
 
 
-def _layer(layer: MaskedLinear, lookups: Lookups) -> tuple[Tensor, Tensor]:
-    weight = layer.masked_weight()
+def _layer(edge: Edge, degrees: Degrees, lookups: Lookups) -> tuple[Tensor, Tensor]:
+    layer, weight = edge.layer, edge.layer.masked_weight(*edge.degrees(degrees))
     tables = [lookups.table(d, weight) for d in lookups.sizes]
     if layer.bias is not None:  # each example has one level of the first variable
         tables[0] = tables[0] + layer.bias

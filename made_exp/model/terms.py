@@ -52,7 +52,7 @@ class Terms:
         self.densities, self._num_examples = densities, num_examples
         self._together = _together(densities)
         self._orders: dict[int, ManyOrders] = {}
-        self._inputs: dict[tuple[int, ...], Inputs] = {}
+        self._inputs: dict[tuple[tuple[int, bool], ...], Inputs] = {}
 
     @torch.no_grad()
     def of(self, codes: Tensor, context: Tensor | None, observed: Tensor | None) -> Tensor:
@@ -109,10 +109,12 @@ class Terms:
     ) -> None:
         """Write terms of the components into `found`, for as many examples as caches hold."""
         groups = next(iter(components.values())).groups
-        inputs = self._inputs.get(tuple(components))
+        # Orders that are not each example's own are those of the densities.
+        key = tuple((number, one.masks.is_per_example) for number, one in components.items())
+        inputs = self._inputs.get(key)
         if inputs is None:
-            networks = [one.network for one in components.values()]
-            inputs = self._inputs[tuple(components)] = Inputs(groups, networks, self._num_examples)
+            inputs = Inputs(groups, [*components.values()], self._num_examples)
+            self._inputs[key] = inputs
         conditionals = [groups.conditional(d) for d in range(groups.num_dims)]
         filled = groups.filled(codes, observed)
         for part in pieces(len(codes), _ROWS):
