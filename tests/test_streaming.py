@@ -2,27 +2,34 @@
 
 import json
 import random
+import statistics
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
-from experiment_cases import read_results
+from experiment_cases import make_settings, read_results
 
 from made_exp import eval as made_eval
 from made_exp.cli import cache
 from made_exp.cli.app import main
 from made_exp.datasets import storage
 from made_exp.datasets.base import fingerprint
+from made_exp.datasets.description import describe_data
 from made_exp.datasets.parts import fitted_rows, num_fitted, some_rows
 from made_exp.datasets.registry import load_dataset
 from made_exp.datasets.table import pieces, room
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.staging import StagedTable
 from made_exp.datasets.table.text import TextStyle
+from made_exp.model.build import build_model
 from made_exp.runs.checkpoints import load_checkpoint
+from made_exp.runs.folder import RunDirectory
 from made_exp.settings.dataset import TableSettings
+from made_exp.training.assembly import make_trainer
+from made_exp.training.world import ALONE
 
 STYLE = TextStyle()
 TINY = ("model.hidden_sizes=[8]", "trainer.max_steps=12", "trainer.tensorboard=false")
@@ -219,3 +226,35 @@ def test_some_rows_are_spread_evenly():
     wide = torch.zeros(1, 1).expand(70_000, 1000)
     assert num_fitted(wide) == 50_000
     assert num_fitted(wide.to(torch.uint8)) == 2**26 // 1000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("sizes", [[100], [500, 500]])
+def test_training_from_disk_is_as_fast_as_from_memory(folder, sizes):
+    """Processor time of steps, by turns in one process: within a tenth."""
+    torch.set_num_threads(1)
+    (folder / "t.csv").write_text(text(20_000))
+    settings = make_settings(folder, model={"hidden_sizes": sizes}, trainer={"batch_size": 100})
+    datasets = both()
+    data = describe_data(datasets[0])
+    trainers = []
+    for number, dataset in enumerate(datasets):
+        model = build_model(settings, data, device=torch.device("cpu"))
+        place = RunDirectory(folder / f"run{number}")
+        trainers.append(make_trainer(model, dataset, settings, place, lambda _: None, {}, ALONE))
+    orders = [trainer.batches.order(0) for trainer in trainers]
+
+    def seconds(which, start):
+        begun = time.process_time()
+        for step in range(start, start + 20):
+            trainers[which].step(orders[which][step % len(orders[which])], step)
+        return time.process_time() - begun
+
+    ratios = []
+    for turn in range(15):
+        times = {which: seconds(which, 20 * turn) for which in ((0, 1), (1, 0))[turn % 2]}
+        ratios.append(times[1] / times[0])
+    ratio = statistics.median(ratios)
+    print(f"{sizes}: from disk {ratio:.3f} of the time from memory")
+    assert ratio < 1.1

@@ -27,6 +27,7 @@ _FLOAT, _DOUBLE = 4, 8
 _PACKED = 0.6  # of the weights of a layer of fixed connectivity are stored
 _SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "adadelta": 2, "sgd": 1}
 _LATER = 80 * MIB  # libraries that are imported, and buffers that are taken, later
+_COUNTED, _SEEN = 2**23, 10  # cells counted together, and bytes of each more: it and its codes
 _PICTURE = 60 * MIB  # of columns and pairs
 _ON_GPU = ("parameters", "optimizer", "activations")
 
@@ -235,7 +236,9 @@ def _data(dataset: Dataset) -> int:
     pairs = 0
     if dataset.num_dims <= MAX_PAIRED and (dataset.is_binary or is_table(dataset)):
         pairs = 4 * _DOUBLE * (2 * dataset.num_dims) ** 2
-    return order + codes + 3 * _DOUBLE * counted * dataset.num_dims + pairs
+    cells = counted * dataset.num_dims
+    counting = 3 * _DOUBLE * min(cells, _COUNTED) + _SEEN * max(cells - _COUNTED, 0)
+    return order + codes + counting + pairs
 
 
 def _remedy(settings: Settings, dataset: Dataset, estimate: MemoryEstimate) -> str:
