@@ -1,6 +1,6 @@
 """Gives every reader damaged inputs, and sees that it reads them or says what is wrong.
 
-Usage: python tests/fuzz.py [--inputs N] [--seed S] [READER ...]
+Usage: python tests/fuzz.py [--inputs N] [--minutes M] [--seed S] [READER ...]
 
 Real small files are mutated. A reader may take 10 seconds and 2 GiB more than it starts with. A
 failure is an exception that a command would show as a traceback, a warning, a file that is
@@ -13,6 +13,7 @@ import datetime
 import gzip
 import io
 import logging
+import math
 import multiprocessing
 import os
 import random
@@ -205,10 +206,10 @@ def work(name, folder, seeds, seed, numbers, pipe):
     pipe.send((None, None))
 
 
-def fuzz(name, folder, seeds, seed, inputs):
-    """Failures of a reader: number of the input -> what went wrong."""
-    failures, next_one = {}, 0
-    while next_one < inputs and len(failures) < 20:
+def fuzz(name, folder, seeds, seed, inputs, minutes):
+    """How many inputs a reader was given, and its failures: number of one -> what went wrong."""
+    failures, next_one, until = {}, 0, time.monotonic() + 60 * minutes
+    while next_one < inputs and len(failures) < 20 and time.monotonic() < until:
         ours, theirs = multiprocessing.Pipe()
         arguments = (name, folder, seeds, seed, range(next_one, inputs), theirs)
         process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
@@ -224,6 +225,9 @@ def fuzz(name, folder, seeds, seed, inputs):
                 next_one = number + 1
                 if failure:
                     failures[number] = failure
+                if time.monotonic() >= until:
+                    next_one = number  # its answer is not awaited
+                    break
             else:
                 if number is None:
                     raise RuntimeError(f"{name}: the readers cannot be made")
@@ -235,13 +239,14 @@ def fuzz(name, folder, seeds, seed, inputs):
             failures[number] = f"the process ended with {process.exitcode}"
         process.kill()
         process.join()
-    return failures
+    return next_one, failures
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=1000, help="of each reader")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="at most, for each reader")
     parser.add_argument("readers", nargs="*")
     options = parser.parse_args()
     bad = 0
@@ -253,9 +258,11 @@ def main():
             seeds = pool.apply(write_seeds, (folder,))
         for name in options.readers or seeds:
             started = time.monotonic()
-            failures = fuzz(name, folder, seeds, options.seed, options.inputs)
+            given, failures = fuzz(
+                name, folder, seeds, options.seed, options.inputs, options.minutes
+            )
             seconds = time.monotonic() - started
-            print(f"{name}: {options.inputs} inputs, {len(failures)} failures, {seconds:.0f} s")
+            print(f"{name}: {given} inputs, {len(failures)} failures, {seconds:.0f} s", flush=True)
             for number, failure in failures.items():
                 KEPT.mkdir(parents=True, exist_ok=True)
                 content = input_of(name, seeds, options.seed, number)

@@ -169,6 +169,15 @@ def test_what_is_no_array_is_refused_and_leaves_nothing(folder):
     refused("t.npy", "row 1, column 0 is nan")
 
 
+def test_a_size_that_an_archive_cannot_have_is_not_believed(folder):
+    file = folder / save_npz(arrays())
+    content = bytearray(file.read_bytes())
+    at = content.index(b"PK\1\2") + 24  # what the first member is said to have
+    content[at : at + 4] = b"\xf0\xff\xff\xff"
+    file.write_bytes(content)
+    assert needed_memory(file) <= 3 * 1032 * len(content) < 2**32
+
+
 def test_what_would_not_fit_stays_on_disk(folder, monkeypatch):
     path = save_compressed(arrays("bits", rows=3000))
     assert needed_memory(Path(path)) > 3 * 3000 * 6

@@ -17,6 +17,7 @@ from made_exp.errors import one_line
 WANTED = (*SPLITS, *(f"{split}_labels" for split in SPLITS), "image_shape")
 """Names of the arrays that concern a dataset; `_data` may follow them."""
 _IN_MEMORY = 3  # times the bytes of the arrays: as they are and as they are kept
+_MOST_GROWTH = 1032  # of what deflate has made small
 _LOCAL = 30  # bytes of a zip archive before the name of a member
 
 
@@ -81,7 +82,8 @@ def needed_memory(place: Path) -> int:
     if not _is_archive(place):
         return _IN_MEMORY * sum(file.stat().st_size for file in files_of(place))
     with _as_read_errors(place), zipfile.ZipFile(place) as archive:
-        return _IN_MEMORY * sum(member.file_size for member in archive.infolist())
+        most = _MOST_GROWTH * place.stat().st_size  # a damaged archive may say anything
+        return _IN_MEMORY * min(sum(member.file_size for member in archive.infolist()), most)
 
 
 def read_arrays(place: Path) -> dict[str, np.ndarray]:
