@@ -85,6 +85,10 @@ def test_a_far_outlier_does_not_flatten_the_rest():
     assert -5 < edges[0] < edges[-1] < 5
 
 
+def test_zero_has_no_sign():
+    assert [Field("x").text(value) for value in (-0.0, -0.5)] == ["0", "-0.5"]
+
+
 def test_scales_follow_the_numbers():
     generator = np.random.default_rng(0)
     x = generator.normal(size=1000)

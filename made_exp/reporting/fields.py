@@ -39,7 +39,7 @@ class Field:
         if self.is_date:
             date = _EPOCH + np.timedelta64(round(value * 86400), "s")
             return str(date).removesuffix("T00:00:00").replace("T", " ")
-        return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1e4 else f"{value:.4g}"
+        return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1e4 else f"{value + 0.0:.4g}"
 
 
 @final

@@ -25,10 +25,8 @@ from made_exp.reporting.figures.pairs import Box, draw_pair
 _MAX_COLUMNS, _ACROSS, _MAX_PAIRS = 24, 4, 4
 _WIDTH, _PAIR_HEIGHT, _OVERVIEW, _GAP = 320, 340, 244, 24  # pixels
 _TOP, _HEADING = 84, 32
-_COLOR_NOTE = (
-    "blue: shares of the second column's values in the rows of each of the first; "
-    "nats: of dependence, 0 or less = none beyond chance"
-)
+_COLOR_NOTE = "blue: shares in the rows of each value of x"
+_ALL_NOTE = "a model that knows the data is on the diagonal; 0 nats or less: no dependence"
 
 
 def table_picture(
@@ -73,7 +71,7 @@ def table_picture(
         box = Box(left, top, 2 * _WIDTH + _GAP, _PAIR_HEIGHT)
         both = [numbers[name] for name in pair["columns"]]
         draw_pair(figure, box, [fields[d] for d in both], data[:, both], samples[:, both], pair)
-    _heading(figure, overview_top, "All at once", "a model that knows the data is on the diagonal")
+    _heading(figure, overview_top, "All at once", _ALL_NOTE)
     _draw_overview(figure, overview_top + _HEADING, comparison)
     return render(figure)
 
