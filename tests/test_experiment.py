@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_a_run_leaves_the_files_of_the_contract(finished):
     for key in ("best_epoch", "epochs", "train_seconds", "examples_per_second", "num_parameters"):
         assert results[key] > 0
     assert results["seed"] == 0
-    assert results["versions"]["torch"] == torch.__version__
+    assert results["versions"]["torch"] == version("torch")
     assert "git_commit" in results
     samples = {path.name for path in (folder / "samples").iterdir()}
     assert samples == {*(f"epoch_{epoch:04d}.png" for epoch in range(4)), "final.png"}

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import struct
 
@@ -172,15 +173,15 @@ def test_lengths_in_an_arrow_file_are_not_believed(tmp_path, compression):
     )
     whole = np.frombuffer(stream.getvalue(), np.uint8)
     refuse_untrue_lengths(whole)
-    for at in range(8, len(whole) - 8, 8):
+    for at, length in itertools.product(range(8, len(whole) - 8, 8), (2**62, 5 * 10**6)):
         damaged = whole.copy()
-        damaged[at : at + 8] = np.frombuffer(struct.pack("<q", 2**62), np.uint8)
+        damaged[at : at + 8] = np.frombuffer(struct.pack("<q", length), np.uint8)
         try:
             refuse_untrue_lengths(damaged)
         except ValueError as error:
-            said[str(error).split(" ")[-1]] = damaged.tobytes()
-    worst = "batch" if compression == "uncompressed" else "memory"
-    assert {"file", "batch", "none", worst} <= set(said)
+            said[length, str(error).split(" ")[-1]] = damaged.tobytes()
+    worst = 2**62, "batch" if compression == "uncompressed" else "memory"
+    assert {(2**62, "file"), (2**62, "none"), worst, (5 * 10**6, "them")} <= set(said)
     (tmp_path / "t.arrow").write_bytes(said[worst])
     with pytest.raises(ValueError, match="as Arrow: it is damaged"):
         read(tmp_path, "t.arrow")

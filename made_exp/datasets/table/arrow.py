@@ -19,7 +19,7 @@ _BUFFER = np.dtype([("at", "<i8"), ("length", "<i8")])
 _NODE = np.dtype([("rows", "<i8"), ("nulls", "<i8")])
 _DICTIONARY, _ROWS = 2, 3  # kinds of messages
 _BITS = 8  # values that a byte can hold, at most
-_FEW = 2**20  # bytes of a batch; columns without a value have none
+_FEW = 2**12  # bytes of a batch; columns without a value have none
 
 
 @final
