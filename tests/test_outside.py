@@ -12,6 +12,14 @@ import pytest
 from made_exp.cli.app import main
 from made_exp.datasets import outside
 from made_exp.datasets.registry import load_dataset
+from made_exp.variables.conditionals.base import conditional_for
+from made_exp.variables.variable import (
+    ALLOWED_CONDITIONALS,
+    CONDITIONALS,
+    ConditionalEntry,
+    Kind,
+    Variable,
+)
 
 ROOT = Path(__file__).parents[1]
 SECTION = (ROOT / "docs/adding.md").read_text().split("## From outside")[1].split("\n## ")[0]
@@ -51,21 +59,51 @@ def test_dataset_of_a_file_of_ones_own_trains(mine, arguments):
     assert saved["dataset"]["loader"] == f"{mine / 'tosses.py'}:load"  # found from anywhere
 
 
-def test_dataset_of_an_entry_point_is_an_option(mine):
-    """In a process of its own: entry points are read when it begins."""
-    facts = mine.parent / "tosses-1.0.dist-info"
+def install(folder, group, entry):
+    """What a package that is installed says of itself."""
+    facts = folder / "mine-1.0.dist-info"
     facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: tosses\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[made_exp.datasets]\ntosses = mine.tosses:load\n")
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[made_exp.{group}]\n{entry}\n")
+
+
+def train(*arguments):
+    """In a process of its own: entry points are read when it begins."""
     code = (
         "import sys; sys.path[:0] = ['.', sys.argv.pop(1)]; from made_exp.cli.app import main;"
         " sys.exit(main())"
     )
-    arguments = ["dataset=tosses", "dataset.arguments.num_tosses=5", "model.hidden_sizes=[16]"]
     command = [sys.executable, "-c", code, str(ROOT), *arguments, *SHORT]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_dataset_of_an_entry_point_is_an_option(mine):
+    install(mine.parent, "datasets", "tosses = mine.tosses:load")
+    answer = train("dataset=tosses", "dataset.arguments.num_tosses=5", "model.hidden_sizes=[16]")
     assert answer.returncode == 0, answer.stderr
     assert num_variables("run") == 5
+
+
+def test_conditional_of_an_entry_point_is_an_option(mine):
+    text = (ROOT / "docs/adding.md").read_text()
+    (mine / "tilted.py").write_text(
+        re.findall(r"tilted.py`:\n\n```python\n(.*?)```", text, re.DOTALL)[0]
+    )
+    install(mine.parent, "conditionals", "tilted = mine.tilted:Tilted")
+    own = ("dataset=smiley", "model.hidden_sizes=[16]")
+    answer = train(*own, "model.conditional=tilted")
+    assert answer.returncode == 0, answer.stderr
+    answer = train(*own, "model.conditional=tilled", "hydra.run.dir=other")
+    assert answer.returncode == 2
+    assert "Did you mean 'tilted'" in answer.stderr
+
+
+def test_what_is_no_conditional_is_refused(monkeypatch):
+    entry = ConditionalEntry("Path", suits=tuple(Kind), module="pathlib")
+    monkeypatch.setitem(CONDITIONALS, "odd", entry)
+    monkeypatch.setitem(ALLOWED_CONDITIONALS, Kind.BINARY, ("bernoulli", "odd"))
+    with pytest.raises(ValueError, match="'odd': pathlib:Path must be a class of Conditional"):
+        conditional_for("odd", Variable("x", Kind.BINARY, 2), 1)
 
 
 @pytest.mark.parametrize(

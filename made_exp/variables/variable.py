@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Self
 
 from made_exp.variables.transform import STRAIGHT, Transform
@@ -28,17 +29,26 @@ class ConditionalEntry(NamedTuple):
     """A conditional by name.
 
     Attributes:
-        class_name: Its class, in the file of its name in `conditionals/`.
+        class_name: Its class.
         default_of: Kinds of variables for which `conditional=auto` picks it.
         suits: Other kinds that it can model.
+        module: Where its class is; None: in the file of its name in `conditionals/`.
     """
 
     class_name: str
     default_of: tuple[Kind, ...] = ()
     suits: tuple[Kind, ...] = ()
+    module: str | None = None
 
+
+_OUTSIDE = {
+    entry.name: ConditionalEntry(entry.attr, suits=tuple(Kind), module=entry.module)
+    for entry in entry_points(group="made_exp.conditionals")
+}
+"""What other packages bring, by entry points NAME = "MODULE:CLASS"."""
 
 CONDITIONALS = {
+    **_OUTSIDE,
     "bernoulli": ConditionalEntry("Bernoulli", (Kind.BINARY,)),
     "categorical": ConditionalEntry(
         "Categorical", (Kind.CATEGORICAL, Kind.ORDINAL), (Kind.BINARY, Kind.INTEGER)

@@ -1,6 +1,6 @@
 """What a conditional is: a one-dimensional distribution as a function of K raw numbers.
 
-Each is in a file of its name and a line of `CONDITIONALS`.
+Each is in a file of its name and a line of `CONDITIONALS`, or is brought by another package.
 """
 
 from abc import ABC, abstractmethod
@@ -137,7 +137,8 @@ def conditional_for(
         smooth_logits: Whether a categorical conditional of ordered values has smooth logits.
 
     Raises:
-        ValueError: If the conditional is unknown or cannot model the variable.
+        ValueError: If the conditional is unknown or cannot model the variable, or another package
+            that should bring it does not.
     """
     allowed = ALLOWED_CONDITIONALS[variable.kind]
     if name not in ("auto", *allowed):
@@ -148,10 +149,20 @@ def conditional_for(
     name = allowed[0] if name == "auto" else name
     if name == "bernoulli" and variable.may_be_missing:
         name = "categorical"
-    module = import_module(f"{__package__}.{name}")
-    kind: type[Conditional] = getattr(module, CONDITIONALS[name].class_name)
-    found = kind.for_variable(variable, num_components, smooth_logits)
+    found = _class_of(name).for_variable(variable, num_components, smooth_logits)
     return import_module(f"{__package__}.given").Given(found) if variable.is_given else found
+
+
+def _class_of(name: str) -> type[Conditional]:
+    entry = CONDITIONALS[name]
+    module = entry.module or f"{__package__}.{name}"
+    kind = getattr(import_module(module), entry.class_name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Conditional)):
+        raise ValueError(
+            f"conditional '{name}': {module}:{entry.class_name} must be a class of Conditional,"
+            f" got {kind!r}"
+        )
+    return kind
 
 
 def vjp(
