@@ -139,6 +139,7 @@ def test_one_far_outlier_leaves_the_others_apart(outlier):
 @settings(deadline=None, max_examples=50)
 @example([0.0, 2.2e-309], 1.0)
 @example([1e-308, 2e-308, 3e-308], 0.01)
+@example([9e-323, 1e-322, 1.8e-322, 4.4e-322], 5e-324)
 @example([1e292, 1e292, -sys.float_info.max], 1e-9)
 @example([sys.float_info.max, sys.float_info.max, -sys.float_info.max], 1.0)
 @given(

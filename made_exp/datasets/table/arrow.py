@@ -111,7 +111,7 @@ def _check(batch: _Record, body: np.ndarray) -> None:
     rows = batch.number(0, "<q")
     if rows < 0 or (nodes["nulls"] < 0).any() or (nodes["nulls"] > nodes["rows"]).any():
         raise ValueError("it is damaged: numbers of rows are none")
-    if (nodes["rows"] > _BITS * max(size, _FEW)).any():
+    if max([rows, *nodes["rows"].tolist()]) > _BITS * max(size, _FEW):
         raise ValueError("it is damaged: a column has more rows than bytes for them")
 
 

@@ -13,6 +13,8 @@ from made_exp.variables.transform import Transform, bends_from
 MIN_GAIN = 0.02
 # Bends in units of the spread; the first is nearly straight, and yet every number is finite.
 BENDS = (10.0, 3.0, 1.0, 0.3, 0.1)
+# Below it float64 has few digits, and half of the least number is 0.
+_LEAST_BEND = float(np.finfo(float).tiny)
 NUM_KNOTS = 16
 # Piecewise linear features of more numeric columns than this would cost more than they give.
 MAX_KNOTTED = 128
@@ -132,7 +134,7 @@ def _candidates(values: np.ndarray, step: float, zero: float) -> list[tuple[floa
         positive = above[above > 0]
         found += [(zero, float(np.quantile(positive, q))) for q in (0.05, 0.25) if len(positive)]
     # A bend within the last digit, or what float64 cannot hold, of numbers such as 1e300, is none.
-    found = [(c, max(b, step / 2)) for c, b in found]
+    found = [(c, max(b, step / 2, _LEAST_BEND)) for c, b in found]
     return [
         (c, b)
         for n, (c, b) in enumerate(found)
