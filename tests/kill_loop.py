@@ -1,6 +1,6 @@
 """Kills runs at random moments, resumes them, and compares them with runs that were left alone.
 
-Usage: python tests/kill_loop.py [--kills N] [--seed S] [CASE ...]
+Usage: python tests/kill_loop.py [--kills N] [--seed S] [--jobs N] [CASE ...]
 
 A life is a fork of this process, so that it costs no imports. It is killed, stopped or given a full
 disk, and its clock may be wrong; the next one resumes what it left. No evaluation may be missing
@@ -25,6 +25,9 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
@@ -238,34 +241,39 @@ def caches_of(folder):
     return {path.name: path.read_bytes() for path in files}
 
 
+def cut_lives(name, kills, seed):
+    """Whether a case fails before so many of its lives are cut; says what was cut."""
+    torch.set_num_threads(1)
+    started, failed = time.monotonic(), False
+    with tempfile.TemporaryDirectory() as text:
+        loop = Loop(name, Path(text), random.Random(f"{name} {seed}"))
+        try:
+            loop.leave_alone()
+            while loop.cut.total() < kills:
+                loop.run()
+        except Failure as failure:
+            failed = True
+            kept = KEPT / f"{name}.{seed}"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(text, kept)
+            print(f"{name}: FAILED, kept in {kept}: {failure}", *loop.told, sep="\n  ")
+    by_kind = ", ".join(f"{kind} {count}" for kind, count in sorted(loop.cut.items()))
+    seconds, cut = time.monotonic() - started, loop.cut.total()
+    print(f"{name}: {cut} kills ({by_kind}) of {loop.runs} runs, {seconds:.0f} s", flush=True)
+    return failed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100, help="lives that are cut, in all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cases at once")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     options = parser.parse_args()
     cases = options.cases or list(CASES)
-    kills, bad = -(-options.kills // len(cases)), 0
-    torch.set_num_threads(1)
-    for name in cases:
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory() as text:
-            loop = Loop(name, Path(text), random.Random(f"{name} {options.seed}"))
-            try:
-                loop.leave_alone()
-                while loop.cut.total() < kills:
-                    loop.run()
-            except Failure as failure:
-                bad += 1
-                kept = KEPT / f"{name}.{options.seed}"
-                shutil.rmtree(kept, ignore_errors=True)
-                shutil.copytree(text, kept)
-                print(f"{name}: FAILED, kept in {kept}: {failure}", *loop.told, sep="\n  ")
-        by_kind = ", ".join(f"{kind} {count}" for kind, count in sorted(loop.cut.items()))
-        seconds = time.monotonic() - started
-        cut = loop.cut.total()
-        print(f"{name}: {cut} kills ({by_kind}) of {loop.runs} runs, {seconds:.0f} s", flush=True)
-    return int(bad > 0)
+    case = partial(cut_lives, kills=-(-options.kills // len(cases)), seed=options.seed)
+    with ProcessPoolExecutor(options.jobs, get_context("fork")) as pool:
+        return int(any(list(pool.map(case, cases))))
 
 
 if __name__ == "__main__":
