@@ -91,6 +91,20 @@ def test_loss_and_gradients_are_those_of_autograd(device, name, index):
     check(model, examples(model, device), index)
 
 
+@pytest.mark.parametrize("kind", [Kind.BINARY, Kind.CATEGORICAL])
+def test_whole_numbers_beyond_float32_beside_other_columns(device, kind):
+    """Codes are then float64, all else stays float32."""
+    variables = [Variable("id", Kind.INTEGER, 2**27), Variable("flag", kind, 2)]
+    model = tiny_made(variables=variables).to(device).train().requires_grad_(True)
+    x = torch.tensor([[2**27 - 1, 1], [5, 0], [2**26 + 1, 1]], dtype=torch.float64)
+    expected, plain = gradients(TrainStep, model, x, model.component(0))
+    loss, direct = gradients(DirectStep, model, x, model.component(0))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    for name, gradient in plain.items():
+        assert direct[name].dtype == torch.float32
+        torch.testing.assert_close(direct[name], gradient, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_resampled_masks_too_large_to_be_kept(device, monkeypatch, num_layers):
     monkeypatch.setattr(dense, "MAX_KEPT_MASK", 10)

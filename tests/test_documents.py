@@ -307,7 +307,7 @@ class Shell:
         runs = Path(run_of(IMAGES)), Path(run_of(TABLE))
         script["draw"](*runs, ("age", "town"), wrong, text).savefig("overview.png")
         for table, nll in script["clock_rows"](text):
-            assert float(nll.split()[0]) < 100, table
+            assert 1 < float(nll.split()[0]) < 1000, table
             assert script["best_of"](table), table
 
     def scripts_check(self, arguments):

@@ -176,7 +176,7 @@ class DirectStep(TrainStep):
             )
             log_probs, to_params = Conditionals(groups, params).log_prob_vjp(x)
             scale = -1 / x.size(0)
-            gradients = to_parameters(to_params(x.new_full((), scale).expand_as(log_probs)))
+            gradients = to_parameters(to_params(log_probs.new_full((), scale).expand_as(log_probs)))
         for trained, gradient in gradients.items():
             trained.grad = gradient
         return log_probs.sum().mul_(scale)
