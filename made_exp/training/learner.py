@@ -159,18 +159,12 @@ class Learner:
     def mean_loss(self) -> Tensor:
         """Mean () of the losses of `gather_losses`, of members that do not rest; NaN elsewhere."""
         losses = self.gather_losses()
-        if losses is None:
-            return torch.tensor(torch.nan)
-        first = self.state.step - len(losses)
-        numbers = [self.number_at(first + place) for place in range(len(losses))]
-        rests = torch.tensor([self.scheduler.rests(number) for number in numbers])
-        return losses[~rests].mean()
+        return torch.tensor(torch.nan) if losses is None else _mean_of_trained(losses)
 
     def recent_loss(self) -> float:
         """Mean of the last losses, of members that do not rest."""
         last = self.state.position
-        recent = self.losses[max(0, last - _RECENT) : last]
-        return float(recent[recent != 0].mean())
+        return float(_mean_of_trained(self.losses[max(0, last - _RECENT) : last]))
 
     def first_bad_loss(self, start: int) -> tuple[int, float] | None:
         """Position and value of the first loss from `start` on that is not finite, if any is."""
@@ -237,3 +231,8 @@ def _layers(model: nn.Module) -> dict[str, MaskedLinear]:
         for name, layer in model.named_modules()
         if isinstance(layer, MaskedLinear)
     }
+
+
+def _mean_of_trained(losses: Tensor) -> Tensor:
+    """Mean () of losses (n,) but for those of members that rest, which are 0; 0 where all are."""
+    return losses.sum() / (losses != 0).sum().clamp(min=1)
