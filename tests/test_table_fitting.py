@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 
 from made_exp.datasets.baselines.scores import compute
 from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms, lattice
+from made_exp.datasets.table.digits import fineness, last_digit
 from made_exp.datasets.table.fitting import (
     Limits,
     bent,
     choose_transform,
     fit_numbers,
 )
-from made_exp.datasets.table.making import last_digit
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.pooling import MAX_FREE, pool_rare
+from made_exp.variables.numbers import ATOM, Numbers
 from made_exp.variables.transform import Transform
+from made_exp.variables.variable import Kind, Variable
 
 RANDOM = np.random.RandomState(0)
 
@@ -220,3 +222,36 @@ def test_wide_whole_numbers_have_a_least_deviation(tmp_path):
     found = compute(load_dataset("table", seed=0, data_dir=tmp_path, path=str(tmp_path / "t.csv")))
     assert all(np.isfinite(nll) for nll in found.values() if isinstance(nll, float))
     assert "gaussian_mixture" in found
+
+
+def computed(values):
+    form = NumberFormat.of_texts(pl.Series(values).cast(pl.String))
+    return fineness(form, values)
+
+
+def test_computed_numbers_that_repeat_are_as_fine_as_they_lie_apart():
+    ages = np.random.RandomState(0).randint(20, 80, 300)
+    scaled = (ages - ages.mean()) / ages.std()
+    step, digit = computed(scaled)
+    assert step == pytest.approx(1 / ages.std())
+    assert digit < 1e-15
+    odd = np.append(scaled, [scaled[0] + 0.001] * 3)  # such as a mean in place of missing cells
+    assert computed(odd).resolution == pytest.approx(step)
+
+
+def test_computed_numbers_without_repetition_are_known_to_their_last_digit():
+    values = np.random.RandomState(0).randn(300)
+    assert computed(values) == (last_digit(NumberFormat(style="shortest"), values), None)
+
+
+def test_all_that_lies_in_the_cell_of_a_computed_spike_counts_as_it():
+    variable = Variable("x", Kind.REAL, atoms=(0.0, 1.0), resolution=0.2, digit=1e-16)
+    numbers = Numbers([variable]).of(0)
+    x = torch.tensor([-0.09, 0.0, 0.11, 0.91], dtype=torch.float64)
+    assert (numbers.encode(x) == ATOM - torch.tensor([0, 0, 0, 1])).tolist() == [1, 1, 0, 1]
+
+
+@pytest.mark.parametrize("digit", [0.0, 0.1, -1.0, 0.2])
+def test_a_last_digit_is_finer_than_cells(digit):
+    with pytest.raises(ValueError, match=f"digit of 'x' must be > 0 .*, got {digit}"):
+        Variable("x", Kind.REAL, resolution=0.1, digit=digit)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_exp.datasets.table import making
+from made_exp.datasets.table.categories import IMPOSSIBLE
 from made_exp.datasets.table.cells import Cells, as_labels
 from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.inference import understand
@@ -140,6 +141,16 @@ def test_ranges_and_categories_come_from_train_alone(caplog):
     found = fit_table(raw, {"train": np.arange(100)})
     np.testing.assert_array_equal(found.x, x)
     assert found.suspicions[-1].startswith("column 'c': 'z' is not in the training rows")
+
+
+def test_two_computed_numbers_that_were_scaled_otherwise_are_the_same_two():
+    low, high = -1 / 3, 2 / 3
+    schema = fit(table(c=[low, high, high] * 9))
+    assert schema.variables[0].kind is Kind.BINARY
+    new = [low + 0.01, high - 0.01, high + 1, (low + high) / 2]
+    assert schema.encode(table(c=new)).T.tolist() == [[0, 1, IMPOSSIBLE, IMPOSSIBLE]]
+    written = fit(table(c=["1.5", "2.5"] * 9))
+    assert written.encode(table(c=["2.51"])).tolist() == [[IMPOSSIBLE]]
 
 
 def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():

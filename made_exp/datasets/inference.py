@@ -7,8 +7,8 @@ from typing import Self, final
 import numpy as np
 import polars as pl
 
+from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.fitting import Limits, fit_numbers
-from made_exp.datasets.table.making import last_digit
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.tables import refuse_cells, row_blocks
 from made_exp.variables.variable import Kind, Variable
@@ -123,10 +123,12 @@ def _of_numbers(
         raise ValueError(
             f"column {name[1:]} of 'train' of {source} is constant ({values[0]:g}); drop it"
         )
-    step = 1.0 if num_values is not None else last_digit(_written(train), values)
-    fit = fit_numbers(values, step=step, limits=limits)
+    fine = Fineness(1.0)
+    if num_values is None:
+        fine = fineness(_written(train), values, _float_type(train))
+    fit = fit_numbers(values, step=fine.resolution, limits=limits)
     kind = Kind.REAL if num_values is None else Kind.INTEGER
-    return Variable(name, kind, num_values, resolution=step, **vars(fit))
+    return Variable(name, kind, num_values, **fine._asdict(), **vars(fit))
 
 
 def _written(train: np.ndarray) -> NumberFormat:

@@ -6,7 +6,8 @@ from typing import Any, final
 
 import numpy as np
 
-from made_exp.datasets.table.columns import Categories, Numbers
+from made_exp.datasets.table.categories import Categories
+from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.events import Events
 from made_exp.density.measures import mean, quantile, written

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import torch
 
+from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.cells import as_labels
 from made_exp.datasets.table.column import Column
-from made_exp.datasets.table.columns import Aside, Categories, Numbers
+from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
@@ -230,7 +231,7 @@ def last_digit(variable: Variable) -> float:
     if variable.num_values is not None:
         return 1.0
     is_fitted = bool(variable.atoms or variable.echoes or variable.knots)
-    return variable.resolution if is_fitted else 0.0
+    return variable.unit if is_fitted else 0.0
 
 
 def _below(number: float, unit: float) -> float:

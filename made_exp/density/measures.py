@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
+from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.column import Column
-from made_exp.datasets.table.columns import Categories, Numbers
+from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.density.events import last_digit
 from made_exp.density.spread import Spread

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import Tensor
 
-from made_exp.datasets.table.columns import Categories
+from made_exp.datasets.table.categories import Categories
 from made_exp.density.chosen_rows import rows_where
 from made_exp.density.events import Events
 from made_exp.density.formula import Formula, join, leaf

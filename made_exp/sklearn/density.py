@@ -13,6 +13,9 @@ from made_exp.sklearn.estimator import MADEEstimator
 class MADEDensity(DensityMixin, MADEEstimator):
     """A density of the rows of an array or a frame, of any kinds of columns.
 
+    Scaled whole numbers have the density of cells as wide as they lie apart; of columns of two
+    values and of whole numbers it is a probability.
+
     Arguments are those of the other estimators: experiment, max_minutes, settings, random_state.
 
     Attributes:

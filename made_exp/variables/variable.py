@@ -92,6 +92,8 @@ class Variable:
         atoms: Values of a real or integer variable with a probability of their own, rising.
         resolution: Width of the cell in which an atom of a real variable is a uniform density,
             in units of x: what the last digit of the column is worth. 1 for integers.
+        digit: What the last digit is worth where cells are wider, and all that lies in the cell
+            of an atom counts as the atom; None elsewhere.
         knots: Where the piecewise linear features of a number bend, in z, rising.
         may_be_missing: Whether NaN is one more value, which is generated and scored.
         echoes: Values of a number that come again in train, which are one more component, rising.
@@ -120,6 +122,7 @@ class Variable:
     pooled: tuple[float, ...] = ()
     reserve: float = 0.0
     is_given: bool = False
+    digit: float | None = None
 
     def __post_init__(self) -> None:
         if self.is_real:
@@ -148,6 +151,11 @@ class Variable:
                 f"resolution of '{self.name}' must be finite and > 0, got {self.resolution}"
             )
 
+        if self.digit is not None and not 0 < self.digit < self.resolution:
+            raise ValueError(
+                f"digit of '{self.name}' must be > 0 and below its resolution, got {self.digit}"
+            )
+
     def _check_pool(self) -> None:
         if not 0 <= self.reserve < 1:
             raise ValueError(f"reserve of '{self.name}' must be in [0, 1), got {self.reserve}")
@@ -170,6 +178,11 @@ class Variable:
     def is_number(self) -> bool:
         """Whether it is modelled by a mixture of smooth components and atoms."""
         return self.kind in (Kind.REAL, Kind.INTEGER)
+
+    @property
+    def unit(self) -> float:
+        """How far apart values of a number can be: what its last digit is worth."""
+        return self.digit or self.resolution
 
     def to_dict(self) -> dict[str, Any]:
         """Only plain values, as JSON and checkpoints hold them."""

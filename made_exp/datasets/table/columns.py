@@ -1,16 +1,16 @@
-"""The columns of a table: what each holds, and how its cells become numbers and back."""
+"""Columns of numbers, those that are kept aside, and the columns that there are by name."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, final
 
 import numpy as np
 import polars as pl
 from typing_extensions import override
 
-from made_exp.datasets.table.cells import Cells, as_labels, is_temporal, moments_of
+from made_exp.datasets.table.categories import Categories
+from made_exp.datasets.table.cells import Cells, is_temporal, moments_of
 from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
@@ -19,97 +19,7 @@ from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.stored import dtype_of
 from made_exp.variables.variable import Variable
 
-IMPOSSIBLE = -1.0
-"""The number of what a binary column cannot hold: probability zero."""
-_TRUTHS = (("false", "true"), ("0", "1"))
-"""How programs write the two truth values, in any case."""
-_GOLDEN = (5**0.5 - 1) / 2  # its multiples are spread evenly over 0..1
 FORMATS: dict[str, type[Format]] = {"number": NumberFormat, "date": DateFormat}
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Categories(Column):
-    """Values without order: texts, few whole numbers, truth values.
-
-    Attributes:
-        spellings: How the values 0..K-1 are written; those of the variable are without spaces
-            around them, and whole numbers without point.
-    """
-
-    holds: ClassVar[str] = "categories"
-    spellings: tuple[str, ...]
-
-    @cached_property
-    def _codes(self) -> dict[str, float]:
-        assert self.variable is not None
-        assert self.variable.categories is not None
-        return {text: float(code) for code, text in enumerate(self.variable.categories)}
-
-    @cached_property
-    def numbers(self) -> np.ndarray | None:
-        """(K,) float64, what the values mean where all of them are plain finite numbers, else None.
-
-        NaN stands for values never seen, which have no name.
-        """
-        assert self.variable is not None
-        names = self.variable.categories or ()
-        parsed = NumberFormat().parse(pl.Series(names, dtype=pl.String)).cast(pl.Float64)
-        if not names or parsed.null_count():
-            return None
-        found = np.full(self.variable.num_values or 0, np.nan)
-        found[: len(names)] = parsed.to_numpy()
-        return found
-
-    @override
-    def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
-        assert self.variable is not None
-        assert self.variable.num_values is not None
-        labels = as_labels(cells.known(self.missing))
-        unseen = self.variable.num_values - 1.0 if self.variable.pooled else IMPOSSIBLE
-        codes = np.array(
-            [np.nan if text is None else self._code(text, unseen) for text in labels], np.float64
-        )
-        odd = codes == unseen
-        if odd.any():
-            chosen = pl.Series(odd)
-            chance = "share what is kept for such" if self.variable.pooled else "have probability 0"
-            what = f"not in the training rows: such values {chance}"
-            say(cells.raw, cells.first_row(chosen), cells.count_rows(chosen), what)
-        return cells.spread(pl.Series(codes)).fill_null(np.nan).to_numpy()
-
-    def _code(self, text: str, unseen: float) -> float:
-        return self._codes.get(text, self.truths.get(text.lower(), unseen))
-
-    @cached_property
-    def truths(self) -> dict[str, float]:
-        """Codes of truth values in any dress: True in one file, TRUE or 1 in another."""
-        lower = {text.lower(): code for text, code in self._codes.items()}
-        if not any(lower.keys() <= {*pair} for pair in _TRUTHS):
-            return {}
-        words = {word: code for pair in _TRUTHS for code, word in enumerate(pair)}
-        own = {words[text]: code for text, code in lower.items()}
-        return {word: own[truth] for word, truth in words.items() if truth in own}
-
-    @override
-    def decode(self, values: np.ndarray) -> pl.Series:
-        known = ~np.isnan(values)
-        codes = np.where(known, np.round(np.nan_to_num(values)), 0).astype(np.int64)
-        last = len(self.spellings) - 1
-        unseen = np.flatnonzero(codes > last)
-        codes = np.clip(codes, 0, last)
-        codes[unseen] = self._in_place_of_unseen(len(unseen))
-        texts = pl.Series(self.name, self.spellings, dtype=pl.String).gather(codes)
-        return texts.set(pl.Series(~known), None)
-
-    def _in_place_of_unseen(self, count: int) -> np.ndarray:
-        """Codes of rare values, by their shares: what stands for values never seen has no text."""
-        assert self.variable is not None
-        shares = np.cumsum(self.variable.pooled[:-1])
-        if not len(shares):
-            return np.zeros(count, np.int64)
-        places = (np.arange(count) * _GOLDEN + 0.5) % 1 * shares[-1]
-        return len(self.spellings) - len(shares) + np.searchsorted(shares, places)
 
 
 @final

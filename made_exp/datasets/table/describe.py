@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.column import Column
-from made_exp.datasets.table.columns import Categories, Numbers
+from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.raw import quoted
 

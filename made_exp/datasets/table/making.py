@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.cells import Cells, as_labels
 from made_exp.datasets.table.column import Column, Say
-from made_exp.datasets.table.columns import Aside, Categories, Numbers
+from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.digits import fineness
 from made_exp.datasets.table.fitting import Limits, fit_numbers
-from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
@@ -215,9 +216,10 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
 
 def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     """A column of real numbers; its draws stay within a margin of train."""
-    step = last_digit(column.format, values)
+    fine = fineness(column.format, values)
+    step = fine.resolution
     fit = fit_numbers(values, step=step, limits=limits)
-    variable = Variable(column.name, Kind.REAL, resolution=step, **vars(fit))
+    variable = Variable(column.name, Kind.REAL, **fine._asdict(), **vars(fit))
     low, high = float(values.min()), float(values.max())
     margin = max(MARGIN * (high / 2 - low / 2) * 2, step)
     least, greatest = _held(column)
@@ -238,17 +240,6 @@ def _held(column: Numbers) -> tuple[float | Fraction, float | Fraction]:
 def _range(column: Numbers, values: np.ndarray) -> str:
     low, high = column.decode(np.array([values.min(), values.max()]))
     return f"{low}..{high}"
-
-
-def last_digit(form: Format, values: np.ndarray) -> float:
-    """What the last digit of values (N,) is worth, no less than float64 can tell apart."""
-    finest = float(np.spacing(np.abs(values).max())) or 1e-300
-    if isinstance(form, NumberFormat) and form.style != "fixed":
-        digits = form.decimals + 1 if form.style == "exponent" else form.digits
-        usual = float(np.median(np.abs(values[values != 0]))) if values.any() else 1.0
-        return max(10.0 ** (math.floor(math.log10(usual)) + 1 - digits), finest)
-    decimals = form.decimals if isinstance(form, NumberFormat) else 0
-    return max(10.0**-decimals, finest)
 
 
 def _no_value(cells: Cells) -> ValueError:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.cells import MISSING
-from made_exp.datasets.table.columns import Categories, Column, Numbers
+from made_exp.datasets.table.column import Column
+from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.variables.variable import Kind, Variable

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.cells import MISSING, Cells
 from made_exp.datasets.table.column import Column
-from made_exp.datasets.table.columns import Aside, Categories, Numbers
+from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.fitting import bent
 from made_exp.datasets.table.inference import setting

@@ -11,7 +11,9 @@ from pathlib import Path
 import polars as pl
 import zstandard
 
-from made_exp.datasets.table.columns import Aside, Categories, Column, Numbers
+from made_exp.datasets.table.categories import Categories
+from made_exp.datasets.table.column import Column
+from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.sources import COMPRESSED, format_of
