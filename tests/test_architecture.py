@@ -38,6 +38,7 @@ RUN_BY = {
     "density.completing": "test_density",
     "density.wrapped": "test_density",
     "datasets.baselines.boxes": "test_simple_densities",
+    "experiments.best_model": "test_draw_lengths",
     "experiments.chosen": "test_chosen_rows",
     "experiments.outcome": "test_experiment",
     "experiments.querying": "test_query",

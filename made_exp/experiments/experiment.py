@@ -14,6 +14,7 @@ from made_exp.datasets.description import describe_data
 from made_exp.datasets.registry import load_dataset
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.all_rows import Length, find_length
+from made_exp.experiments.best_model import restore_best_model
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.memory_estimate import check_memory
 from made_exp.experiments.outcome import make_results, without_gain, write_results
@@ -220,7 +221,7 @@ class _Experiment:
                     observer.begins(overrides)
                 trainer.observer = observer
                 trainer.train()
-            trainer.keeper.restore_best()
+            restore_best_model(trainer, self.dataset, self.settings)
             if reports:
                 return self._finish(trainer, observer)
             self._prove()

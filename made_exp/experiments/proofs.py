@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from made_exp.datasets.base import SPLITS, Dataset, binarized
 from made_exp.datasets.baselines.scores import FITTED
@@ -47,15 +48,20 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     check = check_masks(model)
     if not check.passed:
         raise TrainingError(f"the masks of this model are wrong: {check.detail}")
-    x = dataset.train
-    if dataset.dynamic_binarization:  # as the model will see them
-        x = binarized(x[:_BIAS_EXAMPLES], DATA_SEED)
-    x = fitted_rows(x)
+    x = rows_to_fit(dataset)
     model.initialise_bias(x)
     if model.num_latent:
         model.mixture.set_shares(model.find_classes(x))
     for name, extra in model.extras.items():
         extra.load_state_dict(FITTED[name](dataset).state_dict())
+
+
+def rows_to_fit(dataset: Dataset) -> Tensor:
+    """Rows (N, D) of train to which what is simple is fitted, as the model sees them."""
+    x = dataset.train
+    if dataset.dynamic_binarization:
+        x = binarized(x[:_BIAS_EXAMPLES], DATA_SEED)
+    return fitted_rows(x)
 
 
 def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:

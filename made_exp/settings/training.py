@@ -192,6 +192,10 @@ class TrainerSettings(OptionSettings):
     sparsity_spread: float = setting(
         1.0, "an ensemble's members have sparsity / spread to sparsity * spread", at_least=1
     )
+    match_lengths: bool = setting(
+        False,
+        "shift all log-odds at the end, so that draws of binary rows have as many ones as train",
+    )
     max_minutes: float | None = setting(
         None, "budget of time, in which a falling schedule comes to its end", above=0
     )

@@ -1,7 +1,7 @@
 """What a run keeps of its training: last.pt to go on from, best.pt to use."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -149,6 +149,20 @@ class CheckpointKeeper:
             return self._whole(self._best["model"])
         weights: dict[str, Tensor] = load_checkpoint(self.run.best)["model"] if self.writes else {}
         return weights
+
+    def amend_best(self, name: str, change: Callable[[], None]) -> None:
+        """Let `change` alter the model, which has the best weights, once: best.pt then has it.
+
+        Under `name` best.pt says that it was done, and a run that was killed after it does not do
+        it again. For the process that writes.
+        """
+        best = load_checkpoint(self.run.best)
+        if name in best:
+            return
+        self.run.check_held()
+        change()
+        weights = {key: own.cpu() for key, own in self.learner.model.state_dict().items()}
+        save_checkpoint(self.run.best, {**best, "model": weights, name: True})
 
     def go_back(self, world: World) -> None:
         """Let all members, in all processes of `world`, go on from their best weights."""
