@@ -19,9 +19,9 @@ from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
 from made_exp.density.formula import variables_of
 from made_exp.density.mixture import in_order
-from made_exp.density.paths import Terms
 from made_exp.density.predicate import parse_predicate
 from made_exp.density.probability import Probability, probability, ratio
+from made_exp.density.terms import Terms
 from made_exp.model.evaluation import fit_mixture
 from made_exp.variables.variable import Kind, Variable
 

@@ -22,10 +22,10 @@ from made_exp.density.answers import Answer, Row, answer
 from made_exp.density.events import Events
 from made_exp.density.measures import mean, quantile
 from made_exp.density.mixture import Effort, Estimate
-from made_exp.density.paths import Terms
 from made_exp.density.predicate import parse_question
 from made_exp.density.probability import ratio
 from made_exp.density.spread import Spread, spread_of
+from made_exp.density.terms import Terms
 from made_exp.experiments import querying
 from made_exp.reporting.figures.distribution import distribution_picture
 from made_exp.settings.commands import QuerySettings

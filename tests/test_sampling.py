@@ -67,6 +67,33 @@ def test_incremental_samples_equal_those_of_full_passes(
                 assert torch.allclose(fast, plain, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("ordering", ["natural", "random"])
+@pytest.mark.parametrize("model_name", MODELS)
+def test_steps_after_known_ones_see_them(model_name, ordering, device, dtype, generator):
+    model = tiny_made(MIXED, ordering=ordering, **MODELS[model_name]).to(device, dtype)
+    component, labels = model.component(0), _labels(model)
+    context = None if labels is None else component.one_hot(labels, 7)
+    order = component.masks.ordering
+    codes = model.groups.cast(
+        model.groups.encode(model.sample(7, generator=generator, context=labels))
+    )
+    params = component.params(model.groups.features(codes), context)
+    sampler, in_order = IncrementalSampler(build_plan(component, panel=2)), codes[:, order]
+    for first in range(len(order)):
+        seen = {}
+
+        def visit(step, found, seen=seen):
+            seen[step] = found.clone()
+            return in_order[:, step]
+
+        sampler.walk(7, visit, context, in_order[:, :first])
+        assert list(seen) == list(range(first, len(order)))
+        for step, found in seen.items():
+            start = model.groups.param_starts[order[step]]
+            own = params[:, start : start + found.shape[1]]
+            torch.testing.assert_close(found, own, rtol=1e-4, atol=1e-4)
+
+
 def _clamped(model, generator, rows=7):
     """Values given in cells at random, or with rows=1 in whole columns."""
     given = model.sample(7, generator=generator, context=_labels(model))

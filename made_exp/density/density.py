@@ -247,7 +247,7 @@ class Density(Wrapped):
         Args:
             event: The predicate; see `density.predicate`.
             given: A condition, written alike; None for all rows.
-            **options: num_samples, seed and context of `density.probability.probability`.
+            **options: num_samples, seed, context, keep of `density.probability.probability`.
 
         Returns:
             A float with `value`, `stderr` and `is_exact`.

@@ -99,6 +99,13 @@ class Diagram:
             levels.append(Level(variable, table, targets, subsets))
         return cls(tuple(reversed(levels)))
 
+    def in_order(self, order: Sequence[int]) -> "Diagram | None":
+        """The same where levels ask alike in any order: each of one node; else None."""
+        if any(level.num_nodes > 1 for level in self.levels):
+            return None
+        own = self.by_variable
+        return Diagram(tuple(own[variable] for variable in order if variable in own))
+
     @property
     def is_contradiction(self) -> bool:
         """Whether nothing leads to its end."""

@@ -5,7 +5,7 @@ P(A | B) = sum_m w_m P_m(A and B) / sum_m w_m P_m(B)
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from made_exp.density.diagram import Diagram
 from made_exp.density.formula import Formula, variables_of
-from made_exp.density.paths import Parts, Starts, Terms, Walk
+from made_exp.density.kept import kept_of
+from made_exp.density.paths import Listed, Walk
 from made_exp.density.simple_events import simple_terms
+from made_exp.density.terms import Parts, Starts, Terms
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
 from made_exp.model.simple import SimpleComponent
@@ -36,12 +38,14 @@ class Effort:
         seed: Of the draws.
         context: Class label, or None.
         num_train: Rows of train, so that an answer can say what these cannot tell; None: unknown.
+        keeps: Whether networks of fixed orders draw rows once and keep them for all questions.
     """
 
     num_samples: int = 1000
     seed: int = 0
     context: int | None = None
     num_train: int | None = None
+    keeps: bool = False
 
 
 @final
@@ -98,30 +102,35 @@ def estimate(
     """
     weighted = made.weighted()
     starts = starts_of(made, formula, domains)
+    diagram = Diagram.of(formula, range(made.num_dims), domains)
     asked = variables_of(formula) | (frozenset({parts.variable}) if parts else frozenset())
     walks = {
-        index: _walk(made, index, formula, first, asked, starts, effort, domains, parts)
+        index: _walk(made, index, formula, diagram, first, asked, starts, effort, domains, parts)
         for index in weighted
         if index >= 0
     }
     limit = min(MAX_LISTED, MAX_LISTED_IN_ALL // max(1, len(weighted)))
+    lists = {index: walk.list_paths(limit) for index, walk in walks.items()}
+    are_listed = all(listed is not None for listed in lists.values())
     found: list[Terms] = []
     for index, log_weight in weighted.items():
         count = max(_FEWEST_PATHS, math.ceil(effort.num_samples * math.exp(log_weight)))
         if index in walks:
-            terms = walks[index].listed(limit)
-            if terms is None:
-                uniforms = uniforms_of(count, 1 + 2 * len(walks[index].order), effort.seed + index)
-                terms = walks[index].drawn(count, uniforms.to(made.device))
+            walk, listed = walks[index], lists[index]
+            # Beside draws a list is worth no more than draws of the same network would be.
+            if listed is not None and (are_listed or len(listed[0]) <= count):
+                terms = walk.take(Listed(walk, *listed))
+            else:
+                num_networks = len(walks) if effort.keeps and parts is None else 0
+                terms = _drawn(made, walk, count, effort.seed + index, num_networks)
         else:
             density = made.density(index)
             assert isinstance(density, SimpleComponent)
-            diagram = Diagram.of(formula, range(made.num_dims), domains)
             terms = simple_terms(
                 made, density, diagram, starts, parts, effort.num_samples, effort.seed - index
             )
         log_hit = None if terms.log_hit is None else terms.log_hit + log_weight
-        found.append(Terms(terms.logs + log_weight, terms.is_exact, terms.shares, terms.x, log_hit))
+        found.append(replace(terms, logs=terms.logs + log_weight, log_hit=log_hit))
     return Estimate(tuple(found))
 
 
@@ -129,6 +138,7 @@ def _walk(
     made: MADE,
     index: int,
     formula: Formula,
+    diagram: Diagram,
     first: frozenset[int],
     asked: frozenset[int],
     starts: Starts,
@@ -137,8 +147,21 @@ def _walk(
     parts: Parts | None,
 ) -> Walk:
     component = in_order(made.component(index), first, asked, made.groups.given)
-    diagram = Diagram.of(formula, component.masks.ordering.tolist(), domains)
-    return Walk(made, component, diagram, starts, parts, effort.context)
+    order = component.masks.ordering.tolist()
+    own = diagram.in_order(order) or Diagram.of(formula, order, domains)
+    return Walk(made, component, own, starts, parts, effort.context)
+
+
+def _drawn(made: MADE, walk: Walk, count: int, seed: int, num_networks: int) -> Terms:
+    """The terms of paths that are drawn; where rows are kept, of so many networks, from these."""
+    kept = kept_of(made, walk, count, seed, num_networks) if num_networks else None
+    begun = None if kept is None else kept.begin(walk, count)
+    if begun is None:
+        uniforms = uniforms_of(count, 1 + 2 * len(walk.order), seed)
+        return walk.drawn(count, uniforms.to(made.device))
+    width = 1 + 2 * (len(walk.order) - begun.num_steps)
+    uniforms = uniforms_of(len(begun.x), width, seed) if begun.params is None else begun.x
+    return walk.resumed(begun, uniforms.to(made.device))
 
 
 def in_order(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from made_exp.density.diagram import Diagram, Level, list_values
+from made_exp.density.terms import Begun, Parts, Starts, Terms
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
 from made_exp.variables.distributions import categorical_quantile
@@ -25,65 +26,6 @@ from made_exp.variables.group import Group
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.restricted import Restricted
 from made_exp.variables.subset import Subset
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Starts:
-    """What paths begin with: values of given variables.
-
-    Attributes:
-        x: (R, D) in data space, NaN but for given variables; a single row where none is given.
-        log_shares: (R,) float64, of the rows.
-    """
-
-    x: Tensor
-    log_shares: Tensor
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """A column whose values are told apart.
-
-    Attributes:
-        variable: Which of the D.
-        subsets: J disjoint ones.
-    """
-
-    variable: int
-    subsets: tuple[Subset, ...]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Terms:
-    """What one density says of an event.
-
-    Attributes:
-        logs: (n,) float64, of terms whose sum is the probability.
-        is_exact: Whether the terms are all there are; else they are independent draws.
-        shares: (n, J) float64, how a term is shared by parts of a column; None where not asked.
-        x: (n, D) values of the variables that were looked at, NaN for others; kept on demand.
-        log_hit: Of draws that hit or miss, the term of a hit; None of others.
-    """
-
-    logs: Tensor
-    is_exact: bool
-    shares: Tensor | None = None
-    x: Tensor | None = None
-    log_hit: float | None = None
-
-    def least_variance(self, scale: float) -> float:
-        """Variance of the sum of n hits and misses with p = 1 / (n + 2): few draws prove no zero.
-
-        n p (1 - p) (hit / e^scale)^2, as if one had hit of two more draws; 0 of terms that weigh.
-        """
-        if self.log_hit is None:
-            return 0.0
-        count = len(self.logs)
-        prob = 1 / (count + 2)
-        return count * prob * (1 - prob) * math.exp(2 * min(self.log_hit - scale, 300.0))
 
 
 @final
@@ -134,31 +76,41 @@ class Walk:
         """Where the event asks for a variable; None where it does not."""
         return self.diagram.by_variable.get(variable)
 
-    def listed(self, limit: int) -> Terms | None:
-        """All paths, if they are no more than `limit`; None where they are not to be listed."""
-        listed = self.list_paths(limit)
-        if listed is None:
-            return None
-        return self.take(Listed(self, *listed))
-
     def drawn(self, count: int, uniforms: Tensor) -> Terms:
         """So many paths, drawn by uniforms (n, 1 + 2T) in [0, 1)."""
         x = self.starts.x[categorical_quantile(self.starts.log_shares.exp(), uniforms[:, 0])]
         nodes = torch.zeros(count, dtype=torch.long, device=x.device)
         return self.take(_Drawn(self, x, nodes, uniforms))
 
-    def take(self, paths: "_Paths") -> Terms:
-        """Send paths on their way; what they find."""
-        if self.order:
+    def resumed(self, begun: Begun, uniforms: Tensor) -> Terms:
+        """What paths (n,) that have begun find, by uniforms (n, 1 + 2T) in [0, 1).
+
+        No uniforms are read where all but the last step were taken.
+        """
+        paths = _Drawn(self, begun.x, begun.nodes, uniforms)
+        if begun.params is None:
+            self.take(paths, begun.codes)
+        else:
+            paths.visit(len(self.order) - 1, begun.params)
+        logs = paths.logs.new_full((begun.num_begun,), -torch.inf)
+        logs[begun.numbers] = paths.logs - math.log(begun.num_begun)
+        return Terms(logs, False, is_kept=True)
+
+    def take(self, paths: "_Paths", known: Tensor | None = None) -> Terms:
+        """Send paths on their way, some with codes (n, t) of the first steps; what they find."""
+        if self.order and len(paths.x):
             count = len(paths.x)
             labels = None if self.context is None else torch.full((count,), self.context)
             one_hot = self.component.one_hot(labels, count)
             walker = self.made.walker(self.component, len(self.order))
-            walker.walk(count, paths.visit, one_hot)
+            walker.walk(count, paths.visit, one_hot, known)
         return paths.terms()
 
     def list_paths(self, limit: int) -> tuple[Tensor, Tensor] | None:
-        """Values (n, D) of all paths before the last step, and the log-shares (n,) of starts."""
+        """Values (n, D) of all paths before the last step, and the log-shares (n,) of starts.
+
+        None where they are more than `limit`, or cannot be listed.
+        """
         found = list_values(
             self.groups.variables, self.diagram, self.order[:-1], self.starts.x, limit
         )

@@ -1,6 +1,7 @@
 """The probability of a predicate, given another."""
 
 import math
+from dataclasses import replace
 from typing import Self, final
 
 from torch import Tensor
@@ -23,7 +24,7 @@ class Probability(float):
 
     Attributes:
         stderr: Standard error of it; 0 where it is exact.
-        num_samples: Paths that were taken to find it.
+        num_samples: Paths that were taken to find it, those that ended early too.
         is_exact: Whether nothing was drawn.
         note: What is to be said of it, or "".
     """
@@ -73,6 +74,7 @@ def probability(
     num_samples: int = NUM_SAMPLES,
     seed: int = 0,
     context: int | None = None,
+    keep: bool = True,
 ) -> Probability:
     """The probability that a row is as a predicate says: P(event | given).
 
@@ -87,6 +89,8 @@ def probability(
         num_samples: Paths, where these are drawn, at least 2.
         seed: Of the draws.
         context: Class label, for a model that has classes.
+        keep: Whether networks of fixed orders draw rows for all questions, which takes a second or
+            two at the first one that is not exact; later ones are answered from these.
 
     Raises:
         ValueError: If a predicate cannot be read, a column or a value is unknown, or the condition
@@ -94,7 +98,7 @@ def probability(
     """
     events = Events(schema)
     condition = None if given is None else parse_predicate(given)
-    effort = checked_effort(num_samples, seed, context)
+    effort = replace(checked_effort(num_samples, seed, context), keeps=keep)
     known = True if condition is None else events.formula(condition, str(given))
     asked = events.formula(parse_predicate(event), event)
     return probability_of(made, events, asked, known, effort)
@@ -181,27 +185,23 @@ def ratio(above: Estimate, below: Estimate | None, note: str = "") -> Probabilit
     variance = 0.0
     for number, terms in enumerate(above.terms):
         top = (terms.logs - scales[0]).exp()
-        low, low_exact = top.new_zeros(1), True
-        if below is not None:
+        parts = [] if terms.is_exact else [top]
+        if below is not None and not below.terms[number].is_exact:
             other = below.terms[number]
-            low, low_exact = (other.logs - scales[1]).exp(), other.is_exact
-        own = _variance(top, terms.is_exact, low * unit, low_exact)
+            low = (other.logs - scales[1]).exp() * unit
+            parts = _joined(top, low) if terms.is_drawn_with(other) else [*parts, low]
+        own = sum(map(_variance_of_sum, parts))
         variance += max(own, terms.least_variance(scales[0]))
     stderr = math.sqrt(variance) / total * math.exp(scales[0] - scales[1])
     return Probability(min(value, 1.0), min(stderr, 1.0), count, False, note)
 
 
-def _variance(top: Tensor, top_exact: bool, low: Tensor, low_exact: bool) -> float:
-    """Variance of sum(top) - sum(low), whose terms are drawn together or not at all."""
-    if top_exact and low_exact:
-        return 0.0
-    if not top_exact and not low_exact and len(top) == len(low):
-        return _variance_of_sum(top - low)
-    return sum(
-        _variance_of_sum(terms)
-        for terms, exact in ((top, top_exact), (low, low_exact))
-        if not exact
-    )
+def _joined(top: Tensor, low: Tensor) -> list[Tensor]:
+    """Terms (n,) whose sum is sum(top) - sum(low), those of the same draws together."""
+    out = top.new_zeros(max(len(top), len(low)))
+    out[: len(top)] += top
+    out[: len(low)] -= low
+    return [out]
 
 
 def _variance_of_sum(terms: Tensor) -> float:

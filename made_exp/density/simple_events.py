@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from made_exp.density.diagram import Diagram, list_values
-from made_exp.density.paths import Parts, Starts, Terms
+from made_exp.density.terms import Parts, Starts, Terms
 from made_exp.model.entry import codes_where
 from made_exp.model.made import MADE
 from made_exp.model.samplers import draw_uniforms

@@ -18,7 +18,7 @@ from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events, last_digit
 from made_exp.density.formula import Formula, variables_of
 from made_exp.density.mixture import Effort, Estimate, estimate
-from made_exp.density.paths import Parts
+from made_exp.density.terms import Parts
 from made_exp.density.tokens import QueryError
 from made_exp.model.made import MADE
 from made_exp.variables.numbers import Numbers as Places

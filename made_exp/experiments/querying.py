@@ -20,6 +20,7 @@ from made_exp.reporting.figures import distribution_picture, save_png
 from made_exp.reporting.tables import without_formula
 from made_exp.settings.commands import QuerySettings
 
+_MANY = 20  # questions, for which it is worth while to draw rows that serve them all
 _MOST_DIGITS = 6  # of a number, where its error is smaller still
 
 
@@ -37,7 +38,8 @@ def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
     run = FinishedRun(settings.run, settings.device)
     label = run.one_class(settings.label)
     num_train = run.data.get("num_train")  # models of before have none
-    effort = Effort(settings.num_samples, settings.seed, label, num_train)
+    keeps = len(questions) >= _MANY
+    effort = Effort(settings.num_samples, settings.seed, label, num_train, keeps)
     target = _target(run, settings, questions)
     with as_config_errors():
         schema = run.schema

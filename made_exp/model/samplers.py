@@ -80,16 +80,21 @@ class Walkers(threading.local):
 
     def walker(self, component: Component, num_steps: int) -> IncrementalSampler:
         """What takes the first steps of a component."""
-        # No optimizer changes large weights alone.
-        version = _version(component.network, most=_SMALL)
-        order = tuple(component.masks.ordering.tolist())
-        key = (component.member, component.masks.index, order, num_steps, version)
+        key = (num_steps, weights_key(component))
         if key not in self._kept:
             while len(self._kept) >= _MOST_WALKERS:
                 self._kept.pop(next(iter(self._kept)))
             plan = build_plan(component, num_steps=num_steps)
             self._kept[key] = IncrementalSampler(plan)
         return self._kept[key]
+
+
+def weights_key(component: Component) -> object:
+    """What is another of a component of the same model whenever its weights or its order are."""
+    # No optimizer changes large weights alone.
+    version = _version(component.network, most=_SMALL)
+    order = tuple(component.masks.ordering.tolist())
+    return component.member, component.masks.index, order, version
 
 
 @torch.no_grad()

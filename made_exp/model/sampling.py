@@ -76,25 +76,39 @@ class IncrementalSampler:
             drawn = space.result()
         return drawn.clone()
 
-    def walk(self, count: int, visit: Visit, context: Tensor | None = None) -> None:
+    def walk(
+        self,
+        count: int,
+        visit: Visit,
+        context: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> None:
         """Take the steps of the plan for `count` examples whose codes `visit` chooses.
 
         Args:
             count: B.
-            visit: Is called at every step.
+            visit: Is called at every step that is not known.
             context: (B, num_classes) one-hot, or None.
+            known: (B, t) codes of the first t steps, which are not taken; of a network that has
+                one set of masks alone.
         """
+        first = 0 if known is None else known.shape[1]
         with torch.inference_mode():
-            space = _Workspace(self.plan, count, 1.0, False)
+            space = _Workspace(self.plan, count, 1.0, False, first)
             space.start(context)
+            if known is not None and first:
+                space.enter(known)
             space.steps(partial(space.visited, visit))
 
 
 class _Workspace:
     """Activations of one batch size and the views of them that each step touches."""
 
-    def __init__(self, plan: SamplingPlan, batch: int, temperature: float, clamped: bool) -> None:
+    def __init__(
+        self, plan: SamplingPlan, batch: int, temperature: float, clamped: bool, first: int = 0
+    ) -> None:
         self.plan, self.temperature, self.key = plan, temperature, (batch, temperature, clamped)
+        self.first = first  # step that is taken, those before it being known
         like, num_steps, num_dims = plan.levels[-1].bias, len(plan.ordering), plan.groups.num_dims
         self.x = like.new_zeros(num_dims, batch, dtype=plan.groups.code_dtype)
         self.conditionals = {d: plan.groups.conditional(d) for d in plan.ordering}
@@ -113,15 +127,16 @@ class _Workspace:
         self.binary = isinstance(plan.groups.only, Bernoulli) and isinstance(
             plan.groups.encodings[0], Identity
         )
-        self.output_views = [self._views(len(plan.levels), step, step) for step in range(num_steps)]
-        self.hidden_views = [
-            [
+        steps = range(first, num_steps)
+        self.output_views = {step: self._views(len(plan.levels), step, step) for step in steps}
+        self.hidden_views = {
+            step: [
                 self._views(number, step, step + 1)
                 for number in range(1, len(plan.levels))
                 if plan.ends[number][step + 1] > plan.ends[number][step]
             ]
-            for step in range(num_steps)
-        ]
+            for step in steps
+        }
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def load(self, request: Request) -> None:
@@ -143,6 +158,18 @@ class _Workspace:
             if context is not None and len(self.plan.network.context):
                 extra = self.plan.network.context[number - 1](context)
                 self.nodes[number].add_(extra.T[level.order])
+
+    def enter(self, known: Tensor) -> None:
+        """Take codes (B, t) of the first t steps, and give all units that see no more values."""
+        for step, codes in enumerate(known.T):
+            self._write(step, codes)
+        for number, level in enumerate(self.plan.levels[:-1], start=1):
+            _, high = self._rows(number, 0, self.first)
+            for product in level.products:
+                end = self.plan.ends[product.below][self.first]
+                weight, values = product.weight[:high, :end], self.values[product.below][:end]
+                self.nodes[number][:high].addmm_(weight, values)
+            self._finish(number, level, 0, high)()
 
     def run(self) -> None:
         """Take all steps; on a GPU by replaying the graph captured at the first batch."""
@@ -171,7 +198,7 @@ class _Workspace:
     def steps(self, draw: Callable[[int, Tensor], object]) -> None:
         """Take all steps; `draw` is given their numbers and params (K, B)."""
         num_steps, panel = len(self.plan.ordering), self.plan.panel
-        for start in range(0, num_steps, panel):
+        for start in range(self.first, num_steps, panel):
             stop = min(start + panel, num_steps)
             self._open_panel(start, stop)
             for step in range(start, stop):
@@ -233,7 +260,8 @@ class _Workspace:
         self, number: int, step: int, degree: int
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Callable[[], object]]:
         """The rows of one degree in a level, and what the panel's own units add to them."""
-        level, panel_start = self.plan.levels[number - 1], step - step % self.plan.panel
+        level = self.plan.levels[number - 1]
+        panel_start = step - (step - self.first) % self.plan.panel
         low, high = self._rows(number, degree, degree)
         rows = self.nodes[number][low:high]
         products = []

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     formulas = random_queries(x, events, count, tuple(arguments.columns))
     wanted, counting = zip(*(_counted(x, formula, events) for formula in formulas), strict=True)
     rows, size = np.array(wanted), len(x)
-    effort = Effort(arguments.paths, 0)
+    effort = Effort(arguments.paths, 0, keeps=True)
 
     def ours(formula: Formula) -> float:
         return float(probability_of(made, events, formula, True, effort))
