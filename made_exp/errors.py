@@ -4,6 +4,7 @@ import difflib
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import SupportsIndex
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
@@ -61,6 +62,15 @@ def as_config_errors() -> Iterator[None]:
         raise
     except (ValueError, RunError, CheckpointError) as error:
         raise ConfigError(str(error)) from error
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """The whole number >= `least` that `value` is; ValueError, with the argument's name, else."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
+    if value.__index__() < least:
+        raise ValueError(f"{name} must be >= {least}, got {value}")
+    return value.__index__()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

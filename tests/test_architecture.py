@@ -35,6 +35,7 @@ RUN_BY = {
     "density.simple_events": "test_probability",
     "datasets.table.loader": "test_table_splits",
     "density.classes": "test_density",
+    "datasets.table.matching": "test_density",
     "density.completing": "test_density",
     "density.wrapped": "test_density",
     "datasets.baselines.boxes": "test_simple_densities",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from builders import tiny_made
 
-from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.frames import column_names, raw_table
 from made_exp.datasets.table.schema import fit_table
 from made_exp.density.density import Density
 from made_exp.density.entry import numbers_of
@@ -208,12 +208,50 @@ def test_forked_processes_share_the_weights(density):
     assert process.exitcode == 0
 
 
+def test_columns_that_lack_are_drawn_and_said(density, convert, caplog):
+    frame = people(5)
+    done = density.complete(convert(frame.select("wage", "town")), seed=0)
+    assert column_names(done) == ["wage", "town", "age", "member"]
+    same = density.complete(convert(frame.with_columns(age=None, member=None)), seed=0)
+    for name in ("wage", "age", "member"):
+        values, others = (pl.Series(one[name]).to_list() for one in (done, same))
+        assert values == others
+    assert str(raw_table(done).column("age").stored) == "Int64"
+    assert "lacks columns that the table has, which are drawn: age, member" in caplog.text
+
+
+def test_columns_that_the_model_does_not_know_are_left_out_and_said(density, caplog):
+    frame = people(5)
+    more = frame.with_columns(x=1)
+    assert np.array_equal(density.log_prob(more), density.log_prob(frame))
+    assert density.complete(more, seed=0).drop("x").equals(density.complete(frame, seed=0))
+    assert "columns that the model does not know are left out: x" in caplog.text
+    twice = pd.concat([frame.to_pandas(), frame.to_pandas()[["age"]] + 1], axis=1)
+    assert np.array_equal(density.log_prob(twice), density.log_prob(frame))
+    assert "age_2 (so a second 'age' is called)" in caplog.text
+    schema = fit_table(raw_table(frame.to_numpy()), {"train": np.arange(5)}).schema
+    with pytest.raises(ValueError, match="the array has unknown column 'x4'"):
+        schema.encode(raw_table(more.to_numpy()))
+
+
+def test_missing_cells_of_arrays_can_be_those_of_pandas(density):
+    frame = people(5)
+    cells = frame.to_numpy().astype(object)
+    cells[:3, 0] = cells[3:, 2] = None
+    schema = fit_table(raw_table(frame.to_numpy()), {"train": np.arange(5)}).schema
+    other = np.where([[value is None for value in row] for row in cells], pd.NA, cells)
+    assert np.array_equal(
+        schema.encode(raw_table(other)), schema.encode(raw_table(cells)), equal_nan=True
+    )
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
         (lambda m, f: m.log_prob(f.drop("age")), "the frame of polars has no column 'age'"),
-        (lambda m, f: m.complete(f.drop("age")), "the frame of polars has no column 'age'"),
-        (lambda m, f: m.log_prob(f.with_columns(x=1)), "unknown column 'x'"),
+        (lambda m, f: m.complete(f.select(x=1)), "the frame of polars has no column 'town'"),
+        (lambda m, f: m.complete(f.rename({"age": "agee"})), "'agee'; .* Did you mean 'age'"),
+        (lambda m, f: m.log_prob(np.zeros((2, 5))), "the array has no column 'town'"),
         (lambda m, f: m.log_prob(f.with_columns(age=pl.lit("old"))), "'old' is not a number"),
         (lambda m, f: m.log_prob(f.with_columns(age=pl.lit(3.5))), "is not a whole number"),
         (lambda m, f: m.log_prob(f.clear()), "the frame of polars has no rows"),
@@ -223,7 +261,14 @@ def test_forked_processes_share_the_weights(density):
         (lambda m, f: m.log_prob([1, 2]), "a data frame of pandas, polars or pyarrow"),
         (lambda m, f: m.complete(f, torch.ones(4) > 0), "observed goes with tensors"),
         (lambda m, f: m.complete(f, num_samples=-1), "num_samples must be >= 0"),
-        (lambda m, f: m.sample(3, seed=-1), "seed must be a whole number >= 0, got -1"),
+        (lambda m, f: m.complete(f, num_samples="2"), "num_samples must be a whole .*, got '2'"),
+        (lambda m, f: m.sample(3, seed=-1), "seed must be >= 0, got -1"),
+        (lambda m, f: m.sample(3, seed=0.5), "seed must be a whole number >= 0, got 0.5"),
+        (lambda m, f: m.sample(2.5), "num_samples must be a whole number >= 0, got 2.5"),
+        (lambda m, f: m.sample(True), "num_samples must be a whole number >= 0, got True"),
+        (lambda m, f: m.sample(2, batch_size=1.5), "batch_size must be a whole number >= 1"),
+        (lambda m, f: m.sample(2, temperature="hot"), "temperature must be > 0, got 'hot'"),
+        (lambda m, f: m.log_prob(f, num_orderings=1.5), "num_orderings must be a whole number"),
         (lambda m, f: m.sample(3, seed=1, generator=torch.Generator()), "give one"),
         (lambda m, f: m.sample(-3), "num_samples must be >= 0"),
         (lambda m, f: m.surprise(f, given="other"), "given must be one of earlier, others"),

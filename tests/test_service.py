@@ -78,7 +78,6 @@ def test_rows_are_scored_and_completed(served):
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        ("/score", {"rows": [{**ROW, "sise": 2}]}, "unknown column 'sise'"),
         ("/complete", {"rows": [{**ROW, "age": "old"}]}, "column 'age': 'old' is not a number"),
         ("/complete", {"rows": [ROW], "num_samples": 0}, "greater than or equal to 1"),
         ("/score", {"rows": []}, "at least 1 item"),

@@ -115,7 +115,7 @@ def test_rows_come_back_as_they_were_and_the_schema_goes_through_json():
         assert texts[column.name].to_list() == column.values.to_list(), column.name
 
 
-def test_columns_in_any_order_and_those_aside_need_not_be_there():
+def test_columns_in_any_order_and_those_aside_need_not_be_there(caplog):
     raw = mixed()
     schema = fit(raw)
     turned = raw.select([n for n in reversed(raw.names) if n != "fixed"])
@@ -123,8 +123,11 @@ def test_columns_in_any_order_and_those_aside_need_not_be_there():
     with pytest.raises(ValueError, match=r"t.csv has no column 'sex'"):
         schema.encode(raw.select(["age"]))
     extra = RawTable((*raw.columns, *table(extra=["1"] * len(raw)).columns), ",")
-    with pytest.raises(ValueError, match=r"t.csv has unknown column 'extra'"):
-        schema.encode(extra)
+    np.testing.assert_array_equal(schema.encode(extra), schema.encode(raw))
+    assert "t.csv: columns that the model does not know are left out: extra" in caplog.text
+    misnamed = pl.DataFrame({c.name: c.values for c in raw.columns}).rename({"sex": "sexx"})
+    with pytest.raises(ValueError, match=r"unknown column 'sexx'; .*Did you mean 'sex'"):
+        schema.encode(RawTable.of_frame(misnamed, raw.origin), needed=())
 
 
 def test_ranges_and_categories_come_from_train_alone(caplog):

@@ -39,7 +39,7 @@ def fit(
     """Train on data in memory.
 
         model = fit(frame, max_minutes=1)
-        model = fit(frame, ordering="natural", trainer={"max_steps": 500}, seed=1)
+        model = fit(frame, None, ordering="natural", trainer={"max_steps": 500}, seed=1)
         model = fit(frame, **{"dataset.kinds": {"zip": "categorical"}, "model.dropout": 0.2})
 
     A tenth of the rows is for validation, all others are trained on; rows for a test are kept

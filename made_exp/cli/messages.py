@@ -114,10 +114,18 @@ def explain(error: BaseException) -> str:
     where = re.match(r"In '([^']+)': .* while composing config", str(error))
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
         prefix = f"in {where[1]}: " if where else ""
-        return prefix + _wrong_value(cause)
+        return prefix + _wrong_value(cause) + (_way_out(where[1], cause) if where else "")
     if isinstance(error, OmegaConfBaseException):
         return _wrong_value(error)
     return _without_noise(str(error))
+
+
+def _way_out(file: str, cause: OmegaConfBaseException) -> str:
+    """What to do where an experiment sets what the option that was chosen beside it has not."""
+    folder, _, name = file.rpartition("/")
+    group = str(cause.full_key or "").rpartition(".")[0]
+    option = _option_of(group, cause) if folder == "experiment" and group in OPTIONS else None
+    return f". Leave out {group}={option}, or experiment={name}" if option else ""
 
 
 def _missing_option(error: MissingConfigException) -> str:

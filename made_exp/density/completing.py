@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.libraries import adopted
+from made_exp.datasets.table.matching import say_absent
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed_column
 from made_exp.density.surprise import serves_any_order
@@ -32,7 +34,10 @@ def complete_frame(
     """
     library, frame = adopted(data)
     raw = raw_table(frame)
-    x = torch.from_numpy(schema.encode(raw))
+    needed = schema.names if isinstance(frame, np.ndarray) else schema.given
+    match = schema.match(raw, needed)
+    say_absent(raw, match)
+    x = torch.from_numpy(schema.encode(raw, needed=needed))
     groups = made.groups
     known = (~torch.isnan(x) & groups.possible(x.to(made.device)).cpu()) | groups.is_given.cpu()
     numbers = np.arange(len(x)).repeat(num_samples)
@@ -56,7 +61,12 @@ def complete_frame(
             continue
         own = np.full(len(x), np.nan) if d is None else drawn[:, d].numpy()
         texts = column.decode(own[~is_there])
-        frame = library.put(frame, place, is_there, typed_column(column, texts, given.stored))
+        # A column of None alone is not one of texts.
+        stored = given.stored if given.stored != pl.String or given.values.count() else None
+        frame = library.put(frame, place, is_there, typed_column(column, texts, stored))
+    for name in match.absent:
+        texts = columns[name].decode(drawn[:, places[name]].numpy())
+        frame = library.append(frame, typed_column(columns[name], texts))
     return frame
 
 

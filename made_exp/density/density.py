@@ -18,6 +18,7 @@ from made_exp.density.entry import generator_of, numbers_of
 from made_exp.density.probability import Probability, probability
 from made_exp.density.surprise import surprise, surprise_given_others
 from made_exp.density.wrapped import Wrapped
+from made_exp.errors import whole_number
 from made_exp.model.made import MADE
 
 _SURPRISES = {"earlier": surprise, "others": surprise_given_others}
@@ -28,8 +29,8 @@ class Density(Wrapped):
     """An exact density, in evaluation mode.
 
     Tensors hold numbers as the model has them, and what is answered to them are tensors. Frames
-    (pandas, polars, pyarrow) and arrays hold the values of the table, with columns in any order;
-    answers are frames of the same library. Several threads may ask at once.
+    (pandas, polars, pyarrow) and arrays hold the values of the table, with columns in any order and
+    others beside them; answers are frames of the same library. Several threads may ask at once.
 
     Args:
         made: What was trained.
@@ -139,8 +140,9 @@ class Density(Wrapped):
     ) -> Any:
         """Draw what is not known of rows given what is, exactly; see `MADE.complete`.
 
-        In a frame that are the empty cells, which never come out empty. All other cells come back
-        as they are, with the types and the index of the frame.
+        In a frame that are the empty cells, which never come out empty, and columns that it lacks,
+        which come last. All other cells come back as they are, with the types and the index of the
+        frame.
 
         Args:
             data: A frame, an array or a tensor of B rows.
@@ -164,8 +166,7 @@ class Density(Wrapped):
             >>> whole["age"][0], whole["town"][0] in ("x", "y")
             (30, True)
         """
-        if num_samples < 0:
-            raise ValueError(f"num_samples must be >= 0, got {num_samples}")
+        num_samples = whole_number("num_samples", num_samples, 0)
         options["generator"] = generator_of(seed, generator)
         if self.schema is not None and not isinstance(data, Tensor):
             if observed is not None:

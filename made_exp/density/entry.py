@@ -9,6 +9,7 @@ from torch import Tensor
 
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.schema import TableSchema
+from made_exp.errors import whole_number
 
 
 def numbers_of(
@@ -46,6 +47,4 @@ def generator_of(seed: int | None, generator: torch.Generator | None) -> torch.G
         return generator
     if generator is not None:
         raise ValueError("seed and generator both say where randomness comes from; give one")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a whole number >= 0, got {seed!r}")
-    return torch.Generator().manual_seed(int(seed))
+    return torch.Generator().manual_seed(whole_number("seed", seed, 0))

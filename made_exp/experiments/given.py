@@ -14,8 +14,8 @@ from torch import Tensor
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.table.column import warn_of_place
 from made_exp.datasets.table.files import read_tables
+from made_exp.datasets.table.matching import say_absent
 from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
-from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.sources import find_tables
 from made_exp.datasets.table.text import TextStyle
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
@@ -91,14 +91,10 @@ def _read_table(path: str, run: FinishedRun) -> tuple[Tensor, Tensor, RawTable]:
     """
     with as_config_errors():
         raw = read_tables(find_tables(path, Path.cwd(), "observed"), TextStyle())
-        x = torch.from_numpy(run.schema.encode(raw, needed=_needed(run.schema)))
+        say_absent(raw, run.schema.match(raw, run.schema.given))
+        x = torch.from_numpy(run.schema.encode(raw, needed=run.schema.given))
     # What a column cannot hold stays where it is, and nothing is drawn from it.
     return x, ~torch.isnan(x) & ~_impossible(x, run.model.groups.variables), raw
-
-
-def _needed(schema: TableSchema) -> Sequence[str]:
-    """Columns that rows must have: what is given, else all; what they lack is drawn."""
-    return schema.given or schema.names
 
 
 def _with_context(run: FinishedRun, x: Tensor, known: Tensor, table: RawTable | None) -> Tensor:

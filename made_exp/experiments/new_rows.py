@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.table.pieces import ROWS, read_pieces
-from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
+from made_exp.datasets.table.raw import Origin, RawColumn, RawTable
 from made_exp.datasets.table.sources import find_tables
 from made_exp.datasets.table.text import TextStyle
-from made_exp.errors import did_you_mean
 from made_exp.experiments.finished import FinishedRun
 
 MAX_NOTICES = 12
@@ -93,17 +92,10 @@ def new_rows(run: FinishedRun, data: str, notices: Notices) -> Iterator[NewRows]
 
 def _known_columns(run: FinishedRun, raw: RawTable, notices: Notices) -> list[str]:
     schema = run.schema
-    needed = [column.name for column in schema.modelled]
-    unknown = [name for name in raw.names if name not in {*schema.names, *schema.ignored}]
-    if missing := [name for name in needed if name not in raw.names]:
-        hint = did_you_mean(missing[0], unknown).replace("Did you mean", "Is it")
-        hint = hint or "; add it, empty, where nothing of it is known"
-        raise ValueError(
-            f"{raw.origin.source} has no column '{missing[0]}'; the table has "
-            f"{listed(needed)}{hint}"
-        )
-    if unknown:
-        notices.add(f"columns that the model does not know are kept as they are: {listed(unknown)}")
+    match = schema.match(raw, schema.names)
+    if match.unknown:
+        unknown = match.unknown_ones(raw.names)
+        notices.add(f"columns that the model does not know are kept as they are: {unknown}")
     return [name for name in raw.names if name in schema.names]
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from made_exp.datasets.baselines.density import SimpleDensity
+from made_exp.errors import whole_number
 from made_exp.masks.mask_set import MaskSet
 from made_exp.model.component import Component
 from made_exp.model.lengths import class_log_odds, length_edges, length_labels
@@ -202,7 +203,6 @@ class Members(nn.Module, ABC):
     def check_num_orderings(self, count: int) -> int:
         """Return `count`; raise ValueError unless the model has that many components."""
         limit = self.max_orderings
-        if count < 1 or (limit and count > limit):
-            allowed = f"in 1..{limit}" if limit else ">= 1"
-            raise ValueError(f"num_orderings must be {allowed}, got {count}")
-        return count
+        if limit and isinstance(count, int) and not 1 <= count <= limit:
+            raise ValueError(f"num_orderings must be in 1..{limit}, got {count}")
+        return whole_number("num_orderings", count, 1)

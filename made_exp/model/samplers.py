@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from made_exp.errors import whole_number
 from made_exp.model.component import Component
 from made_exp.model.sampling import IncrementalSampler, Request
 from made_exp.model.sampling_plan import build_plan
@@ -137,12 +139,10 @@ def draw_uniforms(
 
 def check_request(num_samples: int, temperature: float, batch_size: int) -> None:
     """Raise ValueError where what is asked of a sampler is out of range."""
-    if num_samples < 0:
-        raise ValueError(f"num_samples must be >= 0, got {num_samples}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, got {temperature}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+    whole_number("num_samples", num_samples, 0)
+    if not (isinstance(temperature, Real) and temperature > 0):
+        raise ValueError(f"temperature must be > 0, got {temperature!r}")
+    whole_number("batch_size", batch_size, 1)
 
 
 def _version(*modules: nn.Module, most: int | None = None) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from made_exp.datasets.table.frames import polars_frame
 from made_exp.datasets.table.libraries import adopted
+from made_exp.errors import whole_number
 from made_exp.sklearn.estimator import MADEEstimator
 
 STRATEGIES = ("draw", "mean")
@@ -59,8 +60,7 @@ class MADEImputer(OneToOneFeatureMixin, TransformerMixin, MADEEstimator):
         """
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy must be one of {STRATEGIES}, got {self.strategy!r}")
-        if self.num_samples < 1:
-            raise ValueError(f"num_samples must be >= 1, got {self.num_samples}")
+        whole_number("num_samples", self.num_samples, 1)
         self.model_ = self._fitted(self._start(X))
         return self
 

@@ -108,10 +108,18 @@ def _of_array(array: np.ndarray) -> pl.DataFrame:
     if array.dtype != np.object_:
         return pl.DataFrame(columns)
     known = {
-        name: [None if value is None or value != value else value for value in column]
+        name: [None if _is_absent(value) else value for value in column]
         for name, column in columns.items()
     }
     return pl.DataFrame([_of_values(name, values, ARRAY) for name, values in known.items()])
+
+
+def _is_absent(value: Any) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA, which compares with nothing."""
+    if value is None:
+        return True
+    unequal = value != value
+    return unequal is value or (isinstance(unequal, bool | np.bool_) and bool(unequal))
 
 
 def _of_column(column: nw.Series, source: str) -> pl.Series:

@@ -47,6 +47,10 @@ class Library(ABC):
         The column keeps its type, as long as that can hold the values.
         """
 
+    def append(self, frame: Any, values: pl.Series) -> Any:
+        """The frame with one more column (N,), the last; an array has all that it can have."""
+        raise AssertionError(f"{self.name} has no names of columns")
+
 
 @final
 class Polars(Library):
@@ -65,6 +69,10 @@ class Polars(Library):
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
         column = filled(frame.to_series(place), is_given, values)
         return frame.with_columns(column)
+
+    @override
+    def append(self, frame: Any, values: pl.Series) -> Any:
+        return frame.with_columns(values)
 
 
 @final
@@ -97,6 +105,10 @@ class Arrow(Library):
         field = frame.schema.field(place)
         array = self._cast(filled(given, is_given, values), field.type)
         return frame.set_column(place, field.with_type(array.type), array)
+
+    @override
+    def append(self, frame: Any, values: pl.Series) -> Any:
+        return frame.append_column(values.name, values.to_arrow())
 
     def _cast(self, values: pl.Series, dtype: Any) -> Any:
         import pyarrow as pa
@@ -149,6 +161,10 @@ class Pandas(Library):
         frame = frame.copy()
         frame.isetitem(place, column)
         return frame
+
+    @override
+    def append(self, frame: Any, values: pl.Series) -> Any:
+        return frame.assign(**{values.name: self._series(values).array})
 
     def _series(self, values: pl.Series) -> Any:
         import pandas as pd

@@ -14,9 +14,9 @@ from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
-from made_exp.datasets.table.frames import ARRAY
 from made_exp.datasets.table.inference import Reading, understand
 from made_exp.datasets.table.making import make_column
+from made_exp.datasets.table.matching import Match, match_columns, say_unknown
 from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable
 from made_exp.datasets.table.suspicions import suspicious_column, suspicious_table
 from made_exp.variables.variable import Variable
@@ -64,29 +64,26 @@ class TableSchema:
         """The columns that are given; the others are modelled given them."""
         return tuple(c.name for c in self.modelled if c.variable and c.variable.is_given)
 
+    def match(self, raw: GivenTable, needed: Collection[str]) -> Match:
+        """How the columns of new rows go with those of the table; see `match_columns`."""
+        others = {*self.names, *self.ignored}
+        return match_columns(raw, [column.name for column in self.modelled], others, needed)
+
     def encode(
         self, raw: RawTable, say: Say | None = None, needed: Collection[str] | None = None
     ) -> np.ndarray:
         """The table (N, D) float64 of rows with its columns in any order, NaN where missing.
 
         Columns that are kept aside need not be there, nor others than those that are `needed`,
-        by default all; `say` hears of values that train did not have; without it they are warned
-        of by their place.
+        by default all; it is warned of those that are unknown.
+        `say` hears of values that train did not have; without it they are warned of by their
+        place.
 
         Raises:
-            ValueError: If columns are missing or unknown, or a cell is no value of its column.
+            ValueError: If columns are missing, or a cell is no value of its column.
         """
         needed = self.names if needed is None else needed
-        missing = [c.name for c in self.modelled if c.name in needed and c.name not in raw.names]
-        unknown = [name for name in raw.names if name not in {*self.names, *self.ignored}]
-        if missing or unknown:
-            what = f"no column '{missing[0]}'" if missing else f"unknown column '{unknown[0]}'"
-            hint = ""
-            if raw.origin.source == ARRAY:
-                hint = "; columns of an array are called x0, x1, ...: hand over a frame with names"
-            raise ValueError(
-                f"{raw.origin.source} has {what}; the table has {', '.join(self.names)}{hint}"
-            )
+        say_unknown(raw, self.match(raw, needed))
         x = np.full((len(raw), len(self.modelled)), np.nan)
         present = [(d, c) for d, c in enumerate(self.modelled) if c.name in raw.names]
         for d, column in present:
