@@ -1,6 +1,7 @@
 """Ask a finished run for probabilities: `made-query --help`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from made_exp.cli.key_value import Command
@@ -24,16 +25,23 @@ def questions_of(settings: QuerySettings) -> list[Question]:
     Raises:
         ConfigError: If there are none, or some cannot be read.
     """
-    texts = list(settings.queries)
+    placed = [(text, "") for text in settings.queries]
     if settings.file is not None:
-        lines = _lines(Path(settings.file))
-        texts += [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not texts:
+        placed += [
+            (line, f"line {number} of '{settings.file}'")
+            for number, line in enumerate(_lines(Path(settings.file)), start=1)
+            if line.strip() and not line.lstrip().startswith("#")
+        ]
+    if not placed:
         where = "" if settings.file is None else f" in '{settings.file}'"
         raise ConfigError(
             f'nothing is asked{where}: write a question, such as "age >= 65 | sex = F"'
         )
-    return each_of(texts, parse_question)
+    texts, places = zip(*placed, strict=True)
+    questions = each_of(texts, parse_question, places)
+    return [
+        replace(question, place=place) for question, place in zip(questions, places, strict=True)
+    ]
 
 
 def _lines(file: Path) -> list[str]:

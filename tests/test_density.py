@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from builders import tiny_made
+from builders import all_binary, tiny_made
 
 from made_exp.datasets.table.frames import column_names, raw_table
 from made_exp.datasets.table.schema import fit_table
@@ -295,6 +295,29 @@ def test_values_never_seen_are_left_where_they_are(density):
     assert filled["age"].null_count() == 0
     assert np.allclose(density.predict_proba(frame, target="member").sum_horizontal(), 1)
     assert 0 < density.probability("town = Bern", given="member = true") < 1
+
+
+def test_models_of_no_table_answer_questions_about_their_variables():
+    made = tiny_made(ordering="random").double()
+    model, rows = Density(made), all_binary(8)
+    x, probs = rows.numpy(), made.log_prob(rows).exp().numpy()
+    known = x[:, 5] == 1
+    wanted = probs[known & (x[:, 0] == 1) & (x[:, 3] == 0)].sum() / probs[known].sum()
+    found = model.probability("x0 = 1 and x3 = 0", given="x5 = 1")
+    assert found.is_exact
+    assert found == pytest.approx(wanted)
+    joint = model.predict_proba(x, ["x6", "x2"])
+    others = np.delete(x, [2, 6], axis=1) @ 2 ** np.arange(6)
+    for row in (0, 77, 255):
+        alike = others == others[row]
+        chosen = [alike & (x[:, 6] == a) & (x[:, 2] == b) for a in (0, 1) for b in (0, 1)]
+        shares = np.array([probs[own].sum() for own in chosen]) / probs[alike].sum()
+        assert np.allclose(joint[row], shares)
+    assert np.array_equal(model.predict_proba(rows, "x6").numpy(), model.predict_proba(x, "x6"))
+    with pytest.raises(ValueError, match="there is no column 'y1'"):
+        model.probability("y1 = 1")
+    with pytest.raises(ValueError, match="target: the model has no column 'y'"):
+        model.predict_proba(x, "y")
 
 
 @pytest.mark.parametrize(("ordering", "seed"), [("natural", 0), ("ensemble", 2)])

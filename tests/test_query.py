@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import shlex
 from pathlib import Path
 
@@ -20,13 +21,14 @@ from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.schema import fit_table
 from made_exp.density.answers import Answer, Row, answer
 from made_exp.density.events import Events
-from made_exp.density.measures import mean, quantile
+from made_exp.density.measures import error_written, mean, quantile
 from made_exp.density.mixture import Effort, Estimate
 from made_exp.density.predicate import parse_question
 from made_exp.density.probability import ratio
 from made_exp.density.spread import Spread, spread_of
 from made_exp.density.terms import Terms
 from made_exp.experiments import querying
+from made_exp.experiments.finished import FinishedRun
 from made_exp.reporting.figures.distribution import distribution_picture
 from made_exp.settings.commands import QuerySettings
 from made_exp.variables.subset import Subset
@@ -240,6 +242,20 @@ def ask(*arguments):
     return query_command.main(["run=outputs/runs/RUN", *arguments])
 
 
+def run_schema():
+    return FinishedRun("outputs/runs/RUN", "cpu").schema
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(0.0, ""), (123.4, "120 days"), (1.0, "1 day"), (0.5, "12 hours"), (1e-6, "0.086 seconds")],
+)
+def test_errors_of_dates_are_in_their_units(here, error, shown):
+    *_, number, day = run_schema().columns
+    assert error_written(day, error) == shown
+    assert error_written(number, error) == ""
+
+
 def test_no_cell_of_a_table_of_answers_is_a_formula(tmp_path):
     rows = Row("=1+1", 0.5, 0.0), Row("-3", 0.5, 0.0)
     one = Answer("@SUM(x)", None, 0.0, True, 0, rows=rows)
@@ -259,6 +275,13 @@ def test_answers_are_lines_json_and_tables(here, capsys):
     assert first.startswith("P(age >= 65 or sex = F | state = CA) = 0.")
     assert first.endswith("of 200 rows")
     assert second.startswith("mean(day) = 2024-0")
+    given = "mean(day) | wage > 5 and age > 30"
+    assert ask(given) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"= 2024-0\d-\d\d ± \d[\d.]* (days|hours)  ", shown)
+    assert ask(given, "json=true") == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    assert one["text_stderr"] == error_written(run_schema().columns[-1], one["stderr"])
     assert ask("age > 30", "distribution(sex)", "json=true", "rows=200", "path=a.csv") == 0
     one, two = json.loads(capsys.readouterr().out)
     assert one["rows"] == pytest.approx(200 * one["value"])
@@ -290,6 +313,12 @@ def test_answers_are_lines_json_and_tables(here, capsys):
             "  agee > 3\n  ^^^^\n'G' is no value of 'sex' in train",
         ),
         (["age >", "sex =", "age > 3"], "2 of 3 questions cannot be answered\nexpected a value"),
+        (["file=bad.txt"], "line 3 of 'bad.txt': expected a value after '>', but"),
+        (
+            ["sex = G", "file=wrong.txt"],
+            "2 of 3 questions cannot be answered\n'G' is no value of 'sex' in train (have: F, M)\n"
+            "  sex = G\n        ^\nline 2 of 'wrong.txt': there is no column 'agee'.",
+        ),
         (["age > 3 | sex = F and sex = M"], "the condition has probability 0"),
         (["sex = G"], "'G' is no value of 'sex' in train"),
         (["mean(sex)"], "'sex' holds binary values, which have no mean and no order"),
@@ -305,6 +334,8 @@ def test_answers_are_lines_json_and_tables(here, capsys):
 )
 def test_mistakes_are_answered(here, capsys, arguments, message):
     Path("blank.txt").write_text("\n# nothing\n")
+    Path("bad.txt").write_text("age > 3\n# more\nage >\n")
+    Path("wrong.txt").write_text("age > 3\nagee > 3\n")
     Path("bytes.txt").write_bytes(b"age > \xff")
     before = set(Path().iterdir())
     assert ask(*arguments) == 2

@@ -10,7 +10,7 @@ from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.events import Events
-from made_exp.density.measures import mean, quantile, written
+from made_exp.density.measures import error_written, mean, quantile, written
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Question
 from made_exp.density.probability import condition_of, probability_of, rareness
@@ -44,6 +44,7 @@ class Answer:
         is_exact: Whether nothing was drawn.
         num_samples: Paths that were taken.
         text: A date or time in words; None of plain numbers.
+        error: Its standard error in words, such as "3.2 days"; "" where exact, and of numbers.
         rows: Of a distribution, in the order of the values.
         note: What is to be said of it, or "".
         is_probability: Whether it is one.
@@ -58,6 +59,7 @@ class Answer:
     rows: tuple[Row, ...] = ()
     note: str = ""
     is_probability: bool = False
+    error: str = ""
 
     def as_dict(self, rows: int | None = None) -> dict[str, Any]:
         """Only plain values; of a probability also how many of `rows` rows it is."""
@@ -67,7 +69,7 @@ class Answer:
         else:
             content |= {"value": self.value, "stderr": self.stderr}
         if self.text is not None:
-            content["text"] = self.text
+            content |= {"text": self.text, "text_stderr": self.error or None}
         content |= {"is_exact": self.is_exact, "num_samples": self.num_samples}
         if rows is not None and self.is_probability and self.value is not None:
             content |= {"rows": self.value * rows, "rows_stderr": self.stderr * rows}
@@ -120,7 +122,8 @@ def _measured(spread: Spread, question: Question, note: str) -> Answer:
         note = "; ".join(filter(None, ["numbers are told apart in narrow cells", note]))
     is_exact = spread.found.is_exact and spread.is_listed
     text = written(spread.column, value)
-    return Answer(question.text, value, stderr, is_exact, count, text, note=note)
+    error = error_written(spread.column, stderr)
+    return Answer(question.text, value, stderr, is_exact, count, text, note=note, error=error)
 
 
 def _rows(spread: Spread) -> list[Row]:

@@ -1,20 +1,21 @@
 """A trained density: tensors in, tensors out; of a table also frames in, frames out."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, final
 
-import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
 from made_exp.datasets.table.frames import check_process, column_names, raw_table
 from made_exp.datasets.table.libraries import Library, adopted, library_named, like_columns
+from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed
 from made_exp.density.classes import class_probabilities, classes_of, targets_of
 from made_exp.density.completing import complete_frame
-from made_exp.density.entry import generator_of, numbers_of
+from made_exp.density.entry import array_of, generator_of, numbers_of, rows_like
 from made_exp.density.probability import Probability, probability
 from made_exp.density.surprise import surprise, surprise_given_others
 from made_exp.density.wrapped import Wrapped
@@ -89,7 +90,7 @@ class Density(Wrapped):
         """
         x = numbers_of(data, self.schema)
         log_probs = self.made.log_prob(x, context, num_orderings, grad)  # type: ignore[arg-type]
-        return log_probs if isinstance(data, Tensor) else _array(log_probs)
+        return log_probs if isinstance(data, Tensor) else array_of(log_probs)
 
     def sample(
         self,
@@ -180,7 +181,7 @@ class Density(Wrapped):
             x = x.repeat_interleave(num_samples, 0)
             context = None if context is None else context.repeat_interleave(num_samples, 0)
         drawn = self.made.complete(x, observed, context=context, **options)
-        return drawn if isinstance(data, Tensor) else _array(drawn)
+        return drawn if isinstance(data, Tensor) else array_of(drawn)
 
     def surprise(self, data: Any, *, given: str = "earlier", **options: Any) -> Any:
         """How surprising each cell is, -log p(cell | others of its row), in nats.
@@ -209,8 +210,8 @@ class Density(Wrapped):
         x = torch.as_tensor(numbers_of(data, self.schema))
         found = _SURPRISES[given](self.made, x, **options)
         if isinstance(data, Tensor) or self.schema is None:
-            return found if isinstance(data, Tensor) else _array(found)
-        return self._answer(data, found, [column.name for column in self.schema.modelled])
+            return found if isinstance(data, Tensor) else array_of(found)
+        return rows_like(data, found, [column.name for column in self.schema.modelled])
 
     def predict_proba(
         self, data: Any, target: str | Sequence[str], context: Tensor | None = None
@@ -218,7 +219,7 @@ class Density(Wrapped):
         """Probabilities of the values of a column given the other cells of each row, exactly.
 
         Args:
-            data: A frame or an array of B rows; the target need not be there and is not read.
+            data: B rows as of `log_prob`; the target is not read, and in a frame need not be there.
             target: The column, or several: then of all combinations of their values.
             context: (B,) class labels, or None.
 
@@ -234,19 +235,19 @@ class Density(Wrapped):
             >>> chances["x"][0] > chances["y"][0]
             True
         """
-        schema = self._schema("predict_proba")
-        targets = targets_of(schema, target)
-        needed = [c.name for d, c in enumerate(schema.modelled) if d not in targets]
-        x = torch.as_tensor(numbers_of(data, schema, needed))
-        values, names = classes_of(schema, targets)
+        targets = targets_of(self._named, target)
+        needed = [c.name for d, c in enumerate(self._named.modelled) if d not in targets]
+        x = torch.as_tensor(numbers_of(data, self.schema, needed))
+        values, names = classes_of(self._named, targets)
         found = class_probabilities(self.made, x, targets, values, context)
-        return found if isinstance(data, Tensor) else self._answer(data, found, names)
+        return found if isinstance(data, Tensor) else rows_like(data, found, names)
 
     def probability(self, event: str, given: str | None = None, **options: Any) -> Probability:
-        """The probability that a row is as a predicate says, such as "age >= 65 and sex = F".
+        """The probability that a row is as a predicate says.
 
         Args:
-            event: The predicate; see `density.predicate`.
+            event: The predicate, such as "age >= 65 and sex = F", or "x3 = 1" of a model that is
+                of no table; see `density.predicate`.
             given: A condition, written alike; None for all rows.
             **options: num_samples, seed, context, keep of `density.probability.probability`.
 
@@ -261,7 +262,7 @@ class Density(Wrapped):
             >>> model.probability("age < 50", given="town = x") > 0.5
             True
         """
-        return probability(self.made, self._schema("probability"), event, given, **options)
+        return probability(self.made, self._named, event, given, **options)
 
     def encode(self, data: Any) -> Tensor:
         """Rows of a frame or an array as numbers of the model, (B, D), NaN where missing.
@@ -284,17 +285,12 @@ class Density(Wrapped):
         library = self._library or library_named("polars")
         return library.make(frame.get_columns(), self._like)
 
+    @cached_property
+    def _named(self) -> TableSchema:
+        """The table, or how questions name the variables of a model that is of none."""
+        return self.schema or schema_of({"variables": [v.to_dict() for v in self.groups.variables]})
+
     def _schema(self, question: str) -> TableSchema:
         if self.schema is None:
             raise ValueError(f"{question}: the model is of no table, whose columns have names")
         return self.schema
-
-    def _answer(self, data: Any, values: Tensor, names: Sequence[str]) -> Any:
-        """Values (B, K) for the rows of a frame, in one of its library."""
-        library, frame = adopted(data)
-        pairs = zip(names, values.cpu().double().numpy().T, strict=True)
-        return library.make([pl.Series(name, column) for name, column in pairs], rows_of=frame)
-
-
-def _array(values: Tensor) -> np.ndarray:
-    return values.detach().cpu().double().numpy()

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.libraries import adopted
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import whole_number
 
@@ -48,3 +50,15 @@ def generator_of(seed: int | None, generator: torch.Generator | None) -> torch.G
     if generator is not None:
         raise ValueError("seed and generator both say where randomness comes from; give one")
     return torch.Generator().manual_seed(whole_number("seed", seed, 0))
+
+
+def rows_like(data: Any, values: Tensor, names: Sequence[str]) -> Any:
+    """Values (B, K) for the rows of a frame or an array, in one of its library."""
+    library, frame = adopted(data)
+    pairs = zip(names, array_of(values).T, strict=True)
+    return library.make([pl.Series(name, column) for name, column in pairs], rows_of=frame)
+
+
+def array_of(values: Tensor) -> np.ndarray:
+    """The same numbers, float64."""
+    return values.detach().cpu().double().numpy()

@@ -12,6 +12,8 @@ from made_exp.density.events import last_digit
 from made_exp.density.spread import Spread
 from made_exp.density.tokens import QueryError, as_name
 
+_UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
+
 
 def numbers_of(spread: Spread) -> np.ndarray:
     """The values (J,) as numbers of the table, NaN where missing.
@@ -44,6 +46,16 @@ def written(column: Column, number: float) -> str | None:
     value = number if column.variable and column.variable.is_real else number - column.offset
     text: str = column.decode(np.array([value]))[0]
     return text
+
+
+def error_written(column: Column, error: float) -> str:
+    """A standard error of dates or times, in the largest unit of which it is one; "" of others."""
+    if not isinstance(column, Numbers) or not isinstance(column.format, DateFormat) or not error:
+        return ""
+    seconds = error * column.format.microseconds / 10**6
+    name, size = next((pair for pair in _UNITS if seconds >= pair[1]), _UNITS[-1])
+    count = float(f"{seconds / size:.2g}")
+    return f"{count:g} {name.removesuffix('s') if count == 1 else name}"
 
 
 def mean(spread: Spread) -> tuple[float, float]:

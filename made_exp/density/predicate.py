@@ -97,6 +97,7 @@ class Question:
         measure: One of `MEASURES`, or None.
         column: What is measured.
         level: Of a quantile, in 0..1.
+        place: Where it stands, such as "line 3 of 'queries.txt'"; "" where it was typed.
     """
 
     text: str
@@ -105,6 +106,7 @@ class Question:
     measure: str | None = None
     column: Text | None = None
     level: float = 0.5
+    place: str = ""
 
 
 def parse_question(text: str) -> Question:

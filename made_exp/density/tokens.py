@@ -72,18 +72,20 @@ def error_at(question: str, message: str, start: int, end: int | None = None) ->
     return QueryError(f"{message}\n  {shown}\n  {' ' * start}{mark}")
 
 
-def each_of(questions: Sequence[_Asked], ask: Callable[[_Asked], _Told]) -> list[_Told]:
-    """What `ask` makes of each question.
+def each_of(
+    questions: Sequence[_Asked], ask: Callable[[_Asked], _Told], places: Sequence[str]
+) -> list[_Told]:
+    """What `ask` makes of each question; places (as many) say where they stand, or "".
 
     Raises:
         QueryError: If it raised one of any; of several it tells all.
     """
     found, errors = list[_Told](), list[str]()
-    for question in questions:
+    for question, place in zip(questions, places, strict=True):
         try:
             found.append(ask(question))
         except QueryError as error:
-            errors.append(str(error))
+            errors.append(f"{place}: {error}" if place else str(error))
     if errors:
         many = f"{len(errors)} of {len(questions)} questions cannot be answered\n"
         raise QueryError((many if len(errors) > 1 else "") + "\n".join(errors))

@@ -43,7 +43,11 @@ def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
     target = _target(run, settings, questions)
     with as_config_errors():
         schema = run.schema
-        answers = each_of(questions, lambda question: answer(run.model, schema, question, effort))
+        answers = each_of(
+            questions,
+            lambda question: answer(run.model, schema, question, effort),
+            [question.place for question in questions],
+        )
     content = [one.as_dict(settings.rows) for one in answers]
     if target is not None:
         _write(target, answers, settings)
@@ -127,7 +131,9 @@ def _lines(one: Answer, rows: int | None) -> str:
         ]
         return "\n".join([f"{question}   ({how})", *table])
     assert one.value is not None
-    shown = _number(one.value, one.stderr) if one.text is None else one.text
+    shown = _number(one.value, one.stderr)
+    if one.text is not None:
+        shown = f"{one.text} ± {one.error}" if one.error else one.text
     counted = ""
     if rows is not None and one.is_probability:
         counted = f"   {_number(one.value * rows, one.stderr * rows)} of {rows} rows"
