@@ -14,6 +14,7 @@ from test_given_variables import model_of as given_model
 from test_probability import DISCRETE, REALS, SCHEMA, model, schema_for, truth
 from test_query import here, run
 from test_simple_densities import all_codes
+from test_simple_members import model_of
 
 from made_exp import sample as made_sample
 from made_exp.density.chosen_rows import rows_where
@@ -80,6 +81,26 @@ def test_what_no_row_can_be_is_refused(model):
         rows_where(model, events, formula, 5, Effort())
 
 
+@pytest.mark.parametrize("index", [0, -1])
+def test_rows_that_are_hardly_ever_so_are_refused_with_their_probability(monkeypatch, index):
+    monkeypatch.setattr("made_exp.density.chosen_rows._MAX_LISTED", 0)
+    monkeypatch.setattr("made_exp.density.chosen_rows._MAX_DRAWN", 4096)
+    torch.manual_seed(0)
+    generator, x = torch.Generator().manual_seed(0), all_codes(DISCRETE)
+    model = model_of("random", DISCRETE, x, generator).double()
+    with torch.no_grad():
+        weights = torch.full_like(model.mixture._log_weights, -30.0)
+        weights[index] = 0.0
+        model.mixture._log_weights.copy_(weights.log_softmax(0))
+    events, text = Events(SCHEMA), "switch = 1 and colour = 1 and count = 3 and level = 2"
+    formula = events.formula(parse_predicate(text), text)
+    with pytest.raises(
+        ValueError, match=r"^only \d+ of 6000 rows .* probability of about 0\.0"
+    ) as found:
+        rows_where(model, events, formula, 6000, Effort())
+    assert str(found.value).endswith("ask for something likelier, or for fewer rows")
+
+
 def sample(*arguments):
     return made_sample.main(["run=outputs/runs/RUN", "num_samples=90", *arguments])
 
@@ -101,6 +122,7 @@ def test_samples_are_as_asked_and_balanced(here, capsys):
     [
         (["where=age >"], "expected a value after '>'"),
         (["where=agee > 3"], "there is no column 'agee'"),
+        (["where="], "where: nothing stands after the '='; write where=null for none"),
         (["where=age > 300"], "no row can be so: a contradiction"),
         (["balance=age"], "balance: 'age' holds integer values; it must be a column of classes"),
         (["balance=incom"], "there is no column 'incom'. Did you mean 'income'?"),

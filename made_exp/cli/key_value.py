@@ -17,7 +17,7 @@ from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.settings.base import described
 
 T = TypeVar("T")
-_NOTHING = ("null", "")
+_NOTHING = "null"
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,14 @@ class Command(Generic[T]):
 def _assign(node: DictConfig, key: str, value: str) -> None:
     if "${" in value or value == "???":
         raise ConfigError(f"{key}: '{value}' is not a value")
+    if not value:  # as of a variable of a shell that is not set
+        raise ConfigError(f"{key}: nothing stands after the '='; write {key}=null for none")
     is_mapping = OmegaConf.is_dict(node[key]) if not OmegaConf.is_missing(node, key) else False
     try:
         if is_mapping:
-            node[key] = {} if value in _NOTHING else _mapping(key, value)
+            node[key] = {} if value == _NOTHING else _mapping(key, value)
         else:
-            node[key] = None if value in _NOTHING else value
+            node[key] = None if value == _NOTHING else value
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
 

@@ -47,6 +47,14 @@ class ChosenRows:
     acceptance: float
 
 
+class _TooFew(Exception):
+    """Hardly any of the rows that a density drew are so."""
+
+    def __init__(self, found: int, drawn: int) -> None:
+        super().__init__(found, drawn)
+        self.found, self.drawn = found, drawn
+
+
 def rows_where(
     made: MADE, events: Events, formula: Formula, count: int, effort: Effort
 ) -> ChosenRows:
@@ -68,7 +76,8 @@ def rows_where(
     first = variables_of(formula)
     terms = estimate(made, formula, first, split, events.domains).terms
     logs = torch.stack([own.logs.logsumexp(0) for own in terms])
-    if float(logs.logsumexp(0)) == -math.inf:
+    prob = math.exp(float(logs.logsumexp(0)))
+    if not prob:
         raise QueryError("no row is so: this has probability 0 under the model")
     even = uniforms_of(count, 1, effort.seed + 17)[:, 0].sort().values
     chosen = categorical_quantile(logs.softmax(0), even.to(logs.device))
@@ -77,7 +86,14 @@ def rows_where(
     for place, index in enumerate(made.weighted()):
         own = int((chosen == place).sum())
         if own:
-            found, paths = _rows_of(made, index, formula, events, starts, own, effort)
+            try:
+                found, paths = _rows_of(made, index, formula, events, starts, own, effort)
+            except _TooFew as few:
+                raise QueryError(
+                    f"only {few.found} of {own} rows were found in {few.drawn} draws of one of the "
+                    f"densities, and so none are given: rows like this have a probability of about "
+                    f"{prob:.2g} under the model; ask for something likelier, or for fewer rows"
+                ) from None
             rows.append(found)
             drawn += paths
     x = torch.cat(rows)
@@ -180,10 +196,7 @@ def _accepted(pools: Iterator[tuple[Tensor, Tensor]], count: int, seed: int) -> 
         kept = parts[0][inside], parts[1][inside], parts[2][inside]
         if len(kept[0]) >= count:
             return kept[0][:count], math.ceil(drawn * count / len(kept[0]))
-    raise QueryError(
-        f"of {drawn} paths only {len(kept[0])} became rows that are so: ask for something "
-        "likelier, or for fewer rows"
-    )
+    raise _TooFew(len(kept[0]), drawn)
 
 
 def _accepted_draws(
@@ -198,7 +211,7 @@ def _accepted_draws(
     kept, found, drawn = list[Tensor](), 0, 0
     while found < count:
         if drawn >= _MAX_DRAWN // 4:
-            raise QueryError(f"of {drawn} draws of a simple density only {found} are so")
+            raise _TooFew(found, drawn)
         x = drawn_rows(made, component, starts, 2 * _POOL, seed + drawn)
         own = x[diagram.contains(x)]
         kept.append(own)
