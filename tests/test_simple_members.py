@@ -19,8 +19,9 @@ from made_exp.model.evaluation import (
     log_probs_by_ordering,
     nll_by_num_orderings,
 )
-from made_exp.model.mixture import MixtureWeights
+from made_exp.model.mixture import MANY_EXAMPLES, MixtureWeights
 from made_exp.model.simple import KINDS, SimpleComponent
+from made_exp.variables.mixing import PRIOR_OF_UNLIKE, fit_log_weights
 
 ORDERINGS = {
     "agnostic": {"num_orderings": 3},
@@ -152,7 +153,27 @@ def test_a_simple_density_that_is_far_better_is_kept_however_few_the_examples(nu
     assert mixture.log_prob(rows).mean() > -152.5
     rows[2:] = -300.0
     mixture.fit(rows)
+    assert mixture.log_prob(rows).mean() > -200.5  # few say little: all stay, with small weights
+    mixture.fit(rows[:, :1].expand(-1, MANY_EXAMPLES))
     assert mixture.log_weights()[2:].isneginf().all()
+
+
+def test_a_lead_of_networks_counts_by_its_lower_end(generator):
+    """As it is told from noise: a lead by chance on few rows is none, that on many counts whole."""
+    lead = torch.randn(20, generator=generator).double()
+    lead = 3 * (lead - lead.mean()) / lead.std() + 3 / math.sqrt(20)  # just its standard error
+    mixture, level = MixtureWeights(1, num_extras=1), MixtureWeights(1, num_extras=1)
+    mixture.fit(torch.stack([lead, torch.zeros(20)]))
+    even = lead - lead.mean()
+    level.fit(torch.stack([even, torch.zeros(20)]))
+    assert level.log_weights()[0] < mixture.log_weights()[0]
+    weights = fit_log_weights(torch.stack([even, torch.zeros(20)]), PRIOR_OF_UNLIKE)
+    torch.testing.assert_close(mixture.log_weights(), weights, rtol=1e-4, atol=1e-4)
+    mixture.fit(torch.stack([lead, torch.zeros(20)]).repeat(1, 5000))
+    whole = fit_log_weights(torch.stack([lead, torch.zeros(20)]), 0.0)
+    torch.testing.assert_close(mixture.log_weights(), whole, rtol=0, atol=5e-3)
+    mixture.fit(torch.tensor([[-torch.inf, -1.0], [-1.0, -1.0]]))
+    assert mixture.log_weights().isfinite().all()
 
 
 def test_weights_of_a_part_of_the_orderings(generator):

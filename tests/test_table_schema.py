@@ -164,6 +164,24 @@ def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():
     assert real.decode(np.array([[-3.0], [1e9]]))["r"].to_list() == ["0.0", "36.8"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "most"),
+    [
+        ([f"{i % 101}" for i in range(202)], "100"),  # per cent
+        ([f"{i % 101}" for i in range(150)], "125"),  # 100 once, as by chance
+        ([f"{i % 101}%" for i in range(202)], "100%"),
+        ([f"{i % 101 / 2}" for i in range(202)], "62.5"),
+        ([f"{i % 201 / 2}" for i in range(402)], "100.0"),
+        ([f"{i % 201 / 2 - 0.5}" for i in range(402)] + ["100.0"] * 2, "125.1"),
+        ([f"{i % 101 / 100:.2f}" for i in range(202)], "1.00"),
+        ([f"{i % 101 / 10}" for i in range(202)], "10.0"),
+        ([f"{i % 11}" for i in range(202)], "12"),  # as likely a count
+    ],
+)
+def test_what_is_full_is_not_exceeded_by_draws(cells, most):
+    assert fit(table(c=cells)).decode(np.array([[1e9]]))["c"].to_list() == [most]
+
+
 def test_missing_cells_are_values_where_train_has_them():
     raw = table(a=["1.5", "", "2.5", "3.25"] * 5, b=["x", "y", "z", "x"] * 5)
     assert [v.may_be_missing for v in fit(raw, missing="model").variables] == [True, False]

@@ -1,7 +1,7 @@
 """From what was understood of a column and its training values to the column as it is modelled."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -25,6 +25,8 @@ from made_exp.variables.variable import Kind, Variable
 
 # A whole number of new rows may lie so far outside of train, in spans of train.
 MARGIN = 0.25
+# Where shares, marks and percentages end, if several rows are there and none is below 0.
+_FULL, _FULL_WHOLE, _MIN_FULL = (1, 10, 100), (100,), 2
 # Of the values of a column so many are listed, in so many letters.
 _NUM_SHOWN, _MAX_SHOWN = 5, 30
 
@@ -204,8 +206,8 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
             f"set {setting('kinds', column.name, 'real')}"
         )
     margin = max(int(MARGIN * (high - low)), 1)
-    least, greatest = _held(column)
-    first = math.ceil(max(low - margin, least if low < 0 else 0))
+    least, greatest = _ends(column, known.to_numpy(), _FULL_WHOLE)
+    first = math.ceil(max(low - margin, least))
     num_values = math.floor(min(high + margin, greatest)) - first + 1
     values = (known - first).to_numpy().astype(np.float64)
     fit = fit_numbers(values, step=1.0, zero=float(-first), limits=limits)
@@ -222,10 +224,24 @@ def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     variable = Variable(column.name, Kind.REAL, **fine._asdict(), **vars(fit))
     low, high = float(values.min()), float(values.max())
     margin = max(MARGIN * (high / 2 - low / 2) * 2, step)
-    least, greatest = _held(column)
-    lowest, highest = max(low - margin, least if low < 0 else 0.0), min(high + margin, greatest)
+    least, greatest = _ends(column, values, _FULL)
+    lowest, highest = max(low - margin, least), min(high + margin, greatest)
     column = replace(column, variable=variable, low=float(lowest), high=float(highest))
     return replace(column, values=_range(column, values))
+
+
+def _ends(
+    column: Numbers, values: np.ndarray, full: Sequence[int]
+) -> tuple[float | Fraction, float | Fraction]:
+    """The least and the greatest that values (N,) can be, in the column's units."""
+    least, greatest = _held(column)
+    if values.min() < 0:
+        return least, greatest
+    largest = values.max()
+    is_full = largest in [end * 10**column.decimals for end in full]
+    if is_full and not isinstance(column.format, DateFormat):
+        greatest = largest if (values == largest).sum() >= _MIN_FULL else greatest
+    return 0, greatest
 
 
 def _held(column: Numbers) -> tuple[float | Fraction, float | Fraction]:
