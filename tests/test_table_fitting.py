@@ -19,8 +19,10 @@ from made_exp.datasets.table.fitting import (
     choose_transform,
     fit_numbers,
 )
+from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.pooling import MAX_FREE, pool_rare
+from made_exp.datasets.table.schema import TableSchema
 from made_exp.variables.numbers import ATOM, Numbers
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable
@@ -237,6 +239,19 @@ def test_computed_numbers_that_repeat_are_as_fine_as_they_lie_apart():
     assert digit < 1e-15
     odd = np.append(scaled, [scaled[0] + 0.001] * 3)  # such as a mean in place of missing cells
     assert computed(odd).resolution == pytest.approx(step)
+
+
+def test_a_spike_does_not_say_how_far_the_others_lie_apart():
+    gains = np.log1p(np.where(np.arange(400) < 350, 0, np.arange(400) ** 2.0))
+    assert computed(gains).resolution == pytest.approx(gains.std() / 10)  # 12 from 0 to the next
+
+
+def test_numbers_computed_in_single_precision_are_known_too():
+    ages = np.random.RandomState(0).randint(20, 80, 300)
+    scaled = ((ages - ages.mean()) / ages.std()).astype(np.float32)
+    frame = pl.DataFrame({"age": scaled, "old": scaled > 0})
+    (age, _) = TableSchema.fit(raw_table(frame), np.arange(300)).variables
+    assert age.resolution == pytest.approx(1 / ages.std(), rel=1e-5)
 
 
 def test_computed_numbers_without_repetition_are_known_to_their_last_digit():

@@ -13,10 +13,12 @@ import numpy as np
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
 
-# Of the rows so many have no neighbour nearer than what their column's values are apart.
+# So many of the values that repeat have a neighbour nearer than what their column's are apart.
 _CLOSEST = 0.1
+# Cells are at most so wide, in deviations, unless all values are farther apart.
+_WIDEST = 0.1
 # Numbers were computed where their last digit is worth so little of the largest.
-_COMPUTED: dict[type, float] = {np.float64: 1e-15, np.float32: 1e-7}
+_COMPUTED = {False: 1e-15, True: 1e-7}  # whether in float32
 # Nearer values, in spans of the column, differ by how they were computed.
 _ROUNDING = 1e-9
 
@@ -33,21 +35,21 @@ class Fineness(NamedTuple):
     digit: float | None = None
 
 
-def fineness(form: Format, values: np.ndarray, dtype: type = np.float64) -> Fineness:
-    """How finely values (N,), written in this format and computed in this type, are known."""
+def fineness(form: Format, values: np.ndarray, *, single: bool = False) -> Fineness:
+    """How finely values (N,), written in this format and held in float64 or single, are known."""
     digit = last_digit(form, values)
-    if is_computed(form, values, dtype):
+    if is_computed(form, values, single=single):
         apart = _apart(values)
         if apart > digit:
             return Fineness(apart, digit)
     return Fineness(digit)
 
 
-def is_computed(form: Format | None, values: np.ndarray, dtype: type = np.float64) -> bool:
+def is_computed(form: Format | None, values: np.ndarray, *, single: bool = False) -> bool:
     """Whether values (N,) have all digits that their type holds, as nobody writes them."""
     if not isinstance(form, NumberFormat):
         return False
-    return bool(last_digit(form, values) <= _COMPUTED[dtype] * np.abs(values).max())
+    return bool(last_digit(form, values) <= _COMPUTED[single] * np.abs(values).max())
 
 
 def last_digit(form: Format, values: np.ndarray) -> float:
@@ -66,16 +68,20 @@ def _usual(values: np.ndarray) -> float:
 
 
 def _apart(values: np.ndarray) -> float:
-    """How far values that repeat lie apart; 0 where all of them differ, or one is left."""
+    """How far values that repeat lie apart; 0 where all of them differ, or one is left.
+
+    A spike far from all others, such as zeros among amounts, is no wider than others are apart, or
+    than a share of the deviation.
+    """
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) == len(values) or len(distinct) < 2:
         return 0.0
     with np.errstate(over="ignore"):
         gaps = np.diff(distinct)
-        span = distinct[-1] - distinct[0]
-    ends = np.concatenate([[np.inf], np.where(gaps > _ROUNDING * span, gaps, np.inf), [np.inf]])
-    nearest = np.minimum(ends[1:], ends[:-1])
-    order = np.argsort(nearest)
-    rank = np.searchsorted(np.cumsum(counts[order]), _CLOSEST * len(values))
-    found = float(nearest[order][rank])
+        gaps = np.where(gaps > _ROUNDING * (distinct[-1] - distinct[0]), gaps, np.inf)
+        deviation = float(values.std())
+    nearest = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
+    closest = np.quantile(nearest[counts > 1], _CLOSEST, method="lower")
+    usual = np.quantile(nearest, 0.5, method="lower")
+    found = float(min(closest, max(usual, _WIDEST * deviation)))
     return found if np.isfinite(found) else 0.0

@@ -218,7 +218,7 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
 
 def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     """A column of real numbers; its draws stay within a margin of train."""
-    fine = fineness(column.format, values)
+    fine = fineness(column.format, values, single=dtype_of(column.stored) == pl.Float32)
     step = fine.resolution
     fit = fit_numbers(values, step=step, limits=limits)
     variable = Variable(column.name, Kind.REAL, **fine._asdict(), **vars(fit))
