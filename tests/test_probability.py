@@ -117,7 +117,8 @@ def test_draws_that_all_miss_or_hit_have_a_standard_error(hits):
     assert alone.stderr == pytest.approx(wanted, rel=2e-3)
 
 
-def test_hits_of_a_density_count_as_its_weight_says(model, draws):
+def test_hits_of_a_density_count_as_its_weight_says(model, draws, monkeypatch):
+    monkeypatch.setattr("made_exp.density.simple_events.MAX_BOXES", 0)
     formula = Events(SCHEMA).formula(parse_predicate("count > 2"), "count > 2")
     effort = mixture.Effort(1000)
     found = mixture.estimate(model, formula, frozenset(), effort, Events(SCHEMA).domains)
@@ -126,6 +127,15 @@ def test_hits_of_a_density_count_as_its_weight_says(model, draws):
     for terms in counted:
         hits = terms.logs[terms.logs > -math.inf]
         assert torch.allclose(hits, torch.full_like(hits, terms.log_hit))
+
+
+def test_what_is_hardly_ever_so_has_an_error_of_its_own_size(model, draws):
+    event = "switch = 1 and colour = 0 and count = 4 and level = 3"
+    wanted = brute_force(model, SCHEMA, event)
+    found = probability(model, SCHEMA, event, num_samples=500)
+    assert wanted < 0.02
+    assert 0 < found.stderr < 0.3 * wanted
+    assert abs(found.value - wanted) < 4.5 * found.stderr + 1e-8
 
 
 @pytest.mark.parametrize("condition", CONDITIONS[::3])

@@ -509,3 +509,54 @@ def test_boxes_have_the_mass_of_what_is_in_them(kind, generator):
         inside = torch.stack([subset.contains(x[:, d]) for d, subset in box.items()]).all(0)
         share = float(inside.double().mean())
         assert float(mass) == pytest.approx(share, abs=5 * math.sqrt(0.25 / len(x)) + 1e-6)
+
+
+@pytest.mark.parametrize("kind", [Copula, GaussianClasses])
+def test_weights_of_paths_into_boxes_have_the_mass_of_these_as_mean(kind, generator):
+    """Whole numbers against sums, of boxes hardly ever hit too; reals against draws."""
+    density = fitted(kind, ECHOING, echoing_rows(300, generator))
+    values = torch.cat([torch.arange(90.0), torch.tensor([torch.nan])])
+    x = torch.cartesian_prod(values, torch.arange(60.0), torch.arange(2.0)).double()
+    codes = encoded(ECHOING, x)[0]
+    uniforms = torch.rand(4000, 7, generator=generator, dtype=torch.float64)
+    boxes = [
+        {0: Subset.of([(20.5, 44.5)], missing=True), 1: Subset.of([(-0.5, 9.5), (30.5, 40.5)])},
+        {0: Subset.of([(85.5, 89.5)]), 1: Subset.of([(-0.5, 3.5)])},
+        {0: Subset.of([(-0.5, 0.5), (88.5, 89.5)]), 1: Subset.of([(56.5, 59.5)])},
+        {0: Subset(missing=True), 2: Subset.of_codes([1])},
+        {1: Subset.of([(29.5, 33.5)]), 2: Subset.of_codes([0])},
+    ]
+    for box in boxes:
+        inside = torch.stack([subset.contains(x[:, d]) for d, subset in box.items()]).all(0)
+        others = [d for d in range(3) if d not in box]
+        alike = math.prod([91, 60, 2][d] for d in others)
+        probs = density.log_prob(
+            codes[inside].index_fill(1, torch.tensor(others).long(), torch.nan)
+        )
+        wanted, found = float(probs.exp().sum()) / alike, density.box_weights(box, uniforms)
+        error = float(found.std()) / math.sqrt(len(found))
+        assert wanted > 0
+        assert error < 0.15 * wanted
+        assert abs(float(found.mean()) - wanted) < 4 * error + 1e-3 * wanted
+    mixed = fitted(kind, MIXED, mixed_rows(600, generator))
+    nothing = torch.full((40_000, 4), torch.nan, dtype=torch.float64)
+    many = torch.rand(len(nothing), 9, generator=generator, dtype=torch.float64)
+    groups = VariableGroups(
+        MIXED, conditional="auto", num_components=2, encoding="auto", smooth_logits=False
+    )
+    x = groups.decode(mixed.sample(nothing, many).to(groups.code_dtype))
+    uniforms = torch.rand(4000, 9, generator=generator, dtype=torch.float64)
+    for box in (
+        {0: Subset.of([(-1.0, 0.005)]), 3: Subset.of([(-math.inf, 58.5)])},
+        {0: Subset.of([(1.0, 2.45), (2.55, 40.0)]), 1: Subset.of_codes([1, 2])},
+        {2: Subset.of([(0.3, 2.2)]), 3: Subset.of([(50.5, 62.5), (70.5, 199.5)])},
+        {d: Subset.all_of(MIXED[d]) for d in range(4)},
+    ):
+        share = float(
+            torch.stack([s.contains(x[:, d]) for d, s in box.items()]).all(0).double().mean()
+        )
+        found = mixed.box_weights(box, uniforms)
+        error = float(found.std()) / math.sqrt(len(found))
+        assert float(found.mean()) == pytest.approx(
+            share, abs=4 * (error + 0.5 / math.sqrt(len(x)))
+        )

@@ -1,7 +1,7 @@
 """Probability of an event under a simple density: of disjoint boxes, of all values, or by draws."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from made_exp.model.samplers import draw_uniforms
 from made_exp.model.sampling import Request
 from made_exp.model.simple import SimpleComponent, num_uniforms
 from made_exp.variables.distributions import categorical_quantile
+from made_exp.variables.subset import Subset
 
 MAX_BOXES = 64
 MAX_ROWS = 2**13  # of all values that are asked
@@ -41,7 +42,8 @@ def simple_terms(
         seed: Of the draws.
     """
     if not made.groups.given:
-        boxed = _boxed(component, diagram, parts)
+        boxes = diagram.boxes(MAX_BOXES)
+        boxed = None if boxes is None else _boxed(component, boxes, parts)
         if boxed is not None:
             return boxed
         asked = [*dict.fromkeys([*diagram.variables, *([parts.variable] if parts else [])])]
@@ -51,6 +53,9 @@ def simple_terms(
             return Terms(
                 component.log_prob(_codes(made, x, asked)).double(), True, _shares(parts, x)
             )
+        weighed = None if boxes is None or parts else _weighed(component, boxes, count, seed)
+        if weighed is not None:
+            return weighed
     x = drawn_rows(made, component, starts, max(count, _FEWEST_DRAWS), seed)
     logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     logs.masked_fill_(~diagram.contains(x), -torch.inf)
@@ -58,11 +63,26 @@ def simple_terms(
     return Terms(logs + log_hit, False, _shares(parts, x), x, log_hit)
 
 
-def _boxed(component: SimpleComponent, diagram: Diagram, parts: Parts | None) -> Terms | None:
-    """The terms of disjoint boxes, where there are few and the density knows their masses."""
-    boxes = diagram.boxes(MAX_BOXES)
-    if boxes is None:
-        return None
+def _weighed(
+    component: SimpleComponent, boxes: Sequence[Mapping[int, Subset]], count: int, seed: int
+) -> Terms | None:
+    """The terms of weighted paths into disjoint boxes, where the density has such."""
+    generator = torch.Generator().manual_seed(seed)
+    width = num_uniforms(len(component.density.coordinates.variables))
+    total = torch.zeros(max(count, _FEWEST_DRAWS), dtype=torch.float64)
+    for box in boxes:
+        uniforms = draw_uniforms((len(total), width), torch.float64, generator)
+        weights = component.density.box_weights(box, uniforms)
+        if weights is None:
+            return None
+        total += weights
+    return Terms(total.log() - math.log(len(total)), False)
+
+
+def _boxed(
+    component: SimpleComponent, boxes: Sequence[Mapping[int, Subset]], parts: Parts | None
+) -> Terms | None:
+    """The terms of disjoint boxes where the density knows their masses."""
     if parts is None:
         probs = component.density.box_probs(boxes)
         return None if probs is None else Terms(probs.log(), True)

@@ -34,19 +34,24 @@ class Inside:
         """Of the d-th variable."""
         coordinates = marginals.coordinates
         variable = coordinates.variables[d]
-        values = _values_of_states(variable)
-        states = [float(value is not None and subset.holds(value)) for value in values]
         stretches = torch.zeros(0, 2, dtype=torch.float64)
         if has_coordinate(variable) and subset.intervals:
             r = coordinates.numeric.tolist().index(d)
             ends = torch.tensor(subset.intervals, dtype=torch.float64).flatten()
             stretches = _cumulative(marginals, r, variable, ends).view(-1, 2)
-        return cls(torch.tensor(states, dtype=torch.float64), stretches)
+        return cls(states_inside(variable, subset), stretches)
 
     def mass(self, probs: Tensor) -> float:
         """Its probability, given those (S,) of the states."""
         smooth = float(self.stretches.diff(dim=1).sum()) * float(probs[0])
         return float(self.states @ probs) + smooth
+
+
+def states_inside(variable: Variable, subset: Subset) -> Tensor:
+    """Which states (S,) float64 are inside: 1, else 0, and 0 for that of a number."""
+    values = _values_of_states(variable)
+    states = [float(value is not None and subset.holds(value)) for value in values]
+    return torch.tensor(states, dtype=torch.float64)
 
 
 def _values_of_states(variable: Variable) -> list[float | None]:

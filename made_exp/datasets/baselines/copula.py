@@ -9,19 +9,24 @@ see `chains`. What is no number, and the atoms of numbers, depend on nothing.
 Legend: N rows, R numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Self, final
 
 import torch
 from torch import Tensor
+from torch.special import ndtr
 from typing_extensions import override
 
+from made_exp.datasets.baselines.box_paths import Wanted, path_weights
+from made_exp.datasets.baselines.boxes import Inside
 from made_exp.datasets.baselines.chains import Cells, chain_terms
 from made_exp.datasets.baselines.coordinates import Rows
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.gaussian_classes import patterns
 from made_exp.variables.distributions import normal_quantile
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
 _MAX_ROWS = 20_000  # of train whose correlations are counted
@@ -112,6 +117,30 @@ class Copula(SimpleDensity):
             numbers[rows] = numbers[rows].where(known, drawn)
         return Rows(states, numbers.where(is_there, torch.nan))
 
+    @override
+    def box_weights(self, box: Mapping[int, Subset], uniforms: Tensor) -> Tensor:
+        numeric, marginals = self.coordinates.numeric.tolist(), self.independent.marginals
+        others = {d: subset for d, subset in box.items() if d not in numeric}
+        chain = [r for r in self.coordinates.numeric_order.tolist() if numeric[r] in box]
+        wanted, none = list[Wanted](), uniforms.new_zeros(0, 2)
+        for r in chain:
+            inside = Inside.of(marginals, numeric[r], box[numeric[r]])
+            probs = self.independent.state_probs(numeric[r])
+            ends = torch.special.ndtri(inside.stretches)
+            beside = (inside.states @ probs)[None]
+            wanted.append(Wanted(ends, none, probs[:1], beside, partial(self._settled, r)))
+        factor = torch.linalg.cholesky(self.correlations[chain][:, chain])[None]
+        means = uniforms.new_zeros(len(uniforms), len(chain))
+        weights = path_weights(wanted, means, factor, uniforms[:, 1:])
+        return weights * self.independent.box_probs([others])
+
+    def _settled(self, r: int, z: Tensor) -> Tensor:
+        """What later numbers see of the r-th, drawn at z (n,): of one with masses their cell."""
+        marginals = self.independent.marginals
+        if not marginals.jumps(r):
+            return z
+        return self._cell(*marginals.cumulative_of(r, marginals.quantile_of(r, ndtr(z)))).z
+
     def _drawn(self, z: Tensor, known: Tensor, noise: Tensor, is_there: Tensor) -> Tensor:
         """Numbers (n, R), each given those of z (n, R) that are known (R,) and drawn before it."""
         marginals, order = self.independent.marginals, self.coordinates.numeric_order
@@ -123,7 +152,7 @@ class Copula(SimpleDensity):
             at = z[:, r]
             if not known[r]:
                 at = mean + scale * noise[:, r]
-                out[:, r] = marginals.quantile_of(r, torch.special.ndtr(at))
+                out[:, r] = marginals.quantile_of(r, ndtr(at))
                 if marginals.jumps(r):  # what comes after it sees its cell
                     middle = self._cell(*marginals.cumulative_of(r, out[:, r])).z
                     at = middle.where(is_there[:, r], at)

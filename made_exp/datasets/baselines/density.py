@@ -51,6 +51,14 @@ class SimpleDensity(FittedTables, ABC):
         """
         return None
 
+    def box_weights(self, box: Mapping[int, Subset], uniforms: Tensor) -> Tensor | None:
+        """Weights (N,) whose mean is the probability of a box; None where it cannot say.
+
+        Uniforms (N, 1 + 2D) are in [0, 1); those of a row decide its weight alone. Of given
+        variables, which are condition, none may be asked, and none may be.
+        """
+        return None
+
     @property
     def num_classes(self) -> int:
         """Densities that are computed to be mixed."""

@@ -7,7 +7,9 @@ with z the numbers that x has; those in an atom, and those that are unknown, are
 Legend: N rows, n of them alike, D variables, R numbers, K classes, T states of all variables.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Self, final
 
 import torch
@@ -15,10 +17,18 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 from typing_extensions import override
 
+from made_exp.datasets.baselines.box_paths import (
+    Wanted,
+    path_weights,
+    transformed_ends,
+    without_holes,
+)
+from made_exp.datasets.baselines.boxes import states_inside
 from made_exp.datasets.baselines.chains import Cells, chain_terms, outside_holes
 from made_exp.datasets.baselines.coordinates import Rows
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.variables.distributions import categorical_quantile, normal_quantile
+from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
 _MAX_BITS = 52  # that float64 holds exactly
@@ -152,6 +162,45 @@ class GaussianClasses(SimpleDensity):
             drawn = self._numbers(part, known, is_there[rows], chosen[rows], own[rows])
             numbers[rows] = drawn
         return Rows(states, numbers.where(is_there, torch.nan))
+
+    @override
+    def box_weights(self, box: Mapping[int, Subset], uniforms: Tensor) -> Tensor:
+        """A class is drawn by its mass of the box, were its numbers independent, then a path."""
+        numeric = self.coordinates.numeric.tolist()
+        chain = [r for r in self.coordinates.numeric_order.tolist() if numeric[r] in box]
+        log_masses, wanted = self.log_weights.clone(), dict[int, Wanted]()
+        for d, subset in box.items():
+            start, size = self.coordinates.starts[d], self.coordinates.sizes[d]
+            probs = self.tables[:, start : start + size].exp()
+            inside = probs @ states_inside(self.coordinates.variables[d], subset)
+            if d in numeric:
+                wanted[numeric.index(d)] = self._wanted(d, subset, probs[:, 0], inside)
+            else:
+                log_masses += inside.log()
+        log_alone = torch.zeros_like(log_masses)
+        for r, one in wanted.items():
+            masses = one.masses(self.means[:, r], self.covariances[:, r, r].sqrt()).sum(1)
+            log_alone += (one.beside + one.share * masses).log()
+        both = log_masses + log_alone
+        if not float(both.max()) > -torch.inf:
+            return torch.zeros(len(uniforms), dtype=torch.float64)
+        chosen = categorical_quantile(both.softmax(0).expand(len(uniforms), -1), uniforms[:, 0])
+        factors = torch.linalg.cholesky(self.covariances[:, chain][:, :, chain])[chosen]
+        own = [
+            replace(wanted[r], share=wanted[r].share[chosen], beside=wanted[r].beside[chosen])
+            for r in chain
+        ]
+        weights = path_weights(own, self.means[chosen][:, chain], factors, uniforms[:, 1:])
+        return weights * (both.logsumexp(0) - log_alone[chosen]).exp()
+
+    def _wanted(self, d: int, subset: Subset, share: Tensor, beside: Tensor) -> Wanted:
+        """What a subset asks of a number, which has such a share (K,) of each class."""
+        r = self.coordinates.numeric.tolist().index(d)
+        ends = transformed_ends(self.coordinates.variables[d], subset.intervals)
+        ends = (ends - self.locations[r]) / self.scales[r]
+        holes = self._holes.get(r, ends.new_zeros(0, 2))
+        settled = partial(self._rounded, r) if self.coordinates.whole[r] else torch.clone
+        return Wanted(without_holes(ends, holes), holes, share, beside, settled)
 
     def _numbers(
         self, numbers: Tensor, known: Tensor, is_there: Tensor, classes: Tensor, uniforms: Tensor
