@@ -9,6 +9,7 @@ import torch
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.baselines import scores
+from made_exp.datasets.baselines.box_paths import Wanted, path_weights, without_holes
 from made_exp.datasets.baselines.chains import cell_log_prob
 from made_exp.datasets.baselines.choice import fit_classes
 from made_exp.datasets.baselines.coordinates import ATOM, Coordinates, encoded
@@ -560,3 +561,22 @@ def test_weights_of_paths_into_boxes_have_the_mass_of_these_as_mean(kind, genera
         assert float(found.mean()) == pytest.approx(
             share, abs=4 * (error + 0.5 / math.sqrt(len(x)))
         )
+
+
+def test_intervals_without_holes_have_the_rest_of_the_mass():
+    intervals, holes = (
+        torch.tensor([[-math.inf, 1.0], [2.0, 5.0]]),
+        torch.tensor([[0.5, 2.5], [4.0, 9.0]]),
+    )
+    left = without_holes(intervals.double(), holes.double())
+    assert left.tolist() == [[-math.inf, 0.5], [2.5, 4.0]]
+    assert without_holes(torch.tensor([[0.0, 1.0]]), torch.tensor([[-1.0, 2.0]])).shape == (0, 2)
+    one = torch.ones(1, dtype=torch.float64)
+    wanted = Wanted(left, holes.double(), 0.75 * one, 0.25 * one, torch.clone)
+    cdf = torch.special.ndtr(torch.tensor([0.5, 2.5, 4.0, 9.0]).double()).tolist()
+    room = 1 - (cdf[1] - cdf[0]) - (cdf[3] - cdf[2])
+    uniforms = torch.rand(5, 2, dtype=torch.float64)
+    found = path_weights(
+        [wanted], torch.zeros(5, 1).double(), torch.ones(1, 1, 1).double(), uniforms
+    )
+    assert torch.allclose(found, 0.25 + 0.75 * (cdf[0] + cdf[2] - cdf[1]) / room * one)
