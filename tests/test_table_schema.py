@@ -156,6 +156,13 @@ def test_two_computed_numbers_that_were_scaled_otherwise_are_the_same_two():
     assert written.encode(table(c=["2.51"])).tolist() == [[IMPOSSIBLE]]
 
 
+def test_what_is_kept_of_small_numbers_is_of_pythons_own_types():
+    cells = [f"{1.0001**i * 1.3:.5f}" if i % 2 else f"{i}e-05" for i in range(300)]
+    variable = fit(table(v=cells)).variables[0]
+    numbers = [variable.resolution, *vars(variable.transform).values()]
+    assert {type(number) for number in numbers} == {float}
+
+
 def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():
     schema = fit(table(n=[str(i % 30) for i in range(100)]))
     assert schema.columns[0].offset == 0

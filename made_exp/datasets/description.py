@@ -13,7 +13,7 @@ MAX_GIVEN_ROWS = 10_000
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
     """What a model must know of its data, as plain values."""
-    return {
+    described = {
         "name": dataset.name,
         "variables": [variable.to_dict() for variable in dataset.variables],
         "image_shape": dataset.image_shape and list(dataset.image_shape),
@@ -26,6 +26,17 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "num_train": len(dataset.train),
         "fingerprint": fingerprint(dataset),
     }
+    assert _is_plain(described), "a checkpoint with this could not be read"
+    return described
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is of Python's own types alone, and not of numpy's, which are of them too."""
+    if type(value) is dict:
+        return all(map(_is_plain, (*value, *value.values())))
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _missing_shares(dataset: Dataset) -> list[float]:

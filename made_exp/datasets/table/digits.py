@@ -6,6 +6,7 @@ to it than to others: a spike is then a cell as wide as values are apart, not on
 a density would gain 36 nats.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ def last_digit(form: Format, values: np.ndarray) -> float:
     finest = float(np.spacing(np.abs(values).max())) or 1e-300
     if isinstance(form, NumberFormat) and form.style != "fixed":
         digits = form.decimals + 1 if form.style == "exponent" else form.digits
-        return max(10.0 ** (np.floor(np.log10(_usual(values))) + 1 - digits), finest)
+        return max(10.0 ** (math.floor(math.log10(_usual(values))) + 1 - digits), finest)
     decimals = form.decimals if isinstance(form, NumberFormat) else 0
     return max(10.0**-decimals, finest)
 
