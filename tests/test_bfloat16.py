@@ -20,6 +20,7 @@ from made_exp.settings.training import TrainerSettings
 from made_exp.training import assembly, step
 from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
+from made_exp.training.learner import TrainedMember
 from made_exp.training.step import DirectStep, TrainStep
 from made_exp.variables.variable import binary_variables
 
@@ -47,9 +48,9 @@ def trained_once(model, precision):
     x = (torch.rand(64, NUM_DIMS, generator=torch.Generator().manual_seed(1)) < 0.5).to(torch.uint8)
     batches = Batches(x, len(x), seed=0, device=CPU)
     settings = TrainerSettings(precision=precision)
-    optimizers = [torch.optim.SGD(member.parameters(), lr=0.0) for member in model.members]
-    one = step_kind(model, batches, settings)(model, optimizers, batches, settings)
-    one(torch.arange(len(x)), 5)
+    members = [TrainedMember(m, torch.optim.SGD(m.parameters(), lr=0.0)) for m in model.members]
+    one = step_kind(model, batches, settings)(model, members, batches, settings)
+    one(torch.arange(len(x)), 5, 0.0)
     named = model.named_parameters()
     return one, {name: p.grad.clone() for name, p in named if p.grad is not None}
 

@@ -21,28 +21,27 @@ def test_a_cpu_has_no_graph(tmp_path):
 def take(trainer, kind):
     """Let `trainer` take steps of this kind."""
     learner = trainer.learner
-    optimizers = [member.optimizer for member in learner.members]
-    trainer.step = kind(learner.model, optimizers, trainer.batches, trainer.settings)
+    trainer.step = kind(learner.model, learner.members, trainer.batches, trainer.settings)
 
 
 def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
-    def no_graph(self, index, thresholds):
-        self._broken = True
-        return False
+    def no_graph(self, work):
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
 
-    monkeypatch.setattr(GraphedStep, "_record", no_graph)
-    monkeypatch.setattr(GraphedStep, "_on_side_stream", TrainStep.__call__)
+    monkeypatch.setattr(GraphedStep, "_capture", no_graph)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     plain, graphed = make_case(tmp_path / "a"), make_case(tmp_path / "b")
     take(graphed, GraphedStep)
     plain.train()
     graphed.train()
     assert graphed.observer.lines == plain.observer.lines
-    assert graphed.step._calls == 12
+    assert graphed.step._calls == [12]
+    assert graphed.step._is_broken == [True]
 
 
-def recording(step):
-    """Stands for a CUDA graph: takes the recorded step again."""
-    return SimpleNamespace(replay=step._recorded)
+def recording(step, work):
+    """Stands for a CUDA graph: does the recorded work again."""
+    return SimpleNamespace(replay=work)
 
 
 CASES = {
@@ -54,20 +53,33 @@ CASES = {
     "labels": {"num_classes": 3},
     "resampled": {"ordering": AGNOSTIC},
     "resampled order": {"ordering": {**AGNOSTIC, "num_orderings": 3, "resample": "order"}},
+    "ensemble": {"ordering": ENSEMBLE, "trainer": {"epochs": 9}},
+    "ensemble, averaged": {
+        "ordering": ENSEMBLE,
+        "trainer": {
+            "epochs": 9,
+            "weight_averaging": 0.9,
+            "sparsity": 0.5,
+            "sparsity_spread": 4.0,
+        },
+    },
     "resampled, labels": {"ordering": AGNOSTIC, "num_classes": 3, "binarize": True},
 }
+
+
+def assert_all_replayed(step):
+    assert step._is_broken == [False] * len(step.members)
+    assert all(recording is not None for recording in step._recordings)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_recording_reads_what_each_step_puts_in_its_place(tmp_path, monkeypatch, name):
     monkeypatch.setattr(GraphedStep, "_capture", recording)
-    monkeypatch.setattr(GraphedStep, "_on_side_stream", TrainStep.__call__)
     plain, graphed = (make_case(tmp_path / kind, **CASES[name]) for kind in ("plain", "graphed"))
     take(graphed, GraphedStep)
     plain.train()
     graphed.train()
-    assert graphed.step._graph is not None
-    assert not graphed.step._broken
+    assert_all_replayed(graphed.step)
     for line, expected in zip(graphed.observer.lines, plain.observer.lines, strict=True):
         assert line == pytest.approx(expected, rel=1e-8)
 
@@ -100,8 +112,7 @@ def test_replayed_steps_are_plain_steps(tmp_path, device, optimizer, name):
             take(trainer, TrainStep)
         trainer.train()
         trainers.append(trainer)
-    assert trainers[1].step._graph is not None
-    assert not trainers[1].step._broken
+    assert_all_replayed(trainers[1].step)
     for plain, replayed in zip(trainers[0].observer.lines, trainers[1].observer.lines, strict=True):
         assert replayed == pytest.approx(plain, rel=1e-4)
 
@@ -129,6 +140,21 @@ def test_resuming_with_a_graph_goes_on(tmp_path, device):
 
 
 @pytest.mark.gpu
-def test_members_take_plain_steps(tmp_path, device):
-    trainer = make_case(tmp_path, device=device, ordering=ENSEMBLE)
-    assert type(trainer.step) is TrainStep
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_members_beside_each_other_are_the_same_in_every_run(tmp_path, device, dropout):
+    weights = []
+    for number in range(2):
+        case = make_case(
+            tmp_path / str(number),
+            device=device,
+            dtype=torch.float32,
+            ordering=ENSEMBLE,
+            network={"dropout": dropout},
+            hidden_sizes=(64, 64),
+            trainer={"epochs": 30, "weight_averaging": 0.9},
+        )
+        case.train()
+        assert len(case.step._streams) == (1 if dropout else 3)
+        weights.append(case.learner.model.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name

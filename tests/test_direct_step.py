@@ -10,6 +10,7 @@ from made_exp.settings.training import TrainerSettings
 from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
 from made_exp.training.distributed import Ranks
+from made_exp.training.learner import TrainedMember
 from made_exp.training.step import DirectStep, TrainStep
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -69,8 +70,8 @@ def examples(model, device, count=9):
 
 def make_step(kind, model, x):
     batches = Batches(x, len(x), seed=0, device=x.device)
-    optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in model.members]
-    return kind(model, optimizers, batches, TrainerSettings())
+    members = [TrainedMember(m, torch.optim.SGD(m.parameters(), lr=0.1)) for m in model.members]
+    return kind(model, members, batches, TrainerSettings())
 
 
 def gradients(kind, model, x, component):

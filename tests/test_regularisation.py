@@ -104,7 +104,8 @@ def test_average_follows_its_formula_and_is_only_lent(dtype):
     for step in range(30):
         with torch.no_grad():
             model.weight.add_(1.0)
-        made.update(step)
+        share = made.share_at(step)
+        made.update(torch.tensor(share, dtype=dtype) if step % 2 else share)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model.weight.detach()
     own = model.weight.detach().clone()

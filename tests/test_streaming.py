@@ -248,7 +248,7 @@ def test_training_from_disk_is_as_fast_as_from_memory(folder, sizes):
     def seconds(which, start):
         begun = time.process_time()
         for step in range(start, start + 20):
-            trainers[which].step(orders[which][step % len(orders[which])], step)
+            trainers[which].step(orders[which][step % len(orders[which])], step, 1e-3)
         return time.process_time() - begun
 
     ratios = []

@@ -69,7 +69,7 @@ def make_trainer(
     losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
     learner = Learner(model, members, scheduler, losses)
     kind = GraphedStep if graph else step_kind(model, batches, settings.trainer)
-    step = kind(model, [one.optimizer for one in members], batches, settings.trainer)
+    step = kind(model, members, batches, settings.trainer)
     keeper = CheckpointKeeper(learner, run, description, writes=world.is_main)
     trainer = Trainer(learner, batches, step, fit_and_validate, settings, keeper, num_scored)
     if shares_members:
@@ -127,14 +127,14 @@ def _trained_members(
 
 
 def wants_graph(model: MADE, batches: Batches, optimizer: str) -> bool:
-    """Whether a CUDA graph can replay the steps: one GPU, one member, and no wait for the host."""
+    """Whether CUDA graphs can replay the steps: one GPU, and no wait for the host."""
     # To give each example its own ordering, the host is asked.
-    waits = model.max_orderings != 1 and batches.has_missing
+    resamples = any(member.schedule.is_resampled for member in model.members)
+    waits = resamples and batches.has_missing
     return (
         model.device.type == "cuda"
         and batches.world.size == 1
         and optimizer in ("adam", "adamw", "sgd")
-        and len(model.members) == 1
         and not waits
         and batches.are_on_device
     )

@@ -1,13 +1,17 @@
 """The training step replayed from a CUDA graph: one launch instead of hundreds.
 
-A small network is bound by launches, not arithmetic. The first steps run as usual; then gather,
-forward, backward and optimizer are recorded once, and every later step copies its indices, and the
-degrees of its mask set where these change, into place and replays the recording. The losses are
-those of the plain step, to rounding.
+A small network is bound by launches, not arithmetic. The first steps of a member run as usual; then
+gather, forward, backward, optimizer and what follows it are recorded once, and every later step
+copies its indices, and the degrees of its mask set where these change, into place and replays the
+recording. The losses are those of the plain step, to rounding. Members share no weights, so each
+runs on a stream of its own, beside the others.
 """
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol, final
 
 import torch
 from torch import Tensor
@@ -15,6 +19,11 @@ from typing_extensions import override
 
 from made_exp.masks.mask_set import MaskSet
 from made_exp.model.component import Component
+from made_exp.model.made import MADE
+from made_exp.settings.training import TrainerSettings
+from made_exp.training.batches import Batches
+from made_exp.training.learner import TrainedMember
+from made_exp.training.optimizers import set_learning_rate
 from made_exp.training.step import TrainStep
 
 _log = logging.getLogger(__name__)
@@ -50,90 +59,154 @@ def _parts(masks: MaskSet) -> tuple[Tensor, ...]:
     return masks.ordering, *masks.hidden_degrees
 
 
-class GraphedStep(TrainStep):
-    """As `TrainStep`, for one GPU and a model of one member.
+class _Replayed(Protocol):
+    """What a recording is to who replays it: a `torch.cuda.CUDAGraph`, or a double of tests."""
 
-    Should recording fail, or a replayed loss differ from the plain one, steps go on as usual.
+    def replay(self) -> None:
+        """Do all of it again, on what lies in the same memory by now."""
+
+
+@dataclass
+class _Recording:
+    """The step of one member, and the memory that it reads.
+
+    Attributes:
+        index: (B,) int64, examples of the step.
+        thresholds: (B, D) of its binarization, or None.
+        share: () of the weights in their average.
+        component: The density that is trained.
+        masks: Its mask set, where that changes.
+        loss: () of the step that was replayed last.
+        graph: What is replayed.
     """
 
-    _calls = 0
-    _broken = False
-    _graph: torch.cuda.CUDAGraph | None = None
-    _component: Component
-    _masks: StaticMasks | None
+    index: Tensor
+    thresholds: Tensor | None
+    share: Tensor
+    component: Component
+    masks: StaticMasks | None
+    loss: Tensor
+    graph: _Replayed | None = None
+
+    def load(self, index: Tensor, thresholds: Tensor | None, share: float) -> None:
+        """Put in place what the next step reads."""
+        self.index.copy_(index)
+        self.share.fill_(share)
+        if self.thresholds is not None and thresholds is not None:
+            self.thresholds.copy_(thresholds)
+
+
+@final
+class GraphedStep(TrainStep):
+    """As `TrainStep`, for one GPU.
+
+    Should recording fail, or a replayed loss differ from the plain one, the steps of that member go
+    on as usual.
+    """
+
+    def __init__(
+        self,
+        model: MADE,
+        members: Sequence[TrainedMember],
+        batches: Batches,
+        settings: TrainerSettings,
+    ) -> None:
+        super().__init__(model, members, batches, settings)
+        # What dropout draws, all recordings read in one place.
+        count = 1 if self._draws else len(members)
+        self._streams = [_stream(batches.device) for _ in range(count)]
+        self._calls, self._is_broken = [0] * len(members), [False] * len(members)
+        self._recordings: list[_Recording | None] = [None] * len(members)
 
     @override
-    def __call__(self, index: Tensor, step: int) -> Tensor:
-        self._calls += 1
-        if self._broken:
-            return super().__call__(index, step)
-        if self._calls <= _WARM_UP:
-            return self._on_side_stream(index, step)
-        thresholds = self.batches.thresholds(step)
-        if self._graph is None and not self._record(index, thresholds):
-            return super().__call__(index, step)
-        return self._replay(index, thresholds, step)
+    def beside(self, number: int) -> AbstractContextManager[object]:
+        # Recording asks for a stream that is not the first one, whatever the number of members.
+        return torch.cuda.stream(self._streams[number % len(self._streams)])
 
-    def _on_side_stream(self, index: Tensor, step: int) -> Tensor:
-        """A plain step where recording will take place, as torch asks for."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            loss = super().__call__(index, step)
-        torch.cuda.current_stream().wait_stream(stream)
-        return loss
+    @override
+    def part(self) -> None:
+        for stream in filter(None, self._streams):
+            stream.wait_stream(torch.cuda.current_stream(self.batches.device))
 
-    def _record(self, index: Tensor, thresholds: Tensor | None) -> bool:
+    @override
+    def join(self) -> None:
+        for stream in filter(None, self._streams):
+            torch.cuda.current_stream(self.batches.device).wait_stream(stream)
+
+    @override
+    def __call__(self, index: Tensor, step: int, lr: float) -> Tensor:
+        number = self.model.member_at(step)
+        self._calls[number] += 1
+        if self._is_broken[number] or self._calls[number] <= _WARM_UP:
+            return super().__call__(index, step, lr)
+        set_learning_rate(self.members[number].optimizer, lr)
+        recording = self._recordings[number]
+        if recording is None:
+            recording = self._record(index, step)
+        if recording is None:
+            return super().__call__(index, step, lr)
+        return self._replay(recording, index, step)
+
+    def _record(self, index: Tensor, step: int) -> _Recording | None:
         """Set apart the memory of what changes, and record a step that reads it."""
-        self._index = index.clone()
-        self._thresholds = None if thresholds is None else thresholds.clone()
-        self._component, self._masks = self.model.at_step(0), None
-        if self.model.max_orderings != 1:
-            self._masks = StaticMasks(self.model.masks_at(0), index.device)
-        self.optimizers[0].zero_grad(set_to_none=True)
+        component, thresholds = self.model.at_step(step), self.batches.thresholds(step)
+        number, masks = component.member, None
+        if component.network.schedule.is_resampled:
+            masks = StaticMasks(self.model.masks_at(step), index.device)
+        share = torch.zeros((), dtype=self.model.dtype, device=index.device)
+        made = _Recording(index.clone(), thresholds, share, component, masks, share.clone())
+        self.members[number].optimizer.zero_grad(set_to_none=True)
         try:
-            self._graph = self._capture()
+            made.graph = self._capture(lambda: self._recorded(made))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             _log.warning("no CUDA graph (%s); training goes on without", reason)
             torch.cuda.synchronize()
-            self.optimizers[0].zero_grad(set_to_none=True)
-            self._broken = True
-        return not self._broken
+            self.members[number].optimizer.zero_grad(set_to_none=True)
+            self._is_broken[number] = True
+            return None
+        self._recordings[number] = made
+        return made
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
+    def _capture(self, work: Callable[[], None]) -> _Replayed:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._recorded()
+        # Recordings that run beside each other must not share the stream's work space.
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream(self.batches.device)):
+            work()
         return graph
 
-    def _recorded(self) -> None:
-        component = self._component
-        if self._masks is not None:
-            component = replace(component, masks=self._masks.masks())
-        self._loss = self.update(self._index, self._thresholds, component)
+    def _recorded(self, recording: _Recording) -> None:
+        component = recording.component
+        if recording.masks is not None:
+            component = replace(component, masks=recording.masks.masks())
+        member = self.members[component.member]
+        recording.loss = self.update(recording.index, recording.thresholds, component)
+        member.finish_step(member.optimizer.param_groups[0]["lr"], recording.share)
 
-    def _replay(self, index: Tensor, thresholds: Tensor | None, step: int) -> Tensor:
-        assert self._graph is not None
-        is_compared = self._calls <= _WARM_UP + _COMPARED and not self._draws
+    def _replay(self, recording: _Recording, index: Tensor, step: int) -> Tensor:
+        assert recording.graph is not None
+        number, thresholds = recording.component.member, self.batches.thresholds(step)
+        is_compared = self._calls[number] <= _WARM_UP + _COMPARED and not self._draws
         expected = self._plain_loss(index, thresholds, step) if is_compared else None
         self.seed_dropout(step)
-        self._index.copy_(index)
-        if self._thresholds is not None and thresholds is not None:
-            self._thresholds.copy_(thresholds)
-        if self._masks is not None:
-            self._masks.load(self.model.masks_at(step))
-        self._graph.replay()
-        if expected is not None and not torch.allclose(expected, self._loss, rtol=1e-2):
+        recording.load(index, thresholds, self.members[number].share_at(step))
+        if recording.masks is not None:
+            recording.masks.load(self.model.masks_at(step))
+        recording.graph.replay()
+        if expected is not None and not torch.allclose(expected, recording.loss, rtol=1e-2):
             _log.warning(
                 "the CUDA graph's loss %g differs from the plain loss %g; going on without it",
-                float(self._loss),
+                float(recording.loss),
                 float(expected),
             )
-            self._broken = True
-        return self._loss
+            self._is_broken[number] = True
+        return recording.loss
 
     @torch.no_grad()
     def _plain_loss(self, index: Tensor, thresholds: Tensor | None, step: int) -> Tensor:
         x, context = self.batches.gather(index, thresholds)
         return self.loss_of(x, self.model.at_step(step), context)
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream | None:
+    return torch.cuda.Stream(device) if device.type == "cuda" else None

@@ -43,12 +43,19 @@ class TrainedMember:
     average: WeightAverage | None = None
     penalty: L1Penalty | None = None
 
-    def finish_step(self, step: int, lr: float) -> None:
-        """Do what follows the optimizer's step `step` (0, 1, ...) of learning rate `lr`."""
+    def share_at(self, step: int) -> float:
+        """The share in [0, 1] that the weights after `step` (0, 1, ...) have of their average."""
+        return 0.0 if self.average is None else self.average.share_at(step)
+
+    def finish_step(self, lr: float | Tensor, share: float | Tensor) -> None:
+        """Do what follows the optimizer's step of learning rate `lr`; see `share_at`.
+
+        Numbers on the CPU, or () on the device of the network, which a CUDA graph can read.
+        """
         if self.penalty is not None:
             self.penalty.shrink(lr)
         if self.average is not None:
-            self.average.update(step)
+            self.average.update(share)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it, besides the weights that are evaluated."""

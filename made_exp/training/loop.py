@@ -24,7 +24,6 @@ from made_exp.training.batches import Batches
 from made_exp.training.clock import EVALUATION_SHARE, Clock
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner
-from made_exp.training.optimizers import set_learning_rate
 from made_exp.training.sharing import Shares
 from made_exp.training.signals import StopSignals, stop_signals
 from made_exp.training.state import Observer, Record, TrainState
@@ -108,6 +107,7 @@ class Trainer:
                 self.keeper.record(self.observer)  # a resumed run drops what its last.pt lacks
                 raise
             except (SystemExit, KeyboardInterrupt):
+                self.step.join()
                 alone = not self.learner.shares.is_shared
                 if alone and self._is_consistent and not self.learner.first_bad_loss(0):
                     self._save()
@@ -148,6 +148,7 @@ class Trainer:
         state, started, first = self.state, time.monotonic(), self.state.position
         order = self.batches.order(state.epoch)
         self.learner.model.train()
+        self.step.part()
         while state.position < len(self.batches) and not self._limit_reached():
             self._one_step(order[state.position])
             progress = state.epoch + state.position / len(self.batches)
@@ -157,6 +158,7 @@ class Trainer:
                 self._check_losses(first)
                 state.step_seconds += time.monotonic() - started
                 self._obey(agreed, signals)
+                self.step.part()
                 started = time.monotonic()
         self._check_losses(first)  # also waits for the device, which makes the time true
         state.step_seconds += time.monotonic() - started
@@ -178,11 +180,7 @@ class Trainer:
 
     def train_member(self, index: Tensor, step: int) -> Tensor:
         """Do step `step` (0, 1, ...) on the examples at `index` (B,); returns their mean NLL ()."""
-        lr, member = self._learning_rate(step), self.learner.member_at(step)
-        set_learning_rate(member.optimizer, lr)
-        loss = self.step(index, step)
-        member.finish_step(step, lr)
-        return loss
+        return self.step(index, step, self._learning_rate(step))
 
     def _one_step(self, index: Tensor) -> None:
         state, losses = self.state, self.learner.losses
@@ -191,7 +189,8 @@ class Trainer:
         if self.learner.scheduler.rests(number):
             losses[state.position] = 0.0
         elif self.learner.shares.owns(number):
-            losses[state.position] = self.train_member(index, state.step)
+            with self.step.beside(number):
+                losses[state.position] = self.train_member(index, state.step)
         else:  # for the display
             losses[state.position] = losses[state.position - 1]
         state.position, state.step = state.position + 1, state.step + 1
@@ -278,9 +277,11 @@ class Trainer:
         return float(self.batches.world.mean(loss)) - self.batches.log_slope
 
     def _recent_nll(self) -> float:
+        self.step.join()
         return self.learner.recent_loss() - self.batches.log_slope
 
     def _check_losses(self, first: int) -> None:
+        self.step.join()
         bad = self.learner.first_bad_loss(first)
         if self.settings.check_numbers and self.batches.world.any(bad is not None):
             position, loss = bad or (first, math.nan)

@@ -26,10 +26,11 @@ class L1Penalty:
         self.weights, self.pull = list(weights), pull
 
     @torch.no_grad()
-    def shrink(self, lr: float) -> None:
+    def shrink(self, lr: float | Tensor) -> None:
         """Move every weight towards zero by what one step of rate `lr` asks for."""
+        most = lr * self.pull
         for weight in self.weights:
-            weight.copy_(nn.functional.softshrink(weight, lr * self.pull))
+            weight.sub_(weight.clamp(-most, most))  # type: ignore[arg-type]
 
 
 def member_pulls(
@@ -72,12 +73,18 @@ class WeightAverage:
         self.decay, self.parameters = decay, list(parameters)
         self.average = [p.detach().clone() for p in self.parameters]
 
+    def share_at(self, step: int) -> float:
+        """The share in [0, 1] of the weights after optimizer step `step` (0, 1, ...)."""
+        return 1 - min(self.decay, (1 + step) / (10 + step))
+
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the weights after optimizer step `step` (0, 1, ...)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+    def update(self, share: float | Tensor) -> None:
+        """Take in the weights with the share in [0, 1] that they have of the average."""
         weights: list[Tensor] = [parameter.detach() for parameter in self.parameters]
-        torch._foreach_lerp_(self.average, weights, 1 - decay)
+        if isinstance(share, Tensor):
+            torch._foreach_lerp_(self.average, weights, [share] * len(weights))
+        else:
+            torch._foreach_lerp_(self.average, weights, share)
 
     @torch.no_grad()
     def restart(self) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, final
 
+import torch
 from typing_extensions import override
 
 from made_exp.errors import TrainingError
@@ -202,6 +203,23 @@ def started(count: int, work: Callable[[World], object]) -> Iterator[World]:
         world.close(wait=isinstance(error, SystemExit))
         raise
     world.close(wait=True)
+
+
+def copies_can_differentiate() -> bool:
+    """Whether a copy of this process could compute gradients.
+
+    Where there is a GPU, the first gradient starts threads of torch that a copy has not.
+    """
+    if not torch.cuda.is_available():
+        return True
+    pid = _fork()
+    if not pid:
+        code = 1
+        with suppress(RuntimeError):
+            torch.ones((), requires_grad=True).backward()
+            code = 0
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def _fork() -> int:

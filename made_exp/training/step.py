@@ -7,7 +7,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 from typing_extensions import override
 
 from made_exp.kernels.bfloat16 import bfloat16_products, has_bfloat16_products
@@ -18,6 +17,8 @@ from made_exp.model.network_vjp import network_vjp
 from made_exp.runtime import derive_seed
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
+from made_exp.training.learner import TrainedMember
+from made_exp.training.optimizers import set_learning_rate
 from made_exp.variables.outputs import Conditionals
 
 _DROPOUT_STREAM = 3
@@ -71,7 +72,7 @@ class TrainStep:
 
     Args:
         model: The model, on its device.
-        optimizers: Of each member's parameters.
+        members: Its members, each with what trains it.
         batches: Where examples come from; several processes that share them average gradients.
         settings: Precision and clipping of the gradient.
     """
@@ -79,11 +80,11 @@ class TrainStep:
     def __init__(
         self,
         model: MADE,
-        optimizers: Sequence[Optimizer],
+        members: Sequence[TrainedMember],
         batches: Batches,
         settings: TrainerSettings,
     ) -> None:
-        self.model, self.optimizers, self.batches = model, optimizers, batches
+        self.model, self.members, self.batches = model, members, batches
         self.grad_clip = settings.grad_clip
         self.parameters = [list(member.parameters()) for member in model.members]
         self.loss: nn.Module = NegativeLogLikelihood(model, batches.has_missing)
@@ -95,14 +96,28 @@ class TrainStep:
         self._casts = wanted and not self._has_products
         self._draws = model.members[0].dropout > 0
 
-    def __call__(self, index: Tensor, step: int) -> Tensor:
-        """Train on the examples at `index` (B,); returns their mean NLL ()."""
+    def __call__(self, index: Tensor, step: int, lr: float) -> Tensor:
+        """Train on the examples at `index` (B,) at the rate `lr`; returns their mean NLL ()."""
         self.seed_dropout(step)
         component = self.model.at_step(step)
-        return self.update(index, self.batches.thresholds(step), component)
+        member = self.members[component.member]
+        set_learning_rate(member.optimizer, lr)
+        loss = self.update(index, self.batches.thresholds(step), component)
+        member.finish_step(lr, member.share_at(step))
+        return loss
+
+    def beside(self, number: int) -> AbstractContextManager[object]:
+        """While entered, steps of member `number` may run on beside those of others."""
+        return nullcontext()
+
+    def part(self) -> None:
+        """Let steps follow what was done outside of `beside` up to now."""
+
+    def join(self) -> None:
+        """Let what is done outside of `beside` follow all steps up to now."""
 
     def update(self, index: Tensor, thresholds: Tensor | None, component: Component) -> Tensor:
-        """The part of a step that a CUDA graph can record."""
+        """Gather the examples, and move the weights of one member against the gradient."""
         x, context = self.batches.gather(index, thresholds)
         labels = self.model.labels(x)
         with self._products():
@@ -110,7 +125,7 @@ class TrainStep:
         trained = component.member
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters[trained], self.grad_clip)
-        self.optimizers[trained].step()
+        self.members[trained].optimizer.step()
         return self._joint(loss, labels)
 
     def differentiate(self, x: Tensor, component: Component, context: Tensor | None) -> Tensor:

@@ -18,11 +18,12 @@ from made_exp.kernels.bfloat16 import has_bfloat16_products
 from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
 from made_exp.settings.model import MadeSettings
-from made_exp.settings.ordering import AgnosticSettings, OrderingSettings
+from made_exp.settings.ordering import AgnosticSettings, EnsembleSettings, OrderingSettings
 from made_exp.settings.training import AdamSettings, TrainerSettings
 from made_exp.training.assembly import step_kind
 from made_exp.training.batches import Batches
 from made_exp.training.cuda_graph import GraphedStep
+from made_exp.training.learner import TrainedMember
 from made_exp.training.optimizers import make_optimizer
 from made_exp.variables.variable import Kind, Variable
 
@@ -83,6 +84,8 @@ def builders(task: Task) -> dict[str, Builder]:
             found[f"ours, {kernel}, CUDA graph"] = _ours(kernel=kernel, graph=True)
         found["ours, CUDA graph"] = _ours(graph=True)
         found["ours, resampled masks, CUDA graph"] = _ours(resampled=True, graph=True)
+        found["ours, a step of 8 members"] = _ours(members=8)
+        found["ours, a step of 8 members, CUDA graphs"] = _ours(members=8, graph=True)
         found["plain, torch.compile"] = plain_compiled_step
     return found | {"zuko": zuko_step, "nflows": nflows_step, "pyro": pyro_step}
 
@@ -165,13 +168,17 @@ def pyro_step(task: Task) -> Callable[[], object]:
     return _network_step(network, task)
 
 
-def our_model(task: Task, *, kernel: str = "auto", resampled: bool = False) -> MADE:
-    """A MADE of this package with Bernoulli conditionals."""
+def our_model(
+    task: Task, *, kernel: str = "auto", resampled: bool = False, members: int = 1
+) -> MADE:
+    """A MADE of this package with Bernoulli conditionals, of one member or of several."""
     variables = [Variable(f"x{d}", Kind.BINARY, 2) for d in range(task.num_dims)]
     network = MadeSettings(
         hidden_sizes=list(task.hidden_sizes), dropout=0.0, direct_connections=False
     )
     orders = AgnosticSettings() if resampled else OrderingSettings("natural")
+    if members > 1:
+        orders = EnsembleSettings(num_orderings=members)
     schedules = make_schedules(orders, network, task.num_dims)
     generator = torch.Generator().manual_seed(0)
     model = build_made(
@@ -187,26 +194,36 @@ def our_model(task: Task, *, kernel: str = "auto", resampled: bool = False) -> M
 
 
 def _ours(
-    kernel: str = "auto", resampled: bool = False, graph: bool = False, precision: str | None = None
+    kernel: str = "auto",
+    resampled: bool = False,
+    members: int = 1,
+    graph: bool = False,
+    precision: str | None = None,
 ) -> Builder:
     def build(task: Task) -> Callable[[], object]:
         task = replace(task, precision=precision or task.precision)
-        model = our_model(task, kernel=kernel, resampled=resampled)
+        model = our_model(task, kernel=kernel, resampled=resampled, members=members)
         for index in range(model.max_orderings):  # made once, used in every epoch
             model.component(index)
         adam = AdamSettings(lr=LEARNING_RATE)
-        optimizer = make_optimizer(adam, model.members[0], capturable=graph)
+        trained = [
+            TrainedMember(network, make_optimizer(adam, network, capturable=graph))
+            for network in model.members
+        ]
         batches = Batches(task.data(), task.batch_size, seed=0, device=task.device)
         settings = TrainerSettings(precision=task.precision)
         kind = GraphedStep if graph else step_kind(model, batches, settings)
-        step = kind(model, [optimizer], batches, settings)
+        step = kind(model, trained, batches, settings)
         indices, count = task.batches(), 0
 
         def run() -> object:
             nonlocal count
             count += 1
-            return step(indices[count % len(indices)], count)
+            with step.beside(model.member_at(count)):
+                return step(indices[count % len(indices)], count, LEARNING_RATE)
 
+        for _ in range(4 * members if graph else 0):  # recorded before anything is timed
+            run()
         return run
 
     return build
