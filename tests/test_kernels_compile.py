@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+import torch
 
 pytest.importorskip("triton")
 if os.environ.get("TRITON_INTERPRET") == "1":
@@ -15,8 +16,11 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from made_exp.kernels import triton_linear
+from made_exp.kernels.triton_tiles import Tiles, tiles_of
 
 HOPPER = GPUTarget("cuda", 90, 32)
+SQUARE = Tiles(64, 64, 64)
+SHARED = 227 * 1024  # bytes that a block may have there
 TABLES = ("in_degrees", "out_degrees", "row_offsets", "row_widths", "visible", "first_rows")
 KERNELS = {
     "forward": ("_product_kernel", {"x": "x", "weight": "w", "bias": "w", "y": "x"}),
@@ -31,13 +35,13 @@ PRECISIONS = {
 }
 
 
-def machine_code(kernel, precision, *, aligned):
+def compiled(kernel, precision, *, aligned=True, tiles=SQUARE):
     name, pointers = KERNELS[kernel]
     x_type, dtype, products, _ = PRECISIONS[precision]
     function = getattr(triton_linear, name)
     constants = {
         "DTYPE": dtype, "PRODUCT": dtype, "PRECISION": products, "ALIGNED": aligned,
-        "TILE_B": 64, "TILE_I": 64, "TILE_O": 64, "BACKWARD": kernel == "grad_input",
+        "TILE_B": tiles.b, "TILE_I": tiles.i, "TILE_O": tiles.o, "BACKWARD": kernel == "grad_input",
         "HAS_BIAS": kernel == "forward", "RELU": kernel == "forward",
     }  # fmt: skip
     signature, constexprs, attributes = {}, {}, {}
@@ -52,8 +56,12 @@ def machine_code(kernel, precision, *, aligned):
         if signature[argument].startswith("*") or (aligned and argument in ("num_i", "num_o")):
             attributes[(position,)] = [["tt.divisibility", 16]]
     source = ASTSource(function, signature, constexprs, attributes)
-    options = {"num_warps": 4, "enable_fp_fusion": True}
-    return triton.compile(source, target=HOPPER, options=options).asm["ptx"]
+    options = {"num_warps": tiles.warps, "num_stages": tiles.stages, "enable_fp_fusion": True}
+    return triton.compile(source, target=HOPPER, options=options)
+
+
+def machine_code(kernel, precision, *, aligned):
+    return compiled(kernel, precision, aligned=aligned).asm["ptx"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +88,13 @@ def test_aligned_rows_are_loaded_sixteen_bytes_at_a_time(kernel):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_kernel_compiles_for_rows_that_are_not_aligned(kernel):
     assert "fma.rn.f32" in machine_code(kernel, "fp32", aligned=False)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_tiles_of_half_precision_fit_and_use_tensor_cores(kernel):
+    sizes = [(100, 500), (100, 8000), (1000, 500), (1000, 8000)]
+    for tiles in {tiles_of(kernel, torch.bfloat16, *size) for size in sizes}:
+        made = compiled(kernel, "bf16", tiles=tiles)
+        assert made.metadata.shared <= SHARED, tiles
+        assert re.search(r"mma(_async|\.sync)\S*bf16", made.asm["ptx"]), tiles
+        assert not re.search(r"\.local", made.asm["ptx"]), tiles

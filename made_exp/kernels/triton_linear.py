@@ -22,6 +22,7 @@ from made_exp.kernels.backends import triton_is_interpreted
 from made_exp.kernels.layout import first_rows, visible_counts
 from made_exp.kernels.packing import PackedStructure
 from made_exp.kernels.product import MaskedProduct
+from made_exp.kernels.triton_tiles import Tiles, TritonKernel, tiles_of
 
 
 class Rows(NamedTuple):
@@ -103,14 +104,15 @@ class TritonProduct(MaskedProduct):
         self, x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool, backward: bool
     ) -> Tensor:
         """From x (B, I) to x W^T (B, O), or backward from x (B, O) to x W (B, I)."""
-        options = _options(x, self.rows)
         weight, num_in = weight.contiguous(), len(self.rows.in_degrees)
         num_out = len(self.rows.out_degrees)
+        kernel: TritonKernel = "grad_input" if backward else "forward"
+        width = num_in if backward else num_out
+        options = _options(x, self.rows, tiles_of(kernel, x.dtype, len(x), width))
         y = x.new_empty(len(x), num_in if backward else num_out)
         if y.numel():
-            grid = (
-                triton.cdiv(len(x), options["TILE_B"]), triton.cdiv(y.shape[1], options["TILE_O"])
-            )  # fmt: skip
+            columns = options["TILE_I" if backward else "TILE_O"]
+            grid = triton.cdiv(len(x), options["TILE_B"]), triton.cdiv(y.shape[1], columns)
             with _on(x):
                 _product_kernel[grid](
                     x, weight, weight if bias is None else bias, y, *self.rows[:6],
@@ -120,7 +122,8 @@ class TritonProduct(MaskedProduct):
         return y
 
     def _grad_weight(self, grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        options = _options(x, self.rows)
+        width = min(grad.shape[1], x.shape[1])
+        options = _options(x, self.rows, tiles_of("grad_weight", x.dtype, len(x), width))
         grad_weight = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
         num_out, num_in = grad.shape[1], x.shape[1]
         if grad_weight.numel():
@@ -243,7 +246,7 @@ def _grad_weight_kernel(
 _TL_DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 
 
-def _options(x: Tensor, rows: Rows) -> dict[str, Any]:
+def _options(x: Tensor, rows: Rows, tiles: Tiles) -> dict[str, Any]:
     """What the kernels are specialised for, with x (B, ...) in the dtype of their products."""
     if x.dtype not in _TL_DTYPES:
         allowed = ", ".join(str(d) for d in _TL_DTYPES)
@@ -255,11 +258,11 @@ def _options(x: Tensor, rows: Rows) -> dict[str, Any]:
         "PRODUCT": tl.float32 if widened else _TL_DTYPES[x.dtype],
         "PRECISION": _precision(),
         "ALIGNED": rows.aligned,
-        # No larger along the batch than it needs; tl.dot wants 16 at least.
-        "TILE_B": min(64, max(16, triton.next_power_of_2(len(x)))),
-        "TILE_I": 64,
-        "TILE_O": 64,
-        "num_warps": 4,
+        "TILE_B": tiles.b,
+        "TILE_I": tiles.i,
+        "TILE_O": tiles.o,
+        "num_warps": tiles.warps,
+        "num_stages": tiles.stages,
         "enable_fp_fusion": True,
     }
 
