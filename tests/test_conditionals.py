@@ -68,12 +68,20 @@ EVERY_REAL = pytest.mark.parametrize("conditional", REAL, ids=repr)
 EXTREMES = [0.0, 1.0, -1.0, 20.0, -20.0, 1e8, -1e8, 1e30, -1e30]
 
 
+def place(conditional, device):
+    """Move what a conditional of numbers reads, as a model does."""
+    if hasattr(conditional, "numbers"):
+        conditional.numbers.to(device)
+
+
 def random_params(conditional, *shape, generator, device, dtype, size=1.5):
+    place(conditional, device)
     params = torch.randn(*shape, conditional.num_params, generator=generator, dtype=torch.float64)
     return (size * params).to(device, dtype)
 
 
 def some_values(conditional, *shape, generator, device, dtype):
+    place(conditional, device)
     if isinstance(conditional, GaussianMixture):
         codes = torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
         special = ATOM - torch.arange(conditional.num_special, dtype=dtype, device=device)
@@ -96,7 +104,7 @@ def all_codes(conditional):
 
 def encoded(conditional, values):
     """Codes of the values (N,) of a conditional of one variable."""
-    return conditional.numbers.encode(values)
+    return conditional.numbers.encode(values.to(next(conditional.numbers.buffers()).device))
 
 
 def all_probs(conditional, params):
@@ -475,7 +483,7 @@ def test_echoes_are_drawn_by_their_counts_and_a_row_in_training_is_not_told_of_i
     values = conditional.numbers.decode(drawn)
     shares = [float((values == v).double().mean()) for v in (-1.0, 0.5, 4.0)]
     assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.015)
-    codes = conditional.numbers.encode(torch.tensor([-1.0, 0.5, 4.0, 0.6]))
+    codes = encoded(conditional, torch.tensor([-1.0, 0.5, 4.0, 0.6]))
     density = conditional.log_prob(params.expand(4, -1), codes).exp()
     assert density.tolist() == pytest.approx([6, 3, 1, 0], abs=1e-9)  # shares over cells of 0.1
     conditional.numbers.train()

@@ -8,8 +8,8 @@ from builders import build_made, make_schedules
 from training_cases import ENSEMBLE, make_case
 
 from made_exp.model import checks
+from made_exp.model.request import Request
 from made_exp.model.samplers import sample_by_full_passes
-from made_exp.model.sampling import Request
 from made_exp.variables.mixing import fit_log_weights
 from made_exp.variables.variable import binary_variables
 

@@ -329,3 +329,16 @@ def test_what_is_sent_arrives_and_can_be_written(dtype):
     assert [one.shape for one in there["a"][1:]] == [(0,), ()]
     assert there["b"] == value["b"]
     there["a"][0].fill_(1)
+
+
+def test_where_copies_cannot_differentiate_one_process_trains(monkeypatch, caplog):
+    settings = settings_of(8, processes=2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert share_of_machine(settings, CPU).processes == 2
+
+    def fails(self):
+        raise RuntimeError("Unable to handle autograd's threading")
+
+    monkeypatch.setattr(torch.Tensor, "backward", fails)
+    assert share_of_machine(settings, CPU).processes == 1
+    assert "one process trains all members, not 2" in caplog.text

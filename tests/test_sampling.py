@@ -2,8 +2,9 @@ import pytest
 import torch
 from builders import MIXED, all_binary, tiny_made
 
+from made_exp.model.request import Request
 from made_exp.model.samplers import sample_by_full_passes
-from made_exp.model.sampling import IncrementalSampler, Request
+from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.sampling_plan import build_plan
 from made_exp.variables.variable import Kind, Variable
 

@@ -24,8 +24,8 @@ from made_exp.density.tokens import QueryError
 from made_exp.model.component import Component
 from made_exp.model.entry import codes_where
 from made_exp.model.made import MADE
+from made_exp.model.request import Request
 from made_exp.model.samplers import Samplers, draw_uniforms
-from made_exp.model.sampling import Request
 from made_exp.model.simple import SimpleComponent, num_uniforms
 from made_exp.variables.distributions import categorical_quantile
 

@@ -10,8 +10,8 @@ from made_exp.density.diagram import Diagram, list_values
 from made_exp.density.terms import Parts, Starts, Terms
 from made_exp.model.entry import codes_where
 from made_exp.model.made import MADE
+from made_exp.model.request import Request
 from made_exp.model.samplers import draw_uniforms
-from made_exp.model.sampling import Request
 from made_exp.model.simple import SimpleComponent, num_uniforms
 from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.subset import Subset

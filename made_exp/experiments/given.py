@@ -104,7 +104,8 @@ def _with_context(run: FinishedRun, x: Tensor, known: Tensor, table: RawTable | 
         ConfigError: If one has no value in a row of x (N, D), with its place.
     """
     groups = run.model.groups
-    is_bad = ~groups.possible(x) | left_out(x, groups.variables)
+    possible = groups.possible(x.to(run.model.device)).cpu()
+    is_bad = ~possible | left_out(x, groups.variables)
     for d in groups.given:
         variable = groups.variables[d]
         if is_bad[:, d].any():

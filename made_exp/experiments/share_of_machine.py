@@ -8,6 +8,7 @@ import torch
 
 from made_exp.machine import cpus_per_job, is_distributed, jobs_at_once
 from made_exp.settings.experiment import Settings
+from made_exp.training.siblings import copies_can_differentiate
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +52,13 @@ def share_of_machine(settings: Settings, device: torch.device) -> Share:
     if is_distributed():
         return Share(threads, 1)
     if wanted is None:
-        can_fork = sys.platform == "linux"
-        return Share(threads, max(1, min(members, cpus // threads)) if can_fork else 1)
+        wanted = max(1, min(members, cpus // threads)) if sys.platform == "linux" else 1
+        return Share(threads, _that_can_start(wanted))
     if sys.platform == "win32":
         raise ValueError(f"trainer.processes={wanted}: this system can have 1 alone")
     if wanted > members:
         _log.warning("trainer.processes=%d: the model has %d members, so many", wanted, members)
-    processes = min(wanted, members)
+    processes = _that_can_start(min(wanted, members))
     if processes * threads > cpus:
         _log.warning(
             "%d processes of %d thread(s) share %d CPUs: more than there are only wait for each "
@@ -67,3 +68,15 @@ def share_of_machine(settings: Settings, device: torch.device) -> Share:
             cpus,
         )
     return Share(threads, processes)
+
+
+def _that_can_start(processes: int) -> int:
+    """So many, or one where the others could not train, which is told."""
+    if processes == 1 or copies_can_differentiate():
+        return processes
+    _log.warning(
+        "one process trains all members, not %d: this one has computed gradients beside a GPU, of "
+        "which no copy can be made; CUDA_VISIBLE_DEVICES= in the environment leaves the GPU out",
+        processes,
+    )
+    return 1

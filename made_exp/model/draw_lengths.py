@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from made_exp.model.made import MADE
+from made_exp.model.request import Request
 from made_exp.model.samplers import draw_uniforms
-from made_exp.model.sampling import IncrementalSampler, Request
+from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.sampling_plan import build_plan
 from made_exp.variables.variable import Kind
 

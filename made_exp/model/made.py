@@ -21,6 +21,7 @@ from made_exp.model.given_rows import GivenRows
 from made_exp.model.members import Members
 from made_exp.model.mixture import MixtureWeights
 from made_exp.model.networks import MaskedNetwork
+from made_exp.model.request import Request
 from made_exp.model.samplers import (
     ProgressCallback,
     Samplers,
@@ -28,7 +29,7 @@ from made_exp.model.samplers import (
     check_request,
     draw_uniforms,
 )
-from made_exp.model.sampling import IncrementalSampler, Request
+from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.simple import num_uniforms
 from made_exp.model.terms import has_wide_params, terms_of
 from made_exp.variables.groups import VariableGroups

@@ -113,7 +113,8 @@ class MixtureWeights(nn.Module):
         Networks count by the lower end of what they are better than simple densities.
         """
         count = len(log_probs) - self.num_extras
-        own, equal, extras = log_probs.double().tensor_split([self.num_fitted, count])
+        log_probs = log_probs.to(self._log_weights)
+        own, equal, extras = log_probs.tensor_split([self.num_fitted, count])
         own = (own.unflatten(0, (-1, len(self.log_shares))) + self.log_shares[:, None]).logsumexp(1)
         num_fitted = len(own)
         if len(equal):

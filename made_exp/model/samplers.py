@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from made_exp.errors import whole_number
 from made_exp.model.component import Component
-from made_exp.model.sampling import IncrementalSampler, Request
+from made_exp.model.request import Request
+from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.sampling_plan import build_plan
 from made_exp.model.simple import SimpleComponent
 from made_exp.variables.outputs import Conditionals

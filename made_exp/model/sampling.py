@@ -12,45 +12,23 @@ so that every slice is contiguous.
 Legend: B examples, D variables, U uniforms an example.
 """
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from made_exp.masks.orderings import inverse_ordering
+from made_exp.model.request import Request
 from made_exp.model.sampling_plan import SamplingPlan, SortedLevel
 from made_exp.variables.conditionals.bernoulli import Bernoulli
 from made_exp.variables.encodings import Identity
 
+_log = logging.getLogger(__name__)
+
 # Codes (B,) of the variable of a step, from the number of the step and its params (B, K).
 Visit = Callable[[int, Tensor], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What is asked of a sampler: an example for each row of `uniforms`.
-
-    Attributes:
-        uniforms: (B, U) in [0, 1), variable-major; what follows is not for networks.
-        context: (B, num_classes) one-hot, or None.
-        temperature: Divides the logits of discrete conditionals; > 0.
-        given: (B, D) codes that the observed variables are clamped to, NaN for the others; or
-            None.
-    """
-
-    uniforms: Tensor
-    context: Tensor | None = None
-    temperature: float = 1.0
-    given: Tensor | None = None
-
-    def rows(self, rows: Tensor) -> Self:
-        """The request for the examples at `rows`."""
-        context = None if self.context is None else self.context[rows]
-        given = None if self.given is None else self.given[rows]
-        return replace(self, uniforms=self.uniforms[rows], context=context, given=given)
 
 
 class IncrementalSampler:
@@ -138,6 +116,7 @@ class _Workspace:
             for step in steps
         }
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.is_plain = not self.x.is_cuda
 
     def load(self, request: Request) -> None:
         """Start a batch: biases into the nodes, uniforms and given values into place."""
@@ -173,20 +152,32 @@ class _Workspace:
 
     def run(self) -> None:
         """Take all steps; on a GPU by replaying the graph captured at the first batch."""
-        if not self.x.is_cuda:
-            self.steps(self._draw_binary if self.binary else self._draw)
-            return
+        draw = self._draw_binary if self.binary else self._draw
+        if not self.is_plain and self.graph is None:
+            self._capture(draw)
         if self.graph is None:
-            start = [node.clone() for node in self.nodes]
-            draw = self._draw_binary if self.binary else self._draw
-            self.steps(draw)  # warms up libraries, which must not happen under capture
-            torch.cuda.synchronize()
-            for node, value in zip(self.nodes, start, strict=True):
-                node.copy_(value)
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
+            self.steps(draw)
+        else:
+            self.graph.replay()
+
+    def _capture(self, draw: Callable[[int, Tensor], object]) -> None:
+        """Record all steps; where a conditional asks the host for something, say that none is."""
+        start = [node.clone() for node in self.nodes]
+        self.steps(draw)  # warms up libraries, which must not happen under capture
+        torch.cuda.synchronize()
+        for node, value in zip(self.nodes, start, strict=True):
+            node.copy_(value)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
                 self.steps(draw)
-        self.graph.replay()
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            _log.warning("no CUDA graph of the sampler (%s); it goes on without", reason)
+            torch.cuda.synchronize()
+            self.is_plain = True
+        else:
+            self.graph = graph
 
     def result(self) -> Tensor:
         """The drawn examples (B, D)."""

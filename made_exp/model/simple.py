@@ -11,7 +11,7 @@ from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
 from made_exp.datasets.baselines.tree import ChowLiu
-from made_exp.model.sampling import Request
+from made_exp.model.request import Request
 
 KINDS: dict[str, type[SimpleDensity]] = {
     "independent": Independent,

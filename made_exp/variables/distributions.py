@@ -6,6 +6,7 @@ Legend: V values of a discrete variable, C mixture components.
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,21 @@ MAX_LOCATION = 1e6
 # Sums of exponentials between it and its inverse are as exact as float32 is.
 _LEAST_SUM = 1e-30
 _MINUS_ONE = torch.tensor(-1.0)
+
+
+def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """The numbers (V,) in the dtype and on the device of `like`.
+
+    To a GPU they are moved once: a CUDA graph cannot record the move.
+    """
+    make = _kept if like.is_cuda else torch.tensor
+    return make(values, dtype=like.dtype, device=like.device)
+
+
+@lru_cache(maxsize=4096)
+def _kept(values: tuple[float, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def log1mexp(x: Tensor) -> Tensor:

@@ -68,6 +68,8 @@ class Echoes(Tables):
             "log_left_out": torch.cat([((c - 1) / (c.sum() - 1)).log() for c in counts]),
             "ends": torch.cat([c.cumsum(0) / c.sum() for c in counts]),
         }
+        # Known without asking a GPU.
+        self._places = list(zip(tables["starts"].tolist(), sizes, strict=True))
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
         self.eval()  # a model that trains says so
@@ -94,9 +96,7 @@ class Echoes(Tables):
             return _nearest(self.levels, x, tolerance)
         parts = [
             _nearest(self.levels[start : start + size], x[..., g], tolerance[g])
-            for g, (start, size) in enumerate(
-                zip(self.starts.tolist(), self.sizes.tolist(), strict=True)
-            )
+            for g, (start, size) in enumerate(self._places)
         ]
         return torch.stack(parts, -1)
 

@@ -17,7 +17,8 @@ from benchmarks import report
 from benchmarks.measure import ceilings, machine, median, time_calls
 from made_exp.model.build import build_made, make_schedules
 from made_exp.model.made import MADE
-from made_exp.model.sampling import IncrementalSampler, Request
+from made_exp.model.request import Request
+from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.sampling_plan import build_plan
 from made_exp.settings.model import MadeSettings
 from made_exp.settings.ordering import OrderingSettings

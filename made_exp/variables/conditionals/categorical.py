@@ -17,6 +17,7 @@ from made_exp.variables.conditionals.base import (
 from made_exp.variables.distributions import (
     categorical_log_prob,
     categorical_quantile,
+    constants,
     log_sum_exp,
     outside,
 )
@@ -114,7 +115,7 @@ class Categorical(DiscreteConditional):
             chosen = chosen + math.log1p(-self.reserve)
             is_pooled, logs = self._is_pooled(x), self._log_shares(x, params)
             if self.reserve:
-                of_pool = torch.logaddexp(chosen, chosen.new_tensor(self.reserve).log())
+                of_pool = torch.logaddexp(chosen, chosen.new_full((), math.log(self.reserve)))
                 chosen = torch.where(is_pooled, of_pool, chosen)
             chosen = torch.where(is_pooled, chosen + logs, chosen)
         return chosen.masked_fill(outside(x, self.num_values), -torch.inf)
@@ -137,7 +138,7 @@ class Categorical(DiscreteConditional):
             return categorical_quantile(probs, uniforms.squeeze(-1)).to(params.dtype)
         probs = self._with_reserve(params / temperature).exp()
         drawn = categorical_quantile(probs, uniforms[..., 0])
-        shares = params.new_tensor(self.pooled).expand(*uniforms.shape[:-1], -1)
+        shares = self._pool(params).expand(*uniforms.shape[:-1], -1)
         of_pool = self._first_pooled + categorical_quantile(shares, uniforms[..., 1])
         others = torch.where(drawn < self._first_pooled, drawn, self.num_values - 1)
         return torch.where(drawn == self._first_pooled, of_pool, others).to(params.dtype)
@@ -171,6 +172,10 @@ class Categorical(DiscreteConditional):
     def _first_pooled(self) -> int:
         return self._num_levels - len(self.pooled)
 
+    def _pool(self, like: Tensor) -> Tensor:
+        """Shares (G,) of the values of the pool, as `like` is."""
+        return constants(tuple(self.pooled), like)
+
     def _is_pooled(self, codes: Tensor) -> Tensor:
         return (codes >= self._first_pooled) & (codes < self._num_levels)
 
@@ -181,7 +186,7 @@ class Categorical(DiscreteConditional):
     def _log_shares(self, codes: Tensor, like: Tensor) -> Tensor:
         """Log share (...) of codes (...) in the pool, of the first one for others."""
         index = (codes.nan_to_num(0) - self._first_pooled).clamp(0, len(self.pooled) - 1).long()
-        return like.new_tensor(self.pooled).log()[index]
+        return self._pool(like).log()[index]
 
     def _with_reserve(self, logits: Tensor) -> Tensor:
         """Log-probabilities (..., M), of which the pool has its reserve."""
