@@ -256,7 +256,7 @@ def _row(variable: Variable) -> dict[str, Tensor]:
         "_shift": table(transform.shift)[0],
         "_scale": table(transform.scale)[0],
         "_atoms": atoms,
-        "_tolerance": table((1e-3 if variable.digit is None else 0.5) * resolution)[0],
+        "_tolerance": table((1e-3 if variable.digit is None else 0.49) * resolution)[0],
         "_resolution": table(resolution)[0],
     }
 
