@@ -68,6 +68,18 @@ def test_each_member_has_its_own_penalty(tmp_path):
         assert list(map(id, trained.penalty.weights)) == list(map(id, member.weights()))
 
 
+def test_batches_of_long_tables_are_larger_and_pull_no_more_a_step(tmp_path):
+    """60 rows in batches of 8: seven steps an epoch, or three of 24."""
+    trainer = {"batch_size": 8, "sparsity": 0.3}
+    short = make_case(tmp_path / "short", trainer=trainer | {"longest_epoch": 3})
+    plain = make_case(tmp_path / "plain", trainer=trainer | {"longest_epoch": 8})
+    assert (short.batches.batch_size, len(short.batches)) == (24, 2)
+    assert (plain.batches.batch_size, len(plain.batches)) == (8, 7)
+    for case in (short, plain):
+        (member,) = case.learner.members
+        assert member.penalty.pull == pytest.approx(0.3 / 7)
+
+
 def test_an_epoch_of_few_steps_leaves_weights_alive():
     assert member_pulls(4.0, num_batches=2, num_members=1) == [MAX_PULL]
     pulls = member_pulls(4.0, num_batches=2, num_members=6, spread=6.0)

@@ -108,7 +108,7 @@ def estimate_memory(
     slots = _SLOTS.get(settings.optimizer.name, max(_SLOTS.values()))
     averages = bool(trainer.weight_averaging)
     width = features + 3 * params + 2 * sum(sizes)
-    rows = min(trainer.batch_size, len(dataset.train))
+    rows = min(trainer.rows_a_step(len(dataset.train)), len(dataset.train))
     # What is written: the weights, those before averaging and what the optimizer keeps of each.
     written = _FLOAT * members * dense * (1 + averages + slots)
     activations = _FLOAT * width * max(rows, _scored(trainer, dataset))

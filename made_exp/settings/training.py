@@ -157,6 +157,11 @@ class TrainerSettings(OptionSettings):
     )
     max_steps: int | None = setting(None, "stop after so many steps", at_least=1)
     batch_size: int = setting(100, "examples a step", at_least=1)
+    longest_epoch: int | None = setting(
+        None,
+        "steps of an epoch at most, for which batches of long tables are larger; try 600",
+        at_least=1,
+    )
     draws: int = setting(10_000, "rows of an epoch, with a teacher", at_least=1)
     real_share: float = setting(
         0.5, "of these are rows of train, not drawn from the teacher", at_least=0, at_most=1
@@ -187,7 +192,10 @@ class TrainerSettings(OptionSettings):
         0.999, "decay of the average of the weights that is evaluated; 0 = off", at_least=0, below=1
     )
     sparsity: float = setting(
-        0.0, "L1 penalty: learning rates by which an epoch pulls a weight to 0; try 4", at_least=0
+        0.0,
+        "L1 penalty: learning rates by which an epoch pulls a weight to 0, in steps of batch_size; "
+        "try 4",
+        at_least=0,
     )
     sparsity_spread: float = setting(
         1.0, "an ensemble's members have sparsity / spread to sparsity * spread", at_least=1
@@ -222,6 +230,12 @@ class TrainerSettings(OptionSettings):
     )
     tensorboard: bool = setting(True, "write TensorBoard events")
     check_numbers: bool = setting(True, "stop when a loss is not finite")
+
+    def rows_a_step(self, num_rows: int) -> int:
+        """Examples a step of a table of so many: `batch_size`, or a multiple in long epochs."""
+        if self.longest_epoch is None:
+            return self.batch_size
+        return self.batch_size * max(1, -(-num_rows // (self.batch_size * self.longest_epoch)))
 
     def total_epochs(self, num_batches: int) -> int:
         """Epochs after which training ends at the latest, for `num_batches` an epoch."""

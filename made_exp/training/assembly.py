@@ -63,7 +63,7 @@ def make_trainer(
     shares_members = world.size > 1 and len(model.members) > 1
     batches = _batches(model, dataset, settings, ALONE if shares_members else world, draw)
     graph = wants_graph(model, batches, settings.optimizer.name)
-    members = _trained_members(model, settings, len(batches), capturable=graph)
+    members = _trained_members(model, settings, len(batches.data), capturable=graph)
     total_steps = settings.trainer.total_steps(len(batches))
     scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps)
     losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
@@ -92,7 +92,7 @@ def _batches(
     data, context, log_slope = encoded(0)
     batches = Batches(
         data,
-        settings.trainer.batch_size,
+        settings.trainer.rows_a_step(len(data)),
         seed=settings.seed,
         device=model.device,
         context=context,
@@ -109,11 +109,13 @@ def _batches(
 
 
 def _trained_members(
-    model: MADE, settings: Settings, num_batches: int, *, capturable: bool
+    model: MADE, settings: Settings, num_rows: int, *, capturable: bool
 ) -> tuple[TrainedMember, ...]:
     """Each member of the model with what trains it."""
     trainer, networks = settings.trainer, model.members
     decay, spread = trainer.weight_averaging, trainer.sparsity_spread
+    # A step of a larger batch pulls no more: gradients are means, with less noise to hold against.
+    num_batches = max(1, num_rows // trainer.batch_size)
     pulls = member_pulls(trainer.sparsity, num_batches, len(networks), spread)
     return tuple(
         TrainedMember(

@@ -46,7 +46,7 @@ def member_pulls(
 
     Args:
         strength: Learning rates by which a weight is pulled towards zero in an epoch; >= 0.
-        num_batches: Steps an epoch.
+        num_batches: Steps of an epoch of batches of the size that is set, not of larger ones.
         num_members: Members of the model.
         spread: Largest ratio of a member's strength to `strength`; >= 1.
     """
