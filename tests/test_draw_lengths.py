@@ -9,7 +9,7 @@ from experiment_cases import evaluate_run, make_settings, read_results
 from training_cases import make_case
 
 from made_exp.experiments.experiment import run
-from made_exp.model.draw_lengths import LARGEST, NUM_ROWS, has_lengths, match_lengths
+from made_exp.model.draw_lengths import LARGEST, TOLERANCE, has_lengths, match_lengths
 from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
@@ -61,7 +61,8 @@ def test_draws_have_as_many_ones_as_the_rows_of_their_class(num_classes):
     before = mean_lengths(model)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     shift = match_lengths(model, train, torch.Generator().manual_seed(0))
-    error = NUM_DIMS**0.5 / 2 / (NUM_ROWS / len(wanted)) ** 0.5  # of the means of the draws
+    error = NUM_DIMS**0.5 / 2 / (4096 / len(wanted)) ** 0.5  # of the means of as many draws
+    error += TOLERANCE * float(wanted.max())
     assert ((wanted - before).abs() > 6 * error).any()
     assert ((mean_lengths(model) - wanted).abs() < 4 * error).all()
     assert (shift.abs() < 3 * LARGEST).all()
@@ -72,6 +73,14 @@ def test_draws_have_as_many_ones_as_the_rows_of_their_class(num_classes):
         by = model.state_dict()[name] - weights[name]
         torch.testing.assert_close(by, shift.expand_as(by))
     assert float(model.log_prob(all_binary(NUM_DIMS)).exp().sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_draws_that_are_long_enough_change_nothing():
+    model, train = drifting(0)
+    match_lengths(model, train, torch.Generator().manual_seed(0))
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    assert match_lengths(model, train, torch.Generator().manual_seed(0)) == 0
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
 def test_a_class_without_rows_stays_as_it_is():

@@ -97,6 +97,13 @@ def test_a_member_rests_that_gains_nothing_until_annealing():
     assert not never.rests(0)
 
 
+def test_the_rise_of_anneal_takes_at_most_a_fifth_of_a_budget():
+    anneal = make_scheduler(AnnealSettings(warmup_steps=99), lr=1, total_steps=10_000)
+    assert anneal.factor(49) == anneal.factor(49, elapsed=0.05) == 0.5
+    assert anneal.factor(9, elapsed=0.15) == pytest.approx(0.75)
+    assert anneal.factor(9, elapsed=0.2) == anneal.factor(99) == 1
+
+
 def test_anneal_goes_back_to_the_best_where_a_budget_ends_it_too():
     late = make_scheduler(AnnealSettings(patience=9, fraction=0.25), lr=1, total_steps=10_000)
     assert not late.observe(2.0, 400, elapsed=0.5)

@@ -19,8 +19,9 @@ from made_exp.settings.training import (
     SchedulerSettings,
 )
 
-LEAST_ANNEALING = 100
-"""Steps over which `Anneal` falls at least, where the best moment came at once."""
+LEAST_ANNEALING, LONGEST_RISE = 100, 0.2
+"""Of `Anneal`: steps over which it falls at least, where the best moment came at once, and the
+share of a budget in which it has risen."""
 
 
 class Scheduler(ABC):
@@ -91,11 +92,12 @@ class Cosine(Scheduler):
 class Anneal(Scheduler):
     """The base rate for as long as the table needs it, then half a cosine down to zero.
 
-    The rate stays until the validation NLL has not fallen for `patience` evaluations, or fell by
-    less than `least_gain` standard errors while the steps doubled, or until a budget of time or
-    steps leaves just enough; training then goes back to the best evaluation and anneals over
-    `fraction` of the steps that it took, or what is left. Until then a member rests whose own NLL
-    has not fallen for `member_patience` evaluations; the steps of the others stay what they were.
+    The linear rise takes at most a fifth of a budget of time. The rate stays until the validation
+    NLL has not fallen for `patience` evaluations, or fell by less than `least_gain` standard errors
+    while the steps doubled, or until a budget of time or steps leaves just enough; training then
+    goes back to the best evaluation and anneals over `fraction` of the steps that it took, or what
+    is left. Until then a member rests whose own NLL has not fallen for `member_patience`
+    evaluations; the steps of the others stay what they were.
 
     Args:
         settings: Patience, least gain, fraction and steps of linear rise.
@@ -112,8 +114,8 @@ class Anneal(Scheduler):
 
     @override
     def factor(self, step: int, elapsed: float = 0.0) -> float:
-        if step < self.settings.warmup_steps:
-            return _rise(step, self.settings.warmup_steps)
+        if step < self.settings.warmup_steps and elapsed < LONGEST_RISE:
+            return max(_rise(step, self.settings.warmup_steps), elapsed / LONGEST_RISE)
         return _wave(self._progress(step, elapsed))
 
     @override
