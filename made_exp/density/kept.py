@@ -33,8 +33,9 @@ _ROWS, _FEWEST_ROWS = 32, 8
 # Of all networks together, what is drawn in seconds and kept in 64 MiB; that of so many seeds.
 _MOST_PRODUCTS, _MOST_PARAMS, _MOST_SEEDS = 2**36, 2**24, 4
 _PILOT, _BATCH = 2048, 2048
-# Rows for each path from which steps are left; those from which none is cost little, and fewer do.
-_ON_THE_WAY, _AT_END, _FEWEST_AT_END = 1.1, 1.5, 0.25
+# Rows that are as wanted for each path: where steps are left; where none is, which costs little;
+# and how few will do there. They are worth more than paths from the start, whose weights differ.
+_ON_THE_WAY, _AT_END, _FEWEST_AT_END = 0.6, 2.5, 0.15
 _FEWEST_HITS = 32
 
 

@@ -6,6 +6,7 @@ P(A | B) = sum_m w_m P_m(A and B) / sum_m w_m P_m(B)
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import final
 
 import torch
@@ -24,7 +25,7 @@ from made_exp.variables.subset import Subset
 
 # Paths that are listed instead of drawn: of one density, and of all together.
 MAX_LISTED, MAX_LISTED_IN_ALL = 2048, 2**14
-_FEWEST_PATHS = 16  # of one density
+_FEWEST_PATHS, _FEW = 16, 128  # of one density
 _MOST_EVEN = 1000  # columns of even numbers
 
 
@@ -212,9 +213,19 @@ def _only_value(formula: Formula, d: int, made: MADE, domains: Sequence[Subset])
 
 
 def uniforms_of(count: int, width: int, seed: int) -> Tensor:
-    """Numbers (count, width) float64 in [0, 1), each row random, together even (Sobol's)."""
+    """Numbers (count, width) float64 in [0, 1), each row random, together even (Sobol's).
+
+    Nobody writes to them: a few are kept, since to begin such numbers takes longer than to go on.
+    """
+    return _few_uniforms(count, width, seed) if count <= _FEW else _uniforms(count, width, seed)
+
+
+def _uniforms(count: int, width: int, seed: int) -> Tensor:
     if width > _MOST_EVEN:
         generator = torch.Generator().manual_seed(seed)
         return torch.rand(count, width, generator=generator, dtype=torch.float64)
     engine = torch.quasirandom.SobolEngine(width, scramble=True, seed=seed)
     return engine.draw(count, dtype=torch.float64).clamp(max=1 - 1e-12)
+
+
+_few_uniforms = lru_cache(maxsize=64)(_uniforms)

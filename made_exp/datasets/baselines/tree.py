@@ -142,7 +142,7 @@ class ChowLiu(SimpleDensity):
 
     def _gathered(self, beliefs: Tensor) -> tuple[Tensor, Tensor]:
         """As `_upwards`, of what share (N, D, L) of each label is known."""
-        parents, order = self.parents.long(), self._order()
+        parents, order = self.parents.long().tolist(), self._order()
         log_total = beliefs.new_zeros(len(beliefs))
         for d in reversed(order):
             table = self.tables[d] if parents[d] >= 0 else self.tables[d, :1]
