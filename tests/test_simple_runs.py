@@ -86,6 +86,13 @@ def test_a_loaded_model_holds_its_simple_densities(folder):
         folder / "agnostic", observed=folder / "wine.csv", path=folder / "completed.csv"
     )
     assert ",," not in completed.read_text()
+    header, *rows = (folder / "wine.csv").read_text().splitlines()
+    lacks = folder / "lacks.csv"
+    lacks.write_text("\n".join(line.partition(",")[2] for line in [header, *rows[:9]]) + "\n")
+    completed = sample_run(folder / "agnostic", observed=lacks, path=folder / "completed.csv")
+    lines = completed.read_text().splitlines()
+    assert lines[0] == header
+    assert not any(line.startswith(",") for line in lines)
 
 
 @pytest.mark.parametrize("ordering", [AGNOSTIC, ENSEMBLE], ids=["agnostic", "ensemble"])
