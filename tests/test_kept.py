@@ -86,7 +86,9 @@ def test_answers_are_off_the_sums_by_their_standard_errors(model, draws, conditi
     for event in EVENTS:
         wanted = brute_force(model, SCHEMA, event, condition)
         for seed in range(4):
-            found = probability(model, SCHEMA, event, condition, num_samples=100, seed=10 * seed)
+            found = probability(
+                model, SCHEMA, event, condition, num_samples=100, seed=10 * seed, keep=True
+            )
             assert not found.is_exact
             deviations.append((found.value - wanted) / found.stderr)
     found = torch.tensor(deviations)
@@ -102,8 +104,13 @@ def test_nothing_is_kept_unless_it_is_wanted(model, draws, monkeypatch):
         effort = Effort(100, keeps=keeps)
         found = estimate(model, formula, frozenset(), effort, events.domains)
         assert any(terms.is_kept for terms in found.terms) == keeps
-    parts = {keep: probability(model, SCHEMA, event, num_samples=100, keep=keep) for keep in (0, 1)}
-    assert parts[0].num_samples < parts[1].num_samples
+    for seed in (0, 3):
+        of_seed = {
+            keep: probability(model, SCHEMA, event, num_samples=100, seed=seed, keep=keep)
+            for keep in (None, False, True)
+        }
+        assert of_seed[None] == of_seed[seed == 0]
+        assert of_seed[True].num_samples > of_seed[False].num_samples
     walk = walk_of(model, event)
     assert kept_of(model, walk, 100, 0, 1) is not None
     monkeypatch.setattr(kept, "_MOST_PRODUCTS", 2**10)

@@ -74,7 +74,7 @@ def probability(
     num_samples: int = NUM_SAMPLES,
     seed: int = 0,
     context: int | None = None,
-    keep: bool = True,
+    keep: bool | None = None,
 ) -> Probability:
     """The probability that a row is as a predicate says: P(event | given).
 
@@ -89,8 +89,9 @@ def probability(
         num_samples: Paths, where these are drawn, at least 2.
         seed: Of the draws.
         context: Class label, for a model that has classes.
-        keep: Whether networks of fixed orders draw rows for all questions, which takes a second or
-            two at the first one that is not exact; later ones are answered from these.
+        keep: Whether networks of fixed orders draw rows for all questions of a seed, which takes a
+            second or two at the first one that is not exact; later ones are answered from these.
+            None: with seed 0, so that whoever asks by many seeds need not wait for each.
 
     Raises:
         ValueError: If a predicate cannot be read, a column or a value is unknown, or the condition
@@ -98,7 +99,8 @@ def probability(
     """
     events = Events(schema)
     condition = None if given is None else parse_predicate(given)
-    effort = replace(checked_effort(num_samples, seed, context), keeps=keep)
+    keeps = seed == 0 if keep is None else keep
+    effort = replace(checked_effort(num_samples, seed, context), keeps=keeps)
     known = True if condition is None else events.formula(condition, str(given))
     asked = events.formula(parse_predicate(event), event)
     return probability_of(made, events, asked, known, effort)
