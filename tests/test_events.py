@@ -232,3 +232,27 @@ def test_a_diagram_has_no_dead_ends():
     assert torch.equal(diagram.contains(x), wanted)
     impossible = join(True, [both, leaf(0, Subset.of_codes([2]), DOMAINS)], DOMAINS)
     assert Diagram.of(impossible, range(3), DOMAINS).is_contradiction
+
+
+@pytest.mark.parametrize(
+    ("operator", "holds"),
+    [
+        ("=", np.equal),
+        ("!=", np.not_equal),
+        ("<", np.less),
+        ("<=", np.less_equal),
+        (">", np.greater),
+        (">=", np.greater_equal),
+    ],
+)
+def test_computed_numbers_are_found_as_they_stand(operator, holds):
+    rng = np.random.default_rng(0)
+    ages = rng.integers(17, 90, COUNT) / 12.7 - 3.3
+    pay = np.where(rng.random(COUNT) < 0.8, 0, rng.exponential(900, COUNT)) / 617.1 - 0.2
+    raw = raw_table(np.column_stack([ages, pay]))
+    fitted = fit_table(raw, {"train": np.arange(COUNT)})
+    table = fitted.schema, torch.from_numpy(fitted.x)
+    for name, values in (("x0", ages), ("x1", pay)):
+        number = float(np.median(values))
+        found = answer(table, f"{name} {operator} {number!r}")
+        assert found == holds(values, number).tolist()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import final
 
 import numpy as np
@@ -209,17 +209,17 @@ def _usual(column: Numbers) -> float:
 def _range(column: Numbers, operator: str, numbers: Sequence[float]) -> Subset:
     """The values that stand in this relation to numbers, as `_number_of` gives them."""
     assert column.variable is not None
-    unit = last_digit(column.variable)
+    below, above = (partial(_edge, side, column.variable) for side in (-1, 1))
     first, last = numbers[0], numbers[-1]
     match operator:
         case "<" | ">=":
-            edge = _below(first, unit)
+            edge = below(first)
         case "<=" | ">":
-            edge = _above(first, unit)
+            edge = above(first)
         case "between":
-            return Subset.of([(_below(first, unit), _above(last, unit))])
+            return Subset.of([(below(first), above(last))])
         case _:
-            return Subset.of((_below(number, unit), _above(number, unit)) for number in numbers)
+            return Subset.of((below(number), above(number)) for number in numbers)
     return Subset.of([(-math.inf, edge) if operator[0] == "<" else (edge, math.inf)])
 
 
@@ -234,21 +234,16 @@ def last_digit(variable: Variable) -> float:
     return variable.unit if is_fitted else 0.0
 
 
-def _below(number: float, unit: float) -> float:
-    """The edge between values below a number and the number, or those above it."""
-    if not unit:
-        return number
+def _edge(side: int, variable: Variable, number: float) -> float:
+    """The edge between a number, with those on its other side, and values below (-1) or above (1).
+
+    A computed number stands for its cell, wherever that begins; a written one for that of its last
+    digit, or it lies between two cells.
+    """
+    unit = last_digit(variable)
+    if variable.digit is not None or not unit:
+        return number + side * (variable.resolution / 2 if unit else 0.0)
     place = number / unit
     if abs(place - round(place)) < 1e-6:
-        return (round(place) - 0.5) * unit
-    return (math.floor(place) + 0.5) * unit
-
-
-def _above(number: float, unit: float) -> float:
-    """The edge between a number, or values below it, and values above."""
-    if not unit:
-        return number
-    place = number / unit
-    if abs(place - round(place)) < 1e-6:
-        return (round(place) + 0.5) * unit
+        return (round(place) + side * 0.5) * unit
     return (math.floor(place) + 0.5) * unit

@@ -208,7 +208,7 @@ def _only_value(formula: Formula, d: int, made: MADE, domains: Sequence[Subset])
         return None
     low, high = subset.intervals[0]
     variable = made.groups.variables[d]
-    width = 1.0 if variable.num_values is not None else variable.unit
+    width = 1.0 if variable.num_values is not None else variable.resolution
     return (low + high) / 2 if high - low <= width * (1 + 1e-9) else None
 
 
