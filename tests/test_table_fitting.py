@@ -270,3 +270,12 @@ def test_all_that_lies_in_the_cell_of_a_computed_spike_counts_as_it():
 def test_a_last_digit_is_finer_than_cells(digit):
     with pytest.raises(ValueError, match=f"digit of 'x' must be > 0 .*, got {digit}"):
         Variable("x", Kind.REAL, resolution=0.1, digit=digit)
+
+
+def test_what_tells_datasets_apart_is_as_it_was_before_there_were_cells():
+    """Runs that were begun then go on: a fingerprint is of what variables print."""
+    variable = Variable("x", Kind.REAL, resolution=0.1)
+    assert "digit" not in repr(variable)
+    content = variable.to_dict()
+    del content["digit"]
+    assert Variable.from_dict(content) == variable

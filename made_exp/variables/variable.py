@@ -122,7 +122,7 @@ class Variable:
     pooled: tuple[float, ...] = ()
     reserve: float = 0.0
     is_given: bool = False
-    digit: float | None = None
+    digit: float | None = field(default=None, repr=False)  # the resolution tells runs apart
 
     def __post_init__(self) -> None:
         if self.is_real:
