@@ -1,6 +1,7 @@
 import pytest
 import torch
 from builders import MIXED, all_binary, tiny_made
+from test_entry import ODD
 
 from made_exp.model.request import Request
 from made_exp.model.samplers import sample_by_full_passes
@@ -214,3 +215,25 @@ def test_wrong_arguments_are_refused(options, message):
 
 def test_no_samples_is_an_empty_answer():
     assert tiny_made().sample(0).shape == (0, 8)
+
+
+ECHOING = (
+    Variable("fee", Kind.REAL, echoes=(-1.0, 0.5, 4.0), echo_counts=(6, 3, 1), resolution=0.1),
+    Variable("days", Kind.INTEGER, 30, atoms=(7.0,), echoes=(0.0, 9.0), echo_counts=(4, 2)),
+)
+
+
+@pytest.mark.gpu
+def test_draws_of_every_kind_of_column_are_recorded_and_those_of_the_cpu(device, generator):
+    model = tiny_made((*ODD, *ECHOING)).double().eval()
+    uniforms = torch.rand(
+        500, sum(model.groups.uniform_widths), generator=generator, dtype=torch.float64
+    )
+    drawn = []
+    for where in (torch.device("cpu"), device):
+        sampler = IncrementalSampler(build_plan(model.to(where).component(0), panel=3))
+        for _ in range(2):
+            found = sampler.draw(Request(uniforms.to(where)))
+        drawn.append(found.cpu())
+    assert sampler._space.graph is not None
+    torch.testing.assert_close(drawn[1], drawn[0])

@@ -76,7 +76,7 @@ class Echoes(Tables):
 
     def of(self, index: int) -> Self:
         """One variable of the group."""
-        start, size = int(self.starts[index]), int(self.sizes[index])
+        start, size = self._places[index]
         own = {
             name: table[start : start + size]
             for name, table in self._buffers.items()
