@@ -323,6 +323,7 @@ def test_smooth_initial_params_follow_the_shape_of_many_values(generator, device
 )
 def test_mixtures_start_spread_over_the_data(conditional, generator, device, dtype):
     """Far better than one component, with equal weights and no two components alike."""
+    place(conditional, device)
     low = 20 + 5 * torch.randn(3000, generator=generator)
     high = 80 + 5 * torch.randn(1000, generator=generator)
     x = torch.cat([low, high]).round().clamp(0, 99).to(device, dtype)

@@ -196,7 +196,7 @@ def assert_same_run(one, other):
 
 def test_processes_share_what_is_mapped(folder):
     options = ("ordering=ensemble", "ordering.num_orderings=3", "dataset.missing=model")
-    options += ("model.baselines=[independent]", "trainer.max_steps=9")
+    options += ("model.baselines=[independent]", "trainer.max_steps=9", "trainer.device=cpu")
     assert train("here", *options, "trainer.processes=1", "dataset.streaming=false") == 0
     assert train("there", *options, "trainer.processes=2", "dataset.streaming=true") == 0
     assert_same_run("here", "there")

@@ -163,7 +163,8 @@ def _first_edges(variable: Variable, made: MADE) -> Tensor:
     """Edges (E,) of cells over all that a number reaches, rising."""
     z = torch.linspace(-_REACH, _REACH, _CELLS, dtype=torch.float64)
     far = _REACH * 2.0 ** torch.arange(1, 17, dtype=torch.float64)
-    edges = _places(made, variable).inverse(torch.cat([-far.flip(0), z, far]))
+    z = torch.cat([-far.flip(0), z, far]).to(made.device)
+    edges = _places(made, variable).inverse(z).cpu()
     return edges[edges.abs() < _FARTHEST]
 
 
@@ -179,9 +180,9 @@ def _fine_edges(spread: Spread, variable: Variable, made: MADE) -> Tensor:
         if prob < 1e-6 or not (math.isfinite(low) and math.isfinite(high)):
             pairs.append(torch.tensor([e for e in (low, high) if math.isfinite(e)]).double())
             continue
-        ends = numbers.forward(torch.tensor([low, high], dtype=torch.float64))
-        steps = torch.linspace(0, 1, count + 1, dtype=torch.float64)
-        pairs.append(numbers.inverse(ends[0] + steps * (ends[1] - ends[0])))
+        ends = numbers.forward(torch.tensor([low, high], dtype=torch.float64, device=made.device))
+        steps = torch.linspace(0, 1, count + 1, dtype=torch.float64, device=made.device)
+        pairs.append(numbers.inverse(ends[0] + steps * (ends[1] - ends[0])).cpu())
     return torch.cat(pairs).unique()
 
 
