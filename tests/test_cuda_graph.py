@@ -35,8 +35,9 @@ def test_training_goes_on_where_recording_fails(tmp_path, monkeypatch):
     plain.train()
     graphed.train()
     assert graphed.observer.lines == plain.observer.lines
-    assert graphed.step._calls == [12]
-    assert graphed.step._is_broken == [True]
+    (done,) = graphed.step._done
+    assert done.calls == 12
+    assert done.is_broken
 
 
 def recording(step, work):
@@ -68,8 +69,8 @@ CASES = {
 
 
 def assert_all_replayed(step):
-    assert step._is_broken == [False] * len(step.members)
-    assert all(recording is not None for recording in step._recordings)
+    assert len(step._done) == len(step.members)
+    assert all(done.recording and not done.is_broken for done in step._done)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,9 +8,10 @@ runs on a stream of its own, beside the others.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, final
 
 import torch
@@ -19,10 +20,6 @@ from typing_extensions import override
 
 from made_exp.masks.mask_set import MaskSet
 from made_exp.model.component import Component
-from made_exp.model.made import MADE
-from made_exp.settings.training import TrainerSettings
-from made_exp.training.batches import Batches
-from made_exp.training.learner import TrainedMember
 from made_exp.training.optimizers import set_learning_rate
 from made_exp.training.step import TrainStep
 
@@ -96,6 +93,15 @@ class _Recording:
             self.thresholds.copy_(thresholds)
 
 
+@dataclass
+class _Done:
+    """What was done of one member: its steps up to now, and what came of recording them."""
+
+    calls: int = 0
+    is_broken: bool = False
+    recording: _Recording | None = None
+
+
 @final
 class GraphedStep(TrainStep):
     """As `TrainStep`, for one GPU.
@@ -104,19 +110,15 @@ class GraphedStep(TrainStep):
     on as usual.
     """
 
-    def __init__(
-        self,
-        model: MADE,
-        members: Sequence[TrainedMember],
-        batches: Batches,
-        settings: TrainerSettings,
-    ) -> None:
-        super().__init__(model, members, batches, settings)
+    @cached_property
+    def _streams(self) -> list[torch.cuda.Stream | None]:
         # What dropout draws, all recordings read in one place.
-        count = 1 if self._draws else len(members)
-        self._streams = [_stream(batches.device) for _ in range(count)]
-        self._calls, self._is_broken = [0] * len(members), [False] * len(members)
-        self._recordings: list[_Recording | None] = [None] * len(members)
+        count = 1 if self._draws else len(self.members)
+        return [_stream(self.batches.device) for _ in range(count)]
+
+    @cached_property
+    def _done(self) -> list[_Done]:
+        return [_Done() for _ in self.members]
 
     @override
     def beside(self, number: int) -> AbstractContextManager[object]:
@@ -136,18 +138,16 @@ class GraphedStep(TrainStep):
     @override
     def __call__(self, index: Tensor, step: int, lr: float) -> Tensor:
         number = self.model.member_at(step)
-        self._calls[number] += 1
-        if self._is_broken[number] or self._calls[number] <= _WARM_UP:
-            return super().__call__(index, step, lr)
+        done = self._done[number]
+        done.calls += 1
         set_learning_rate(self.members[number].optimizer, lr)
-        recording = self._recordings[number]
-        if recording is None:
-            recording = self._record(index, step)
-        if recording is None:
+        if done.recording is None and done.calls > _WARM_UP and not done.is_broken:
+            self._record(done, index, step)
+        if done.recording is None or done.is_broken:
             return super().__call__(index, step, lr)
-        return self._replay(recording, index, step)
+        return self._replay(done, done.recording, index, step)
 
-    def _record(self, index: Tensor, step: int) -> _Recording | None:
+    def _record(self, done: _Done, index: Tensor, step: int) -> None:
         """Set apart the memory of what changes, and record a step that reads it."""
         component, thresholds = self.model.at_step(step), self.batches.thresholds(step)
         number, masks = component.member, None
@@ -163,10 +163,9 @@ class GraphedStep(TrainStep):
             _log.warning("no CUDA graph (%s); training goes on without", reason)
             torch.cuda.synchronize()
             self.members[number].optimizer.zero_grad(set_to_none=True)
-            self._is_broken[number] = True
-            return None
-        self._recordings[number] = made
-        return made
+            done.is_broken = True
+        else:
+            done.recording = made
 
     def _capture(self, work: Callable[[], None]) -> _Replayed:
         graph = torch.cuda.CUDAGraph()
@@ -183,10 +182,10 @@ class GraphedStep(TrainStep):
         recording.loss = self.update(recording.index, recording.thresholds, component)
         member.finish_step(member.optimizer.param_groups[0]["lr"], recording.share)
 
-    def _replay(self, recording: _Recording, index: Tensor, step: int) -> Tensor:
+    def _replay(self, done: _Done, recording: _Recording, index: Tensor, step: int) -> Tensor:
         assert recording.graph is not None
         number, thresholds = recording.component.member, self.batches.thresholds(step)
-        is_compared = self._calls[number] <= _WARM_UP + _COMPARED and not self._draws
+        is_compared = done.calls <= _WARM_UP + _COMPARED and not self._draws
         expected = self._plain_loss(index, thresholds, step) if is_compared else None
         self.seed_dropout(step)
         recording.load(index, thresholds, self.members[number].share_at(step))
@@ -199,7 +198,7 @@ class GraphedStep(TrainStep):
                 float(recording.loss),
                 float(expected),
             )
-            self._is_broken[number] = True
+            done.is_broken = True
         return recording.loss
 
     @torch.no_grad()
