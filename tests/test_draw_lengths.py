@@ -10,7 +10,7 @@ from training_cases import make_case
 
 from made_exp.experiments.experiment import run
 from made_exp.model.draw_lengths import LARGEST, TOLERANCE, has_lengths, match_lengths
-from made_exp.runs.checkpoints import load_checkpoint
+from made_exp.runs.checkpoints import load_checkpoint, save_checkpoint
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 NUM_DIMS = 6
@@ -136,6 +136,9 @@ def test_a_run_scores_what_it_keeps(tmp_path):
     results = read_results(tmp_path / "run")
     again = evaluate_run(tmp_path / "run", split="test")
     assert again["nll"] == pytest.approx(results["test"]["nll"], abs=1e-6)
+    null = {**best["config"], "model": {**best["config"]["model"], "length_classes": None}}
+    save_checkpoint(tmp_path / "null.pt", {**best, "config": null})  # null has been another number
+    assert evaluate_run(tmp_path / "null.pt", split="test")["nll"] == again["nll"]
     (tmp_path / "run/results.json").unlink()  # killed before the end was written
     (tmp_path / "run/status.json").unlink()
     run(replace(settings, resume=True), tmp_path / "run")

@@ -14,6 +14,7 @@ from made_exp.model.checks import (
 )
 from made_exp.model.evaluation import (
     Evaluation,
+    distinct,
     evaluate,
     log_probs_by_ordering,
     nll_by_num_orderings,
@@ -182,3 +183,19 @@ def test_samples_of_wide_whole_numbers_are_checked_in_little_memory(generator):
     """Nothing lists the values: of all of them 1000 samples would take 8 GB."""
     wide = [Variable(f"x{d}", Kind.INTEGER, 2**20) for d in range(2)]
     assert check_samples(tiny_made(wide), generator).passed
+
+
+def test_rows_that_repeat_are_scored_once_and_count_as_often_as_they_are(generator):
+    model = tiny_made(binary_variables(5), (8,)).double()
+    x = (torch.rand(400, 5, generator=generator) < 0.5).to(torch.uint8)
+    whole, scored = model.log_prob(x), []
+
+    def each(score, batches, labels):
+        return [scored.append(len(batch)) or score(batch, None) for batch in batches]
+
+    found = evaluate(model, x, batch_size=20, each=each)
+    torch.testing.assert_close(found.log_probs, whole)
+    assert sum(scored) == len(x.unique(dim=0)) <= 32
+    few = x[: 3 * len(x) // 10].unique(dim=0)  # none comes again: as they are
+    assert distinct(few)[0] is few
+    assert distinct(x.double())[1] is None  # real values

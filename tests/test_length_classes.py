@@ -105,6 +105,7 @@ def test_weights_are_fitted_to_networks_not_to_classes(model):
     ("lengths", "num_dims", "classes"),
     [
         ((8.23, 270.7), 500, 16),  # book
+        ((0.52, 2.22), 64, 8),  # kdd
         ((12.4, 209.0), 69, 0),  # plants: not rare
         ((3.21, 5.1), 135, 0),  # tretail: rows are alike
         ((), 500, 0),
@@ -169,7 +170,7 @@ def test_a_run_has_the_same_numbers_in_any_number_of_processes(tmp_path):
 def test_validation_scores_a_row_by_its_own_class_for_the_price_of_one(model, tmp_path):
     settings = make_settings(tmp_path, ordering={"name": "ensemble"})
     model.length_edges.copy_(torch.tensor([1.0, 3.0]))
-    x, shares = all_binary(NUM_DIMS), (COUNTS + 1).double() / 11
+    x, shares = all_binary(NUM_DIMS).repeat(3, 1), (COUNTS + 1).double() / 11  # scored once
     model.mixture.set_shares(COUNTS + 1)
     dataset = SimpleNamespace(valid=x, valid_context=None)
     validation = Validation(model, dataset, settings, fits=False)

@@ -1,6 +1,7 @@
 """A finished run as the commands after training meet it: its model, its data, its labels."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.runs.portable import SUFFIX, load_portable
 from made_exp.runtime import resolve_device
 from made_exp.settings.dataset import FileSettings, TableSettings
-from made_exp.settings.experiment import from_dict
+from made_exp.settings.experiment import Settings, from_dict
+from made_exp.settings.model import NetworkSettings
 
 
 class FinishedRun:
@@ -49,7 +51,8 @@ class FinishedRun:
         content = _content(file, path)
         try:
             self.data, self.settings = content["data"], from_dict(content["config"])
-            model = build_model(self.settings, self.data, device=target)
+            settings = _as_built(self.settings, content["model"])
+            model = build_model(settings, self.data, device=target)
             model.load_state_dict(content["model"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{file} does not describe a model: {error}") from error
@@ -140,6 +143,14 @@ class FinishedRun:
         if number is None and self.model.num_classes:
             raise ConfigError("label: this model has classes; say which one is meant, label=...")
         return number
+
+
+def _as_built(settings: Settings, weights: Mapping[str, Any]) -> Settings:
+    """Settings with the latent classes that the weights have, whatever null stands for today."""
+    if not isinstance(settings.model, NetworkSettings):
+        return settings
+    num_classes = len(weights.get("mixture.log_shares", ()))
+    return replace(settings, model=replace(settings.model, length_classes=num_classes))
 
 
 def _content(file: Path, path: str | Path) -> dict[str, Any]:

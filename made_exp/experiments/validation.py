@@ -13,7 +13,7 @@ from made_exp.datasets.parts import some_rows
 from made_exp.errors import REMEDY, DivergedError
 from made_exp.experiments.outliers import refuse_impossible
 from made_exp.model.entry import rows_at_once, scored
-from made_exp.model.evaluation import Evaluation, batched, evaluate, fit_mixture
+from made_exp.model.evaluation import Evaluation, batched, distinct, evaluate, fit_mixture
 from made_exp.model.made import MADE
 from made_exp.settings.experiment import Settings
 from made_exp.training.sharing import Shares
@@ -51,7 +51,8 @@ class Validation:
         self.batch_size = settings.trainer.eval_batch_size
         wanted, every = settings.ordering.valid_orderings, model.num_orderings
         self.num_orderings = min(wanted + model.num_fixed, every) if wanted else every
-        self._labels = model.labels(self.x.to(model.device))
+        self._rows, self._places = (self.x, None) if context is not None else distinct(self.x)
+        self._labels = model.labels(self._rows.to(model.device))
 
     @property
     def num_scored(self) -> int:
@@ -80,7 +81,7 @@ class Validation:
 
     def _of_members(self, shares: Shares) -> Evaluation | None:
         count, mixture = self.num_orderings, self.model.mixture
-        own = {member: rows for member in shares.own if len(rows := self._rows(member))}
+        own = {member: rows for member in shares.own if len(rows := self._of_member(member))}
         for member, rows in own.items():
             if rows.isnan().any():
                 raise DivergedError(
@@ -112,7 +113,7 @@ class Validation:
             batch_size=self.batch_size,
         )
 
-    def _rows(self, member: int) -> Tensor:
+    def _of_member(self, member: int) -> Tensor:
         """Those (M, N) of the components of a member that are scored."""
         indices = self.model.indices_of(member, self.num_orderings)
         if self._labels is not None and indices:
@@ -132,15 +133,21 @@ class Validation:
         def score(batch: Tensor, context: Tensor | None) -> Tensor:
             return scored(model.groups, batch, context, component.log_prob, model.device, rows)
 
-        own = batched(model, self.x, labels, self.batch_size, score).cpu()
+        own = batched(model, self._rows, labels, self.batch_size, score).cpu()
         by_class = own.new_full((model.num_latent, len(own)), -torch.inf)
-        return by_class.scatter(0, labels.cpu()[None], own[None])
+        return self._of_all(by_class.scatter(0, labels.cpu()[None], own[None]))
 
     @torch.no_grad()
     def _row(self, index: int) -> Tensor:
         """Log-probabilities (N,) float64 of valid under one density of the mixture, in nats."""
         score = partial(self.model.ordering_log_prob, index=index)
-        return batched(self.model, self.x, self.context, self.batch_size, score).cpu()
+        return self._of_all(
+            batched(self.model, self._rows, self.context, self.batch_size, score).cpu()
+        )
+
+    def _of_all(self, scores: Tensor) -> Tensor:
+        """Scores (.., N) of all rows, from those of the different ones."""
+        return scores if self._places is None else scores[..., self._places]
 
     @cached_property
     def _extras(self) -> Tensor | None:

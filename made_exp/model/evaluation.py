@@ -84,7 +84,9 @@ def evaluate(
         raise ValueError("there is no example to evaluate")
     count = num_orderings or model.num_orderings
     score = partial(model.log_prob, num_orderings=count)
-    log_probs = batched(model, x, context, batch_size, score, each)
+    rows, places = (x, None) if context is not None else distinct(x)
+    log_probs = batched(model, rows, context, batch_size, score, each)
+    log_probs = log_probs if places is None else log_probs[places]
     return Evaluation.from_log_probs(log_probs, model.num_modelled, count)
 
 
@@ -170,6 +172,17 @@ def _stderr(log_probs: Tensor) -> Tensor:
     if count < 2:
         return log_probs.new_full(log_probs.shape[:-1], torch.nan)
     return log_probs.std(-1) / math.sqrt(count)
+
+
+def distinct(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The different rows of x (N, D), of which an evaluation needs each once, and where x has them.
+
+    Where fewer than half repeat, or values are real: x itself and None, else rows and (N,) int64.
+    """
+    if x.is_floating_point():
+        return x, None
+    rows, places = torch.unique(x, dim=0, return_inverse=True)
+    return (rows, places) if 2 * len(rows) <= len(x) else (x, None)
 
 
 def batched(

@@ -15,11 +15,13 @@ from torch import Tensor
 
 # Rare words: few of the columns are one, and rows differ far more in length than by chance.
 PRIOR_ROWS = 20
-NUM_CLASSES, MOST_ONES, LEAST_DISPERSION = 16, 0.1, 10.0
+MOST_ONES = 0.1
+# Classes by the variance of lengths above so many means; below the last, networks lose by any.
+NUM_CLASSES = ((10.0, 16), (4.0, 8))
 
 
 def num_length_classes(lengths: Sequence[float], num_dims: int) -> int:
-    """The classes that a table gets by default: 16 where columns are rare words, else none.
+    """The classes that a table gets by default: 16 or 8 where columns are rare words, else none.
 
     Args:
         lengths: Mean and variance of the number of ones of a row; () where rows are not binary.
@@ -28,8 +30,9 @@ def num_length_classes(lengths: Sequence[float], num_dims: int) -> int:
     if not lengths:
         return 0
     mean, variance = lengths
-    is_rare = mean <= MOST_ONES * num_dims and variance > LEAST_DISPERSION * mean
-    return NUM_CLASSES if is_rare else 0
+    if mean > MOST_ONES * num_dims:
+        return 0
+    return next((classes for least, classes in NUM_CLASSES if variance > least * mean), 0)
 
 
 def length_edges(train: Tensor, num_classes: int) -> Tensor:

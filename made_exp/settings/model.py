@@ -68,7 +68,7 @@ class NetworkSettings(ModelSettings):
     )
     length_classes: int | None = setting(
         0,
-        "latent classes of binary rows by how many ones; null = 16 of rare words",
+        "latent classes of binary rows by how many ones; null = 8 or 16 of rare words",
         at_least=0,
     )
     smooth_logits: bool = setting(False, "neighbouring ordered values share strength")
