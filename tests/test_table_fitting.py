@@ -254,6 +254,14 @@ def test_numbers_computed_in_single_precision_are_known_too():
     assert age.resolution == pytest.approx(1 / ages.std(), rel=1e-5)
 
 
+@pytest.mark.parametrize("type_", [np.float64, np.float16])
+def test_whole_numbers_divided_by_a_power_of_two_were_computed(type_):
+    counts = np.random.RandomState(0).poisson(9, 300)
+    values = (counts / 64).astype(type_).astype(np.float64)
+    assert computed(values) == (1 / 64, 1e-6)
+    assert computed(np.round(counts / 61, 6)) == (1e-6, None)  # rounded to so many decimals
+
+
 def test_computed_numbers_without_repetition_are_known_to_their_last_digit():
     values = np.random.RandomState(0).randn(300)
     assert computed(values) == (last_digit(NumberFormat(style="shortest"), values), None)

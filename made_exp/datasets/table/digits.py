@@ -20,6 +20,8 @@ _CLOSEST = 0.1
 _WIDEST = 0.1
 # Numbers were computed where their last digit is worth so little of the largest.
 _COMPUTED = {False: 1e-15, True: 1e-7}  # whether in float32
+# Numbers with so many decimals were also computed where all end as binary fractions do.
+_FEWEST_DECIMALS = 3
 # Nearer values, in spans of the column, differ by how they were computed.
 _ROUNDING = 1e-9
 
@@ -47,10 +49,17 @@ def fineness(form: Format, values: np.ndarray, *, single: bool = False) -> Finen
 
 
 def is_computed(form: Format | None, values: np.ndarray, *, single: bool = False) -> bool:
-    """Whether values (N,) have all digits that their type holds, as nobody writes them."""
+    """Whether values (N,) have all digits that their type holds, as nobody writes them.
+
+    Binary fractions, such as whole numbers divided by 64, end before: with k decimals they are
+    multiples of 2^-k, which numbers that were rounded to k decimals are one time in 5^k.
+    """
     if not isinstance(form, NumberFormat):
         return False
-    return bool(last_digit(form, values) <= _COMPUTED[single] * np.abs(values).max())
+    digit = last_digit(form, values)
+    decimals = round(-math.log10(digit))
+    is_binary = decimals >= _FEWEST_DECIMALS and not (np.ldexp(values, decimals) % 1).any()
+    return is_binary or bool(digit <= _COMPUTED[single] * np.abs(values).max())
 
 
 def last_digit(form: Format, values: np.ndarray) -> float:
