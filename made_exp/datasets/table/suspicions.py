@@ -16,7 +16,7 @@ from made_exp.datasets.table.raw import GivenTable, RawTable
 
 # An atom so many deviations from the others may stand for something else.
 _FAR = 3.0
-_USUAL_SENTINELS = r"^(?:-?9{2,}|-1)(?:\.0*)?$"
+_USUAL_SENTINELS = r"^(?:-?9{2,}(?:[.,]9+)?|-1)(?:[.,]0*)?$"
 _LOOKED_AT = 20_000
 # Rows that repeat are said from this share on, and where a row has so many columns.
 _MIN_REPEATED, _MIN_COLUMNS = 0.005, 4
@@ -84,10 +84,11 @@ def _missing_as_value(cells: Cells, column: Categories) -> list[str]:
     if column.missing or not found.any():
         return []
     words = cells.texts.filter(found).unique(maintain_order=True).to_list()
-    listed = ", ".join(f"'{word}'" for word in words)
+    listed, all_of_them = (", ".join(f"{q}{word}{q}" for word in words) for q in ("'", '"'))
+    are, they_are = ("are", "they are") if len(words) > 1 else ("is", "it is")
     return [
-        f"{listed} ({cells.count_rows(found)} cells) is taken as a value, in a column of texts; "
-        f"if it is missing: 'dataset.missing_values=[\"{words[0]}\"]'"
+        f"{listed} ({cells.count_rows(found)} cells) {are} taken as a value, in a column of texts; "
+        f"if {they_are} missing: 'dataset.missing_values=[{all_of_them}]'"
     ]
 
 
