@@ -21,6 +21,7 @@ from made_exp.datasets.baselines.expectation import (
     Form,
     first_responsibilities,
     floored,
+    least_deviations,
     started,
 )
 from made_exp.datasets.baselines.gaussian_classes import GaussianClasses
@@ -266,6 +267,17 @@ def test_as_good_as_the_gaussian_mixtures_of_scikit_learn(name):
     train, valid, test = (coordinates.rows(torch.tensor(part)) for part in (train, valid, test))
     ours = fit_classes(coordinates, train, valid).row_terms(test).sum(1).mean().item()
     assert ours > rival - 0.4
+
+
+def test_classes_of_computed_numbers_are_no_narrower_than_their_cells():
+    """Whole numbers divided by 16, in deviations: a normal density as high as its cell."""
+    written = Variable("w", Kind.REAL, resolution=1 / 16, transform=Transform(scale=0.1))
+    computed = replace(written, name="c", digit=1e-9)
+    start = GaussianClasses([written, computed])
+    start.scales.fill_(2.0)
+    peak = 1 / (2 * 0.1 * least_deviations(start) * math.sqrt(2 * math.pi))
+    assert peak[0] > 1000
+    assert peak[1].item() == pytest.approx(16, rel=0.01)
 
 
 @KINDS

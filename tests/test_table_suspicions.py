@@ -26,7 +26,10 @@ def fitted(splits=None, **columns):
     [
         ({"v": ["-9999" if i % 10 == 0 else t for i, t in enumerate(NUMBERS)]}, "'-9999' is far"),
         ({"v": ["999" if i % 10 == 0 else str(20 + i % 50) for i in range(300)]}, "'999' is far"),
+        ({"v": ["999.99" if i % 10 == 0 else f"{20 + i % 50}.{i % 90 + 10}" for i in range(300)]},
+         "'999.99' is far"),
         ({"iso": ["NA", "ZA", "BW"] * 100}, r"'NA' \(100 cells\) is taken as a value"),
+        ({"iso": ["NA", "None", "BW"] * 100}, r"'NA', 'None' .* are .*\[\"NA\", \"None\"\]"),
         ({"v": ["unknown"] * 5 + NUMBERS[5:]}, r"'unknown' \(5 cells\) among numbers is taken as"),
         ({"when": ["01/02/2023", "03/04/2021", "05/06/2020"] * 100}, "day and month could be"),
         ({"day": [f"2024010{1 + i % 9}" for i in range(270)] + ["20240215", "20240216"] * 15},

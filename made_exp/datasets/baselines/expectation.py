@@ -12,6 +12,7 @@ from made_exp.datasets.baselines.gaussian_classes import (
     GaussianClasses,
     patterns,
 )
+from made_exp.variables.numbers import WRITTEN_SCALE
 
 _TOLERANCE, _MAX_STEPS = 1e-3, 50  # nats an example; steps
 _STEP_WORK = 2e6  # of a step, whatever its size
@@ -175,13 +176,17 @@ def floored(covariances: Tensor, least: Tensor) -> Tensor:
 
 
 def least_deviations(start: GaussianClasses) -> Tensor:
-    """Least deviation (R,) of standardised numbers: of whole ones a cell, where most values are."""
+    """Least deviation (R,) of standardised numbers, where most values are.
+
+    Of whole ones a cell; of computed ones no density is to be higher than that of a cell.
+    """
     coordinates, out = start.coordinates, torch.full_like(start.scales, LEAST_DEVIATION)
     for r, d in enumerate(coordinates.numeric.tolist()):
-        if coordinates.whole[r]:
-            transform = coordinates.variables[d].transform
-            slope = transform.log_slope(transform.inverse(start.locations[r])).exp()
-            out[r] = (slope / start.scales[r]).clamp(min=LEAST_DEVIATION)
+        variable, cell = coordinates.variables[d], 1.0
+        if variable.is_real:
+            cell = 0.0 if variable.digit is None else WRITTEN_SCALE * variable.resolution
+        slope = variable.transform.log_slope(variable.transform.inverse(start.locations[r])).exp()
+        out[r] = (cell * slope / start.scales[r]).clamp(min=LEAST_DEVIATION)
     return out
 
 
