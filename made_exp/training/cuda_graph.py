@@ -137,14 +137,13 @@ class GraphedStep(TrainStep):
 
     @override
     def __call__(self, index: Tensor, step: int, lr: float) -> Tensor:
-        number = self.model.member_at(step)
-        done = self._done[number]
+        done = self._done[self.model.member_at(step)]
         done.calls += 1
-        set_learning_rate(self.members[number].optimizer, lr)
         if done.recording is None and done.calls > _WARM_UP and not done.is_broken:
             self._record(done, index, step)
         if done.recording is None or done.is_broken:
             return super().__call__(index, step, lr)
+        set_learning_rate(self.members[done.recording.component.member].optimizer, lr)
         return self._replay(done, done.recording, index, step)
 
     def _record(self, done: _Done, index: Tensor, step: int) -> None:
