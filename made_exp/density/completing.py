@@ -12,6 +12,7 @@ from made_exp.datasets.table.libraries import adopted
 from made_exp.datasets.table.matching import say_absent
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed_column
+from made_exp.density.likeness import Likeness
 from made_exp.density.surprise import serves_any_order
 from made_exp.masks.observed import from_first_on
 from made_exp.model.made import MADE
@@ -24,13 +25,15 @@ def complete_frame(
     made: MADE,
     schema: TableSchema,
     data: Any,
+    likeness: Likeness,
     num_samples: int,
     context: Tensor | None = None,
     **options: Any,
 ) -> Any:
     """The rows of a frame, each `num_samples` times in turn, with their empty cells drawn.
 
-    Arguments and errors are those of `Density.complete`.
+    Arguments and errors are those of `Density.complete`; columns that the frame lacks have the
+    types of `likeness`.
     """
     library, frame = adopted(data)
     raw = raw_table(frame)
@@ -66,7 +69,8 @@ def complete_frame(
         frame = library.put(frame, place, is_there, typed_column(column, texts, stored))
     for name in match.absent:
         texts = columns[name].decode(drawn[:, places[name]].numpy())
-        frame = library.append(frame, typed_column(columns[name], texts))
+        place = schema.names.index(name)
+        frame = likeness.append(library, frame, schema.columns, place, texts)
     return frame
 
 

@@ -8,14 +8,13 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from made_exp.datasets.table.frames import check_process, column_names, raw_table
-from made_exp.datasets.table.libraries import Library, adopted, library_named, like_columns
+from made_exp.datasets.table.frames import check_process
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.schema import TableSchema
-from made_exp.datasets.table.writing import typed
 from made_exp.density.classes import class_probabilities, classes_of, targets_of
 from made_exp.density.completing import complete_frame
 from made_exp.density.entry import array_of, generator_of, numbers_of, rows_like
+from made_exp.density.likeness import Likeness
 from made_exp.density.probability import Probability, probability
 from made_exp.density.surprise import surprise, surprise_given_others
 from made_exp.density.wrapped import Wrapped
@@ -44,22 +43,13 @@ class Density(Wrapped):
         schema: Of the table, or None.
 
     Raises:
-        ValueError: If the library is not known.
+        ValueError: If the library is not known, or the frame lacks a column.
     """
 
     def __init__(self, made: MADE, schema: TableSchema | None = None, frames: Any = None) -> None:
         super().__init__(made)
         self.schema = schema
-        self._library: Library | None = None
-        self._like: Any = None
-        self._stored: dict[str, pl.DataType] = {}
-        if isinstance(frames, str):
-            self._library = library_named(frames)
-        elif frames is not None:
-            self._library, frame = adopted(frames)
-            names = column_names(frame) if schema is None else schema.names
-            self._like = like_columns(self._library, frame, names)
-            self._stored = {c.name: c.stored for c in raw_table(frame).columns}
+        self._likeness = Likeness.of(frames, schema)
 
     def log_prob(
         self,
@@ -121,12 +111,12 @@ class Density(Wrapped):
             ['age', 'town']
         """
         x = self.made.sample(num_samples, generator=generator_of(seed, generator), **options)
-        if codes or self._library is None:
+        if codes or self._likeness.library is None:
             return x
         if self.schema is not None:
             return self.decode(x)
         columns = [pl.Series(f"x{d}", column) for d, column in enumerate(x.T.cpu().numpy())]
-        return self._library.make(columns, self._like)
+        return self._likeness.make(columns)
 
     def complete(
         self,
@@ -172,7 +162,9 @@ class Density(Wrapped):
         if self.schema is not None and not isinstance(data, Tensor):
             if observed is not None:
                 raise ValueError("observed goes with tensors; of a frame the empty cells are drawn")
-            return complete_frame(self.made, self.schema, data, num_samples, context, **options)
+            return complete_frame(
+                self.made, self.schema, data, self._likeness, num_samples, context, **options
+            )
         x = torch.as_tensor(numbers_of(data, None))
         if observed is None:
             observed = ~torch.isnan(x) | self.groups.is_given.to(x.device)
@@ -282,9 +274,7 @@ class Density(Wrapped):
         schema = self._schema("decode")
         check_process()
         texts = schema.decode(x.detach().cpu().double().numpy())
-        frame = typed(schema.columns, texts, self._stored)
-        library = self._library or library_named("polars")
-        return library.make(frame.get_columns(), self._like)
+        return self._likeness.typed(schema.columns, texts)
 
     @cached_property
     def _named(self) -> TableSchema:

@@ -47,8 +47,8 @@ class Library(ABC):
         The column keeps its type, as long as that can hold the values.
         """
 
-    def append(self, frame: Any, values: pl.Series) -> Any:
-        """The frame with one more column (N,), the last; an array has all that it can have."""
+    def append(self, frame: Any, values: pl.Series, like: Any = None) -> Any:
+        """The frame with one more column (N,), the last, like the only one of a frame (`make`)."""
         raise AssertionError(f"{self.name} has no names of columns")
 
 
@@ -71,8 +71,8 @@ class Polars(Library):
         return frame.with_columns(column)
 
     @override
-    def append(self, frame: Any, values: pl.Series) -> Any:
-        return frame.with_columns(values)
+    def append(self, frame: Any, values: pl.Series, like: Any = None) -> Any:
+        return frame.hstack(self.make([values], like))
 
 
 @final
@@ -107,8 +107,9 @@ class Arrow(Library):
         return frame.set_column(place, field.with_type(array.type), array)
 
     @override
-    def append(self, frame: Any, values: pl.Series) -> Any:
-        return frame.append_column(values.name, values.to_arrow())
+    def append(self, frame: Any, values: pl.Series, like: Any = None) -> Any:
+        made = self.make([values], like)
+        return frame.append_column(made.schema.field(0), made.column(0))
 
     def _cast(self, values: pl.Series, dtype: Any) -> Any:
         import pyarrow as pa
@@ -163,8 +164,10 @@ class Pandas(Library):
         return frame
 
     @override
-    def append(self, frame: Any, values: pl.Series) -> Any:
-        return frame.assign(**{values.name: self._series(values).array})
+    def append(self, frame: Any, values: pl.Series, like: Any = None) -> Any:
+        made, frame = self.make([values], like), frame.copy()
+        frame[made.columns[0]] = made.iloc[:, 0].array
+        return frame
 
     def _series(self, values: pl.Series) -> Any:
         import pandas as pd
