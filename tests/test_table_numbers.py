@@ -35,6 +35,16 @@ def texts(*values):
         (["12 km", "3 km"], [12, 3]),
         (["1.234e-01", "3.450e+02"], [0.1234, 345]),
         (["0.1", "1e-05", "123.25"], [0.1, 1e-5, 123.25]),
+        (["12.50", "(12.50)", "(1,234.00)"], [12.5, -12.5, -1234]),
+        (["($3.50)", "$1,200.00"], [-3.5, 1200]),
+        (["$(3.50)", "$1,200.00"], [-3.5, 1200]),
+        (["(5,25 €)", "1.250,00 €"], [-5.25, 1250]),
+        (["(1.5%)", "20.0%"], [-1.5, 20]),
+        (["$-3.50", "$1.25"], [-3.5, 1.25]),
+        (["12.5-", "0.5"], [-12.5, 0.5]),
+        (["5.00- EUR", "6.00 EUR"], [-5, 6]),
+        (["\u22125,5", "3,25"], [-5.5, 3.25]),
+        (["- 5", "6"], [-5, 6]),
         (["9007199254740993", "-9007199254740993"], [9007199254740993, -9007199254740993]),
     ],
 )
@@ -68,9 +78,15 @@ def test_a_notation_is_found_by_the_few_cells_that_show_it(rare):
     assert NumberFormat.of_texts(cells).parse(cells).null_count() == 0
 
 
-@pytest.mark.parametrize("cells", [["007", "012"], ["a", "b"], ["A1", "A2"], ["1.2.3", "4.5.6"]])
+@pytest.mark.parametrize("cells", [["007", "012"], ["a", "b"], ["A1", "A2"], ["1.2.3", "4.5.6"], ["1-2"]])
 def test_codes_and_texts_are_no_numbers(cells):
     assert NumberFormat.of_texts(texts(*cells)) is None
+
+
+def test_brackets_are_read_where_no_cell_of_train_had_them():
+    form = NumberFormat.of_texts(texts("$1,250.00", "$7.50"))
+    assert form.parse(texts("($3.00)", "$-2.00", "$1.00")).to_list() == [-3, -2, 1]
+    assert NumberFormat.of_texts(texts("(a)", "(b)", "(555) 1234")) is None
 
 
 def test_whole_numbers_beyond_int64_are_float64():
@@ -94,9 +110,12 @@ def test_no_minus_zero_is_written():
     st.integers(0, 4),
     st.sampled_from([("", "."), (",", "."), (".", ","), (" ", ",")]),
     st.sampled_from([("", ""), ("$", ""), ("", " %"), ("€ ", "")]),
+    st.sampled_from(["-{0}{1}{2}", "({0}{1}{2})", "{0}{1}{2}-"]),
 )
-def test_any_column_of_dressed_numbers_comes_back(units, decimals, notation, dress):
-    form = NumberFormat(*notation, *dress, decimals=decimals, min_decimals=decimals)
+def test_any_column_of_dressed_numbers_comes_back(units, decimals, notation, dress, below):
+    form = NumberFormat(
+        *notation, *dress, decimals=decimals, min_decimals=decimals, negative=below
+    )
     values = np.array(units) if decimals == 0 else np.array(units) / 10**decimals
     cells = form.write(values)
     assert form.parse(cells).to_list() == values.tolist()

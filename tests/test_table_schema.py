@@ -171,6 +171,29 @@ def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():
     assert real.decode(np.array([[-3.0], [1e9]]))["r"].to_list() == ["0.0", "36.8"]
 
 
+MINUS = ("-9999", "-9999.0", "-9999.00", "-9.999e3", "-9.999,00 €", "(9,999.00)")
+
+
+@pytest.mark.parametrize("cell", MINUS)
+@pytest.mark.parametrize("marker", MINUS[:3])
+def test_what_stands_for_no_value_is_found_by_what_it_is_worth(cell, marker):
+    usual = {"€": "{},5 €", ")": "{}.50"}.get(cell[-1], "{}.5")
+    raw = table(x=[usual.format(i) for i in range(20)] + [cell] * 5, n=["a", "b", "c", "d", "e"] * 5)
+    found = fit_table(raw, {"train": np.arange(25)}, missing_values=[marker])
+    assert np.flatnonzero(np.isnan(found.values[0])).tolist() == [20, 21, 22, 23, 24]
+    assert np.isnan(found.schema.encode(raw)[20:, 0]).all()
+    assert found.suspicions == ()
+
+
+def test_a_marker_that_stands_nowhere_is_said_and_codes_are_no_numbers():
+    raw = table(x=[f"{i}.5" for i in range(20)], code=["007", "012", "008", "009"] * 5)
+    found = fit_table(raw, {"train": np.arange(20)}, missing_values=["-9999", "7", "0.5"])
+    none = "stands in none of the columns x, code"
+    assert found.suspicions == tuple(
+        f"dataset.missing_values: '{marker}' {none}" for marker in ("-9999", "7")
+    )
+
+
 @pytest.mark.parametrize(
     ("cells", "most"),
     [
@@ -203,8 +226,10 @@ def test_a_few_decimals_can_be_masses_of_cells():
     dressed = fit(table(p=[f"${n}.50" for n in range(50)]))
     with pytest.raises(ValueError, match=r"'50.00' is not a number written as '\$#'"):
         dressed.encode(table(p=["50.00"]))
-    with pytest.raises(ValueError, match="is not a number with 1 decimals"):
-        schema.encode(table(p=["40.65"]))
+    said = []
+    between = schema.encode(table(p=["40.62"]), lambda *told: said.append(told[3]))
+    assert np.array_equal(between, schema.encode(table(p=["40.6"])))
+    assert said[0].startswith("not a number with 1 decimals: counted as the nearest")
 
 
 @pytest.mark.parametrize("own", [["true", "false"], ["False", "True"], ["0", "1"], [True, False]])

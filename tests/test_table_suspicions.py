@@ -46,7 +46,6 @@ def fitted(splits=None, **columns):
          "'refused' does not: read as texts; if it is missing"),
         ({"v": [t.replace(".", "," if i % 2 else ".") for i, t in enumerate(NUMBERS)]},
          "of no one way"),
-        ({"v": [t.replace("-", "\u2212") for t in NUMBERS]}, "of no one way"),
         ({"v": [f"20{i % 9 + 10}-03-12" if i % 2 else f"1/{i % 28 + 1}/2024" for i in range(300)]},
          "of no one way"),
         ({"a": ["1", "2"] * 150, "b": ["x", "y"] * 150, "c": ["p", "q"] * 150},

@@ -1,5 +1,7 @@
 """The cells of a column with each different one looked at once, whatever the number of rows."""
 
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +10,7 @@ from typing import Self, final
 import numpy as np
 import polars as pl
 
+from made_exp.datasets.table.formats import LEADING_ZERO
 from made_exp.datasets.table.instants import on_clock_of
 from made_exp.datasets.table.raw import RawColumn
 
@@ -73,7 +76,20 @@ class Cells:
 
     def known(self, missing: Iterable[str]) -> pl.Series:
         """(K,) texts without spaces around them; null where empty or one of `missing`."""
-        return self.texts.set(self.texts.is_in(list(missing)).fill_null(False), None)
+        return self.texts.set(self._stand_for(missing), None)
+
+    def markers_found(self, missing: Iterable[str]) -> set[str]:
+        """Which of the texts that stand for no value are here."""
+        return {text for text in missing if self._stand_for([text]).any()}
+
+    def _stand_for(self, missing: Iterable[str]) -> pl.Series:
+        """(K,) which texts are one of `missing`: numbers by what they are worth, codes are none."""
+        found = self.texts.is_in(list(missing))
+        worth = [number for token in missing if (number := number_of(token)) is not None]
+        if worth:
+            plain = self.texts.set(self.texts.str.contains(LEADING_ZERO).fill_null(True), None)
+            found |= plain.cast(pl.Float64, strict=False).is_in(worth).fill_null(False)
+        return found.fill_null(False)
 
     def spread(self, values: pl.Series) -> pl.Series:
         """(N,) what (K,) values are in each row."""
@@ -118,6 +134,15 @@ def _coded(values: pl.Series) -> tuple[pl.Series, pl.Series]:
 def num_different(values: pl.Series) -> int:
     """About how many different values there are, within a few percent and at little cost."""
     return int(values.approx_n_unique())  # type: ignore[arg-type]
+
+
+def number_of(text: str) -> float | None:
+    """The finite number that a text is, or None: codes such as 007 are none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and not re.search(LEADING_ZERO, text.strip()) else None
 
 
 def as_labels(texts: pl.Series) -> pl.Series:

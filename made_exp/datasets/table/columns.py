@@ -1,6 +1,5 @@
 """Columns of numbers, those that are kept aside, and the columns that there are by name."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
@@ -10,10 +9,11 @@ import polars as pl
 from typing_extensions import override
 
 from made_exp.datasets.table.categories import Categories
-from made_exp.datasets.table.cells import Cells, is_temporal, moments_of
+from made_exp.datasets.table.cells import Cells, is_temporal, moments_of, number_of
 from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.stored import dtype_of
@@ -46,10 +46,10 @@ class Numbers(Column):
     @override
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         assert self.variable is not None
-        numbers = self.numbers(cells)
+        numbers = self.numbers(cells, say)
         if self.variable.num_values is None:
             return numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return self.shifted(cells, self.whole(cells, numbers), say)
+        return self.shifted(cells, self.whole(cells, numbers, say), say)
 
     @property
     def clock(self) -> str | None:
@@ -57,41 +57,55 @@ class Numbers(Column):
         zone = getattr(dtype_of(self.stored), "time_zone", None)
         return zone or (self.format.clock if isinstance(self.format, DateFormat) else None)
 
-    def numbers(self, cells: Cells) -> pl.Series:
+    def numbers(self, cells: Cells, say: Say | None = None) -> pl.Series:
         """Int64 or Float64 (N,) of the cells, null where missing.
 
-        Dates may also be written plainly, with or without an offset.
+        Dates may also be written plainly, with or without an offset; those finer than what is
+        counted are taken as the day, minute or second in which they lie, and said.
 
         Raises:
-            ValueError: For a cell that is none, with where it stands.
+            ValueError: For a cell that is none, with where it stands; for a finer date if nobody
+                hears of it.
         """
         dtype = cells.raw.values.dtype
         if isinstance(self.format, DateFormat) and is_temporal(dtype):
-            moments = moments_of(cells.raw, self.clock)
-            counted = self.format.count(moments)
-            finer = counted.is_null() & moments.is_not_null()
-            if finer.any():
-                what = f"is finer than the {self.format.unit} that the model knows"
-                raise cells.raw.error(int(finer.arg_max() or 0), f"{what}; round it")
-            return counted
+            return self._counted(cells, self.format, moments_of(cells.raw, self.clock), say)
         if isinstance(self.format, NumberFormat) and dtype.is_numeric():
             return self._typed(cells)
         texts = cells.known(self.missing)
         numbers = self.format.parse(texts)
-        bad = texts.is_not_null() & numbers.is_null()
-        if bad.any() and isinstance(self.format, DateFormat):
-            plain = self.format.count(iso_moments(texts.set(~bad, None), self.clock))
+        is_bad = texts.is_not_null() & numbers.is_null()
+        if not is_bad.any():
+            return cells.spread(numbers)
+        bad, numbers = cells.spread(is_bad).fill_null(False), cells.spread(numbers)
+        if isinstance(self.format, DateFormat):
+            moments = iso_moments(texts.set(~is_bad, None), self.clock)
+            plain = self._counted(cells, self.format, cells.spread(moments), say)
             numbers = numbers.zip_with(~bad, plain)
             bad &= numbers.is_null()
         if bad.any():
             what = "a number" if isinstance(self.format, NumberFormat) else "a date"
             form = self.format.describe()
             like = f" written as {form}" if form else ""
-            raise cells.raw.error(cells.first_row(bad), f"is not {what}{like}")
-        return cells.spread(numbers)
+            raise cells.raw.error(int(bad.arg_max() or 0), f"is not {what}{like}")
+        return numbers
+
+    def _counted(
+        self, cells: Cells, form: DateFormat, moments: pl.Series, say: Say | None
+    ) -> pl.Series:
+        """Units (N,) of microseconds (N,)."""
+        counted = form.count(moments)
+        finer = counted.is_null() & moments.is_not_null()
+        if not finer.any():
+            return counted
+        row, what = int(finer.arg_max() or 0), f"finer than the {form.unit} that the model knows"
+        if say is None:
+            raise cells.raw.error(row, f"is {what}; round it")
+        say(cells.raw, row, int(finer.sum()), f"{what}: counted as those in which they lie")
+        return moments // form.microseconds
 
     def _typed(self, cells: Cells) -> pl.Series:
-        tokens = [number for text in self.missing if (number := _number(text)) is not None]
+        tokens = [number for text in self.missing if (number := number_of(text)) is not None]
         values = cells.raw.values
         if tokens:
             is_token = values.cast(pl.Float64).is_in(tokens).fill_null(False)
@@ -103,21 +117,28 @@ class Numbers(Column):
             )
         return values
 
-    def whole(self, cells: Cells, numbers: pl.Series) -> pl.Series:
+    def whole(self, cells: Cells, numbers: pl.Series, say: Say | None = None) -> pl.Series:
         """Int64 units (N,) of numbers (N,), null where missing.
 
+        Those between two units are taken as the nearest and said.
+
         Raises:
-            ValueError: For a number between two units, with where it stands.
+            ValueError: If nobody hears of them, with where the first stands.
         """
         if numbers.dtype == pl.Int64:
             return numbers * 10**self.decimals
         scaled = numbers * 10.0**self.decimals
         whole = scaled.round()
-        odd = ((scaled - whole).abs() > 1e-6 * scaled.abs().clip(1.0)).fill_null(False)
+        rounding = (1e-14 * scaled.abs()).clip(1e-6)
+        odd = ((scaled - whole).abs() > rounding).fill_null(False)
         if odd.any():
             digits = f" with {self.decimals} decimals" if self.decimals else ""
-            what = f"is not a number{digits}" if self.decimals else "is not a whole number"
-            raise cells.raw.error(int(odd.arg_max() or 0), what)
+            what = f"a number{digits}" if self.decimals else "a whole number"
+            real = setting("kinds", self.name, "real")
+            if say is None:
+                raise cells.raw.error(int(odd.arg_max() or 0), f"is not {what}; set {real}")
+            row, count = int(odd.arg_max() or 0), int(odd.sum())
+            say(cells.raw, row, count, f"not {what}: counted as the nearest, or train with {real}")
         return whole.cast(pl.Int64)
 
     def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
@@ -190,10 +211,3 @@ def column_from_dict(content: Mapping[str, Any]) -> Column:
         given["format"] = FORMATS[form.pop("name")](**form)
     fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
     return kind(**fields)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text) if math.isfinite(float(text)) else None
-    except ValueError:
-        return None

@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+LEADING_ZERO = r"^[+-]?0\d"
+"""How a code such as 007 begins, which is no number."""
+
 
 class Format(ABC):
     """One way to write numbers, dates or times; texts are parsed and written a column at once.

@@ -16,6 +16,7 @@ from made_exp.datasets.table.cells import (
     is_temporal,
     moments_of,
     num_different,
+    number_of,
 )
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
@@ -127,6 +128,11 @@ def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | Non
     if form is None:
         return as_text
     numbers = form.parse(texts)
+    stand_in = _worth_as(texts, numbers, missing_values or ())
+    if stand_in.any():  # such as -9.999,00 for -9999
+        tokens += tuple(texts.filter(stand_in).unique(maintain_order=True))
+        texts = cells.known(tokens)
+        numbers = form.parse(texts)
     found = Reading(_kind_of(form, numbers), form, tokens, numbers=numbers)
     odd = texts.is_not_null() & numbers.is_null()
     if odd.sum() > 0.1 * (len(texts) - texts.null_count()):
@@ -138,6 +144,12 @@ def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | Non
             return as_text
         _judge_odd(cells, found, odd, kind)
     return found
+
+
+def _worth_as(texts: pl.Series, numbers: pl.Series, missing: Sequence[str]) -> pl.Series:
+    """Which of the texts (K,), read as numbers, are worth one of `missing`."""
+    worth = [number for token in missing if (number := number_of(token)) is not None]
+    return texts.is_not_null() & numbers.cast(pl.Float64).is_in(worth).fill_null(False)
 
 
 def _are_codes(texts: pl.Series, numbers: pl.Series, odd: pl.Series) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from typing_extensions import override
 
-from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.formats import LEADING_ZERO, Format
+from made_exp.datasets.table.signs import PLAIN, around, usual_sign, with_minus
 
 # A float64 holds this many significant digits of any number, and tells numbers of 17 apart.
 SAFE_DIGITS, ALL_DIGITS = 15, 17
@@ -29,7 +30,6 @@ _NOTATIONS = {
     (" ", ","): rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+(?:,\d*)?|\d+(?:,\d*)?",
 }
 _GROUPING = {",": ",", ".": r"\.", "'": "['’]", " ": _SPACE}
-_LEADING_ZERO = r"^[+-]?0\d"  # a code such as 007, not a number
 
 
 @final
@@ -49,6 +49,7 @@ class NumberFormat(Format):
         group_sign: What `group` is written as: of the spaces and apostrophes one in particular.
         exponent_sign: What an exponent begins with.
         plus: What positive numbers begin with.
+        negative: How one below zero is written around its prefix, digits and suffix.
     """
 
     name: ClassVar[str] = "number"
@@ -63,10 +64,16 @@ class NumberFormat(Format):
     group_sign: str = ""
     exponent_sign: str = "e"
     plus: str = ""
+    negative: str = PLAIN
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
         """Float64 of texts; Int64 where all of them are whole and small enough."""
+        numbers = self._parse(texts)
+        is_read = numbers.null_count() == texts.null_count()
+        return numbers if is_read else self._parse(with_minus(texts))
+
+    def _parse(self, texts: pl.Series) -> pl.Series:
         bare = self._bare(texts)
         if self.group or self.point != ".":  # else polars reads what the pattern allows
             pattern = _NOTATIONS[self.group, self.point]
@@ -101,8 +108,9 @@ class NumberFormat(Format):
             whole = _grouped(whole, self.group_sign or self.group)
         if self.point == "," or self.group:
             body = (whole + (self.point + fraction)).fill_null(whole)
-        signs = pl.select(pl.when(sign).then(pl.lit("-")).otherwise(pl.lit(self.plus))).to_series()
-        return signs + self.prefix + body + self.suffix
+        before, after = around(self.negative, self.prefix, self.suffix)
+        below, other = before + body + after, self.plus + self.prefix + body + self.suffix
+        return below.zip_with(sign, other)
 
     def _plain(self, values: np.ndarray) -> list[str]:
         if self.style == "exponent":
@@ -140,7 +148,8 @@ class NumberFormat(Format):
 
         Codes with leading zeros are no numbers. None where the texts are something else.
         """
-        if len(texts) == 0 or bool(texts.str.contains(_LEADING_ZERO).any()):
+        given, texts = texts, with_minus(texts)
+        if len(texts) == 0 or bool(texts.str.contains(LEADING_ZERO).any()):
             return None
         if _share(texts, rf"^[+-]?(?:{_NOTATIONS['', '.']})$") == 1:
             best: Self | None = cls(group=".", point=",") if _has_grouping(texts) else cls()
@@ -148,13 +157,13 @@ class NumberFormat(Format):
             best = cls._dressed(texts)
         if best is None:
             return None
-        return best._with_digits(texts)
+        return best._with_digits(texts)._with_negative(given)
 
     @classmethod
     def _dressed(cls, stripped: pl.Series) -> Self | None:
         prefix, suffix = _affixes(stripped)
         bare = cls(prefix=prefix, suffix=suffix)._bare(stripped)
-        if bool(bare.str.contains(_LEADING_ZERO).any()):
+        if bool(bare.str.contains(LEADING_ZERO).any()):
             return None
         shares = {key: _share(bare, rf"^[+-]?(?:{way})$") for key, way in _NOTATIONS.items()}
         group, point = max(shares, key=lambda key: shares[key])
@@ -193,6 +202,11 @@ class NumberFormat(Format):
             if known.str.contains(r"^[+-]").all() and known.str.starts_with("+").any()
             else "",
         )
+
+    def _with_negative(self, texts: pl.Series) -> Self:
+        """The format, with the way in which most of its numbers below zero are written."""
+        below = texts.filter((self.parse(texts) < 0).fill_null(False))
+        return replace(self, negative=usual_sign(below, self.prefix, self.suffix))
 
 
 def as_numbers(bare: pl.Series) -> pl.Series:

@@ -17,8 +17,12 @@ from made_exp.datasets.table.fitting import Limits
 from made_exp.datasets.table.inference import Reading, understand
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.matching import Match, match_columns, say_unknown
-from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable
-from made_exp.datasets.table.suspicions import suspicious_column, suspicious_table
+from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable, listed
+from made_exp.datasets.table.suspicions import (
+    markers_found,
+    suspicious_column,
+    suspicious_table,
+)
 from made_exp.variables.variable import Variable
 
 _NUMERIC = ("integer", "real", "decimal", "date")
@@ -198,13 +202,19 @@ def fit_table(
         return cells, understand(cells, kinds.get(name), missing_values)
 
     seen, num_numeric = dict[str, tuple[Cells, Reading]](), 0
+    unseen = dict.fromkeys(missing_values or ())
     for name in wanted:
         found = look(name)
+        for text in markers_found(*found, tuple(unseen)):
+            del unseen[text]
         num_numeric += found[1].kind in _NUMERIC
         if raw.is_in_memory:
             seen[name] = found
     limits = Limits.among(num_numeric)
-    said: list[str] = []
+    said = [
+        f"dataset.missing_values: '{text}' stands in none of the columns {listed(wanted)}"
+        for text in unseen
+    ]
 
     def hear(raw: RawColumn, row: int, count: int, what: str) -> None:
         more = f" and {count - 1} more cells" if count > 1 else ""

@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.categories import Categories
-from made_exp.datasets.table.cells import MISSING, Cells
+from made_exp.datasets.table.cells import MISSING, Cells, number_of
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.fitting import bent
-from made_exp.datasets.table.inference import setting
+from made_exp.datasets.table.inference import Reading, setting
 from made_exp.datasets.table.raw import GivenTable, RawTable
 
 # An atom so many deviations from the others may stand for something else.
@@ -42,6 +42,14 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     if isinstance(column, Categories):
         return [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
     return _numbers_among_texts(cells, column) if column.kind == "identifier" else []
+
+
+def markers_found(cells: Cells, found: Reading, missing: Sequence[str]) -> set[str]:
+    """Which of the texts that the user says stand for no value are in a column."""
+    others = [text for text in found.missing if text not in missing]
+    texts = pl.Series(others, dtype=pl.String)
+    dressed = found.form.parse(texts).to_list() if found.form else []
+    return cells.markers_found(missing) | {one for one in missing if number_of(one) in dressed}
 
 
 def _sentinels(column: Numbers) -> list[str]:
