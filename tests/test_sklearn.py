@@ -3,6 +3,7 @@
 import copy
 import importlib
 import pickle
+import re
 import sys
 from functools import lru_cache
 
@@ -139,6 +140,16 @@ def test_classes_are_told_apart():
     assert np.isfinite(found.predict_proba(odd.astype(float))).all()
     with pytest.raises(ValueError, match="one class"):
         tiny(MADEClassifier).fit(x, np.zeros(len(x)))
+
+
+@pytest.mark.parametrize("called", ["frame of pandas", "array"])
+def test_rows_are_called_what_they_were(called, caplog):
+    rows = people()[["age", "wage"]].head(40)
+    new = rows.assign(age=[20, 4000] * 20)
+    if called == "array":
+        rows, new = rows.to_numpy(), new.to_numpy()
+    tiny(MADEClassifier).fit(rows, [0, 1] * 20).predict(new)
+    assert re.search(rf"the {called}, row 1, column '\w+': '4000(\.0)?'", caplog.text)
 
 
 @pytest.mark.parametrize("strategy", ["draw", "mean"])

@@ -78,7 +78,9 @@ def test_a_notation_is_found_by_the_few_cells_that_show_it(rare):
     assert NumberFormat.of_texts(cells).parse(cells).null_count() == 0
 
 
-@pytest.mark.parametrize("cells", [["007", "012"], ["a", "b"], ["A1", "A2"], ["1.2.3", "4.5.6"], ["1-2"]])
+@pytest.mark.parametrize(
+    "cells", [["007", "012"], ["a", "b"], ["A1", "A2"], ["1.2.3", "4.5.6"], ["1-2"]]
+)
 def test_codes_and_texts_are_no_numbers(cells):
     assert NumberFormat.of_texts(texts(*cells)) is None
 
@@ -113,9 +115,7 @@ def test_no_minus_zero_is_written():
     st.sampled_from(["-{0}{1}{2}", "({0}{1}{2})", "{0}{1}{2}-"]),
 )
 def test_any_column_of_dressed_numbers_comes_back(units, decimals, notation, dress, below):
-    form = NumberFormat(
-        *notation, *dress, decimals=decimals, min_decimals=decimals, negative=below
-    )
+    form = NumberFormat(*notation, *dress, decimals=decimals, min_decimals=decimals, negative=below)
     values = np.array(units) if decimals == 0 else np.array(units) / 10**decimals
     cells = form.write(values)
     assert form.parse(cells).to_list() == values.tolist()

@@ -178,7 +178,9 @@ MINUS = ("-9999", "-9999.0", "-9999.00", "-9.999e3", "-9.999,00 €", "(9,999.00
 @pytest.mark.parametrize("marker", MINUS[:3])
 def test_what_stands_for_no_value_is_found_by_what_it_is_worth(cell, marker):
     usual = {"€": "{},5 €", ")": "{}.50"}.get(cell[-1], "{}.5")
-    raw = table(x=[usual.format(i) for i in range(20)] + [cell] * 5, n=["a", "b", "c", "d", "e"] * 5)
+    raw = table(
+        x=[usual.format(i) for i in range(20)] + [cell] * 5, n=["a", "b", "c", "d", "e"] * 5
+    )
     found = fit_table(raw, {"train": np.arange(25)}, missing_values=[marker])
     assert np.flatnonzero(np.isnan(found.values[0])).tolist() == [20, 21, 22, 23, 24]
     assert np.isnan(found.schema.encode(raw)[20:, 0]).all()

@@ -14,6 +14,7 @@ from torch import Tensor
 from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.frames import polars_frame, raw_table
 from made_exp.datasets.table.inference import understand
+from made_exp.datasets.table.libraries import adopted
 from made_exp.datasets.table.writing import free_name
 from made_exp.sklearn.estimator import MADEEstimator
 from made_exp.variables.missing import left_out
@@ -51,25 +52,23 @@ class MADEClassifier(ClassifierMixin, MADEEstimator):
         data = self._start(X)
         codes = self._coded(y)
         check_consistent_length(data, codes)
-        self._target = free_name("target", self._names)
-        raw = raw_table(data)
-        self._used = [
-            column.name
-            for column in raw.columns
-            if understand(Cells.of(column), None, None).kind
-            not in ("constant", "identifier", "empty")
-        ]
-        if not self._used:
+        is_array = isinstance(data, np.ndarray)
+        self._target = f"x{len(self._names)}" if is_array else free_name("target", self._names)
+        kinds = {c.name: understand(Cells.of(c), None, None).kind for c in raw_table(data).columns}
+        unused = [n for n, kind in kinds.items() if kind in ("constant", "identifier", "empty")]
+        used = [name for name in kinds if name not in unused]
+        if not used:
             raise ValueError(
                 f"{len(self._names)} feature(s) hold one value, or ids: none tells rows apart"
             )
         frame = self._frame(data, codes)
         own = {
             "dataset.kinds": {self._target: "categorical"},
-            "dataset.context": self._used,
+            "dataset.context": used,
+            "dataset.drop": unused,
             "model.baselines": [],
         }
-        self.model_ = self._fitted(frame, **own)
+        self.model_ = self._fitted(polars_frame(frame)[0], **own)  # columns, whatever experiment
         self._usual = self._most_usual(self.model_.encode(frame))
         return self
 
@@ -111,9 +110,12 @@ class MADEClassifier(ClassifierMixin, MADEEstimator):
             raise ValueError("y has one class only, two or more are needed")
         return codes
 
-    def _frame(self, data: Any, codes: np.ndarray) -> pl.DataFrame:
-        frame = polars_frame(data)[0].select(self._used)
-        return frame.with_columns(pl.Series(self._target, [str(code) for code in codes]))
+    def _frame(self, data: Any, codes: np.ndarray) -> Any:
+        """The rows with their classes, in the library that they came in."""
+        library, frame = adopted(data)
+        if isinstance(frame, np.ndarray):
+            return np.column_stack([frame, codes])
+        return library.append(frame, pl.Series(self._target, [str(code) for code in codes]))
 
     def _most_usual(self, x: Tensor) -> Tensor:
         """(D,) the median of numbers, and else the most frequent value, among rows x (n, D)."""
