@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat, as_numbers
+from made_exp.datasets.table.signs import around, usual_sign, with_minus
 
 
 def texts(*values):
@@ -89,6 +90,13 @@ def test_brackets_are_read_where_no_cell_of_train_had_them():
     form = NumberFormat.of_texts(texts("$1,250.00", "$7.50"))
     assert form.parse(texts("($3.00)", "$-2.00", "$1.00")).to_list() == [-3, -2, 1]
     assert NumberFormat.of_texts(texts("(a)", "(b)", "(555) 1234")) is None
+
+
+def test_the_usual_sign_is_that_of_most_numbers_below_zero():
+    below = texts("($3)", "-$4", "($ 5)", "($6)")
+    assert usual_sign(below, "$", "") == "({0}{1}{2})"
+    assert around(usual_sign(below, "$", ""), "$", "") == ("($", ")")
+    assert with_minus(below).to_list() == ["-$3", "-$4", "-$ 5", "-$6"]
 
 
 def test_whole_numbers_beyond_int64_are_float64():
