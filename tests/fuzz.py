@@ -1,25 +1,24 @@
 """Gives every reader damaged inputs, and sees that it reads them or says what is wrong.
 
-Usage: python tests/fuzz.py [--inputs N] [--minutes M] [--seed S] [READER ...]
+Usage: python tests/fuzz.py [--inputs N] [--minutes M] [--seed S] [--continue] [READER ...]
 
 Real small files are mutated. A reader may take 10 seconds of a processor and 2 GiB more than
-it starts with. A failure is an exception that a command would show as a traceback, a warning, a
-file that is written, a process that dies or hangs. What fails is kept in outputs/fuzz.
+it starts with. A failure is an exception that a command would show as a traceback, a warning,
+anything on the standard error, a file that is written, a process that dies or hangs. What fails
+is kept in outputs/fuzz, and how many inputs of each seed a reader was given in its counts.json:
+`--continue` goes on from there.
 """
 
 import argparse
 import contextlib
-import datetime
-import gzip
 import io
+import json
 import logging
 import math
 import multiprocessing
 import os
-import random
 import resource
 import shutil
-import struct
 import sys
 import tempfile
 import time
@@ -28,146 +27,17 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-from builders import load_dataset
-from experiment_cases import make_settings
-from mutations import mutated, mutated_text
+from fuzz_inputs import file_of, input_of, make_readers, write_seeds
 
-from made_exp.cli.command_line import parse_command_line
-from made_exp.cli.compose import compose_config, fixed_overrides, sweep_overrides
-from made_exp.cli.validate import _read_order, settings_from
-from made_exp.datasets import npz
-from made_exp.datasets.download import Checksum, digest_problem
-from made_exp.datasets.table.schema import TableSchema
-from made_exp.density.events import Events
-from made_exp.density.predicate import parse_question
 from made_exp.errors import TrainingError, is_users_mistake
-from made_exp.experiments.experiment import run
-from made_exp.experiments.exporting import export_run
-from made_exp.experiments.finished import load_run
-from made_exp.runs.checkpoints import load_checkpoint
-from made_exp.settings.commands import ExportSettings
+from made_exp.files import atomic_write_text
 
 MEMORY, SECONDS = 2 * 2**30, 10
-LONGEST_WAIT = 60  # seconds: a disk may be busy
+LONGEST_WAIT = 300  # seconds: others may have the processors
+MOST_FAILURES = 20
+RECORD_EVERY = 500
 KEPT = Path("outputs/fuzz")
-# Formats whose rows may stay on disk, and the dataset that reads them.
-KEPT_ON_DISK = {"csv": "table", "parquet": "table", "feather": "table", "npz": "npz"}
-NUMBERS = ["0", "-1", "1e308", "2.2e-309", "nan", "inf", "-0.0", "007", "1,5", "9" * 400, "1e-400"]
-WORDS = ["", " ", "NA", "\u00e9", "\x00", "\ufeff", '"', "=1+1", "2020-01-01", "24:00", "x" * 5000]
-QUESTION = "age >= 65 and (income = '>50K' or not `b c` in {x, y}) | city is missing"
-COMMAND = "model.hidden_sizes=[10,20] optimizer=adam optimizer.lr=1e-3 seed=1,2 dataset=npz"
-
-
-def make_table(rows=60):
-    """A table with a column of each kind, as a frame."""
-    rng = np.random.default_rng(0)
-    return pl.DataFrame(
-        {
-            "age": rng.integers(18, 90, rows),
-            "income": rng.choice([">50K", "<=50K"], rows),
-            "b c": rng.choice(["x", "y", None], rows),
-            "wage": np.round(rng.lognormal(3, 1, rows), 2),
-            "city": rng.choice(["Ulm", "Köln", "Bonn, Rh"], rows),
-            "day": [datetime.date(2020, 1, day) for day in rng.integers(1, 9, rows).tolist()],
-        }
-    )
-
-
-def write_seeds(folder):
-    """A whole input of each reader, or several: name -> bytes; made once, in `folder`."""
-    frame = make_table()
-    seeds = {"csv": written(frame.write_csv)}
-    for name, write in {"parquet": frame.write_parquet, "feather": frame.write_ipc}.items():
-        seeds[name] = [written(write, compression=x) for x in ("uncompressed", "lz4", "zstd")]
-    seeds["csv.gz"] = gzip.compress(seeds["csv"])
-    seeds["npz"] = written(np.savez, train=np.eye(6, dtype=np.uint8), image_shape=[2, 3])
-    images = np.arange(3 * 28 * 28).astype(np.uint8)
-    seeds["idx"] = gzip.compress(struct.pack(">IIII", 0x803, 3, 28, 28) + images.tobytes())
-    run(make_settings(folder), folder / "run")
-    seeds["checkpoint"] = (folder / "run/checkpoints/best.pt").read_bytes()
-    export_run(ExportSettings(run=str(folder / "run"), path=str(folder / "model.safetensors")))
-    seeds["safetensors"] = (folder / "model.safetensors").read_bytes()
-    seeds["predicate"], seeds["overrides"] = QUESTION.encode(), COMMAND.encode()
-    seeds["order"] = b"[3, 1, 0, 2, 7\n6 5,4]\n"
-    seeds |= {f"kept.{name}": seeds[name] for name in KEPT_ON_DISK}
-    (folder / "table.csv").write_bytes(seeds["csv"])
-    return seeds
-
-
-def written(write, **options):
-    """The bytes that `write` writes to a file."""
-    buffer = io.BytesIO()
-    write(buffer, **options)
-    return buffer.getvalue()
-
-
-def make_readers(folder):
-    """Name -> what reads an input of that kind from a path."""
-    events = Events(TableSchema.from_dict(table(folder / "table.csv").schema))
-    return {
-        "csv": table,
-        "csv.gz": table,
-        "parquet": table,
-        "feather": table,
-        "npz": lambda path: npz.load(seed=0, data_dir=path.parent, path=str(path), context="none"),
-        "idx": read_idx,
-        "checkpoint": load_checkpoint,
-        "safetensors": load_run,
-        "predicate": lambda path: read_question(path, events),
-        "overrides": read_overrides,
-        "order": _read_order,
-        **{f"kept.{name}": partial(keep, kind, folder) for name, kind in KEPT_ON_DISK.items()},
-    }
-
-
-def table(path):
-    return load_dataset("table", seed=0, data_dir=path.parent, path=str(path))
-
-
-def keep(name, folder, path):
-    with tempfile.TemporaryDirectory(dir=folder) as kept:
-        load_dataset(name, seed=0, data_dir=Path(kept), path=str(path), streaming=True)
-
-
-def read_idx(path):
-    """Files of digits are read only if their checksum is right: any bytes have one or have not."""
-    digest_problem(path, Checksum("md5", "0" * 32, decompressed=True))
-
-
-def read_question(path, events):
-    question = parse_question(as_typed(path))
-    for predicate in (getattr(question, "predicate", None), question.condition):
-        if predicate is not None:
-            events.formula(predicate, question.text)
-
-
-def read_overrides(path):
-    command = parse_command_line(as_typed(path).split(" "))
-    base = compose_config(command, fixed_overrides(command))
-    for job in sweep_overrides(command, base)[:2]:
-        settings_from(compose_config(command, list(job)))
-
-
-def as_typed(path):
-    return path.read_bytes().decode(errors="replace").replace("\x00", "")
-
-
-def input_of(name, seeds, seed, index):
-    """Input number `index` (>= 0) of a reader; always the same."""
-    rng = random.Random(f"{name} {seed} {index}")
-    if name in ("csv", "kept.csv") and rng.random() < 0.6:
-        return mutated_text(seeds[name], rng, NUMBERS + WORDS, b",\n")
-    if name == "csv.gz" and rng.random() < 0.5:
-        return gzip.compress(mutated_text(seeds["csv"], rng, NUMBERS + WORDS, b",\n"))
-    if name in ("predicate", "overrides", "order"):
-        special = NUMBERS + WORDS + list("()[]{}|,=<>'`\"!&${}~+@:*") + ["and", "or", "is", "in"]
-        return mutated_text(seeds[name], rng, special, b" =,")
-    if name == "idx" and rng.random() < 0.5:
-        return gzip.compress(mutated(gzip.decompress(seeds[name]), rng))
-    whole = seeds[name]
-    return mutated(rng.choice(whole) if isinstance(whole, list) else whole, rng)
+COUNTS = KEPT / "counts.json"
 
 
 def failure_of(reader, path):
@@ -188,6 +58,17 @@ def failure_of(reader, path):
     return None
 
 
+def said(stream):
+    """What was written into a file since it was asked last, as text."""
+    if not os.fstat(stream.fileno()).st_size:
+        return ""
+    stream.seek(0)
+    text = stream.read().decode(errors="replace")
+    stream.seek(0)
+    stream.truncate()
+    return text
+
+
 def work(name, folder, seeds, seed, numbers, pipe):
     """Read the inputs with these numbers; tell of each when it begins, and of each failure."""
     logging.disable(logging.CRITICAL)
@@ -195,8 +76,9 @@ def work(name, folder, seeds, seed, numbers, pipe):
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     place = Path(tempfile.mkdtemp(dir=folder))
-    suffix = {"idx": "", "checkpoint": ".pt", "predicate": "", "overrides": "", "order": ".txt"}
-    path = place / f"input{suffix.get(name, f'.{name}')}"
+    path = place / file_of(name)
+    errors = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+    os.dup2(errors.fileno(), sys.stderr.fileno())
     for number in numbers:
         pipe.send((number, None))
         path.write_bytes(input_of(name, seeds, seed, number))
@@ -204,6 +86,8 @@ def work(name, folder, seeds, seed, numbers, pipe):
         failure = failure_of(readers[name], path)
         if (seconds := time.process_time() - started) > SECONDS:
             failure = failure or f"{seconds:.1f} s of a processor"
+        if text := said(errors):
+            failure = failure or f"on the standard error: {text}"
         if failure:
             pipe.send((number, failure))
             for one in place.iterdir():
@@ -211,12 +95,22 @@ def work(name, folder, seeds, seed, numbers, pipe):
     pipe.send((None, None))
 
 
-def fuzz(name, folder, seeds, seed, inputs, minutes):
-    """How many inputs a reader was given, and its failures: number of one -> what went wrong."""
-    failures, next_one, until = {}, 0, time.monotonic() + 60 * minutes
-    while next_one < inputs and len(failures) < 20 and time.monotonic() < until:
+def fuzz(name, folder, seeds, seed, numbers, until, record):
+    """How many inputs a reader was given, and its failures: number of one -> what went wrong.
+
+    Args:
+        name: The reader.
+        folder: Where its inputs are written.
+        seeds: Name -> whole inputs.
+        seed: Of the damages.
+        numbers: The range of inputs to give.
+        until: When to end, in seconds of `time.monotonic`.
+        record: Is told from time to time how many were given.
+    """
+    failures, next_one = {}, numbers.start
+    while next_one < numbers.stop and len(failures) < MOST_FAILURES and time.monotonic() < until:
         ours, theirs = multiprocessing.Pipe()
-        arguments = (name, folder, seeds, seed, range(next_one, inputs), theirs)
+        arguments = (name, folder, seeds, seed, range(next_one, numbers.stop), theirs)
         process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
         process.start()
         theirs.close()
@@ -225,11 +119,13 @@ def fuzz(name, folder, seeds, seed, inputs, minutes):
             while ours.poll(LONGEST_WAIT):
                 number, failure = ours.recv()
                 if number is None:
-                    next_one = inputs
+                    next_one = numbers.stop
                     break
                 next_one = number + 1
                 if failure:
                     failures[number] = failure
+                elif number % RECORD_EVERY == 0:
+                    record(number)
                 if time.monotonic() >= until:
                     next_one = number  # its answer is not awaited
                     break
@@ -244,7 +140,27 @@ def fuzz(name, folder, seeds, seed, inputs, minutes):
             failures[number] = f"the process ended with {process.exitcode}"
         process.kill()
         process.join()
+    record(next_one)
     return next_one, failures
+
+
+def recorded():
+    """Reader -> seed -> number of inputs that it was given."""
+    return json.loads(COUNTS.read_text()) if COUNTS.is_file() else {}
+
+
+def record(name, seed, given):
+    """Note that a reader was given inputs 0 to `given` of a seed."""
+    COUNTS.parent.mkdir(parents=True, exist_ok=True)
+    counts = recorded()
+    counts.setdefault(name, {})[str(seed)] = given
+    atomic_write_text(COUNTS, json.dumps(counts, indent=1) + "\n")
+
+
+def keep(content, name):
+    """Keep an input that failed."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / name).write_bytes(content)
 
 
 def main():
@@ -252,26 +168,33 @@ def main():
     parser.add_argument("--inputs", type=int, default=1000, help="of each reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=math.inf, help="at most, for each reader")
+    parser.add_argument("--continue", dest="goes_on", action="store_true", help="after the last")
     parser.add_argument("readers", nargs="*")
     options = parser.parse_args()
-    bad = 0
-    with tempfile.TemporaryDirectory() as text:
+    seed, bad = options.seed, 0
+    quick = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=quick) as text:
         folder = Path(text)
         os.environ["MADE_DATA_DIR"] = str(folder / "data")
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             # In a process of its own: polars has threads, and those do not outlive a fork.
             seeds = pool.apply(write_seeds, (folder,))
         for name in options.readers or seeds:
+            first = recorded().get(name, {}).get(str(seed), 0) if options.goes_on else 0
             started = time.monotonic()
             given, failures = fuzz(
-                name, folder, seeds, options.seed, options.inputs, options.minutes
+                name,
+                folder,
+                seeds,
+                seed,
+                range(first, options.inputs),
+                started + 60 * options.minutes,
+                partial(record, name, seed),
             )
             seconds = time.monotonic() - started
             print(f"{name}: {given} inputs, {len(failures)} failures, {seconds:.0f} s", flush=True)
             for number, failure in failures.items():
-                KEPT.mkdir(parents=True, exist_ok=True)
-                content = input_of(name, seeds, options.seed, number)
-                (KEPT / f"{name}.{options.seed}.{number}").write_bytes(content)
+                keep(input_of(name, seeds, seed, number), f"{name}.{seed}.{number}")
                 print(f"  input {number}: {failure[-1500:]}", flush=True)
             bad += len(failures)
     return int(bad > 0)

@@ -18,6 +18,7 @@ import zstandard
 from typing_extensions import override
 
 from made_exp.datasets.table.arrow import refuse_untrue_lengths
+from made_exp.datasets.table.panics import panics_unsaid
 from made_exp.datasets.table.raw import Origin, RawTable, listed
 from made_exp.datasets.table.sources import format_of
 from made_exp.datasets.table.text import TextStyle, TextTable
@@ -198,8 +199,11 @@ def scan_plain(file: Path, kind: str) -> pl.LazyFrame:
 def as_read_errors(file: Path, kind: str) -> Iterator[None]:
     """Whatever a damaged file makes of its reader becomes a ValueError that names it."""
     try:
-        yield
-    except (Exception, pl.exceptions.PanicException) as error:
+        with panics_unsaid():
+            yield
+    except pl.exceptions.PanicException as error:
+        raise ValueError(f"cannot read {file} as {kind}: damaged ({one_line(error)})") from error
+    except Exception as error:
         raise ValueError(f"cannot read {file} as {kind}: {one_line(error)}") from error
 
 
