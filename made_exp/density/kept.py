@@ -24,6 +24,7 @@ from torch import Tensor
 
 from made_exp.density.paths import Walk
 from made_exp.density.terms import Begun
+from made_exp.density.uniforms import Uniforms
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
 from made_exp.model.samplers import weights_key
@@ -33,6 +34,7 @@ _ROWS, _FEWEST_ROWS = 32, 8
 # Of all networks together, what is drawn in seconds and kept in 64 MiB; that of so many seeds.
 _MOST_PRODUCTS, _MOST_PARAMS, _MOST_SEEDS = 2**36, 2**24, 4
 _PILOT, _BATCH = 2048, 2048
+_OF_ROWS, _OF_PILOT = 2**32, 2**33  # seeds beside those of questions
 # Rows that are as wanted for each path: where steps are left; where none is, which costs little;
 # and how few will do there. They are worth more than paths from the start, whose weights differ.
 _ON_THE_WAY, _AT_END, _FEWEST_AT_END = 0.6, 2.5, 0.15
@@ -65,12 +67,12 @@ class Kept:
         x = like.new_empty(size, made.num_dims, dtype=torch.float64)
         codes = made.groups.empty_codes(size)
         params = tuple(like.new_empty(size, one.conditional.num_params) for one in groups)
-        generator = torch.Generator().manual_seed(seed)
+        even = Uniforms(2 * len(order), seed + _OF_ROWS), Uniforms(2 * len(order), seed + _OF_PILOT)
         walker = made.walker(component, len(order))
         for start in range(0, size, _BATCH):
             rows = slice(start, min(start + _BATCH, size))
-            shape = (len(codes[rows]), 2 * len(order))
-            uniforms = torch.rand(shape, generator=generator, dtype=torch.float64).to(x.device)
+            some = len(codes[rows])
+            uniforms = even[start < _PILOT].draw(some).to(x.device)
 
             def visit(
                 step: int, found: Tensor, rows: slice = rows, uniforms: Tensor = uniforms
@@ -82,25 +84,25 @@ class Kept:
                 x[rows, order[step]] = groups[step].decode(drawn)
                 return drawn
 
-            labels = None if context is None else torch.full(shape[:1], context)
-            walker.walk(shape[0], visit, component.one_hot(labels, shape[0]))
+            labels = None if context is None else torch.full((some,), context)
+            walker.walk(some, visit, component.one_hot(labels, some))
         return cls(x, codes, params)
 
     def begin(self, walk: Walk, count: int) -> Begun | None:
         """About `count` paths that have begun; None where they had better begin at the start."""
-        levels, num_rows = walk.diagram.levels, len(self.x) - _PILOT
-        pilot = self._hits(walk, slice(_PILOT), len(levels) - 1)
+        last, num_rows = len(walk.stops) - 1, len(self.x) - _PILOT
+        pilot = self._hits(walk, slice(_PILOT), last)
         expected = [len(rows) / _PILOT * num_rows for rows, _ in pilot]
-        taken, wanted = len(levels) - 1, _AT_END * max(count, _FEWEST_HITS)
+        taken, wanted = last, _AT_END * max(count, _FEWEST_HITS)
         if expected[-1] < max(_FEWEST_AT_END * count, _FEWEST_HITS):
             wanted = _ON_THE_WAY * max(count, _FEWEST_HITS)
-            taken = next(j for j in reversed(range(taken)) if expected[j] >= wanted)
-        first = walk.order.index(levels[taken].variable)
+            taken = next((j for j in reversed(range(last)) if expected[j] >= wanted), 0)
+        first = walk.order.index(walk.stops[taken])
         if not first:
             return None
         needed = min(num_rows, math.ceil(num_rows * wanted / expected[taken]))
         rows, nodes = self._hits(walk, slice(_PILOT, _PILOT + needed), taken)[-1]
-        params = self.params[first][rows] if taken == len(levels) - 1 else None
+        params = self.params[first][rows] if taken == last else None
         return Begun(self.x[rows], self.codes[rows, :first], nodes, rows - _PILOT, needed, params)
 
     def _hits(self, walk: Walk, some: slice, most: int) -> list[tuple[Tensor, Tensor]]:
@@ -145,7 +147,7 @@ def kept_of(made: MADE, walk: Walk, count: int, seed: int, num_networks: int) ->
         num_networks: How many there are in the mixture.
     """
     network = walk.component.network
-    if made.groups.given or network.schedule.is_resampled or not walk.diagram.levels:
+    if made.groups.given or network.schedule.is_resampled or not walk.order:
         return None
     num_weights = sum(weights.numel() for weights in network.parameters())
     num_params = sum(made.groups.param_widths)

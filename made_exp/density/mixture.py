@@ -6,11 +6,9 @@ P(A | B) = sum_m w_m P_m(A and B) / sum_m w_m P_m(B)
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import final
 
 import torch
-from torch import Tensor
 
 from made_exp.density.diagram import Diagram
 from made_exp.density.formula import Formula, variables_of
@@ -18,6 +16,7 @@ from made_exp.density.kept import kept_of
 from made_exp.density.paths import Listed, Walk
 from made_exp.density.simple_events import simple_terms
 from made_exp.density.terms import Parts, Starts, Terms
+from made_exp.density.uniforms import uniforms_of
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
 from made_exp.model.simple import SimpleComponent
@@ -25,8 +24,7 @@ from made_exp.variables.subset import Subset
 
 # Paths that are listed instead of drawn: of one density, and of all together.
 MAX_LISTED, MAX_LISTED_IN_ALL = 2048, 2**14
-_FEWEST_PATHS, _FEW = 16, 128  # of one density
-_MOST_EVEN = 1000  # columns of even numbers
+_FEWEST_PATHS = 16  # of one density
 
 
 @final
@@ -68,7 +66,7 @@ class Estimate:
     @property
     def num_terms(self) -> int:
         """Paths that were taken in all."""
-        return sum(len(one.logs) for one in self.terms)
+        return sum(one.num_draws for one in self.terms)
 
     @property
     def log_scale(self) -> float:
@@ -122,7 +120,7 @@ def estimate(
             if listed is not None and (are_listed or len(listed[0]) <= count):
                 terms = walk.take(Listed(walk, *listed))
             else:
-                num_networks = len(walks) if effort.keeps and parts is None else 0
+                num_networks = len(walks) if effort.keeps else 0
                 terms = _drawn(made, walk, count, effort.seed + index, num_networks)
         else:
             density = made.density(index)
@@ -210,22 +208,3 @@ def _only_value(formula: Formula, d: int, made: MADE, domains: Sequence[Subset])
     variable = made.groups.variables[d]
     width = 1.0 if variable.num_values is not None else variable.resolution
     return (low + high) / 2 if high - low <= width * (1 + 1e-9) else None
-
-
-def uniforms_of(count: int, width: int, seed: int) -> Tensor:
-    """Numbers (count, width) float64 in [0, 1), each row random, together even (Sobol's).
-
-    Nobody writes to them: a few are kept, since to begin such numbers takes longer than to go on.
-    """
-    return _few_uniforms(count, width, seed) if count <= _FEW else _uniforms(count, width, seed)
-
-
-def _uniforms(count: int, width: int, seed: int) -> Tensor:
-    if width > _MOST_EVEN:
-        generator = torch.Generator().manual_seed(seed)
-        return torch.rand(count, width, generator=generator, dtype=torch.float64)
-    engine = torch.quasirandom.SobolEngine(width, scramble=True, seed=seed)
-    return engine.draw(count, dtype=torch.float64).clamp(max=1 - 1e-12)
-
-
-_few_uniforms = lru_cache(maxsize=64)(_uniforms)

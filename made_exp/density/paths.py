@@ -54,6 +54,12 @@ class Walk:
     _groups: dict[int, Group] = field(default_factory=dict, init=False)
 
     @cached_property
+    def stops(self) -> list[int]:
+        """Variables that are asked, and after them the one that is told apart, in this order."""
+        found = [level.variable for level in self.diagram.levels]
+        return found if not self.order or self.order[-1] in found else [*found, self.order[-1]]
+
+    @cached_property
     def order(self) -> list[int]:
         """Variables up to the last that is asked, in the order of the network."""
         order = self.component.masks.ordering.tolist()
@@ -88,13 +94,14 @@ class Walk:
         No uniforms are read where all but the last step were taken.
         """
         paths = _Drawn(self, begun.x, begun.nodes, uniforms)
+        if self.parts is not None:
+            paths.shares = self.parts.holding(begun.x)  # until it is told at a later step
         if begun.params is None:
             self.take(paths, begun.codes)
         else:
             paths.visit(len(self.order) - 1, begun.params)
-        logs = paths.logs.new_full((begun.num_begun,), -torch.inf)
-        logs[begun.numbers] = paths.logs - math.log(begun.num_begun)
-        return Terms(logs, False, is_kept=True)
+        logs = paths.logs - math.log(begun.num_begun)
+        return Terms(logs, False, paths.shares, numbers=begun.numbers, num_kept=begun.num_begun)
 
     def take(self, paths: "_Paths", known: Tensor | None = None) -> Terms:
         """Send paths on their way, some with codes (n, t) of the first steps; what they find."""
@@ -173,7 +180,7 @@ class _Paths:
             self.x[:, variable] = values
         if is_told:
             assert parts is not None
-            self.shares = torch.stack([s.contains(values) for s in parts.subsets], 1).double()
+            self.shares = parts.holding(self.x)
         if level is not None:
             nodes = level.next_nodes(self.nodes, values)
             if walk.groups.variables[variable].is_given:

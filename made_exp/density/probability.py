@@ -12,6 +12,7 @@ from made_exp.density.events import Events
 from made_exp.density.formula import Formula, Leaf, join, variables_of
 from made_exp.density.mixture import Effort, Estimate, estimate
 from made_exp.density.predicate import parse_predicate
+from made_exp.density.terms import variance_of_sum
 from made_exp.density.tokens import QueryError
 from made_exp.model.made import MADE
 
@@ -186,13 +187,13 @@ def ratio(above: Estimate, below: Estimate | None, note: str = "") -> Probabilit
     unit = relative / total
     variance = 0.0
     for number, terms in enumerate(above.terms):
-        top = (terms.logs - scales[0]).exp()
+        top = terms.each((terms.logs - scales[0]).exp())
         parts = [] if terms.is_exact else [top]
         if below is not None and not below.terms[number].is_exact:
             other = below.terms[number]
-            low = (other.logs - scales[1]).exp() * unit
+            low = other.each((other.logs - scales[1]).exp()) * unit
             parts = _joined(top, low) if terms.is_drawn_with(other) else [*parts, low]
-        own = sum(map(_variance_of_sum, parts))
+        own = sum(map(variance_of_sum, parts))
         variance += max(own, terms.least_variance(scales[0]))
     stderr = math.sqrt(variance) / total * math.exp(scales[0] - scales[1])
     return Probability(min(value, 1.0), min(stderr, 1.0), count, False, note)
@@ -204,7 +205,3 @@ def _joined(top: Tensor, low: Tensor) -> list[Tensor]:
     out[: len(top)] += top
     out[: len(low)] -= low
     return [out]
-
-
-def _variance_of_sum(terms: Tensor) -> float:
-    return float(terms.var() * len(terms)) if len(terms) > 1 else math.inf

@@ -50,9 +50,8 @@ def simple_terms(
         listed = list_values(made.groups.variables, diagram, asked, starts.x, MAX_ROWS)
         if listed is not None:
             x, _ = listed
-            return Terms(
-                component.log_prob(_codes(made, x, asked)).double(), True, _shares(parts, x)
-            )
+            shares = None if parts is None else parts.holding(x)
+            return Terms(component.log_prob(_codes(made, x, asked)).double(), True, shares)
         weighed = None if boxes is None or parts else _weighed(component, boxes, count, seed)
         if weighed is not None:
             return weighed
@@ -60,7 +59,8 @@ def simple_terms(
     logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     logs.masked_fill_(~diagram.contains(x), -torch.inf)
     log_hit = -math.log(len(x))
-    return Terms(logs + log_hit, False, _shares(parts, x), x, log_hit)
+    shares = None if parts is None else parts.holding(x)
+    return Terms(logs + log_hit, False, shares, x, log_hit)
 
 
 def _weighed(
@@ -116,9 +116,3 @@ def _codes(made: MADE, x: Tensor, known: Sequence[int]) -> Tensor:
     is_known = torch.zeros(made.num_dims, dtype=torch.bool)
     is_known[list(known)] = True
     return codes_where(made.groups, x, is_known.to(x.device))
-
-
-def _shares(parts: Parts | None, x: Tensor) -> Tensor | None:
-    if parts is None:
-        return None
-    return torch.stack([s.contains(x[:, parts.variable]) for s in parts.subsets], 1).double()

@@ -18,7 +18,7 @@ from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events, last_digit
 from made_exp.density.formula import Formula, variables_of
 from made_exp.density.mixture import Effort, Estimate, estimate
-from made_exp.density.terms import Parts
+from made_exp.density.terms import Parts, variance_of_sum
 from made_exp.density.tokens import QueryError
 from made_exp.model.made import MADE
 from made_exp.variables.numbers import Numbers as Places
@@ -82,7 +82,7 @@ class Spread:
             if not terms.is_exact:
                 drawn = weights * (terms.shares @ centred.to(terms.shares.device))
                 least = terms.least_variance(scale) * width**2
-                variance += max(float(drawn.var() * len(drawn)), least)
+                variance += max(variance_of_sum(terms.each(drawn)), least)
         return mean, min(math.sqrt(variance) / (whole * total), width)
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor
 
 from made_exp.variables.subset import Subset
@@ -66,6 +67,11 @@ class Parts:
     variable: int
     subsets: tuple[Subset, ...]
 
+    def holding(self, x: Tensor) -> Tensor:
+        """Which part the value of each row x (n, D) in data space is of, (n, J) float64."""
+        values = x[:, self.variable]
+        return torch.stack([part.contains(values) for part in self.subsets], 1).double()
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -78,7 +84,9 @@ class Terms:
         shares: (n, J) float64, how a term is shared by parts of a column; None where not asked.
         x: (n, D) values of the variables that were looked at, NaN for others; kept on demand.
         log_hit: Of draws that hit or miss, the term of a hit; None of others.
-        is_kept: Whether term i is of the ith row that is kept for all questions.
+        numbers: (n,) of which row that is kept for all questions each term is, others' being zero;
+            None of draws of this question alone.
+        num_kept: How many of these rows were looked at.
     """
 
     logs: Tensor
@@ -86,13 +94,25 @@ class Terms:
     shares: Tensor | None = None
     x: Tensor | None = None
     log_hit: float | None = None
-    is_kept: bool = False
+    numbers: Tensor | None = None
+    num_kept: int = 0
+
+    @property
+    def num_draws(self) -> int:
+        """How many terms there are, those that are known to be zero too."""
+        return len(self.logs) if self.numbers is None else self.num_kept
+
+    def each(self, values: Tensor) -> Tensor:
+        """Values (n,) of terms, with a zero for each that is known to be zero, (num_draws,)."""
+        if self.numbers is None:
+            return values
+        return values.new_zeros(self.num_kept).index_copy(0, self.numbers, values)
 
     def is_drawn_with(self, other: "Terms") -> bool:
         """Whether term i of both is of the same draw."""
-        if self.is_exact or other.is_exact or self.is_kept != other.is_kept:
+        if self.is_exact or other.is_exact or (self.numbers is None) != (other.numbers is None):
             return False
-        return self.is_kept or len(self.logs) == len(other.logs)
+        return self.numbers is not None or len(self.logs) == len(other.logs)
 
     def least_variance(self, scale: float) -> float:
         """Variance of the sum of n hits and misses with p = 1 / (n + 2): few draws prove no zero.
@@ -104,3 +124,8 @@ class Terms:
         count = len(self.logs)
         prob = 1 / (count + 2)
         return count * prob * (1 - prob) * math.exp(2 * min(self.log_hit - scale, 300.0))
+
+
+def variance_of_sum(terms: Tensor) -> float:
+    """Variance of the sum of independent draws (n,) as far as these differ; inf of a single one."""
+    return float(terms.var() * len(terms)) if len(terms) > 1 else math.inf
