@@ -1,6 +1,7 @@
 """The door between data space and codes: round trips, densities of the data, impossible values."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,16 +124,20 @@ def test_variables_that_differ_in_place_share_a_group():
     assert groups_of(whole).only is not None
 
 
-def test_density_of_the_data_integrates_to_one(device):
-    """Over a fine grid and the atoms, each with its cell."""
-    variable = ODD[1]
+@pytest.mark.parametrize("grows_from", [None, 1.0])
+def test_density_of_the_data_integrates_to_one(grows_from, device):
+    """Over a fine grid and the atoms and echoes, each with its cell."""
+    echoes = {"echoes": (5.0, 90.0), "echo_counts": (3, 1)}
+    variable = replace(ODD[1], grows_from=grows_from, **echoes)
+    wide = 0.01 if grows_from is None else 0.1
+    cells = {0.0: 0.01, 5.0: 0.01, 40.0: wide, 90.0: wide}
     model = tiny_made((variable,)).to(device, torch.float64)
     grid = model.groups.variables[0].transform.inverse(torch.linspace(-30, 30, 200001))
     total = torch.trapezoid(model.log_prob(grid[:, None]).exp(), grid.to(device)).item()
-    for atom in variable.atoms:
-        near = torch.tensor([[atom], [atom + 1e-4]], dtype=torch.float64)
+    for atom, cell in cells.items():
+        near = torch.tensor([[atom], [atom + 2e-4]], dtype=torch.float64)
         both, smooth = model.log_prob(near).exp().tolist()
-        total += (both - smooth) * variable.resolution
+        total += (both - smooth) * cell
     assert total == pytest.approx(1, abs=1e-3)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from made_exp.datasets.table.digits import Fineness
 from made_exp.datasets.table.echoes import find_echoes
 from made_exp.datasets.table.fitting import fit_numbers
 
@@ -11,7 +12,7 @@ def test_repeated_weights_are_echoes():
     rng = np.random.default_rng(0)
     weights = rng.lognormal(12, 0.5, 400).round()
     values = rng.choice(weights, 2000)
-    fit = fit_numbers(values, step=1.0)
+    fit = fit_numbers(values, fine=Fineness(1.0))
     assert set(fit.echoes) | set(fit.atoms) == set(values)
     assert sum(fit.echo_counts) == np.isin(values, fit.echoes).sum()
 
@@ -19,7 +20,7 @@ def test_repeated_weights_are_echoes():
 @pytest.mark.parametrize("decimals", [0, 1, 6])
 def test_rounded_smooth_numbers_have_none(decimals):
     values = np.random.default_rng(1).normal(50, 10, 3000).round(decimals)
-    fit = fit_numbers(values, step=10.0**-decimals)
+    fit = fit_numbers(values, fine=Fineness(10.0**-decimals))
     assert fit.echoes == fit.echo_counts == ()
 
 

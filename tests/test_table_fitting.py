@@ -10,9 +10,10 @@ from builders import load_dataset
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from made_exp.datasets.base import SPLITS, Dataset, nll_as_written
 from made_exp.datasets.baselines.scores import compute
 from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms, lattice
-from made_exp.datasets.table.digits import fineness, last_digit
+from made_exp.datasets.table.digits import Fineness, fineness, last_digit
 from made_exp.datasets.table.fitting import (
     Limits,
     bent,
@@ -22,7 +23,7 @@ from made_exp.datasets.table.fitting import (
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.pooling import MAX_FREE, pool_rare
-from made_exp.datasets.table.schema import TableSchema
+from made_exp.datasets.table.schema import TableSchema, fit_table
 from made_exp.variables.numbers import ATOM, Numbers
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable
@@ -118,7 +119,7 @@ def test_slopes_are_those_of_autograd_for_every_choice():
 def test_normal_values_stay_nearly_straight_wherever_they_are():
     z = RANDOM.randn(1000)
     for shift in (0.0, 1e9):
-        fit = fit_numbers(z + shift, step=1e-7)
+        fit = fit_numbers(z + shift, fine=Fineness(1e-7))
         assert fit.transform.bend > 5
         assert np.abs(bent(z + shift, fit.transform) - (z - z.mean()) / z.std()).max() < 0.2
 
@@ -135,7 +136,7 @@ def test_a_logarithm_is_found_for_positive_columns():
 @pytest.mark.parametrize("outlier", [1e6, 1e22, 1e300, -1e22])
 def test_one_far_outlier_leaves_the_others_apart(outlier):
     values = np.append(RANDOM.randn(1000), outlier)
-    z = bent(values, fit_numbers(values, step=1e-12).transform)
+    z = bent(values, fit_numbers(values, fine=Fineness(1e-12)).transform)
     assert np.isfinite(z).all()
     assert z[:-1].std() > 0.01
 
@@ -152,7 +153,7 @@ def test_one_far_outlier_leaves_the_others_apart(outlier):
 )
 def test_any_finite_values_have_a_transform(values, step):
     values = np.array(values, dtype=float)
-    fit = fit_numbers(values, step=step)
+    fit = fit_numbers(values, fine=Fineness(step))
     z = bent(values, fit.transform)
     assert np.isfinite(z).all()
     np.testing.assert_allclose(fit.transform.forward(torch.from_numpy(values)), z)
@@ -160,12 +161,12 @@ def test_any_finite_values_have_a_transform(values, step):
 
 
 def test_knots_are_quantiles_of_z_and_few_where_columns_are_many():
-    fit = fit_numbers(RANDOM.randn(5000), step=1e-9)
+    fit = fit_numbers(RANDOM.randn(5000), fine=Fineness(1e-9))
     assert len(fit.knots) == 16
     assert fit.knots[0] == pytest.approx(-1.56, abs=0.1)
     assert [Limits.among(n).knots for n in (1, 64, 129)] == [16, 8, 0]
     assert [Limits.among(n).atoms for n in (1, 64, 1000)] == [128, 32, 8]
-    assert len(fit_numbers(np.repeat([1.0, 2, 3, 4], 2), step=1).knots) == 2
+    assert len(fit_numbers(np.repeat([1.0, 2, 3, 4], 2), fine=Fineness(1)).knots) == 2
 
 
 def test_rare_values_share_a_pool_with_those_never_seen():
@@ -234,7 +235,7 @@ def computed(values):
 def test_computed_numbers_that_repeat_are_as_fine_as_they_lie_apart():
     ages = np.random.RandomState(0).randint(20, 80, 300)
     scaled = (ages - ages.mean()) / ages.std()
-    step, digit = computed(scaled)
+    step, digit, _ = computed(scaled)
     assert step == pytest.approx(1 / ages.std())
     assert digit < 1e-15
     odd = np.append(scaled, [scaled[0] + 0.001] * 3)  # such as a mean in place of missing cells
@@ -258,13 +259,13 @@ def test_numbers_computed_in_single_precision_are_known_too():
 def test_whole_numbers_divided_by_a_power_of_two_were_computed(type_):
     counts = np.random.RandomState(0).poisson(9, 300)
     values = (counts / 64).astype(type_).astype(np.float64)
-    assert computed(values) == (1 / 64, 1e-6)
-    assert computed(np.round(counts / 61, 6)) == (1e-6, None)  # rounded to so many decimals
+    assert computed(values) == Fineness(1 / 64, 1e-6)
+    assert computed(np.round(counts / 61, 6)) == Fineness(1e-6)  # rounded to so many decimals
 
 
 def test_computed_numbers_without_repetition_are_known_to_their_last_digit():
     values = np.random.RandomState(0).randn(300)
-    assert computed(values) == (last_digit(NumberFormat(style="shortest"), values), None)
+    assert computed(values) == Fineness(last_digit(NumberFormat(style="shortest"), values))
 
 
 def test_all_that_lies_in_the_cell_of_a_computed_spike_counts_as_it():
@@ -272,6 +273,43 @@ def test_all_that_lies_in_the_cell_of_a_computed_spike_counts_as_it():
     numbers = Numbers([variable]).of(0)
     x = torch.tensor([-0.09, 0.0, 0.11, 0.91], dtype=torch.float64)
     assert (numbers.encode(x) == ATOM - torch.tensor([0, 0, 0, 1])).tolist() == [1, 1, 0, 1]
+
+
+def significant(style, source):
+    """1200 numbers over twelve powers of ten with three digits each, two of them often."""
+    values = 10 ** source.uniform(-9, 3, 1000)
+    return [format(v, style) for v in (*values, *[1.23e-9] * 100, *[250.0] * 100)]
+
+
+@pytest.mark.parametrize("style", [".2e", ".3g"])
+def test_numbers_with_so_many_digits_are_finer_where_they_are_small(style):
+    texts = pl.Series("x", significant(style, np.random.RandomState(0)), dtype=pl.String)
+    raw = raw_table(pl.DataFrame({"x": texts, "y": ["a", "b"] * 600}))
+    table = fit_table(raw, {"train": np.arange(1200)})
+    (x, _) = table.schema.variables
+    assert {1.23e-9, 250.0} <= set(x.atoms)
+    values = torch.tensor([1.23e-9, 9.99e-5, 250.0, 999.0, -0.5, 0.0], dtype=torch.float64)
+    cells = torch.tensor([1e-11, 1e-7, 1.0, 1.0, 1e-3, 1e-11], dtype=torch.float64)
+    torch.testing.assert_close(x.log_cells(values).exp(), cells, rtol=1e-6, atol=0)
+    rows = torch.tensor(table.x[:, :1])
+    dataset = Dataset.of_splits("x", (x,), dict.fromkeys(SPLITS, rows), schema={})
+    mean = np.log(10) * (np.floor(np.log10(table.values[0]) + 1e-9) - 2).mean()
+    assert nll_as_written(dataset, "test", 5.0) == pytest.approx(5.0 - mean)
+
+
+def test_cells_of_growing_width_lie_end_to_end():
+    fine = Fineness(0.01, None, 1.0)
+    values = np.array([0.0, 0.5, 1.0, 9.99, 10.0, 99.9, 100.0, 101.0, -20.0])
+    assert fine.places(values) == pytest.approx([0, 50, 100, 999, 1000, 1899, 1900, 1901, -1100])
+    assert fine.widths(values) == pytest.approx([0.01] * 4 + [0.1, 0.1, 1, 1, 0.1])
+
+
+def test_small_numbers_with_so_many_decimals_are_no_finer_than_others():
+    values = np.round(np.random.RandomState(0).lognormal(0, 3, 2000), 5)
+    texts = [str(v) for v in values[values > 0]] + ["1e-05"]
+    form = NumberFormat.of_texts(pl.Series(texts))
+    assert form.style == "shortest"
+    assert fineness(form, np.array(texts, float)).grows_from is None
 
 
 @pytest.mark.parametrize("digit", [0.0, 0.1, -1.0, 0.2])

@@ -52,6 +52,7 @@ VARIABLES = [
     Variable("c", Kind.CATEGORICAL, 4, pooled=(0.75, 0.25), reserve=1e-4),
     Variable("n", Kind.INTEGER, 10**12, atoms=(0.0, 40.0), transform=Transform(bend=2.0)),
     Variable("r", Kind.REAL, atoms=(-9999.0,), resolution=0.01, knots=(-1.0, 0.5, 2.0)),
+    Variable("e", Kind.REAL, resolution=1e-11, grows_from=1e-9),
 ]
 
 
@@ -69,6 +70,7 @@ def test_variable_is_read_back_from_json(variable):
         {"kind": Kind.CATEGORICAL, "num_values": 3, "atoms": (1.0,)},
         {"kind": Kind.REAL, "knots": (1.0, 0.0)},
         {"kind": Kind.REAL, "resolution": 0.0},
+        {"kind": Kind.REAL, "grows_from": 0.0},
         {"kind": Kind.CATEGORICAL, "num_values": 2, "pooled": (0.5, 0.5)},
         {"kind": Kind.CATEGORICAL, "num_values": 3, "pooled": (0.5, 0.6)},
         {"kind": Kind.CATEGORICAL, "num_values": 3, "reserve": 1.0},

@@ -1,7 +1,6 @@
 """The record every dataset loader returns, and what follows from it."""
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
@@ -246,6 +245,9 @@ def nll_as_written(dataset: Dataset, split: str, nll: float) -> float | None:
     real = [d for d, v in enumerate(variables) if v.is_real and not v.is_given]
     if dataset.schema is None or not real:
         return None
-    logs = torch.tensor([math.log(variables[d].resolution) for d in real]).double()
-    absent = torch.stack([rows[:, real].isnan().sum(0) for rows in x.split(ROWS)]).sum(0)
-    return nll - float((1 - absent.double() / len(x)) @ logs)
+    total = sum(
+        float(variables[d].log_cells(rows[:, d]).where(~rows[:, d].isnan(), 0.0).sum())
+        for rows in x.split(ROWS)
+        for d in real
+    )
+    return nll - total / len(x)

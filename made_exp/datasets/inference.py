@@ -126,7 +126,7 @@ def _of_numbers(
     fine = Fineness(1.0)
     if num_values is None:
         fine = fineness(_written(train), values, single=_float_type(train) is np.float32)
-    fit = fit_numbers(values, step=fine.resolution, limits=limits)
+    fit = fit_numbers(values, fine=fine, limits=limits)
     kind = Kind.REAL if num_values is None else Kind.INTEGER
     return Variable(name, kind, num_values, **fine._asdict(), **vars(fit))
 

@@ -241,8 +241,9 @@ def _edge(side: int, variable: Variable, number: float) -> float:
     digit, or it lies between two cells.
     """
     unit = last_digit(variable)
-    if variable.digit is not None or not unit:
-        return number + side * (variable.resolution / 2 if unit else 0.0)
+    if variable.digit is not None or variable.grows_from is not None or not unit:
+        cell = float(variable.log_cells(torch.tensor(number)).exp()) if unit else 0.0
+        return number + side * cell / 2
     place = number / unit
     if abs(place - round(place)) < 1e-6:
         return (round(place) + side * 0.5) * unit

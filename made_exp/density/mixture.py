@@ -206,5 +206,7 @@ def _only_value(formula: Formula, d: int, made: MADE, domains: Sequence[Subset])
         return None
     low, high = subset.intervals[0]
     variable = made.groups.variables[d]
-    width = 1.0 if variable.num_values is not None else variable.resolution
-    return (low + high) / 2 if high - low <= width * (1 + 1e-9) else None
+    middle, width = (low + high) / 2, 1.0
+    if variable.is_real and math.isfinite(middle):
+        width = float(variable.log_cells(torch.tensor(middle)).exp())
+    return middle if high - low <= width * (1 + 1e-9) else None

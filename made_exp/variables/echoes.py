@@ -90,12 +90,12 @@ class Echoes(Tables):
     def find(self, x: Tensor, tolerance: Tensor) -> Tensor:
         """Which value of its variable each of x (..., G) is, int64; -1 where it is none.
 
-        Text and float32 may change a value by less than `tolerance` (G,).
+        Text and float32 may change a value by less than `tolerance` (..., G).
         """
         if self.starts.ndim == 0:
             return _nearest(self.levels, x, tolerance)
         parts = [
-            _nearest(self.levels[start : start + size], x[..., g], tolerance[g])
+            _nearest(self.levels[start : start + size], x[..., g], tolerance[..., g])
             for g, (start, size) in enumerate(self._places)
         ]
         return torch.stack(parts, -1)

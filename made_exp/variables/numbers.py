@@ -18,7 +18,7 @@ from torch import Tensor
 
 from made_exp.variables.echoes import Echoes, Tables
 from made_exp.variables.transform import STRAIGHT, Transform
-from made_exp.variables.variable import Kind, Variable
+from made_exp.variables.variable import Kind, Variable, log_growth
 
 # Below all codes of values, and exact in float32 with what follows.
 ATOM = -(2.0**21)
@@ -72,6 +72,7 @@ class Numbers(Tables):
     _atoms: Tensor
     _tolerance: Tensor
     _resolution: Tensor
+    _grows_from: Tensor
 
     def __init__(self, variables: Sequence[Variable]) -> None:
         super().__init__()
@@ -80,6 +81,7 @@ class Numbers(Tables):
         self.may_be_missing = first.may_be_missing
         self.echoes = Echoes(variables) if first.echoes else None
         self.is_wide = any(map(is_wide, variables))
+        self.grows = any(one.grows_from is not None for one in variables)
         self.bends = any(numeric_transform(one).bend is not None for one in variables)
         rows = [_row(variable) for variable in variables]
         for name in rows[0]:
@@ -144,15 +146,16 @@ class Numbers(Tables):
             return self.encode(x.flatten()).view(x.shape)
         x = x.double()
         codes = self.forward(x) if self.is_real else x
+        tolerance = self._tolerance * self._log_growth(x).exp() if self.grows else self._tolerance
         if self.num_atoms:
             middles = (self._atoms[..., 1:] + self._atoms[..., :-1]) / 2
             nearest = torch.searchsorted(middles, x.movedim(-1, 0).contiguous())
             # What text and float32 make of a value may differ in its last digits.
             distance = (x - self._atoms.gather(-1, nearest).movedim(0, -1)).abs()
-            is_atom = distance <= self._tolerance
+            is_atom = distance <= tolerance
             codes = torch.where(is_atom, ATOM - nearest.movedim(0, -1), codes)
         if self.echoes is not None:
-            index = self.echoes.find(x, self._tolerance)
+            index = self.echoes.find(x, tolerance)
             is_echo = (index >= 0) & (codes > ATOM)
             codes = torch.where(is_echo, ATOM - self.num_special - index, codes)
         if self.may_be_missing:
@@ -199,8 +202,12 @@ class Numbers(Tables):
         logs = self.echoes.logs(index)
         if not self.is_real:
             return logs
-        slopes = self.log_slopes(self.echoes.at(self.echoes.levels, index))
-        return logs - slopes - self._resolution.log()
+        values = self.echoes.at(self.echoes.levels, index)
+        logs = logs - self.log_slopes(values) - self._resolution.log()
+        return logs - self._log_growth(values) if self.grows else logs
+
+    def _log_growth(self, x: Tensor) -> Tensor:
+        return log_growth(x, self._grows_from)
 
     def _echo(self, codes: Tensor) -> Tensor:
         """Which echo codes (...) are, int64; negative where they are none."""
@@ -237,7 +244,7 @@ def _row(variable: Variable) -> dict[str, Tensor]:
     # Where the values are; at the centre of a logarithm there may be none.
     cell = transform.log_slope(transform.inverse(table(0.0)))[0].exp()
     resolution = variable.resolution if is_real else 1.0
-    logs = -transform.log_slope(atoms) - math.log(resolution)
+    logs = -transform.log_slope(atoms) - variable.log_cells(atoms)
     atom_z = transform.forward(atoms).clamp(-MAX_Z, MAX_Z)
 
     def special(of_atoms: Tensor, of_missing: float) -> Tensor:
@@ -258,6 +265,7 @@ def _row(variable: Variable) -> dict[str, Tensor]:
         "_atoms": atoms,
         "_tolerance": table((1e-3 if variable.digit is None else 0.49) * resolution)[0],
         "_resolution": table(resolution)[0],
+        "_grows_from": table(variable.grows_from or math.inf)[0],
     }
 
 
@@ -269,7 +277,9 @@ def _min_scale(variable: Variable, cell: Tensor) -> Tensor:
     if not variable.is_real:
         return (MIN_CELL_SCALE * cell).clamp(min=MIN_WHOLE_SCALE)
     is_fitted = bool(variable.atoms or variable.echoes or variable.knots)
-    least = WRITTEN_SCALE * variable.resolution * cell if is_fitted else 0 * cell
+    middle = numeric_transform(variable).inverse(torch.zeros_like(cell))
+    own = variable.log_cells(middle).exp() * cell
+    least = WRITTEN_SCALE * own if is_fitted else 0 * cell
     return least.clamp(min=MIN_REAL_SCALE)
 
 

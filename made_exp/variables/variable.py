@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from made_exp.variables.transform import STRAIGHT, Transform
+
+if TYPE_CHECKING:  # settings name kinds of variables, and must not wait for torch
+    from torch import Tensor
 
 # Float32 counts exactly up to here.
 MAX_CODE = 2**24
@@ -94,6 +97,8 @@ class Variable:
             in units of x: what the last digit of the column is worth. 1 for integers.
         digit: What the last digit is worth where cells are wider, and all that lies in the cell
             of an atom counts as the atom; None elsewhere.
+        grows_from: Of a real variable written with so many significant digits, the power of ten
+            from which on cells are wider: by ten from one power of ten to the next. None elsewhere.
         knots: Where the piecewise linear features of a number bend, in z, rising.
         may_be_missing: Whether NaN is one more value, which is generated and scored.
         echoes: Values of a number that come again in train, which are one more component, rising.
@@ -123,6 +128,7 @@ class Variable:
     reserve: float = 0.0
     is_given: bool = False
     digit: float | None = field(default=None, repr=False)  # the resolution tells runs apart
+    grows_from: float | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.is_real:
@@ -156,6 +162,11 @@ class Variable:
                 f"digit of '{self.name}' must be > 0 and below its resolution, got {self.digit}"
             )
 
+        if self.grows_from is not None and not 0 < self.grows_from < math.inf:
+            raise ValueError(
+                f"grows_from of '{self.name}' must be finite and > 0, got {self.grows_from}"
+            )
+
     def _check_pool(self) -> None:
         if not 0 <= self.reserve < 1:
             raise ValueError(f"reserve of '{self.name}' must be in [0, 1), got {self.reserve}")
@@ -184,6 +195,10 @@ class Variable:
         """How far apart values of a number can be: what its last digit is worth."""
         return self.digit or self.resolution
 
+    def log_cells(self, x: "Tensor") -> "Tensor":
+        """Log of the widths (...) float64 of the cells of values x (...) of a real variable."""
+        return math.log(self.resolution) + log_growth(x, self.grows_from)
+
     def to_dict(self) -> dict[str, Any]:
         """Only plain values, as JSON and checkpoints hold them."""
         content = {**asdict(self), "kind": self.kind.value}
@@ -197,6 +212,18 @@ class Variable:
         }
         own |= {"kind": Kind(own["kind"]), "transform": Transform(**own["transform"])}
         return cls(**own)
+
+
+def log_growth(x: "Tensor", grows_from: "float | Tensor | None") -> "Tensor":
+    """Log (...) float64 of how many times wider than the finest the cells of values x (...) are.
+
+    A power of ten for each power of ten that |x| is beyond `grows_from` (...).
+    """
+    x = x.double()
+    if grows_from is None:
+        return x.new_zeros(()).expand_as(x)
+    powers = (x / grows_from).abs().clamp(min=1.0).log10()  # 1000 has 2.9999999999999996 of them
+    return (powers + 1e-9).floor() * math.log(10)
 
 
 def has_many_numbers(variables: Sequence[Variable]) -> bool:

@@ -7,7 +7,6 @@ that is a value is one more state.
 Legend: N rows, D variables, R variables that are numbers, T states of all variables.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -78,7 +77,7 @@ class Coordinates:
             if variable.is_real:
                 end = start + 1 + len(variable.atoms)
                 atoms = torch.tensor(variable.atoms, dtype=torch.float64)
-                log_cells = math.log(variable.resolution) + variable.transform.log_slope(atoms)
+                log_cells = variable.log_cells(atoms) + variable.transform.log_slope(atoms)
                 self.log_units[start + 1 : end] = -log_cells
 
     @property

@@ -183,9 +183,11 @@ def least_deviations(start: GaussianClasses) -> Tensor:
     coordinates, out = start.coordinates, torch.full_like(start.scales, LEAST_DEVIATION)
     for r, d in enumerate(coordinates.numeric.tolist()):
         variable, cell = coordinates.variables[d], 1.0
+        middle = variable.transform.inverse(start.locations[r])
         if variable.is_real:
-            cell = 0.0 if variable.digit is None else WRITTEN_SCALE * variable.resolution
-        slope = variable.transform.log_slope(variable.transform.inverse(start.locations[r])).exp()
+            is_written = variable.digit is None
+            cell = 0.0 if is_written else WRITTEN_SCALE * float(variable.log_cells(middle).exp())
+        slope = variable.transform.log_slope(middle).exp()
         out[r] = (cell * slope / start.scales[r]).clamp(min=LEAST_DEVIATION)
     return out
 

@@ -9,7 +9,6 @@ the unit of an atom. Where a whole number has atoms, f has nothing in their cell
 Legend: N rows, R numbers, t their coordinates, F the cumulative function.
 """
 
-import math
 from collections.abc import Sequence
 from typing import final
 
@@ -205,8 +204,8 @@ class Marginals(FittedTables):
         variable = self.coordinates.variables[d]
         if not variable.is_real:
             return torch.zeros_like(numbers)
-        slopes = variable.transform.log_slope(variable.transform.inverse(numbers))
-        return slopes + math.log(variable.resolution)
+        values = variable.transform.inverse(numbers)
+        return variable.transform.log_slope(values) + variable.log_cells(values)
 
     def _share(self, r: int, numbers: Tensor) -> Tensor:
         """Probabilities (n,) that values have for being counted."""

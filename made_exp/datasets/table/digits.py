@@ -4,9 +4,13 @@ Numbers that were computed, such as a column that was divided by its deviation, 
 that float64 holds, which say nothing. Where such numbers repeat, each stands for what lies nearer
 to it than to others: a spike is then a cell as wide as values are apart, not one of 1e-16, in which
 a density would gain 36 nats.
+
+Numbers with so many significant digits are known more finely where they are small: 1.5e-09 to a
+cell of 1e-10, 1.5e+03 to one of 100.
 """
 
 import math
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +26,11 @@ _WIDEST = 0.1
 _COMPUTED = {False: 1e-15, True: 1e-7}  # whether in float32
 # Numbers with so many decimals were also computed where all end as binary fractions do.
 _FEWEST_DECIMALS = 3
+# People write so many significant digits at most; more are a computer's.
+_WRITTEN = {False: 12, True: 6}  # whether in float32
+_LOOKED_AT = 20_000
+# The resolution of numbers such as 1e-309.
+_LEAST = 1e-300
 # Nearer values, in spans of the column, differ by how they were computed.
 _ROUNDING = 1e-9
 
@@ -32,20 +41,72 @@ class Fineness(NamedTuple):
     Attributes:
         resolution: Width of the cell that a value stands for, > 0.
         digit: What the last digit is worth where that is finer than the resolution, else None.
+        grows_from: The power of ten from which on cells are wider, by ten from one to the next;
+            None where all are alike.
     """
 
     resolution: float
     digit: float | None = None
+    grows_from: float | None = None
+
+    def places(self, values: np.ndarray) -> np.ndarray:
+        """How many cells lie between 0 and each of values (N,), of their sign."""
+        growth = self._growth(values)
+        whole = 9 * np.log10(growth) * (self.grows_from or 0) / self.resolution
+        return values / (self.resolution * growth) + np.sign(values) * whole
+
+    def widths(self, values: np.ndarray) -> np.ndarray:
+        """Widths (N,) of the cells of values (N,)."""
+        return self.resolution * self._growth(values)
+
+    def _growth(self, values: np.ndarray) -> np.ndarray:
+        if self.grows_from is None:
+            return np.ones(len(values))
+        growth: np.ndarray = 10.0 ** _powers((np.abs(values) / self.grows_from).clip(1.0))
+        return growth
 
 
 def fineness(form: Format, values: np.ndarray, *, single: bool = False) -> Fineness:
     """How finely values (N,), written in this format and held in float64 or single, are known."""
+    if isinstance(form, NumberFormat) and _has_significant_digits(form, values, single):
+        least = 10.0 ** float(_powers(np.abs(values[values != 0]).min()))
+        return Fineness(max(least * 10.0 ** (1 - _num_digits(form)), _LEAST), None, least)
     digit = last_digit(form, values)
     if is_computed(form, values, single=single):
         apart = _apart(values)
         if apart > digit:
             return Fineness(apart, digit)
     return Fineness(digit)
+
+
+def _has_significant_digits(form: NumberFormat, values: np.ndarray, single: bool) -> bool:
+    """Whether numbers have so many digits whatever their size: large ones end before small ones.
+
+    Of 0.00001 and 12.34567, whose last digits are worth the same, a computer writes 1e-05, too.
+    """
+    sizes = np.abs(values[values != 0])
+    is_written = form.style != "fixed" and _num_digits(form) <= _WRITTEN[single]
+    if not is_written or not len(sizes) or 10 * sizes.min() > sizes.max():
+        return False
+    if form.style == "exponent":
+        return True
+    is_large = sizes >= np.median(sizes)
+    return _decimals(sizes[is_large]) + 1 < _decimals(sizes[~is_large])
+
+
+def _decimals(values: np.ndarray) -> int:
+    """How many decimals values (N,) have at most, as they are written."""
+    some = values[:: max(len(values) // _LOOKED_AT, 1)].tolist()
+    return max((-int(Decimal(repr(v)).as_tuple().exponent) for v in some), default=0)
+
+
+def _num_digits(form: NumberFormat) -> int:
+    return form.decimals + 1 if form.style == "exponent" else form.digits
+
+
+def _powers(values: np.ndarray) -> np.ndarray:
+    """Powers of ten at or below values (N,), > 0; of 1000, too, whose logarithm is 2.99999999."""
+    return np.floor(np.log10(values) + 1e-9)
 
 
 def is_computed(form: Format | None, values: np.ndarray, *, single: bool = False) -> bool:
@@ -66,8 +127,8 @@ def last_digit(form: Format, values: np.ndarray) -> float:
     """What the last digit of values (N,) is worth, no less than float64 can tell apart."""
     finest = float(np.spacing(np.abs(values).max())) or 1e-300
     if isinstance(form, NumberFormat) and form.style != "fixed":
-        digits = form.decimals + 1 if form.style == "exponent" else form.digits
-        return max(10.0 ** (math.floor(math.log10(_usual(values))) + 1 - digits), finest)
+        power = math.floor(math.log10(_usual(values)))
+        return max(10.0 ** (power + 1 - _num_digits(form)), finest)
     decimals = form.decimals if isinstance(form, NumberFormat) else 0
     return max(10.0**-decimals, finest)
 

@@ -6,6 +6,7 @@ from typing import Self, final
 import numpy as np
 
 from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms
+from made_exp.datasets.table.digits import Fineness
 from made_exp.datasets.table.echoes import find_echoes
 from made_exp.variables.transform import Transform, bends_from
 
@@ -60,28 +61,39 @@ class Limits:
 
 
 def fit_numbers(
-    values: np.ndarray, *, step: float, zero: float = 0.0, limits: Limits | None = None
+    values: np.ndarray, *, fine: Fineness, zero: float = 0.0, limits: Limits | None = None
 ) -> NumberFit:
     """Transform, atoms, knots and echoes of training values.
 
     Args:
         values: (N,) float64 of data space, finite; N may be 0.
-        step: What the last digit of the column is worth, > 0.
+        fine: How finely they are known.
         zero: The value of data space that stands for 0 in the column.
         limits: Of knots and atoms.
     """
     limits = limits or Limits()
-    atoms = find_atoms(values, step, limits.atoms)
+    step = fine.resolution
+    atoms = _atoms(values, fine, limits.atoms)
     others = values[~np.isin(values, atoms)] if len(atoms) else values
     smooth = others
     if len(smooth) == 0 or smooth.min() == smooth.max():
         smooth = np.unique(values)  # all are atoms: what lies between and around them
     transform = choose_transform(smooth, step, zero, limits.looked_at)
     knots = _knots(smooth, transform, limits.knots)
-    cells = bent(others + step / 2, transform) - bent(others - step / 2, transform)
+    half = fine.widths(others) / 2
+    cells = bent(others + half, transform) - bent(others - half, transform)
     echoes, counts = find_echoes(others, bent(others, transform), cells)
     lists = (tuple(array.tolist()) for array in (echoes, counts))
     return NumberFit(transform, tuple(atoms.tolist()), knots, *lists)
+
+
+def _atoms(values: np.ndarray, fine: Fineness, most: int) -> np.ndarray:
+    """The atoms of values (N,), rising; see `find_atoms`."""
+    if fine.grows_from is None:
+        return find_atoms(values, fine.resolution, most)
+    distinct, index = np.unique(values, return_inverse=True)
+    places = fine.places(distinct)
+    return distinct[np.isin(places, find_atoms(places[index], 1.0, most))]
 
 
 def choose_transform(

@@ -14,7 +14,7 @@ from made_exp.datasets.table.cells import Cells, as_labels
 from made_exp.datasets.table.column import Column, Say
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
-from made_exp.datasets.table.digits import fineness
+from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.fitting import Limits, fit_numbers
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
@@ -210,7 +210,7 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     first = math.ceil(max(low - margin, least))
     num_values = math.floor(min(high + margin, greatest)) - first + 1
     values = (known - first).to_numpy().astype(np.float64)
-    fit = fit_numbers(values, step=1.0, zero=float(-first), limits=limits)
+    fit = fit_numbers(values, fine=Fineness(1.0), zero=float(-first), limits=limits)
     variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
     column = replace(column, variable=variable, offset=first)
     return replace(column, values=_range(column, values))
@@ -219,11 +219,10 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
 def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     """A column of real numbers; its draws stay within a margin of train."""
     fine = fineness(column.format, values, single=dtype_of(column.stored) == pl.Float32)
-    step = fine.resolution
-    fit = fit_numbers(values, step=step, limits=limits)
+    fit = fit_numbers(values, fine=fine, limits=limits)
     variable = Variable(column.name, Kind.REAL, **fine._asdict(), **vars(fit))
     low, high = float(values.min()), float(values.max())
-    margin = max(MARGIN * (high / 2 - low / 2) * 2, step)
+    margin = max(MARGIN * (high / 2 - low / 2) * 2, fine.resolution)
     least, greatest = _ends(column, values, _FULL)
     lowest, highest = max(low - margin, least), min(high + margin, greatest)
     column = replace(column, variable=variable, low=float(lowest), high=float(highest))
