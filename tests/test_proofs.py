@@ -141,7 +141,7 @@ def test_checks_may_be_made_to_warn_only(tmp_path, monkeypatch, caplog):
 
 def test_masks_that_leak_end_a_run_before_it_trains(tmp_path, monkeypatch):
     full = torch.ones(NUM_DIMS, NUM_DIMS, dtype=torch.bool)
-    blocks = [(torch.arange(NUM_DIMS), full)]
+    blocks = [(torch.arange(NUM_DIMS), torch.arange(NUM_DIMS), full)]
     monkeypatch.setattr("made_exp.model.checks.reachable_by_block", lambda masks: blocks)
     with pytest.raises(TrainingError, match=r"masks .* wrong: mask set 0: variable 0 depends on"):
         run(make_settings(tmp_path), tmp_path / "run")

@@ -43,9 +43,16 @@ def test_paths_by_block_are_the_paths(monkeypatch):
     masks = MaskSchedule(tuple(torch.randperm(9).tolist()), (5, 7), seed=3).mask_set(0)
     whole = connectivity.reachable(masks)
     monkeypatch.setattr(connectivity, "_OUTPUTS", 2)
-    outputs, rows = zip(*connectivity.reachable_by_block(masks), strict=True)
+    outputs, _, _ = zip(*connectivity.reachable_by_block(masks), strict=True)
     assert [len(part) for part in outputs] == [2, 2, 2, 2, 1]
-    assert torch.equal(torch.cat(rows), whole)
+    assert torch.equal(connectivity.reachable(masks), whole)
+
+
+def test_paths_are_multiplied_once_for_outputs_that_do_not_differ():
+    masks = MaskSchedule(tuple(torch.randperm(4000).tolist()), (20, 6), seed=3).mask_set(0)
+    blocks = list(connectivity.reachable_by_block(masks))
+    assert len(blocks) == 4
+    assert sum(len(rows) for _, _, rows in blocks) <= 7 + len(blocks)
 
 
 def test_each_pair_of_many_variables_is_compared_by_no_baseline(monkeypatch, tmp_path, caplog):

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 
+from made_exp.datasets.table.appending import TableWriter
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.raw import Origin, RawTable
@@ -62,6 +63,23 @@ def test_given_cells_come_back_byte_for_byte(table, tmp_path):
     drawn = schema.decode(x.numpy()).rows()
     assert [row[2:7] for row in rows[2:]] == [row[:5] for row in drawn[2:]]
     assert [row[7] for row in rows[2:]] == ["  c"] * 2
+
+
+def test_no_spreadsheet_runs_what_a_cell_or_a_name_says(tmp_path):
+    run = ["=1+1", "@SUM(a)", "+cmd|' /C calc'!A0", "-2+cmd|x", "=HYPERLINK(b)"]
+    kept = ["-", "+49 30", "@home", "-1.5e-3", "a=(b)", None, "'=1"]
+    frame = pl.DataFrame({"=a": run + kept, "n": -1.5})
+    write_frame(tmp_path / "a.csv", frame, ",")
+    with TableWriter(tmp_path / "b.csv.gz", ",") as writer:
+        writer.append(frame[:3])
+        writer.append(frame[3:])
+    for path in (tmp_path / "a.csv", tmp_path / "b.csv.gz"):
+        found = read(path)
+        assert found.columns == ["'=a", "n"]
+        assert found["'=a"].to_list() == [f"'{text}" for text in run] + kept
+        assert found["n"].unique().to_list() == ["-1.5"]
+    write_frame(tmp_path / "a.parquet", frame, ",")
+    assert pl.read_parquet(tmp_path / "a.parquet").equals(frame)
 
 
 def test_one_completion_is_written_as_the_table(table, tmp_path):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 
-from made_exp.datasets.table.sources import format_of
 from made_exp.datasets.table.writing import write_frame
 from made_exp.density.answers import Answer, answer
 from made_exp.density.mixture import Effort
@@ -17,7 +16,6 @@ from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.targets import checked_target
 from made_exp.files import atomic_write_json, json_text
 from made_exp.reporting.figures import distribution_picture, save_png
-from made_exp.reporting.tables import without_formula
 from made_exp.settings.commands import QuerySettings
 
 _MANY = 20  # questions, for which it is worth while to draw rows that serve them all
@@ -81,20 +79,7 @@ def _write(path: Path, answers: Sequence[Answer], settings: QuerySettings) -> No
             title = told.question.strip()
             save_png(path, distribution_picture(names, probs, errors, title=title))
         case _:
-            table = _table(answers, settings.rows)
-            if format_of(path) == "text":
-                texts = pl.col("query", "of")
-                table = table.with_columns(texts.map_elements(_inert, return_dtype=pl.String))
-            write_frame(path, table, ",")
-
-
-def _inert(text: str) -> str:
-    """A cell of text that no spreadsheet runs; a number stays as it is."""
-    try:
-        float(text)
-    except ValueError:
-        return without_formula(text)
-    return text
+            write_frame(path, _table(answers, settings.rows), ",")
 
 
 def _table(answers: Sequence[Answer], rows: int | None) -> pl.DataFrame:

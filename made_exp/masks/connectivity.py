@@ -107,13 +107,19 @@ def reachable(masks: MaskSet) -> Tensor:
     Returns:
         (D, D) bool, [output variable, input variable].
     """
-    return torch.cat([rows for _, rows in reachable_by_block(masks)])
+    paths = torch.empty(masks.num_dims, masks.num_dims, dtype=torch.bool)
+    for outputs, kinds, rows in reachable_by_block(masks):
+        paths[outputs] = rows[kinds]
+    return paths
 
 
-def reachable_by_block(masks: MaskSet) -> Iterator[tuple[Tensor, Tensor]]:
-    """Output variables (n,) and which inputs each depends on (n, D), for all outputs in turn.
+def reachable_by_block(masks: MaskSet) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For all outputs in turn which inputs they depend on, once for those that do not differ.
 
-    In memory for D times the distinct degrees, not D x D.
+    Yields:
+        Output variables (n,), the kind of each (n,) in 0..k-1, and which inputs each kind depends
+        on (k, D) bool. All kinds together are few more than there are distinct degrees, and in
+        memory are D times those, not D x D.
     """
     paths, degrees = None, masks.input_degrees
     for layer in masks.hidden_degrees:
@@ -121,12 +127,11 @@ def reachable_by_block(masks: MaskSet) -> Iterator[tuple[Tensor, Tensor]]:
         mask = visibility(degrees, distinct).float()
         paths = mask if paths is None else (mask @ paths).clamp(max=1.0)
         degrees = distinct
-    for outputs in torch.arange(masks.num_dims).split(_OUTPUTS):
-        # Units that see the same degrees have equal rows: each is multiplied once.
-        own, kind = visibility(degrees, masks.output_degrees[outputs]).unique(
-            dim=0, return_inverse=True
-        )
-        yield outputs, ((own.float() @ paths > 0) if paths is not None else own)[kind]
+    # Outputs that see the same degrees have equal rows: side by side, each is multiplied once.
+    for outputs in masks.output_degrees.argsort().split(_OUTPUTS):
+        seen = visibility(degrees, masks.output_degrees[outputs])
+        own, kinds = seen.unique(dim=0, return_inverse=True)
+        yield outputs, kinds, own if paths is None else own.float() @ paths > 0
 
 
 def _lost_after_layers(num_dims: int, hidden: list[np.ndarray], num_given: int) -> list[int]:

@@ -43,11 +43,12 @@ def check_masks(model: MADE) -> Check:
     for index in _mask_sets(model):
         masks = model.component(index).masks.to("cpu")
         positions = masks.input_degrees
-        for outputs, sources in reachable_by_block(masks):
-            leaks = sources & (positions[None, :] >= positions[outputs, None])
-            if leaks.any():
-                output, source = torch.nonzero(leaks)[0].tolist()
-                detail = f"variable {int(outputs[output])} depends on variable {source}"
+        for outputs, kinds, sources in reachable_by_block(masks):
+            last, source = torch.where(sources, positions.int(), -1).max(1)
+            leaks = (last[kinds] >= positions[outputs]).nonzero()
+            if len(leaks):
+                first = int(leaks[0])
+                detail = f"variable {outputs[first]} depends on variable {source[kinds[first]]}"
                 return Check("masks", False, f"mask set {index}: {detail}")
     stray = sum(_stray_weights(model.component(own[0])) for own in _by_member(model))
     if stray:

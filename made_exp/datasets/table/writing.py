@@ -30,10 +30,24 @@ _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})\.\d{1,15}")
 _TRUTHS = {"true": True, "false": False}
+_FORMULA = r"^(?:=|[+@-].*[(|!])"
+
+
+def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows as a file of text may have them: no spreadsheet takes a text for a formula.
+
+    What begins with `=`, or with `+`, `-` or `@` and calls something, follows a quote; numbers, and
+    texts such as "-", "+49 30" or "@home", stay as they are.
+    """
+    cells = pl.selectors.string()
+    names = {name: f"'{name}" for name in frame.columns if re.match(_FORMULA, name)}
+    if any(frame.select(cells.str.contains(_FORMULA).any()).row(0)):
+        frame = frame.with_columns(cells.str.replace(_FORMULA, "'${0}"))
+    return frame.rename(names)
 
 
 def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
-    """Write a table, atomically; columns of texts as they are.
+    """Write a table, atomically; columns of texts as they are, but for formulas.
 
     Args:
         path: Its ending says how: text, Parquet or Arrow, and for text whether compressed.
@@ -47,7 +61,8 @@ def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
         case "Arrow":
             frame.write_ipc(buffer)
         case _:
-            frame.write_csv(buffer, separator=delimiter_of(path, delimiter))
+            separator = delimiter_of(path, delimiter)
+            without_formulas(frame).write_csv(buffer, separator=separator)
     compress = _COMPRESS.get(path.suffix.lower(), bytes)
     atomic_write_bytes(path, compress(buffer.getvalue()))
 
