@@ -53,6 +53,21 @@ def test_what_failed_a_check_is_said(tmp_path):
     assert re.search(r"UNCHECKED +these numbers failed a check: masks", text)
 
 
+@pytest.mark.parametrize(
+    ("column", "typed"),
+    [
+        ("town", "'distribution(town)'"),
+        ("my age", """"distribution('my age')\""""),
+        ("in $", """'distribution('"'"'in $'"'"')'"""),
+    ],
+)
+def test_a_question_is_typed_with_as_few_quotes_as_can_be(tmp_path, column, typed):
+    results = results_of(columns=[{"column": column, "kind": "real"}])
+    asked = re.search("made-query run=.*? (.*)", summary(results, RunDirectory(tmp_path)))
+    assert asked
+    assert asked[1] == typed
+
+
 @pytest.mark.parametrize("name", ["run", "a run with spaces, 'quotes' and [brackets]"])
 @pytest.mark.parametrize("split", ["test", "valid"])
 def test_commands_can_be_pasted(tmp_path, monkeypatch, name, split):

@@ -151,6 +151,18 @@ def test_a_pair_shows_shares_in_the_rows_of_each_value(draw):
     np.testing.assert_allclose(shown[0].sum(axis=0), 1)
 
 
+def test_a_value_of_hardly_any_row_does_not_make_all_others_pale(draw):
+    """One draw of a value has a share of 1 in its row."""
+    x = np.arange(800) % 8
+    data = np.stack([np.zeros(800), x], axis=1)
+    samples = np.concatenate([data, [[1, 3]]])
+    figure = draw(data, samples, (Field("a", ("p", "q")), Field("b", tuple("rstuvwxy"))))
+    shades = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(shades) == 2
+    assert all(image.get_clim() == (0, 0.125) for image in shades)
+    assert np.asarray(shades[1].get_array()).max() == 1
+
+
 def test_a_pair_of_numbers_is_dots_on_one_range(draw):
     data = np.random.default_rng(0).normal(size=(200, 2))
     samples = data[:150] * [1, -1]

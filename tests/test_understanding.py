@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from builders import load_dataset
 from experiment_cases import make_settings
@@ -52,6 +53,22 @@ def test_values_with_a_comma_are_shown_in_quotes(tmp_path):
     (tmp_path / "table.csv").write_text("\n".join(["town,n", *rows]) + "\n")
     found = as_results(load(tmp_path / "table.csv"))["columns"][0]
     assert found["values"] == "3: Bonn, 'Paris, TX', Rome"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([f"{n:07d}" for n in range(9)], "9: 0000000, 0000001, 0000002, ..."),
+        (["a" * 40, "b"], f"2: {'a' * 27}..., ..."),
+        (["Pudel, klein", 'Mops "x"', "Dackel, kurz"], "3: 'Dackel, kurz', Mops \"x\", ..."),
+    ],
+)
+def test_values_are_shown_whole(tmp_path, values, shown):
+    """What is cut in the middle reads as another value."""
+    frame = pl.DataFrame({"c": [values[i % len(values)] for i in range(90)], "n": range(90)})
+    frame.write_csv(tmp_path / "table.csv")
+    found = as_results(load(tmp_path / "table.csv"))["columns"][0]
+    assert found["values"] == shown
 
 
 def test_at_most_a_dozen_warnings_are_said(file, caplog):

@@ -30,7 +30,7 @@ def taught(command: CommandLine) -> CommandLine:
     texts = [text for text, override in pairs if override not in typed]
     texts.append(f"teacher={json.dumps(str(run.path), ensure_ascii=False)}")
     if command.value_of("dataset") is None:
-        texts = [*_overrides((run.saved_config() or {})["dataset"]), *texts]
+        texts += _overrides((run.saved_config() or {})["dataset"])
     return command.of(texts)
 
 

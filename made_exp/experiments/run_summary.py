@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -118,7 +119,9 @@ def _question(columns: Sequence[Mapping[str, Any]], of_run: str) -> Pairs:
     if not asked:
         return []
     question = f"distribution({as_name(asked[0])})"
-    return [("ask", f"made-query {of_run} {shlex.quote(question)}")]
+    is_plain = "'" in question and not re.search(r'["$`\\!]', question)
+    quoted = f'"{question}"' if is_plain else shlex.quote(question)
+    return [("ask", f"made-query {of_run} {quoted}")]
 
 
 def _pairs(title: str, pairs: Pairs) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -127,11 +128,14 @@ def _categories(
 
 def _listed(values: list[str]) -> str:
     """A few values, and how many there are."""
-    texts = (f"'{value}'" if "," in value else value for value in values[:_NUM_SHOWN])
-    shown = " ".join(", ".join(texts).split())
-    if len(shown) > _MAX_SHOWN or len(values) > _NUM_SHOWN:
-        shown = f"{shown[:_MAX_SHOWN].rstrip(', ')}, ..."
-    return f"{len(values)}: {shown}"
+    texts = (f"'{value}'" if "," in value else value for value in values)
+    whole = [" ".join(text.split()) for text in islice(texts, _NUM_SHOWN)]
+    while len(whole) > 1 and len(", ".join(whole)) > _MAX_SHOWN:
+        del whole[-1]
+    shown = ", ".join(whole)
+    if len(shown) > _MAX_SHOWN:
+        shown = f"{shown[: _MAX_SHOWN - 3]}..."
+    return f"{len(values)}: {shown}{', ...' * (len(whole) < len(values))}"
 
 
 def _count(labels: pl.Series, rows: np.ndarray) -> dict[str, int]:

@@ -23,6 +23,7 @@ from made_exp.reporting.figures.canvas import (
 from made_exp.reporting.figures.marginals import MAX_BARS
 
 _NUM_BINS, _MAX_POINTS = 8, 1000
+_MIN_ROWS = 20  # of a bin, for its shares to have a say in how dark all others are
 _LEFT, _BOTTOM, _BETWEEN = 124, 82, 16  # pixels
 
 
@@ -92,13 +93,15 @@ def _draw_shares(
     counts = np.stack([_joint(bins, x) for x in tables])
     used = [np.flatnonzero(counts.sum(axis=(0, axis))) for axis in (2, 1)]
     counts = counts[:, used[0]][:, :, used[1]]
-    shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
+    rows = counts.sum(axis=2, keepdims=True)
+    shares = counts / np.maximum(rows, 1)
+    darkest = np.where(rows >= _MIN_ROWS, shares, 0).max() or 1
     x_names, y_names = (
         [plain(cut(b.labels[code], 23)) for code in codes]
         for b, codes in zip(bins, used, strict=True)
     )
     for axes, table in zip(panels, shares, strict=True):
-        axes.imshow(table.T, cmap="Blues", vmin=0, vmax=shares.max(), aspect="auto", origin="lower")
+        axes.imshow(table.T, cmap="Blues", vmin=0, vmax=darkest, aspect="auto", origin="lower")
         axes.set_xticks(
             range(len(x_names)), x_names, rotation=30, ha="right", rotation_mode="anchor"
         )
