@@ -2,7 +2,7 @@
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import SupportsIndex
 
@@ -74,12 +74,19 @@ def whole_number(name: str, value: object, least: int) -> int:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'. Did you mean 'x'?' for the nearest of `known`, or '' when nothing is near."""
+    """'. Did you mean 'x'?' for the nearest of `known`, or '' when nothing is near.
+
+    Of a mapping the keys are what `word` may be near to, and the values what is meant by them.
+    """
     names = list(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.8)
+    close = close or [name for name in names if len(word) >= 4 and word in name.split("_")]
+    close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = close or [name for name in names if len(word) >= 3 and name.startswith(word)]
     if not close:
-        close = [name for name in names if len(word) >= 3 and name.startswith(word)][:1]
-    return f". Did you mean '{close[0]}'?" if close else ""
+        return ""
+    meant = known[close[0]] if isinstance(known, Mapping) else close[0]
+    return f". Did you mean '{meant}'?"
 
 
 def one_line(error: BaseException) -> str:

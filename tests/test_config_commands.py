@@ -132,6 +132,11 @@ def test_help_is_short_and_complete(command, capsys):
     [
         ("made-eval", [], "missing value(s): run"),
         ("made-eval", ["run=nope"], "run: 'nope' is not a folder"),
+        (
+            "made-eval",
+            ["run=run=2, odd"],
+            "run: 'run=2, odd' is not a folder. Did you mean 'run=1, ",
+        ),
         ("made-eval", ["run=."], "run: '.' holds no trained model"),
         ("made-eval", ["rum=x"], "unknown setting 'rum' (run, split, num_orderings,"),
         ("made-eval", ["run=.", "split=tset"], "split: 'tset' is not one of train, valid, test."),
@@ -139,6 +144,8 @@ def test_help_is_short_and_complete(command, capsys):
         ("made-eval", ["run=.", "num_orderings=0"], "num_orderings must be >= 1, got 0"),
         ("made-eval", ["run=.", "device=gpu"], "device must be auto, cpu, cuda"),
         ("made-eval", ["run"], "cannot parse 'run': write run=value"),
+        ("made-eval", ["."], "cannot parse '.': write run=."),
+        ("made-report", ["."], "cannot parse '.': write path=."),
         ("made-eval", ["run=run=1, odd", "compare=x"], "compare: 'x' is not a folder"),
         ("made-eval", ["run=${oc.env:HOME}"], "run: '${oc.env:HOME}' is not a value"),
         ("made-sample", ["run=.", "temperature=0"], "temperature must be > 0, got 0.0"),

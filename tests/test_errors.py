@@ -23,6 +23,22 @@ TABLE = [
     ),
     (["optimzer.lr=1"], "unknown key 'optimzer'. Did you mean 'optimizer'?"),
     (["optimzer=adam"], "unknown key 'optimzer'. Did you mean 'optimizer'?"),
+    (["epoch=5"], "unknown key 'epoch'. Did you mean 'trainer.epochs'?"),
+    (["steps=5"], "unknown key 'steps'. Did you mean 'trainer.max_steps'?"),
+    (
+        ["my/people.csv"],
+        "cannot parse 'my/people.csv': write dataset=table dataset.path=my/people.csv",
+    ),
+    (
+        ["dataset=/my/a.csv.gz"],
+        "no option '/my/a.csv.gz' in group 'dataset'; write dataset=table "
+        "dataset.path=/my/a.csv.gz",
+    ),
+    (
+        ["dataset=images.npz"],
+        "no option 'images.npz' in group 'dataset'; write dataset=npz dataset.path=images.npz",
+    ),
+    (["people"], "cannot parse 'people': write key=value"),
     (
         ["optimizer.momentum=0.9"],
         "'momentum' is not a setting of optimizer=adam (lr, weight_decay, betas)."

@@ -86,7 +86,9 @@ def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code,
     assert f"made-train resume={tmp_path / 'run'} goes on" in output
     assert "Traceback" not in output
     assert not (tmp_path / "run/results.json").exists()
-    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "stopped"
+    status = json.loads((tmp_path / "run/status.json").read_text())
+    assert status["state"] == "stopped"
+    assert status["error"] == "interrupted; made-train resume=RUN goes on"  # as made-report says
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NoReturn, Self
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,6 +14,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from made_exp.cli.names import as_hydra_has_it
+from made_exp.datasets.table.sources import COMPRESSED, TABLES
 from made_exp.errors import ConfigError, did_you_mean
 from made_exp.settings.experiment import option_choices
 
@@ -208,10 +210,18 @@ def _parse(text: str) -> Override:
         raise ConfigError(_explain_parse_error(text.removeprefix("++"))) from error
 
 
+def own_data(file: str) -> str:
+    """How a file of the user's own is typed as the data, by its ending; "" if it has none such."""
+    path = Path(file)
+    ending = Path(path.stem if path.suffix in COMPRESSED else path.name).suffix.lower()
+    kind = "npz" if ending in (".npz", ".npy") else "table" if ending in TABLES else ""
+    return f"dataset={kind} dataset.path={file}" if kind else ""
+
+
 def _explain_parse_error(text: str) -> str:
     key, equals, value = text.partition("=")
     if not equals:
-        return f"cannot parse '{text}': write key=value"
+        return f"cannot parse '{text}': write {own_data(text) or 'key=value'}"
     if not key or " " in key:
         return f"cannot parse '{text}': '{key}' is not the name of a setting"
     if value[:1] == "{" and (odd := _UNSPEAKABLE.search(value)):

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import yaml
@@ -63,6 +64,9 @@ class Command(Generic[T]):
                 node[self.positional].append(argument)
                 continue
             if key not in names:
+                named = [name for name in ("run", "path") if name in names]
+                if named and not equals and Path(key).exists():
+                    raise ConfigError(f"cannot parse '{key}': write {named[0]}={key}")
                 hint = did_you_mean(key.lstrip("-"), names)
                 raise ConfigError(f"unknown setting '{key}' ({', '.join(names)}){hint}")
             if not equals:

@@ -14,7 +14,7 @@ from typing import Any
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from made_exp.cli.command_line import extra_hint
+from made_exp.cli.command_line import extra_hint, own_data
 from made_exp.errors import (
     JobFailure,
     TrainingError,
@@ -133,6 +133,8 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, option = missing.rpartition("/")
     if not group:
         return _without_noise(str(error))
+    if group.split("/")[0] == "dataset" and (how := own_data(missing.removeprefix("dataset/"))):
+        return f"no option '{missing.removeprefix('dataset/')}' in group 'dataset'; write {how}"
     options = list(error.options or [])
     if group.startswith("hydra/"):  # Presets of ours are chosen by the names of the plugins.
         options = [name for name in options if not name.startswith("made_")]
@@ -171,18 +173,16 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     group, _, field = path.rpartition(".")
     if group in OPTIONS:
         return not_of_option(group, field, _option_of(group, error))
-    known = [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
-    elsewhere: list[str] = []
+    names = [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
+    known: dict[str, str] = {}
     if schema is Settings:
         path = field = path.split(".")[0]
-        known += ["experiment", "search", "hydra"]
-        elsewhere = [
-            f"{name}.{path}"
-            for name, options in OPTIONS.items()
-            if any(path in option_fields(name, option) for option in options)
-        ]
-    hint = f". Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(field, known)
-    return f"unknown key '{path}'{hint}"
+        names += ["experiment", "search", "hydra"]
+        for name, options in reversed(OPTIONS.items()):
+            inside = sorted({one for option in options for one in option_fields(name, option)})
+            known |= {setting: f"{name}.{setting}" for setting in inside}
+    known |= {name: name for name in names}
+    return f"unknown key '{path}'{did_you_mean(field, known)}"
 
 
 def not_of_option(group: str, field: str, option: str | None) -> str:

@@ -137,9 +137,11 @@ class RunDirectory:
             yield
         except BaseException as error:
             state = RunState.FAILED if isinstance(error, Exception) else RunState.STOPPED
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if isinstance(error, SystemExit | KeyboardInterrupt):  # whose text is a number, or none
+                reason = "interrupted; made-train resume=RUN goes on"
             try:
-                self.write_status(state, fingerprint, error=first_line)
+                self.write_status(state, fingerprint, error=reason)
             except (OSError, TrainingError):
                 _log.warning("cannot write %s", self.status)
             raise

@@ -223,7 +223,8 @@ def check_run(path: str, name: str) -> None:
     if folder.suffix in MODEL_FILES:
         raise ValueError(f"{name}: file not found: {path}")
     if not folder.is_dir():
-        raise ValueError(f"{name}: '{path}' is not a folder")
+        runs = [found.parent.name for found in folder.parent.glob("*/checkpoints")]
+        raise ValueError(f"{name}: '{path}' is not a folder{did_you_mean(folder.name, runs)}")
     if not (folder / "checkpoints").is_dir():
         raise ValueError(f"{name}: '{path}' holds no trained model (no folder checkpoints/)")
 
