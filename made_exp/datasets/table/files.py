@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from made_exp.datasets.table.arrow import refuse_untrue_lengths
 from made_exp.datasets.table.panics import panics_unsaid
+from made_exp.datasets.table.parquet import refuse_untrue_pages
 from made_exp.datasets.table.raw import Origin, RawTable, listed
 from made_exp.datasets.table.sources import format_of
 from made_exp.datasets.table.text import TextStyle, TextTable
@@ -169,10 +170,11 @@ def typed_format(file: Path) -> str | None:
 
 def read_content(content: bytes, kind: str) -> pl.DataFrame:
     """The rows of the bytes of a Parquet or Arrow file."""
-    if kind == "Arrow":
-        refuse_untrue_lengths(np.frombuffer(content, np.uint8))
-    reader = pl.read_parquet if kind == "Parquet" else pl.read_ipc
-    return with_days(reader(io.BytesIO(content)))
+    if kind == "Parquet":
+        refuse_untrue_pages(memoryview(content))
+        return with_days(pl.read_parquet(io.BytesIO(content)))
+    refuse_untrue_lengths(np.frombuffer(content, np.uint8))
+    return with_days(pl.read_ipc(io.BytesIO(content)))
 
 
 def with_days(frame: pl.DataFrame) -> pl.DataFrame:
@@ -187,11 +189,13 @@ def scan_plain(file: Path, kind: str) -> pl.LazyFrame:
     """The rows of a Parquet or Arrow file that is not compressed as a whole, read when asked for.
 
     Raises:
-        ValueError: If it is an Arrow file with lengths that cannot be true.
+        ValueError: If it says of its parts what cannot be true.
     """
+    data = np.memmap(file, np.uint8, "r")
     if kind == "Parquet":
+        refuse_untrue_pages(data.data)
         return pl.scan_parquet(file)
-    refuse_untrue_lengths(np.memmap(file, np.uint8, "r"))
+    refuse_untrue_lengths(data)
     return pl.scan_ipc(file)
 
 
