@@ -80,7 +80,7 @@ def test_a_start_is_known_by_its_launch_and_repeated_by_its_command(experiment):
     run = only_folder("runs/*")
     assert re.fullmatch("[0-9a-f]{16}", job.launch_of(run))
     assert job.launch_of(run / "checkpoints") is None
-    assert command_for(overrides) == "made-train seed=4 'notes.why=a b'"
+    assert command_for(overrides, None) == "made-train seed=4 'notes.why=a b'"
 
 
 def test_one_failing_job_stops_no_other(experiment, capsys):

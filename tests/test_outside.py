@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -57,6 +58,24 @@ def test_dataset_of_a_file_of_ones_own_trains(mine, arguments):
     assert num_variables("run") == 6
     saved = json.loads(Path("run/config.json").read_text())
     assert saved["dataset"]["loader"] == f"{mine / 'tosses.py'}:load"  # found from anywhere
+
+
+def test_a_run_of_ones_own_options_goes_on_by_its_name_alone(mine, monkeypatch, capsys):
+    """From anywhere, without --config-dir; and the command of the best job has that flag."""
+    assert main(["--config-dir=mine", "experiment=tosses", *SHORT]) == 0
+    elsewhere = mine.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert main(["resume=../run", "trainer.max_steps=4"]) == 0
+    assert json.loads(Path("../run/config.json").read_text())["trainer"]["max_steps"] == 4
+    monkeypatch.chdir(mine.parent)
+    own = ["--config-dir=mine", "-m", "experiment=tosses", "seed=0", *SHORT[:-1]]
+    assert main([*own, "hydra.sweep.dir=sweep"]) == 0
+    best = re.search("best job +(.*)", capsys.readouterr().out)
+    assert best
+    words = shlex.split(best[1])
+    assert words[:3] == ["made-train", f"--config-dir={mine}", "experiment=tosses"]
+    assert main([*words[1:], "trainer.max_steps=1"]) == 0
 
 
 def install(folder, group, entry):
@@ -116,6 +135,21 @@ def test_what_is_no_conditional_is_refused(monkeypatch):
 def test_wrong_loaders_are_explained(mine, loader, message):
     with pytest.raises(ValueError, match=message):
         load_dataset("python", loader=loader, arguments={})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("num_toses: 3", r"unexpected keyword argument 'num_toses'. Did you mean 'num_tosses'\?"),
+        ("seed: 3", "dataset.arguments: 'seed' is given by the program"),
+    ],
+)
+def test_arguments_that_a_loader_does_not_take_are_named(mine, capsys, arguments, message):
+    own = ["dataset=python", "dataset.loader=mine/tosses.py:load"]
+    assert main([*own, f"dataset.arguments={{{arguments}}}"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert re.search(message, told)
 
 
 def test_loader_is_checked_before_anything_runs(mine, capsys):

@@ -18,6 +18,7 @@ from made_exp.datasets.table.sources import COMPRESSED, TABLES
 from made_exp.errors import ConfigError, did_you_mean
 from made_exp.settings.experiment import option_choices
 
+CONFIG_DIR = "--config-dir"
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _UNSPEAKABLE = re.compile(r"[^\s!-~]|[!#&;<>^`~]")
 """What Hydra's grammar has no way to write in a key."""
@@ -78,6 +79,12 @@ class CommandLine:
             self, argv=flags + texts, overrides=texts, parsed=[_parse(text) for text in texts]
         )
 
+    def with_config_dir(self, folder: str) -> Self:
+        """The same with options of the user's own in `folder`, unless a folder is named."""
+        if self.config_dir is not None:
+            return self
+        return replace(self, argv=[f"{CONFIG_DIR}={folder}", *self.argv], config_dir=folder)
+
     def value_of(self, key: str) -> str | None:
         """The last plain value given for `key` on the command line, or None."""
         for override in reversed(self.parsed):
@@ -102,7 +109,7 @@ def _parser() -> _Parser:
     parser.add_argument("--package", "-p")
     parser.add_argument("--config-path", "-cp")
     parser.add_argument("--config-name", "-cn")
-    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument(CONFIG_DIR, "-cd")
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
     return parser
 
@@ -137,10 +144,11 @@ def parse_command_line(argv: list[str]) -> CommandLine:
     )
 
 
-def command_for(overrides: Sequence[str]) -> str:
-    """A line to paste that runs the same job again."""
+def command_for(overrides: Sequence[str], config_dir: str | None) -> str:
+    """A line to paste that runs the same job again, with the folder of the user's own options."""
     kept = [text for text in overrides if not text.startswith("resume=")]
-    return shlex.join(["made-train", *kept])
+    flags = [f"{CONFIG_DIR}={config_dir}"] if config_dir else []
+    return shlex.join(["made-train", *flags, *kept])
 
 
 def refuse_missing_plugin(group: str, preset: str) -> None:

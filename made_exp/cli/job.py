@@ -46,6 +46,7 @@ class Job:
         number: Its number in the sweep; None for a single run.
         frozen_hash: Hash of conf/ when the sweep started.
         launch: What tells this start of the command from every other.
+        config_dir: Where options of the user's own are, absolute; None where there are none.
     """
 
     run_dir: Path
@@ -53,6 +54,7 @@ class Job:
     number: int | None
     frozen_hash: str
     launch: str
+    config_dir: str | None = None
 
     @property
     def in_sweep(self) -> bool:
@@ -91,12 +93,15 @@ def run_job(cfg: DictConfig) -> float | None:
 def _this_job() -> Job:
     hydra = HydraConfig.get()
     number = int(hydra.job.num) if hydra.mode == RunMode.MULTIRUN else None
+    sources = hydra.runtime.config_sources
+    own = [os.path.abspath(s.path) for s in sources if s.provider == "command-line"]
     return Job(
         run_dir=Path(hydra.runtime.output_dir),
         overrides=list(hydra.overrides.task),
         number=number,
         frozen_hash=str(hydra.job.env_set["MADE_CONF_HASH"]),
         launch=str(hydra.job.env_set["MADE_LAUNCH_ID"]),
+        config_dir=own[0] if own else None,
     )
 
 
@@ -154,7 +159,7 @@ def _save_provenance(job: Job, settings: Settings) -> None:
     text = OmegaConf.to_yaml(OmegaConf.create(asdict(settings)))
     atomic_write_text(job.run_dir / "config.resolved.yaml", text)
     command = {
-        "command": command_for(job.overrides),
+        "command": command_for(job.overrides, job.config_dir),
         "argv": sys.argv,
         "folder": os.getcwd(),
         "host": platform.node(),
@@ -189,6 +194,7 @@ def _record(
         "number": job.number,
         "folder": job.run_dir.name,
         "overrides": job.overrides,
+        "config_dir": job.config_dir,
         "status": status,
         "objective": objective,
         "error": one_line(error) if error else None,

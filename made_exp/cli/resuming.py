@@ -5,12 +5,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from made_exp.cli.command_line import CommandLine
+from made_exp.cli.command_line import CONFIG_DIR, CommandLine
 from made_exp.errors import ConfigError, did_you_mean
 from made_exp.runs.folder import RunDirectory
 
 _WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
-_PATHS = ("dataset.path", "dataset.valid_path", "dataset.test_path", "ordering.order")
+_PATHS = (
+    *("dataset.path", "dataset.valid_path", "dataset.test_path", "dataset.loader"),
+    "ordering.order",
+)
 
 
 def continued(command: CommandLine) -> CommandLine:
@@ -35,7 +38,13 @@ def continued(command: CommandLine) -> CommandLine:
     if command.multirun or given is None or command.value_of("resume") in (None, "false"):
         return command
     run = RunDirectory(given.strip("'\""))
-    before = command.of([_placed(text, run.saved_config() or {}) for text in _typed_for(run)])
+    began = _typed_for(run)
+    if began and began[0].startswith(f"{CONFIG_DIR}="):
+        command = command.with_config_dir(began.pop(0).partition("=")[2])
+    saved = run.saved_config() or {}
+    placed = [_placed(text, saved) for text in began]
+    files = [text for text in _files_of(saved) if text not in placed]
+    before = command.of([*files, *placed])
     typed = {override.key_or_group for override in command.parsed}
     pairs = zip(before.overrides, before.parsed, strict=True)
     kept = [text for text, override in pairs if override.key_or_group not in typed]
@@ -61,16 +70,29 @@ def _folder_of_run(value: str, command: CommandLine) -> Path:
 
 
 def _typed_for(run: RunDirectory) -> list[str]:
-    """The overrides that the run was started with; [] where that is not known."""
+    """What the run was started with after the name; [] where that is not known."""
     command = run.typed()
     return shlex.split(command)[1:] if command else []
+
+
+def _files_of(saved: dict[str, Any]) -> list[str]:
+    """Overrides for the files that an experiment named, wherever it is read from now."""
+    return [
+        f"{key}={_quoted(value)}"
+        for key in _PATHS
+        if isinstance(value := _saved_value(saved, key), str)
+    ]
+
+
+def _saved_value(saved: dict[str, Any], key: str) -> Any:
+    group, _, name = key.partition(".")
+    return saved.get(group, {}).get(name)
 
 
 def _placed(text: str, saved: dict[str, Any]) -> str:
     """The override, with the file that was found then whatever folder one is in now."""
     key = text.partition("=")[0].lstrip("+")
-    group, _, name = key.partition(".")
-    if key not in _PATHS or (value := saved.get(group, {}).get(name)) is None:
+    if key not in _PATHS or (value := _saved_value(saved, key)) is None:
         return text
     items = [_quoted(item) if isinstance(item, str) else str(item) for item in _as_list(value)]
     return f"{key}=[{','.join(items)}]" if isinstance(value, list) else f"{key}={items[0]}"

@@ -126,7 +126,7 @@ def what_next(sweep_dir: Path) -> str:
     best = min(done, key=lambda entry: entry["objective"])
     folder = os.path.relpath(sweep_dir) if Path.cwd() in sweep_dir.parents else str(sweep_dir)
     lines = (
-        ("best job", command_for(best["overrides"])),
+        ("best job", command_for(best["overrides"], best.get("config_dir"))),
         ("a page with charts", f"made-report {shlex.quote(f'path={folder}')}"),
         ("curves, pictures", f"tensorboard --logdir {shlex.quote(folder)}"),
     )

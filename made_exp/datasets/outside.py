@@ -1,7 +1,8 @@
 """A dataset whose loader is the user's own, outside of this package."""
 
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -33,6 +34,7 @@ def load(
         raise ValueError(
             f"{module} has no function '{function}'{did_you_mean(function, dir(found))}"
         )
+    _check_taken(f"{module}:{function}", loader, ("seed", "data_dir", *arguments))
     dataset = loader(seed=seed, data_dir=data_dir, **arguments)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{module}:{function} must return a Dataset, got {type(dataset).__name__}")
@@ -43,6 +45,22 @@ def load_python(*, loader: str, seed: int, data_dir: Path, arguments: Mapping[st
     """The same of `loader`, FILE.py:FUNCTION or MODULE:FUNCTION."""
     module, _, function = loader.rpartition(":")
     return load(module, function, seed=seed, data_dir=data_dir, arguments=arguments)
+
+
+def _check_taken(name: str, loader: Callable[..., Any], given: Sequence[str]) -> None:
+    """Raise ValueError unless `loader` can be called with these arguments and no others."""
+    if twice := [word for word in given[2:] if word in given[:2]]:
+        raise ValueError(f"dataset.arguments: '{twice[0]}' is given by the program; leave it out")
+    try:
+        signature = inspect.signature(loader)
+    except (TypeError, ValueError):
+        return  # written in C: it says itself what is wrong
+    try:
+        signature.bind(**dict.fromkeys(given))
+    except TypeError as error:
+        unknown = [word for word in given[2:] if word not in signature.parameters]
+        hint = did_you_mean(unknown[0], list(signature.parameters)) if unknown else ""
+        raise ValueError(f"dataset.arguments: {name}: {error}{hint}") from error
 
 
 def _module(name: str) -> ModuleType:
