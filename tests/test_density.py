@@ -12,8 +12,10 @@ from builders import all_binary, tiny_made
 
 from made_exp.datasets.table.frames import column_names, raw_table
 from made_exp.datasets.table.schema import fit_table
+from made_exp.density import classes
 from made_exp.density.density import Density
 from made_exp.density.entry import numbers_of
+from made_exp.model.component import Component
 
 
 def people(count=200):
@@ -167,6 +169,23 @@ def test_several_columns_are_predicted_together(density):
     found = model.predict_proba(x, target=["member", "town"])
     assert np.allclose(found, both)
     assert torch.equal(x, kept)  # what is asked of a tensor leaves it as it was
+
+
+def test_values_of_a_column_are_scored_together_as_one_by_one(density, monkeypatch):
+    frame = people(7).drop("age")
+    calls, log_prob = [], Component.log_prob
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return log_prob(*arguments)
+
+    monkeypatch.setattr(Component, "log_prob", counted)
+    found = density.predict_proba(frame, target="age")
+    num_parts = 1 + (frame["town"].null_count() > 0)
+    assert len(calls) == num_parts * density.num_orderings
+    for rows in (1, 30):
+        monkeypatch.setattr(classes, "_ROWS", rows)
+        assert np.allclose(density.predict_proba(frame, target="age"), found, rtol=1e-4)
 
 
 def test_surprises_add_up_and_have_the_index_of_the_frame(density):

@@ -123,17 +123,23 @@ def _probabilities(
     known = ~torch.isnan(codes)
     asked = x.new_zeros(len(values), made.num_dims)
     asked[:, targets] = values
-    asked, _ = known_codes(groups, asked)
+    asked = known_codes(groups, asked)[0][:, targets]
     joint = x.new_full((len(values), len(x)), -torch.inf)
     for rows, observed in by_completeness(None if known.all() else known):
-        labels = None if context is None else context[rows]
-        own = groups.cast(codes[rows])
+        own, own_known = groups.cast(codes[rows]), known[rows]
+        size = min(max(1, _ROWS // len(own)), len(asked))  # values that go together
+        every, every_known = own.repeat(size, 1), own_known.repeat(size, 1)
+        labels = None if context is None else context[rows].repeat(size)
         for index, log_weight in made.weighted(any_pattern=observed is not None).items():
-            density = _targets_last(made.density(index), targets, known[rows])
-            for number, value in enumerate(asked[:, targets]):
-                own[:, targets] = value.to(own.dtype)
-                log_prob = density.log_prob(own, labels, known[rows]).double() + log_weight
-                joint[number, rows] = torch.logaddexp(joint[number, rows], log_prob)
+            density = _targets_last(made.density(index), targets, every_known)
+            for start in range(0, len(asked), size):
+                block = asked[start : start + size]
+                padded = block[torch.arange(size).clamp(max=len(block) - 1)]
+                every[:, targets] = padded.repeat_interleave(len(own), 0).to(every.dtype)
+                found = density.log_prob(every, labels, every_known).double() + log_weight
+                found = found.view(size, -1)[: len(block)]
+                before = joint[start : start + size, rows]
+                joint[start : start + size, rows] = torch.logaddexp(before, found)
     return joint.T.softmax(1)
 
 
