@@ -60,6 +60,14 @@ def test_tools_of_others_call_our_scripts(file):
         assert f"\n{check}() {{" in (ROOT / script).read_text() or not check
 
 
+def test_the_source_distribution_is_to_hold_what_its_scripts_and_tests_read():
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packed = set(asked["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    read = {".ci", ".github", ".pre-commit-config.yaml", "requirements.lock", "mkdocs.yml"}
+    assert read | {"README.md", "docs", "scripts", "tests"} <= packed
+    assert packed <= {path.name for path in ROOT.iterdir()}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The source distribution, and the wheel that is built from it."""
