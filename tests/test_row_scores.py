@@ -261,6 +261,7 @@ def test_plots_are_drawn_into_the_run(ask, runs):
         (["data=two.csv", "path=s.csv"], "no column 'height'.*; add it, empty, where nothing"),
         (["data=words.csv", "path=s.csv"], "line 3, column 'age': 'old' is not a number"),
         (["data=new.npz", "path=s.csv"], "cannot read array 'x'"),
+        (["data=splits.npz", "path=s.csv"], "'x' of .*: it has train, test; rows to score are"),
         (["data=new.csv", "top=0"], "top"),
         (["data=new.csv", "top=3", "others=true"], "path=FILE"),
         (["data=new.csv", "path=s.csv", "num_orderings=9"], "num_orderings must be in 1..3"),
@@ -276,6 +277,7 @@ def test_mistakes_are_one_line_and_write_nothing(arguments, message, ask, tmp_pa
     (tmp_path / "two.csv").write_text("age,town\n20,Ulm\n")
     (tmp_path / "words.csv").write_text("age,town,height\n20,Ulm,1.7\nold,Ulm,1.7\n")
     (tmp_path / "new.npz").write_bytes(b"no archive")
+    np.savez(tmp_path / "splits.npz", train=np.zeros((2, 3)), test=np.zeros((2, 3)))
     (tmp_path / "there.csv").mkdir()
     before = sorted(tmp_path.rglob("*"))
     code, _, said = ask(*arguments)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.table.pieces import ROWS, read_pieces
-from made_exp.datasets.table.raw import Origin, RawColumn, RawTable
+from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
 from made_exp.datasets.table.sources import find_tables
 from made_exp.datasets.table.text import TextStyle
 from made_exp.experiments.finished import FinishedRun
@@ -104,9 +104,12 @@ def _rows_of_arrays(run: FinishedRun, path: Path) -> Iterator[NewRows]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+        if "x" not in arrays:
+            raise KeyError(f"it has {listed(list(arrays))}; rows to score are called x")
         x = np.asarray(arrays["x"], np.float64)
     except Exception as error:  # whatever a damaged archive raises
-        raise ValueError(f"data: cannot read array 'x' of {path}: {error}") from error
+        what = error.args[0] if isinstance(error, KeyError) else error
+        raise ValueError(f"data: cannot read array 'x' of {path}: {what}") from error
     if x.ndim != 2 or x.shape[1] != model.num_dims or not len(x):
         raise ValueError(f"data: x of {path} has shape {x.shape}, not (N, {model.num_dims})")
     labels = arrays.get("labels")
