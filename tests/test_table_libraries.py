@@ -10,6 +10,7 @@ import pytest
 
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.libraries import adopted, library_named, like_columns
+from made_exp.datasets.table.pandas_types import as_pandas, pandas_series
 from made_exp.datasets.table.schema import fit_table
 from made_exp.datasets.table.writing import typed
 
@@ -43,6 +44,11 @@ PANDAS = {
     "string": pd.array(holed(WORDS), "string"),
     "category": pd.Categorical(holed(WORDS), categories=["ä", "a", "b b", "unused"]),
     "category of ints": pd.Categorical([n % 4 + 10 for n in range(COUNT)]),
+    "intervals": pd.cut(SOURCE.normal(size=COUNT), 4),
+    "periods": pd.period_range("2024-01", periods=COUNT, freq="D"),
+    "timedelta": pd.to_timedelta(pd.Series(holed(MINUTES)), unit="min"),
+    "wide objects": pd.Series([10**20 + n % 7 for n in range(COUNT)], dtype=object),
+    "zoned objects": pd.Series([time.replace(tzinfo=datetime.UTC) for time in TIMES], dtype=object),
     "ns": pd.Series(pd.to_datetime(TIMES)).astype("datetime64[ns]"),
     "holed days": pd.Series(pd.to_datetime(pd.Series(holed(DAYS)))).astype("datetime64[s]"),
     "zone": pd.Series(pd.to_datetime(TIMES)).dt.tz_localize("Asia/Tokyo"),
@@ -59,6 +65,9 @@ POLARS = {
     "date": pl.Series(holed(DAYS)),
     "time": pl.Series(CLOCK),
     "ms": pl.Series(TIMES, dtype=pl.Datetime("ms")),
+    "duration": pl.Series(holed(MINUTES)).cast(pl.Duration("ms")),
+    "duration in ns": pl.Series(MINUTES).cast(pl.Duration("ns")),
+    "wide": pl.Series([2**63 + 4096 * (n % 40) for n in range(COUNT)], dtype=pl.UInt64),
     "constant": pl.Series([7] * COUNT),
     "zone": pl.Series(TIMES, dtype=pl.Datetime("us")).dt.replace_time_zone("Asia/Tokyo"),
     "days as texts": pl.Series([f"{day:%d.%m.%Y}" for day in DAYS]),
@@ -83,6 +92,13 @@ def test_pandas_keeps_its_types_and_index(name):
     frame.index = pd.Index(range(100, 100 + COUNT), name="row")
     found = again(frame)
     pd.testing.assert_frame_equal(found[[name]], frame[[name]], check_freq=False)
+
+
+def test_pandas_holds_values_as_they_are_where_a_type_does_not():
+    values = pl.Series("x", [1.5, None])
+    assert as_pandas(values, np.dtype("int64")).equals(pandas_series(values))
+    words = as_pandas(pl.Series(["a", "c"]), pd.CategoricalDtype(["a", "b"]))
+    assert words.tolist() == ["a", "c"]
 
 
 @pytest.mark.parametrize("name", POLARS)

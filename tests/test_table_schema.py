@@ -65,6 +65,8 @@ def kind_of(*cells, **options):
         ([str(1990 + i) for i in range(30)], "integer"),
         ([str(i * 10**17) for i in range(30)], "identifier"),
         ([str(10**25 + i) for i in range(30)], "identifier"),
+        ([str(i * 10**17) for i in range(-9, 30)], "real"),
+        ([str(3**i) for i in range(40)], "real"),
         ([str(10**25 + i % 3) for i in range(60)], "categorical"),
     ],
 )

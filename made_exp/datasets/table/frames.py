@@ -98,7 +98,12 @@ def _with_unique_names(data: Any) -> Any:
 
 def _series(column: nw.Series, source: str) -> pl.Series:
     try:
-        return column.to_polars()
+        series = column.to_polars()
+        if not isinstance(series.dtype, pl.BaseExtension):
+            return series
+        absent = column.is_null().to_list()  # intervals and periods of pandas
+        texts = [None if a else str(v) for v, a in zip(column.to_list(), absent, strict=True)]
+        return pl.Series(series.name, texts, dtype=pl.String)
     except Exception:  # without pyarrow, or several types in one column
         return _of_column(column, source)
 

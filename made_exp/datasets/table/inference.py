@@ -103,13 +103,14 @@ def _temporal(cells: Cells) -> Reading:
 
 def _typed(cells: Cells, missing: tuple[str, ...]) -> Reading:
     known = cells.raw.values.drop_nulls()
+    decided = "a duration, in seconds" if isinstance(cells.raw.stored, pl.Duration) else ""
     if known.dtype == pl.Int64:
         return Reading("integer", NumberFormat(), missing)
     form = NumberFormat.of_texts(_some(cells.texts)) or NumberFormat(style="shortest")
     if cells.raw.stored.is_decimal() and form.style == "fixed":
         form = replace(form, min_decimals=form.decimals)
     whole = form.style == "fixed" and bool((known == known.floor()).all())
-    return Reading("integer" if whole else "real", form, missing)
+    return Reading("integer" if whole else "real", form, missing, decided)
 
 
 def _some(texts: pl.Series) -> pl.Series:
@@ -245,12 +246,13 @@ def _refine_whole(cells: Cells, found: Reading, num_known: int, distinct: int) -
     values = cells.raw.values if found.numbers is None else found.numbers
     low, high = int(values.min()), int(values.max())  # type: ignore[arg-type]
     span = MAX_SPAN + 1 if found.kind == "real" else high - low
+    is_long = low >= 0 and float(values.quantile(0.1) or 0) > high / 1000  # as numbered things are
     is_named = bool(pl.Series([cells.raw.name]).str.contains(_ID_NAME)[0])
     counts_rows = low in (0, 1) and span + 1 == num_known
     named = _names_rows(num_known, distinct)
     if named and (is_named or counts_rows) and values.drop_nulls().n_unique() == num_known:
         found.kind, found.decided = "identifier", "numbers the rows: set aside"
-    elif span > MAX_SPAN and named:
+    elif span > MAX_SPAN and named and is_long:
         found.kind, found.decided = "identifier", "long numbers, nearly all different: set aside"
     elif span > MAX_SPAN and distinct <= 0.1 * num_known:
         found.kind, found.decided = "categorical", "long numbers that repeat"

@@ -12,6 +12,7 @@ import polars as pl
 from typing_extensions import override
 
 from made_exp.datasets.table.frames import column_names, polars_frame
+from made_exp.datasets.table.pandas_types import as_pandas, pandas_series
 from made_exp.datasets.table.stored import as_type
 from made_exp.errors import did_you_mean
 
@@ -132,9 +133,9 @@ class Pandas(Library):
         import pandas as pd
 
         if like is None:
-            made = [self._series(values) for values in columns]
+            made = [pandas_series(values) for values in columns]
         else:
-            made = [self._cast(*pair) for pair in zip(columns, like.dtypes, strict=True)]
+            made = [as_pandas(*pair) for pair in zip(columns, like.dtypes, strict=True)]
         frame = pd.concat(made, axis=1)
         frame.columns = [values.name for values in columns] if like is None else like.columns
         if rows_of is not None:
@@ -154,7 +155,7 @@ class Pandas(Library):
         from pandas.api.types import is_numeric_dtype
 
         column, rows = frame.iloc[:, place].copy(), np.flatnonzero(~is_given)
-        drawn = self._cast(values, column.dtype)
+        drawn = as_pandas(values, column.dtype)
         if drawn.dtype != column.dtype:
             are_numbers = values.dtype.is_numeric() and is_numeric_dtype(column.dtype)
             column = column.astype("float64" if are_numbers else object)
@@ -168,50 +169,6 @@ class Pandas(Library):
         made, frame = self.make([values], like), frame.copy()
         frame[made.columns[0]] = made.iloc[:, 0].array
         return frame
-
-    def _series(self, values: pl.Series) -> Any:
-        import pandas as pd
-
-        dtype, name = values.dtype, values.name
-        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-            instants = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-            series = pd.Series(instants.to_numpy(), name=name)
-            return series.dt.tz_localize("UTC").dt.tz_convert(dtype.time_zone)
-        if dtype == pl.Date:
-            values = values.cast(pl.Datetime("us"))
-        if isinstance(values.dtype, pl.Datetime) or (dtype.is_numeric() and not dtype.is_decimal()):
-            return pd.Series(values.to_numpy(writable=True), name=name)
-        content = values.to_list()
-        if isinstance(dtype, pl.Enum):
-            content = pd.Categorical(content, categories=dtype.categories.to_list(), ordered=True)
-        elif dtype == pl.Categorical:
-            content = pd.Categorical(content)
-        return pd.Series(content, name=name)
-
-    def _cast(self, values: pl.Series, dtype: Any) -> Any:
-        """The values in this type, where that holds them."""
-        from pandas.api.types import is_integer_dtype
-
-        series = self._series(values)
-        if values.dtype.is_float() and is_integer_dtype(dtype):
-            return series
-        is_object = isinstance(dtype, np.dtype) and dtype.kind == "O"
-        if is_object and series.dtype.kind == "M":
-            series = series.dt.date
-        if is_object:
-            return series.astype(object).where(series.notna(), None)
-        categories = getattr(dtype, "categories", None)
-        if categories is not None and not series.dropna().isin(categories).all():
-            return series
-        try:
-            if getattr(dtype, "tz", None) is not None and series.dt.tz is None:
-                series = series.dt.tz_localize(
-                    dtype.tz, ambiguous=False, nonexistent="shift_forward"
-                )
-            cast = series.astype(dtype)
-        except (TypeError, ValueError, AttributeError):
-            return series
-        return cast if cast.isna().sum() == series.isna().sum() else series
 
 
 @final
@@ -253,7 +210,9 @@ def library_named(name: str) -> Library:
     """
     if name not in LIBRARIES:
         known = ", ".join(LIBRARIES)
-        raise ValueError(f"frames: '{name}' is not one of {known}{did_you_mean(name, LIBRARIES)}")
+        raise ValueError(
+            f"frames: '{name}' is not one of {known}{did_you_mean(name, list(LIBRARIES))}"
+        )
     return LIBRARIES[name]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from typing_extensions import override
 
+from made_exp.datasets.table.stored import UNITS_OF_SECOND
 from made_exp.errors import did_you_mean
 
 _PLAIN = (pl.String, pl.Boolean, pl.Date, pl.Time, pl.Datetime)
@@ -66,8 +67,9 @@ class RawColumn:
     Attributes:
         name: The column's name, unique in its table.
         values: (N,) String of texts exactly as they were written, spaces included; or Int64,
-            Float64, Boolean, Date, Time, Datetime or String of a typed source; what is none of
-            these, lists and the like, as it is. Null where there is nothing: an empty cell, a
+            Float64, Boolean, Date, Time, Datetime or String of a typed source; whole numbers
+            beyond Int64 as texts, durations in seconds; what is none of these, lists and the
+            like, as it is. Null where there is nothing: an empty cell, a
             null or a NaN.
         origin: Where its rows stand.
         stored: The type it had where it came from, for writing it back; String for text.
@@ -95,14 +97,11 @@ class RawColumn:
 
     def check_type(self) -> None:
         """Raise ValueError unless it holds values that can be modelled."""
-        dtype, what = self.values.dtype, ""
-        if dtype.is_integer() and dtype != pl.Int64:
-            what = f"{self.values.max()!r}; whole numbers must be below 2**63"
-        elif not (dtype.is_numeric() or dtype in _PLAIN):
-            what = f"{dtype}; numbers, texts, booleans, dates and times can be modelled"
-        if what:
+        dtype = self.values.dtype
+        if not (dtype.is_numeric() or dtype in _PLAIN):
             raise ValueError(
-                f"{self.origin.source}: column '{self.name}' holds {what}. "
+                f"{self.origin.source}: column '{self.name}' holds {dtype}; numbers, texts, "
+                f"booleans, dates, times and durations can be modelled. "
                 f"Leave it out: 'dataset.drop=[{quoted(self.name)}]'"
             )
 
@@ -230,9 +229,11 @@ def listed(names: Sequence[str]) -> str:
 
 def _plain_type(values: pl.Series) -> pl.Series:
     dtype = values.dtype
-    if dtype.is_integer():
+    if dtype.is_integer():  # too large ones are read as in a text
         whole = values.cast(pl.Int64, strict=False)
-        return values if whole.null_count() > values.null_count() else whole
+        return whole if whole.null_count() == values.null_count() else values.cast(pl.String)
+    if isinstance(dtype, pl.Duration):
+        return values.cast(pl.Int64) / UNITS_OF_SECOND[dtype.time_unit]
     if dtype.is_float() or dtype.is_decimal():
         return values.cast(pl.Float64).fill_nan(None)
     if dtype in (pl.Categorical, pl.Enum, pl.Null):

@@ -9,10 +9,13 @@ import polars as pl
 _SIMPLE: dict[str, type[pl.DataType]] = {
     kind.__name__: kind
     for kind in (
-        *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64),
+        *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128),
+        *(pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.UInt128),
         *(pl.Float32, pl.Float64, pl.Boolean, pl.String, pl.Categorical, pl.Date, pl.Time, pl.Null),
     )
 }
+UNITS_OF_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+"""How many of a unit of time are a second."""
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
 # What a clock leaves out when it is put forward: an hour, or a day where a date line moved.
 _SKIPPED = ("1h", "1d")
@@ -27,6 +30,8 @@ def stored_as(dtype: pl.DataType) -> tuple[Any, ...]:
         return name, dtype.precision, dtype.scale
     if isinstance(dtype, pl.Datetime):
         return name, dtype.time_unit, dtype.time_zone
+    if isinstance(dtype, pl.Duration):
+        return name, dtype.time_unit
     if isinstance(dtype, pl.Enum):
         return name, *dtype.categories.to_list()
     return (name,) if name in _SIMPLE else ()
@@ -39,6 +44,8 @@ def dtype_of(stored: Sequence[Any]) -> pl.DataType | None:
             return pl.Decimal(precision, scale)
         case ["Datetime", unit, zone]:
             return pl.Datetime(unit, zone)
+        case ["Duration", unit]:
+            return pl.Duration(unit)
         case ["Enum", *categories]:
             return pl.Enum(categories)
         case [name]:
@@ -92,6 +99,9 @@ def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
         return values.str.to_date("%Y-%m-%d", strict=False)
     if values.dtype == pl.String and dtype == pl.Time:
         return values.str.to_time("%H:%M:%S%.f", strict=False)
+    if values.dtype.is_numeric() and isinstance(dtype, pl.Duration):
+        counted = values.cast(pl.Float64) * UNITS_OF_SECOND[dtype.time_unit]
+        return counted.round().cast(pl.Int64, strict=False).cast(dtype)
     return values.cast(dtype, strict=False)
 
 

@@ -149,6 +149,8 @@ def _one_column(raw: RawTable, columns: Sequence[Column]) -> list[str]:
 
 
 def _no_header(raw: RawTable) -> list[str]:
+    if raw.delimiter is None:  # types have names
+        return []
     names = pl.Series(raw.names, dtype=pl.String)
     numbers = names.filter(names.str.contains(_NUMBER) & ~names.str.contains(r"^(?:19|20)\d\d$"))
     own = [

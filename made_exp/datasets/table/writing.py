@@ -93,6 +93,9 @@ def typed_column(column: Column, texts: pl.Series, stored: pl.DataType | None = 
     """
     dtype = dtype_of(column.stored) if stored in (None, pl.Null) else stored
     values = texts if is_text(dtype) else _parsed(column, texts)
+    is_whole = isinstance(column, Numbers) and _is_whole(column)
+    if is_whole and values.dtype.is_float() and dtype is not None and dtype.is_integer():
+        values = values.cast(pl.Int128, strict=False)  # beyond Int64
     return values if dtype is None else as_type(values, dtype)
 
 
@@ -101,7 +104,8 @@ def _parsed(column: Column, texts: pl.Series) -> pl.Series:
         if isinstance(column.format, DateFormat):
             return _dates(column.format, texts).alias(texts.name)
         numbers = column.format.parse(texts)
-        return numbers.cast(pl.Int64 if _is_whole(column) else pl.Float64).alias(texts.name)
+        is_short = _is_whole(column) and _is_within(column, 2**63)
+        return numbers.cast(pl.Int64 if is_short else pl.Float64).alias(texts.name)
     if isinstance(column, Categories):
         return _typed_spellings(column.spellings, texts)
     if isinstance(column, Aside) and column.next_number is not None:
@@ -116,9 +120,13 @@ def _is_whole(column: Numbers) -> bool:
     assert column.variable is not None
     if not column.variable.is_real:
         return not column.decimals
-    form, ends = column.format, (column.low, column.high)
+    form = column.format
     is_written_so = isinstance(form, NumberFormat) and form.style == "fixed" and not form.decimals
-    return is_written_so and all(end is not None and abs(end) < 2**63 for end in ends)
+    return is_written_so and _is_within(column, 2**127)
+
+
+def _is_within(column: Numbers, limit: int) -> bool:
+    return all(end is None or abs(end) < limit for end in (column.low, column.high))
 
 
 def _typed_spellings(spellings: Sequence[str], texts: pl.Series) -> pl.Series:
