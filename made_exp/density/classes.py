@@ -41,7 +41,7 @@ def targets_of(schema: TableSchema, targets: str | Sequence[str]) -> list[int]:
         raise ValueError(f"target must hold each of one or more columns once, got {targets!r}")
     for name in names:
         if name not in places:
-            hint = did_you_mean(str(name), places) or f" (have: {', '.join(places)})"
+            hint = did_you_mean(str(name), list(places)) or f" (have: {', '.join(places)})"
             raise ValueError(f"target: the model has no column '{name}'{hint}")
         if name in schema.given:
             raise ValueError(f"target: the model is given '{name}', which has no probability")
