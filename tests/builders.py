@@ -36,7 +36,7 @@ def make_schedules(
     num_dims,
     hidden_sizes,
     *,
-    tied=False,
+    is_residual=False,
     image_shape=None,
     seed=0,
     missing=(),
@@ -49,7 +49,7 @@ def make_schedules(
     degrees = {name: value for name, value in options.items() if name == "hidden_degrees"}
     return build.make_schedules(
         OPTIONS["ordering"][ordering](name=ordering, **chosen),
-        network_settings(hidden_sizes, tied, **degrees),
+        network_settings(hidden_sizes, is_residual, **degrees),
         num_dims,
         image_shape=image_shape,
         seed=seed,
@@ -109,7 +109,7 @@ def tiny_made(
         ordering,
         len(variables),
         hidden_sizes,
-        tied=residual,
+        is_residual=residual,
         seed=seed,
         **(schedule_options or {}),
     )

@@ -19,7 +19,7 @@ NUM_DIMS, MEMBERS = 5, 4
 @pytest.fixture
 def model(device, dtype):
     schedules = make_schedules(
-        "ensemble", NUM_DIMS, [8, 8], num_orderings=MEMBERS, natural=0.5, shallow=0.25
+        "ensemble", NUM_DIMS, [8, 8], num_orderings=MEMBERS, natural=0.5, shallow=0.25, residual=0.5
     )
     model = build_made(
         binary_variables(NUM_DIMS),
@@ -53,7 +53,7 @@ def test_members_differ_and_the_asked_share_keeps_the_natural_order(model):
     orders = [model.component(index).masks.ordering.tolist() for index in range(MEMBERS)]
     assert sum(order == list(range(NUM_DIMS)) for order in orders) == MEMBERS // 2
     weights = [member.output_bias for member in model.members]
-    assert [len(member.hidden) for member in model.members] == [2, 2, 2, 1]
+    assert [len(member.hidden) for member in model.members] == [2, 3, 2, 1]
     assert len({weight.data_ptr() for weight in weights}) == MEMBERS
     x = all_inputs(model)
     assert not torch.allclose(model.ordering_log_prob(x, 0), model.ordering_log_prob(x, 1))
@@ -74,6 +74,23 @@ def test_the_asked_share_has_the_first_hidden_layer_alone_in_every_kind_of_order
     for index, member in enumerate(made.members):
         degrees = made.component(index).masks.hidden_degrees
         torch.testing.assert_close(degrees, member.schedule.mask_set(0).hidden_degrees)
+
+
+def test_the_asked_share_of_the_others_has_a_residual_block():
+    schedules = make_schedules(
+        "ensemble", NUM_DIMS, [8, 6], num_orderings=24, natural=0.25, shallow=0.25, residual=0.5
+    )
+    made = build_made(binary_variables(NUM_DIMS), schedules)
+    depths = [tuple(layer.out_features for layer in m.hidden) for m in made.members]
+    assert sorted(depths) == [(8,)] * 6 + [(8, 6)] * 9 + [(8, 8, 8)] * 9
+    order = list(range(NUM_DIMS))
+    natural = [k for k, m in enumerate(made.members) if list(m.schedule.ordering) == order]
+    assert {depths[m] for m in natural} == {(8,), (8, 6), (8, 8, 8)}
+    x = all_inputs(made)
+    for index, member in enumerate(made.members):
+        skips = [level.skip for level in member.levels]
+        assert skips == ([None, None, 1, None] if len(member.hidden) == 3 else [None] * len(skips))
+        assert made.ordering_log_prob(x, index).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_a_single_member_has_every_layer():

@@ -32,7 +32,7 @@ MODELS = {
     "agnostic": (VALUES, ("agnostic", RESAMPLED), {"conditioning_weights": True}),
     "by_variable": (VALUES, ("agnostic", {**RESAMPLED, "hidden_degrees": "by_variable"}), {}),
     "ensemble": (VALUES, ("ensemble", {"num_orderings": 3}), {"fits_weights": True}),
-    "residual": (VALUES, ("agnostic", {**RESAMPLED, "tied": True}), {"residual": True}),
+    "residual": (VALUES, ("agnostic", {**RESAMPLED, "residual": True}), {"residual": True}),
     "classes": (VALUES[:2], ("random", {}), {"num_classes": 3}),
     "one": (VALUES[:1], ("natural", {}), {}),
 }

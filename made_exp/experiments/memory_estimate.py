@@ -14,10 +14,11 @@ from made_exp.datasets.parts import ROWS, num_fitted
 from made_exp.experiments.table_rows import is_table, num_compared
 from made_exp.kernels.backends import SMALL_WEIGHT
 from made_exp.memory import MIB, WAY_OUT, available_memory, held_memory, in_words, used_memory
+from made_exp.model.build import member_layers
 from made_exp.model.checks import NUM_SAMPLES
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import MAX_DIRECT, NetworkSettings
-from made_exp.settings.ordering import AgnosticSettings
+from made_exp.settings.ordering import AgnosticSettings, EnsembleSettings
 from made_exp.settings.training import TrainerSettings
 from made_exp.variables.groups import VariableGroups
 
@@ -100,17 +101,16 @@ def estimate_memory(
     """
     network, trainer = settings.model.network().suited_to(dataset.variables), settings.trainer
     features, params = _widths(network, dataset)
-    sizes = network.layer_sizes if dataset.num_dims > 1 else []
-    layers = _layers(network, features, params, sizes)
+    members = _hidden_sizes(settings, network) if dataset.num_dims > 1 else [()]
+    layers = [layer for sizes in members for layer in _layers(network, features, params, sizes)]
     dense = sum(rows * columns for rows, columns in layers)
-    members = settings.num_members
-    stored = int(_FLOAT * members * sum(_stored(settings, *layer) for layer in layers))
+    stored = int(_FLOAT * sum(_stored(settings, *layer) for layer in layers))
     slots = _SLOTS.get(settings.optimizer.name, max(_SLOTS.values()))
     averages = bool(trainer.weight_averaging)
-    width = features + 3 * params + 2 * sum(sizes)
+    width = features + 3 * params + 2 * max(map(sum, members))
     rows = min(trainer.rows_a_step(len(dataset.train)), len(dataset.train))
     # What is written: the weights, those before averaging and what the optimizer keeps of each.
-    written = _FLOAT * members * dense * (1 + averages + slots)
+    written = _FLOAT * dense * (1 + averages + slots)
     activations = _FLOAT * width * max(rows, _scored(trainer, dataset))
     parameters, optimizer = stored * (2 + averages), stored * (slots + 1)
     return MemoryEstimate(
@@ -195,6 +195,14 @@ def _widths(network: NetworkSettings, dataset: Dataset) -> tuple[int, int]:
         smooth_logits=network.smooth_logits,
     )
     return sum(groups.feature_widths), sum(groups.param_widths)
+
+
+def _hidden_sizes(settings: Settings, network: NetworkSettings) -> list[tuple[int, ...]]:
+    """Units of the hidden layers of each member."""
+    sizes, ordering = tuple(network.layer_sizes), settings.ordering
+    if isinstance(ordering, EnsembleSettings):
+        return [layers for layers, _ in member_layers(ordering, sizes, network.residual)]
+    return [sizes] * settings.num_members
 
 
 def _layers(

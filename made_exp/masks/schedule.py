@@ -32,7 +32,8 @@ class MaskSchedule:
             drawn uniformly from 1..D-1; `random`: as in the paper, drawn uniformly from the
             smallest degree of the layer below to D-1; `by_variable`: each unit belongs to one
             variable and sees all that comes before it, in every ordering.
-        tied: Whether all hidden layers share their degrees (residual networks need it).
+        residual: Whether every second hidden layer is added to the one two below it, for which all
+            have the same degrees.
         resample: What differs between mask sets: none, order, connectivity or both.
         num_orderings: Number of mask sets in the cycle; 0 never repeats.
         seed: Seed (>= 0) of everything that is drawn.
@@ -53,7 +54,7 @@ class MaskSchedule:
     ordering: tuple[int, ...]
     hidden_sizes: tuple[int, ...] = ()
     hidden_degrees: str = "spread"
-    tied: bool = False
+    residual: bool = False
     resample: str = "none"
     num_orderings: int = 1
     seed: int = 0
@@ -64,7 +65,7 @@ class MaskSchedule:
 
     def __post_init__(self) -> None:
         assert sorted(self.ordering) == list(range(self.num_dims))
-        assert not self.tied or len(set(self.hidden_sizes)) <= 1
+        assert not self.residual or len(set(self.hidden_sizes)) == len(self.hidden_sizes) % 2
         assert len(set(self.first)) == len(self.first) < self.num_dims
         if self.sweeps and not orderings.is_image(self.image_shape, self.num_dims):
             raise ValueError(f"sweeps={self.sweeps} needs images, but the data have no image shape")
@@ -194,7 +195,7 @@ def _hidden_degrees(schedule: MaskSchedule, index: int) -> tuple[Tensor, ...]:
     resamples = schedule.is_resampled and schedule.resample in ("connectivity", "both")
     layers: list[Tensor] = []
     for layer, size in enumerate(schedule.hidden_sizes):
-        if layers and schedule.tied:
+        if layers and schedule.residual:
             layers.append(layers[0])
             continue
         seed = [schedule.seed, index if resamples else 0, _DEGREE_STREAM, layer]

@@ -3,7 +3,7 @@
 A histogram and a mixture of logistics are a MADE of one variable, whose network is its bias.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -127,7 +127,7 @@ def make_schedules(
         tuple(range(num_dims)),
         tuple(network.layer_sizes),
         hidden_degrees=network.hidden_degrees,
-        tied=network.residual,
+        residual=network.residual,
         seed=seed,
         missing=tuple(missing),
         first=tuple(first),
@@ -280,12 +280,30 @@ def _member_schedules(
             return tuple(orderings.raster(image_shape, int(index * rasters)).tolist())
         return _order(whole, index, is_natural)
 
-    def sizes(index: int) -> tuple[int, ...]:
-        # One later in every four: else a quarter in the natural order would all be shallow.
-        is_shallow = num_members > 1 and orderings.is_due(index + index // 4, ensemble.shallow)
-        return whole.hidden_sizes[:1] if is_shallow else whole.hidden_sizes
-
+    layers = member_layers(ensemble, whole.hidden_sizes, whole.residual)
     return tuple(
-        replace(whole, ordering=order(index), hidden_sizes=sizes(index))
-        for index in range(num_members)
+        replace(whole, ordering=order(index), hidden_sizes=sizes, residual=is_residual)
+        for index, (sizes, is_residual) in enumerate(layers)
     )
+
+
+def member_layers(
+    ensemble: EnsembleSettings, hidden_sizes: Sequence[int], residual: bool
+) -> Iterator[tuple[tuple[int, ...], bool]]:
+    """Hidden sizes of each member, and whether they are those of a residual network.
+
+    Args:
+        ensemble: How many members there are, and which are shallow or have a residual block.
+        hidden_sizes: Of the other members, and
+        residual: whether these are residual.
+    """
+    first, num_deep = tuple(hidden_sizes[:1]), 0
+    for index in range(ensemble.num_orderings):
+        # One later in every four: else a quarter in the natural order would all be shallow.
+        is_shallow = orderings.is_due(index + index // 4, ensemble.shallow)
+        if is_shallow and ensemble.num_orderings > 1:
+            yield first, residual
+            continue
+        has_block = orderings.is_due(num_deep, ensemble.residual)
+        yield (first * 3, True) if has_block else (tuple(hidden_sizes), residual)
+        num_deep += 1

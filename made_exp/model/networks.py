@@ -27,10 +27,9 @@ class MaskedNetwork(nn.Module):
     Args:
         feature_widths: (D,) network inputs of each variable; they share its degree.
         param_widths: (D,) network outputs of each variable.
-        schedule: Degrees of all hidden layers. With one mask set the layers are built for it;
-            with several, degrees are given to each call.
-        settings: Activation, dropout, residual blocks (every second hidden layer is added to the
-            one two below it), direct connections from inputs to outputs (section 4.1), and
+        schedule: Degrees of all hidden layers, and whether they are residual. With one mask set
+            the layers are built for it; with several, degrees are given to each call.
+        settings: Activation, dropout, direct connections from inputs to outputs (section 4.1), and
             conditioning weights: for each layer a companion matrix applied to a vector of ones,
             so that a unit knows which inputs are masked (section 4.2).
         num_classes: Classes of the context, which reaches every hidden layer and every output;
@@ -58,8 +57,7 @@ class MaskedNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        residual, activation = settings.residual, settings.activation
-        assert not residual or (len(schedule.hidden_sizes) % 2 and schedule.tied)
+        residual, activation = schedule.residual, settings.activation
         self.schedule, self.dropout, self.num_classes = schedule, settings.dropout, num_classes
         self.backend = backend
         self.activation_name = activation

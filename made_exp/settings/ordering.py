@@ -88,6 +88,12 @@ class EnsembleSettings(OrderingSettings):
     shallow: float = setting(
         0.0, "share that has the first hidden layer alone", at_least=0, at_most=1
     )
+    residual: float = setting(
+        0.0,
+        "share of the others that has a residual block on that layer instead",
+        at_least=0,
+        at_most=1,
+    )
     eval_orderings: int | None = setting(
         None, "members of the scored mixture; null = all", at_least=1
     )
