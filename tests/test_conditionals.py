@@ -343,6 +343,7 @@ def test_mixtures_start_spread_over_the_data(conditional, generator, device, dty
 @EVERY
 @pytest.mark.parametrize("data", [[], [1.0], [0.0] * 50, [math.nan, 1.0, 1.0, 0.0], [math.nan]])
 def test_initial_params_of_poor_data_are_finite(conditional, data, device, dtype):
+    place(conditional, device)
     params = conditional.initial_params(torch.tensor(data, dtype=dtype, device=device))
     assert params.shape == (conditional.num_params,)
     assert params.isfinite().all()
