@@ -8,7 +8,7 @@ import torch
 from made_exp.datasets import registry
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.text import TextStyle
-from made_exp.model import build
+from made_exp.model import build, member_schedules
 from made_exp.settings.experiment import OPTIONS, option_fields
 from made_exp.settings.model import MadeSettings, ResMadeSettings
 from made_exp.variables.transform import Transform
@@ -47,7 +47,7 @@ def make_schedules(
     known = option_fields("ordering", ordering)
     chosen = {name: value for name, value in options.items() if name in known}
     degrees = {name: value for name, value in options.items() if name == "hidden_degrees"}
-    return build.make_schedules(
+    return member_schedules.make_schedules(
         OPTIONS["ordering"][ordering](name=ordering, **chosen),
         network_settings(hidden_sizes, is_residual, **degrees),
         num_dims,

@@ -14,8 +14,8 @@ from made_exp.datasets.parts import ROWS, num_fitted
 from made_exp.experiments.table_rows import is_table, num_compared
 from made_exp.kernels.backends import SMALL_WEIGHT
 from made_exp.memory import MIB, WAY_OUT, available_memory, held_memory, in_words, used_memory
-from made_exp.model.build import member_layers
 from made_exp.model.checks import NUM_SAMPLES
+from made_exp.model.member_schedules import member_layers
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import MAX_DIRECT, NetworkSettings
 from made_exp.settings.ordering import AgnosticSettings, EnsembleSettings

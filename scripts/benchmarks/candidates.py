@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from made_exp.kernels.backends import triton_is_usable
 from made_exp.kernels.bfloat16 import has_bfloat16_products
-from made_exp.model.build import build_made, make_schedules
+from made_exp.model.build import build_made
 from made_exp.model.made import MADE
+from made_exp.model.member_schedules import make_schedules
 from made_exp.settings.model import MadeSettings
 from made_exp.settings.ordering import AgnosticSettings, EnsembleSettings, OrderingSettings
 from made_exp.settings.training import AdamSettings, TrainerSettings

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from benchmarks import report
 from benchmarks.measure import ceilings, machine, median, time_calls
-from made_exp.model.build import build_made, make_schedules
+from made_exp.model.build import build_made
 from made_exp.model.made import MADE
+from made_exp.model.member_schedules import make_schedules
 from made_exp.model.request import Request
 from made_exp.model.sampling import IncrementalSampler
 from made_exp.model.sampling_plan import build_plan
