@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from made_exp.datasets.table.digits import Fineness
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat, as_numbers
 from made_exp.datasets.table.signs import around, usual_sign, with_minus
@@ -132,3 +133,11 @@ def test_any_column_of_dressed_numbers_comes_back(units, decimals, notation, dre
     found = NumberFormat.of_texts(cells.unique(maintain_order=True))
     again = found.parse(cells)
     assert found.write(again.to_numpy()).to_list() == cells.to_list()
+
+
+@pytest.mark.parametrize("least", [1e-300, 1e-5])
+def test_cells_of_the_least_and_the_greatest_numbers_are_finite(least):
+    fine = Fineness(least / 1e12 if least > 1e-200 else 1e-300, None, least)
+    values = np.array([-1.7e308, 0.0, least, 1.7e308])
+    assert np.isfinite(fine.places(values)).all()
+    assert np.isfinite(fine.widths(values)).all()

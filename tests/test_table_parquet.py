@@ -55,3 +55,9 @@ def test_pages_of_other_writers_are_read_to_the_end(version):
     assert sum(page.counts[0] for page in pages) == 3000 + 3000 + 1500 * 2 + 1500
     assert len(pages) > 3 * 3
     refuse_untrue_pages(memoryview(stream.getvalue()))
+
+
+def test_a_list_that_is_longer_than_files_are_takes_no_time():
+    footer = b"\x39\xf3" + b"\xff" * 8 + b"\x01"  # field 3, a list of bytes, 2^57 of them
+    file = footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    refuse_untrue_pages(memoryview(file))

@@ -62,7 +62,8 @@ class Fineness(NamedTuple):
     def _growth(self, values: np.ndarray) -> np.ndarray:
         if self.grows_from is None:
             return np.ones(len(values))
-        growth: np.ndarray = 10.0 ** _powers((np.abs(values) / self.grows_from).clip(1.0))
+        sizes = np.abs(values).clip(self.grows_from, self.grows_from / _LEAST)
+        growth: np.ndarray = 10.0 ** _powers(sizes / self.grows_from)
         return growth
 
 

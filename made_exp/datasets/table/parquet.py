@@ -16,6 +16,7 @@ _TRUE, _FALSE, _BYTE, _SHORT, _INT, _LONG, _DOUBLE, _TEXT, _LIST, _SET, _MAP, _S
 _ROW_GROUPS, _CHUNKS, _COLUMN, _BYTES, _DATA_AT, _DICTIONARY_AT = 4, 1, 3, 7, 9, 11
 # Of PageHeader, and of what it says of a page of each kind.
 _WHOLE_BYTES, _STORED_BYTES, _KINDS, _COUNTS = 2, 3, (5, 7, 8), (1, 2, 3)
+_MOST = 2**20  # columns, row groups
 _UNREADABLE = (IndexError, KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -54,11 +55,11 @@ class _Reader:
         if kind in (_LIST, _SET):
             head = self._byte()
             count = head >> 4 if head >> 4 < 15 else self._varint()
-            return [self._value(head & 15) for _ in range(count)]
+            return [self._value(head & 15) for _ in self._few(count)]
         if kind == _MAP:
             count = self._varint()
             kinds = self._byte() if count else 0
-            return [(self._value(kinds >> 4), self._value(kinds & 15)) for _ in range(count)]
+            return [(self._value(kinds >> 4), self._value(kinds & 15)) for _ in self._few(count)]
         if kind == _STRUCT:
             return self.struct()
         if kind == _TEXT:
@@ -67,6 +68,11 @@ class _Reader:
             return None
         self.place += 8 if kind == _DOUBLE else 1
         return None
+
+    def _few(self, count: int) -> range:
+        if count > _MOST:
+            raise IndexError("a list that no file has")
+        return range(count)
 
     def _signed(self) -> int:
         number = self._varint()
