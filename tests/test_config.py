@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from made_exp.cli.help import options_in, train_help
 from made_exp.cli.names import as_hydra_has_it, as_typed
 from made_exp.cli.resolvers import conf_dir, conf_hash, members_within, run_id, slug
 from made_exp.cli.validate import settings_from
+from made_exp.model.member_schedules import member_layers
 from made_exp.settings.experiment import OPTIONS, from_dict, option_fields
 from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
 
@@ -453,3 +455,16 @@ def test_a_budget_of_time_trains_as_many_members_as_it_serves():
     none, least, one, two, most = map(members_within, (None, 0.1, 1, 2, 60))
     assert none == most == 24
     assert 2 <= least <= one < two < most
+
+
+@pytest.mark.parametrize(
+    ("overrides", "depths"),
+    [
+        ([], {(1000,): 6, (1000,) * 3: 18}),
+        (["trainer.max_minutes=2"], {(1000,): 2, (1000,) * 2: 6}),
+    ],
+)
+def test_short_budgets_of_the_density_recipe_have_no_residual_blocks(overrides, depths):
+    settings = settings_of("experiment=density", "dataset.path=table.npz", *overrides)
+    layers = member_layers(settings.ordering, settings.model.layer_sizes, residual=False)
+    assert Counter(sizes for sizes, _ in layers) == depths

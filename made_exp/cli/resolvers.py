@@ -85,13 +85,19 @@ def members_within(max_minutes: float | None) -> int:
     return min(max(served, _LEAST_MEMBERS), _MOST_MEMBERS)
 
 
+def residual_within(max_minutes: float | None) -> float:
+    """Share of deep members with a residual block, which takes the steps of a long budget."""
+    return float(members_within(max_minutes) == _MOST_MEMBERS)
+
+
 def _register_resolvers() -> None:
     # Cached values travel with the pickled config: all workers of a sweep see one folder.
     once = {"run_id": run_id, "conf_hash": conf_hash, "launch_id": lambda: secrets.token_hex(8)}
     for name, resolver in once.items():
         OmegaConf.register_new_resolver(name, resolver, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("pad", lambda number: f"{int(number):03d}", replace=True)
-    OmegaConf.register_new_resolver("members_within", members_within, replace=True)
+    for within in (members_within, residual_within):
+        OmegaConf.register_new_resolver(within.__name__, within, replace=True)
     OmegaConf.register_new_resolver(
         "job_slug", lambda *, _root_: slug(list(_root_.hydra.overrides.task)), replace=True
     )
