@@ -70,7 +70,7 @@ class Fineness(NamedTuple):
 def fineness(form: Format, values: np.ndarray, *, single: bool = False) -> Fineness:
     """How finely values (N,), written in this format and held in float64 or single, are known."""
     if isinstance(form, NumberFormat) and _has_significant_digits(form, values, single):
-        least = 10.0 ** float(_powers(np.abs(values[values != 0]).min()))
+        least = max(10.0 ** float(_powers(np.abs(values[values != 0]).min())), _LEAST)
         return Fineness(max(least * 10.0 ** (1 - _num_digits(form)), _LEAST), None, least)
     digit = last_digit(form, values)
     if is_computed(form, values, single=single):
