@@ -3,7 +3,9 @@
 import pytest
 import torch
 from builders import build_made, make_schedules
+from test_probability import schema_for
 
+from made_exp.density.probability import probability
 from made_exp.training.step import NegativeLogLikelihood
 from made_exp.variables.variable import Kind, Variable
 
@@ -76,6 +78,26 @@ def test_marginals_are_those_of_all_rows(case):
     assert (seen - truth).abs().max() > 0.15
     drawn = torch.bincount(samples[:, 0].long()) / len(samples)
     assert (drawn - truth).abs().max() < 0.06  # 200 of 2000 unpaid rows have an amount
+
+
+def test_questions_are_of_all_rows_and_not_of_those_that_show_what_is_asked(case):
+    _, model = case
+    samples = model.sample(20_000, generator=torch.Generator().manual_seed(4))
+    amount, paid = samples[:, 0], samples[:, 1].bool()
+    is_most = amount == 2
+    for event, condition, drawn, truth in (
+        ("amount = 2", None, is_most, 0.35),
+        ("amount = 2", "paid = 0", is_most[~paid], 0.1),
+        ("amount = 2", "paid = 1", is_most[paid], 0.6),
+        ("paid = 1", "amount = 2", paid[is_most], 0.3 / 0.35),
+        ("not note = 1 or amount = 0", None, (samples[:, 3] == 0) | (amount == 0), 0.655),
+    ):
+        found = probability(model, schema_for(VARIABLES), event, condition)
+        share = drawn.double().mean()
+        stderr = (share * (1 - share) / len(drawn)).sqrt()
+        assert found.is_exact
+        assert abs(found.value - share) < 3 * stderr
+        assert found.value == pytest.approx(truth, abs=0.05)
 
 
 def test_conditionals_are_those_of_complete_rows(case):

@@ -1,4 +1,4 @@
-"""Rows that a network of a fixed order drew before anything was asked, kept for every question.
+"""Rows that a network drew before anything was asked, in an order that no question changes.
 
 Up to the first column that is asked, paths of all questions draw alike; and rows that are as a
 question wants in its first columns are draws given that. So paths need not begin at the first
@@ -147,7 +147,9 @@ def kept_of(made: MADE, walk: Walk, count: int, seed: int, num_networks: int) ->
         num_networks: How many there are in the mixture.
     """
     network = walk.component.network
-    if made.groups.given or network.schedule.is_resampled or not walk.order:
+    schedule = network.schedule
+    has_many = schedule.is_resampled and schedule.missing_ranks is None
+    if made.groups.given or has_many or not walk.order:
         return None
     num_weights = sum(weights.numel() for weights in network.parameters())
     num_params = sum(made.groups.param_widths)

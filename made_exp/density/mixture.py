@@ -166,8 +166,11 @@ def _drawn(made: MADE, walk: Walk, count: int, seed: int, num_networks: int) -> 
 def in_order(
     component: Component, first: frozenset[int], asked: frozenset[int], given: Sequence[int]
 ) -> Component:
-    """The component with these variables first where its order is free, else as it is."""
-    if not component.network.schedule.resamples_order:
+    """The component with these variables first where its order is free, else as it is.
+
+    Where values were missing it is as samples are drawn from it, see `MaskSchedule.scored_set`.
+    """
+    if not component.network.schedule.begins_with_asked:
         return component
     for group in (asked | first | {*given}, first | {*given}):
         mask = torch.zeros(component.groups.num_dims, dtype=torch.bool)

@@ -113,6 +113,14 @@ class MaskSchedule:
         steps = torch.tensor(_MISSING_STEPS, dtype=torch.float64)
         return torch.bucketize(torch.tensor(self.missing, dtype=torch.float64), steps)
 
+    @property
+    def begins_with_asked(self) -> bool:
+        """Whether a question may be answered in orderings that begin with what is asked.
+
+        Not where values were missing: what is often missing would begin with what was seen of it.
+        """
+        return self.resamples_order and self.missing_ranks is None
+
     def mask_set(self, index: int) -> MaskSet:
         """The mask set at `index` (>= 0), on the CPU.
 
