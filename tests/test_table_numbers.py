@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from made_exp.datasets.table.digits import Fineness
+from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat, as_numbers
 from made_exp.datasets.table.signs import around, usual_sign, with_minus
@@ -141,3 +141,13 @@ def test_cells_of_the_least_and_the_greatest_numbers_are_finite(least):
     values = np.array([-1.7e308, 0.0, least, 1.7e308])
     assert np.isfinite(fine.places(values)).all()
     assert np.isfinite(fine.widths(values)).all()
+
+
+@pytest.mark.parametrize("least", ["4.9e-324", "2.2e-309", "1e-300"])
+def test_columns_whose_least_number_is_denormal_are_fitted(least):
+    values = pl.Series([least, "-2.5e-05", "1.5e3", "2.5e00"])
+    form = NumberFormat.of_texts(values)
+    fine = fineness(form, form.parse(values).to_numpy())
+    assert fine.grows_from is not None
+    assert fine.grows_from > 0
+    assert np.isfinite(fine.widths(form.parse(values).to_numpy())).all()
