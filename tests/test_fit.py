@@ -24,8 +24,9 @@ TINY = {
 
 
 def left_in(folder):
-    """All that lies there but the locks of a GPU."""
-    return {path for path in folder.rglob("*") if "made-exp-gpu-slots" not in str(path)}
+    """All that lies there but the locks of a GPU, and what torch keeps for one."""
+    known = ("made-exp-gpu-slots", "torchinductor")
+    return {path for path in folder.rglob("*") if not any(name in str(path) for name in known)}
 
 
 def people(count=120):
