@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from itertools import repeat
 
 import psutil
@@ -18,7 +17,6 @@ from made_exp.experiments import share_of_machine as shares
 from made_exp.experiments.experiment import run
 from made_exp.experiments.run_observer import RunObserver
 from made_exp.experiments.share_of_machine import share_of_machine
-from made_exp.experiments.validation import Validation
 from made_exp.runs.checkpoints import load_checkpoint
 from made_exp.settings.experiment import Settings
 from made_exp.settings.model import MadeSettings
@@ -28,6 +26,7 @@ from made_exp.training.agreement import NONE, Agreement, Wishes
 from made_exp.training.forked_map import forked_map
 from made_exp.training.sharing import all_mine, share_out
 from made_exp.training.siblings import started
+from made_exp.training.strengths import WIDTH
 from made_exp.training.world import ALONE
 
 CPU = torch.device("cpu")
@@ -56,12 +55,13 @@ def ensemble(folder, processes, **trainer):
             "processes": processes,
             "epochs": 8,
             "sparsity": 4.0,
+            "sparsity_spread": 4.0,
             "weight_averaging": 0.9,
             "samples_every": 5,
             "eval_batch_size": 15,
             **trainer,
         },
-        scheduler={"name": "anneal", "patience": 1},
+        scheduler={"name": "anneal", "patience": 1, "trial": 0.3},
     )
 
 
@@ -99,34 +99,24 @@ def assert_same_run(one, two):
             assert same(value, second[path]), path
 
 
-def test_members_that_rest_do_so_in_any_number_of_processes(tmp_path, monkeypatch):
-    nll_of, evaluations = Validation._of_members, []
-
-    def scripted(self, shares):
-        """Two members gain nothing after the first evaluation, the others always."""
-        valid = nll_of(self, shares)
-        if valid is None:
-            return None
-        evaluations.append(valid.nll)
-        own = tuple(float(k in (1, 4)) or 9.0 - len(evaluations) for k in range(5))
-        return replace(valid, nll=9.0 - len(evaluations), of_members=own)
-
-    monkeypatch.setattr(Validation, "_of_members", scripted)
-    for name, processes, patience in (("all", 1, None), ("one", 1, 2), ("two", 2, 2)):
-        settings = ensemble(tmp_path, processes, epochs=6)
-        settings.scheduler.patience, settings.scheduler.member_patience = 9, patience
-        settings.scheduler.fraction = 0.01  # no annealing
-        run(settings, tmp_path / name)
-        evaluations.clear()
-    assert_same_run(tmp_path / "two", tmp_path / "one")
-    every, some = (
-        load_checkpoint(tmp_path / name / "checkpoints/last.pt") for name in ("all", "one")
-    )
-    assert every["state"]["step"] == some["state"]["step"]
-    for name, weights in every["model"].items():
-        if name.endswith("weight"):  # the others end with the same bits
-            rested = name.startswith(("networks.1.", "networks.4."))
-            assert torch.equal(weights, some["model"][name]) != rested, name
+def test_members_rest_while_others_try_out_strengths(tmp_path, whole):
+    for epochs, processes in ((1, 1), (3, 2)):
+        settings = ensemble(tmp_path, processes, epochs=epochs)
+        settings.scheduler.patience, settings.scheduler.trial = 99, 0.99
+        run(settings, tmp_path / str(epochs))
+    before, after = (load_checkpoint(tmp_path / name / "checkpoints/last.pt") for name in "13")
+    assert before["state"]["step"] < after["state"]["step"]
+    for name, weights in before["model"].items():
+        if name.endswith("weight"):
+            rested = name.startswith(("networks.3.", "networks.4."))
+            assert torch.equal(weights, after["model"][name]) == rested, name
+    done = load_checkpoint(whole / "checkpoints/last.pt")
+    assert not done["scheduler"]["in_trial"]
+    assert 0 < done["scheduler"]["begun"] < done["state"]["step"]
+    pulls = [member["pull"] for member in done["members"]]
+    assert max(pulls) / min(pulls) <= WIDTH**2 * 1.001 < 4.0**2
+    name = "networks.4.output_bias"
+    assert not torch.equal(done["model"][name], after["model"][name])
 
 
 @pytest.mark.parametrize("processes", [2, 3])

@@ -180,6 +180,9 @@ def test_members_trained_one_after_the_other_are_those_trained_in_turn(tmp_path)
     for one, two in zip(whole.learner.members, apart.learner.members, strict=True):
         saved, found = tensors_of(one.state()), tensors_of(two.state())
         assert saved.keys() == found.keys()
-        assert all(torch.equal(value, found[name]) for name, value in saved.items())
+        assert all(
+            torch.equal(torch.as_tensor(value), torch.as_tensor(found[name]))
+            for name, value in saved.items()
+        )
         for average, other in zip(one.average.average, two.average.average, strict=True):
             assert torch.equal(average, other)

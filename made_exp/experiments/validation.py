@@ -97,8 +97,9 @@ class Validation:
         if self._fits:
             mixture.fit(joint)
         valid = Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
-        nlls = [-float(rows.logsumexp(0).mean()) for rows in of_members]
-        return replace(valid, of_members=tuple(nlls))
+        weights = mixture.log_weights(count)[: len(own_rows)].exp()
+        parts = weights.split([len(rows) for rows in of_members])
+        return replace(valid, shares=tuple(float(part.sum()) for part in parts))
 
     def _of_orderings(self) -> Evaluation:
         score: Callable[..., Evaluation] = evaluate

@@ -28,8 +28,7 @@ class Evaluation:
         num_examples: Number of examples N.
         num_orderings: Orderings in the mixture.
         log_probs: (N,) float64 on the CPU, nats.
-        of_members: While training, what the members of an ensemble score alone, nats; each up to a
-            number that never changes.
+        shares: While training, the weights in 0..1 that members have in the mixture; else none.
     """
 
     nll: float
@@ -39,7 +38,7 @@ class Evaluation:
     num_examples: int
     num_orderings: int
     log_probs: Tensor
-    of_members: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
 
     @classmethod
     def from_log_probs(cls, log_probs: Tensor, num_dims: int, num_orderings: int) -> Self:
@@ -58,7 +57,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, float | int]:
         """The numbers of this evaluation, as they stand in results.json."""
-        inner = ("log_probs", "of_members")
+        inner = ("log_probs", "shares")
         return {name: number for name, number in vars(self).items() if name not in inner}
 
 

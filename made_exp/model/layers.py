@@ -75,11 +75,21 @@ class MaskedLinear(nn.Module):
         self.stores_blocks = self.is_fixed and backend != "dense"
         self._structure: PackedStructure | None = None
         self._products: dict[torch.dtype | None, MaskedProduct] = {}
-        bound = 1 / math.sqrt(max(in_features, 1))
-        dense = torch.empty(out_features, in_features)
-        dense.uniform_(-bound, bound, generator=generator)
-        self.weight = nn.Parameter(self.stored_layout(dense))
+        self.weight = nn.Parameter(self.stored_layout(self._drawn(generator)))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    def _drawn(self, generator: torch.Generator | None) -> Tensor:
+        """Initial weights (O, I)."""
+        bound = 1 / math.sqrt(max(self.in_features, 1))
+        dense = torch.empty(self.out_features, self.in_features)
+        return dense.uniform_(-bound, bound, generator=generator)
+
+    @torch.no_grad()
+    def restart(self, generator: torch.Generator) -> None:
+        """Draw the weights anew, and let the bias be 0, in the memory that they have."""
+        self.weight.copy_(self.stored_layout(self._drawn(generator).to(self.weight)))
+        if self.bias is not None:
+            self.bias.zero_()
 
     def forward(
         self,

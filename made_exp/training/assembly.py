@@ -14,17 +14,18 @@ from made_exp.model.made import MADE
 from made_exp.model.network_vjp import is_plain
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import Settings
-from made_exp.settings.training import TrainerSettings
+from made_exp.settings.training import AnnealSettings, TrainerSettings
 from made_exp.training.batches import Batches
 from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner, TrainedMember
 from made_exp.training.loop import Trainer
 from made_exp.training.optimizers import make_optimizer
-from made_exp.training.regularisation import L1Penalty, WeightAverage, member_pulls
+from made_exp.training.regularisation import L1Penalty, WeightAverage
 from made_exp.training.schedulers import make_scheduler
 from made_exp.training.sharing import Shares
 from made_exp.training.step import DirectStep, TrainStep
+from made_exp.training.strengths import member_pulls, num_in_trial, trial_pulls
 from made_exp.training.world import ALONE, World
 from made_exp.variables.missing import any_left_out
 
@@ -63,9 +64,12 @@ def make_trainer(
     shares_members = world.size > 1 and len(model.members) > 1
     batches = _batches(model, dataset, settings, ALONE if shares_members else world, draw)
     graph = wants_graph(model, batches, settings.optimizer.name)
-    members = _trained_members(model, settings, len(batches.data), capturable=graph)
+    num_trial = _num_in_trial(model, settings)
+    members = _trained_members(
+        model, settings, len(batches.data), capturable=graph, num_trial=num_trial
+    )
     total_steps = settings.trainer.total_steps(len(batches))
-    scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps)
+    scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps, num_trial)
     losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
     learner = Learner(model, members, scheduler, losses)
     kind = GraphedStep if graph else step_kind(model, batches, settings.trainer)
@@ -108,15 +112,25 @@ def _batches(
     return batches
 
 
+def _num_in_trial(model: MADE, settings: Settings) -> int:
+    """How many members try out penalties for all, see `strengths`; 0 where each has its own."""
+    scheduler, trainer = settings.scheduler, settings.trainer
+    has_trial = isinstance(scheduler, AnnealSettings) and scheduler.trial > 0
+    tries = has_trial and trainer.sparsity > 0 and trainer.sparsity_spread > 1
+    fits = model.mixture.num_fitted == model.num_orderings == model.num_fixed
+    return num_in_trial(len(model.members)) if tries and fits else 0
+
+
 def _trained_members(
-    model: MADE, settings: Settings, num_rows: int, *, capturable: bool
+    model: MADE, settings: Settings, num_rows: int, *, capturable: bool, num_trial: int
 ) -> tuple[TrainedMember, ...]:
     """Each member of the model with what trains it."""
     trainer, networks = settings.trainer, model.members
     decay, spread = trainer.weight_averaging, trainer.sparsity_spread
     # A step of a larger batch pulls no more: gradients are means, with less noise to hold against.
     num_batches = max(1, num_rows // trainer.batch_size)
-    pulls = member_pulls(trainer.sparsity, num_batches, len(networks), spread)
+    strengths = trainer.sparsity, num_batches, len(networks), spread
+    pulls = trial_pulls(*strengths, num_trial) if num_trial else member_pulls(*strengths)
     return tuple(
         TrainedMember(
             network,

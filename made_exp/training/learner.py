@@ -57,12 +57,23 @@ class TrainedMember:
         if self.average is not None:
             self.average.update(share)
 
+    @torch.no_grad()
+    def restart(self, generator: torch.Generator) -> None:
+        """Begin again, with other weights; see `MaskedNetwork.restart`."""
+        self.network.restart(generator)
+        for values in self.optimizer.state.values():  # in place: a CUDA graph knows them
+            for value in values.values():
+                value.zero_()
+        if self.average is not None:
+            self.average.restart()
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it, besides the weights that are evaluated."""
         own = dict(self.network.named_parameters())
         unaveraged = None if self.average is None else saved_layout(self.network, own)
         return {
             "unaveraged": unaveraged,
+            "pull": None if self.penalty is None else self.penalty.pull,
             "optimizer": optimizer_state(self.network, self.optimizer),
         }
 
@@ -71,6 +82,8 @@ class TrainedMember:
         if self.average is not None:
             self.average.restart()
             self.network.load_state_dict(state["unaveraged"])
+        if self.penalty is not None:
+            self.penalty.change(state["pull"])
         load_optimizer_state(self.network, self.optimizer, state["optimizer"])
 
 

@@ -24,17 +24,18 @@ from made_exp.training.batches import Batches
 from made_exp.training.clock import EVALUATION_SHARE, Clock
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner
+from made_exp.training.schedulers import Turn
 from made_exp.training.sharing import Shares
 from made_exp.training.signals import StopSignals, stop_signals
 from made_exp.training.state import Observer, Record, TrainState
 from made_exp.training.step import TrainStep
+from made_exp.training.strengths import settle
 from made_exp.training.world import World
 
 _log = logging.getLogger(__name__)
 _Score = tuple[float, float, tuple[float, ...]]
-# Where the length is not known beforehand: the next evaluation comes when the steps have grown by
-# this share, the first after so many; evaluations take at most a share of the training, also by
-# examples, of which one costs a quarter of what it costs to train on it.
+# Of evaluations: the share by which steps grow between two, steps before the first, cost of an
+# example beside that of training on it.
 _GROWTH, _FIRST_EVALUATION, _EVALUATION_COST = 0.08, 25, 0.25
 
 
@@ -97,8 +98,8 @@ class Trainer:
         """
         self.clock.start()
         device, precision = self.batches.device, matmul_precision(self.settings.precision)
-        generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
-        with generators, precision, stop_signals() as signals:
+        random = torch.random.fork_rng([device] if device.type == "cuda" else [])
+        with random, precision, stop_signals() as signals:
             try:
                 self.keeper.record(self.observer)
                 self._loop(signals)
@@ -139,9 +140,8 @@ class Trainer:
             return False
         if self._eval_every is not None:
             return self.state.epoch % self._eval_every == 0
-        before = self.state.evaluated_step
-        least = max(self._first_evaluation, _GROWTH * before, self.clock.affordable_steps)
-        return self.state.step - before >= least
+        last, affordable = self.state.evaluated_step, self.clock.affordable_steps
+        return self.state.step - last >= max(self._first_evaluation, _GROWTH * last, affordable)
 
     def _train_epoch(self, signals: StopSignals) -> None:
         """Steps until the epoch ends or training ends."""
@@ -151,8 +151,9 @@ class Trainer:
         self.step.part()
         while state.position < len(self.batches) and not self._limit_reached():
             self._one_step(order[state.position])
-            progress = state.epoch + state.position / len(self.batches)
-            self.observer.stepped(state, progress, self._recent_nll)
+            self.observer.stepped(
+                state, state.epoch + state.position / len(order), self._recent_nll
+            )
             agreed = self.agreement.after(state.step, self._wishes(signals))
             if agreed.any:
                 self._check_losses(first)
@@ -204,49 +205,48 @@ class Trainer:
             bad = learner.shares.is_shared and learner.first_bad_parameter()
             if bad:
                 raise self._diverged(f"{bad} is not finite", state.step)
-            validates = self.world.is_main or learner.shares.is_shared
-            valid = self.fit_and_validate(learner.shares) if validates else None
-            nll, stderr, own = self._agree_on(valid, started)
+            scores = self.world.is_main or learner.shares.is_shared
+            valid = self.fit_and_validate(learner.shares) if scores else None
+            nll, stderr, shares = self._agree_on(valid, started)
             if not math.isfinite(nll):
                 raise self._diverged(f"the validation NLL is {nll}", state.step)
-            goes_back = learner.scheduler.observe(nll, state.step, state.elapsed, stderr, own)
+            turn = learner.scheduler.observe(nll, state.step, state.elapsed, stderr)
             is_best = state.note_evaluation(nll)
-            is_due, is_seen = self.world.from_main(
-                (self.keeper.is_due, self.observer.looks_at_model(state))
-            )
+            is_seen = self.observer.looks_at_model(state)
+            is_due, is_seen = self.world.from_main((self.keeper.is_due, is_seen))
             if is_seen:
                 learner.gather_weights()
-            record: Record = {}
+            record, lr = Record(), self._learning_rate(state.step)
             if valid is not None:
-                lr = self._learning_rate(state.step)
                 record = self.observer.evaluated(state, train_nll, valid, lr, is_best)
             self.keeper.note_evaluation(record, is_best=is_best)
-        if goes_back:
+        if turn is Turn.BACK:
             self.keeper.go_back(self.world)
+        elif turn is Turn.SETTLE:
+            settle(learner, shares, self.batches.seed)
         self._is_consistent = True
         if is_due:
             self._save()
 
     def _agree_on(self, valid: Evaluation | None, started: float) -> _Score:
-        """NLL, error and members' NLL in the main process, whose times all take up."""
+        """NLL, error and shares of members in the main process, whose times all take up."""
         self.clock.tick()
         nothing = math.nan, math.nan, ()
-        score = nothing if valid is None else (valid.nll, valid.nll_stderr, valid.of_members)
+        score = nothing if valid is None else (valid.nll, valid.nll_stderr, valid.shares)
         score, times = self.world.from_main((score, self.clock.tell_evaluation(started)))
         self.clock.hear_evaluation(times)
         return score
 
     def _is_over(self) -> bool:
-        patience = self.settings.patience
-        has_lost_patience = patience is not None and self.state.since_best >= patience
-        return self.state.epoch >= self._epochs or has_lost_patience or self._limit_reached()
+        patience, state = self.settings.patience, self.state
+        has_lost_patience = patience is not None and state.since_best >= patience
+        return state.epoch >= self._epochs or has_lost_patience or self._limit_reached()
 
     def _limit_reached(self) -> bool:
-        max_steps, step = self.settings.max_steps, self.state.step
         self.clock.look(self.agreement)
-        is_over = self.learner.scheduler.is_over(step, self.state.elapsed)
-        is_over |= self.state.elapsed >= 1
-        return is_over or (max_steps is not None and step >= max_steps)
+        step, elapsed = self.state.step, self.state.elapsed
+        is_over = elapsed >= 1 or step >= (self.settings.max_steps or math.inf)
+        return is_over or self.learner.scheduler.is_over(step, elapsed)
 
     def _stop(self, signals: StopSignals) -> None:
         self._save()

@@ -6,10 +6,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-# Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
-MAX_PULL = 0.36
-MAX_MEMBER_PULL = 0.6
-
 
 class L1Penalty:
     """w = sign(w) max(|w| - lr pull, 0) after every step, a proximal step of pull |w|.
@@ -24,38 +20,20 @@ class L1Penalty:
 
     def __init__(self, weights: Iterable[nn.Parameter], pull: float) -> None:
         self.weights, self.pull = list(weights), pull
+        # One variable has no weights.
+        self._on_device = self.weights[0].new_tensor(pull) if self.weights else torch.tensor(pull)
+
+    def change(self, pull: float) -> None:
+        """Pull by another amount from here on, also where a CUDA graph replays the steps."""
+        self.pull = pull
+        self._on_device.fill_(pull)
 
     @torch.no_grad()
     def shrink(self, lr: float | Tensor) -> None:
         """Move every weight towards zero by what one step of rate `lr` asks for."""
-        most = lr * self.pull
+        most = lr * (self._on_device if isinstance(lr, Tensor) else self.pull)
         for weight in self.weights:
             weight.sub_(weight.clamp(-most, most))  # type: ignore[arg-type]
-
-
-def member_pulls(
-    strength: float, num_batches: int, num_members: int, spread: float = 1.0
-) -> list[float]:
-    """The pull of each member's `L1Penalty`, in learning rates a step.
-
-    A single member has strength / batches, at most 0.36, so that an epoch has the same whatever
-    its length: a prior has more to say where there are few data. The members of an ensemble may
-    differ: the weakest pull is strength / batches / spread, at most 0.36, the strongest that times
-    spread^2, at most 0.6, the others lie between them in equal ratios, the same for two members in
-    a row. Which is right for the data the weights of the mixture then say.
-
-    Args:
-        strength: Learning rates by which a weight is pulled towards zero in an epoch; >= 0.
-        num_batches: Steps of an epoch of batches of the size that is set, not of larger ones.
-        num_members: Members of the model.
-        spread: Largest ratio of a member's strength to `strength`; >= 1.
-    """
-    pull, pairs = strength / num_batches, (num_members - 1) // 2
-    if not pairs or not pull:
-        return [min(pull, MAX_PULL)] * num_members
-    weakest = min(pull / spread, MAX_PULL)
-    strongest = min(weakest * spread**2, MAX_MEMBER_PULL)
-    return [weakest * (strongest / weakest) ** (m // 2 / pairs) for m in range(num_members)]
 
 
 class WeightAverage:

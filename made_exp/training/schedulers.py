@@ -6,7 +6,7 @@ that the rate reaches its end when the time does.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Any
 
 from typing_extensions import override
@@ -19,13 +19,34 @@ from made_exp.settings.training import (
     SchedulerSettings,
 )
 
+_LONG_AFTER = 4
 LEAST_ANNEALING, LONGEST_RISE = 100, 0.2
 """Of `Anneal`: steps over which it falls at least, where the best moment came at once, and the
 share of a budget in which it has risen."""
 
 
+class Turn(Enum):
+    """What an evaluation leads to.
+
+    Attributes:
+        ON: Training goes on.
+        BACK: It goes on from the weights of the best evaluation.
+        SETTLE: Members that rested begin, with the strengths that the others found.
+    """
+
+    ON = auto()
+    BACK = auto()
+    SETTLE = auto()
+
+
 class Scheduler(ABC):
-    """What the base learning rate is multiplied by at each step."""
+    """What the base learning rate is multiplied by at each step.
+
+    Attributes:
+        num_trial: Members that try something out for all, at first; 0 for none.
+    """
+
+    num_trial = 0
 
     @abstractmethod
     def factor(self, step: int, elapsed: float = 0.0) -> float:
@@ -35,28 +56,17 @@ class Scheduler(ABC):
         """
 
     def observe(
-        self,
-        valid_nll: float,
-        step: int,
-        elapsed: float = 0.0,
-        stderr: float = 0.0,
-        of_members: Sequence[float] = (),
-    ) -> bool:
-        """Take note of an evaluation (nats, and its standard error) after `step` steps.
-
-        `of_members` are what the members score alone, each up to a number that never changes.
-
-        Returns:
-            Whether training is to go on from the weights of the best evaluation.
-        """
-        return False
+        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+    ) -> Turn:
+        """Take note of an evaluation (nats, and its standard error) after `step` steps."""
+        return Turn.ON
 
     def is_over(self, step: int, elapsed: float = 0.0) -> bool:
         """Whether the schedule has come to its end, after `step` steps."""
         return False
 
     def rests(self, member: int) -> bool:
-        """Whether the steps of a member are left out until the next evaluation."""
+        """Whether the steps of a member (0, 1, ...) are left out until the next evaluation."""
         return False
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,52 +106,63 @@ class Anneal(Scheduler):
     NLL has not fallen for `patience` evaluations, or fell by less than `least_gain` standard errors
     while the steps doubled, or until a budget of time or steps leaves just enough; training then
     goes back to the best evaluation and anneals over `fraction` of the steps that it took, or what
-    is left. Until then a member rests whose own NLL has not fallen for `member_patience`
-    evaluations; the steps of the others stay what they were.
+    is left.
+
+    With a trial all members but the first few rest before that, for a share of the training or
+    until four times the steps gain nothing: weak penalties are the first to overfit. Then all
+    begin, and with them steps and gains anew, once they have caught up.
 
     Args:
-        settings: Patience, least gain, fraction and steps of linear rise.
+        settings: Patience, least gain, fraction, share of the trial and steps of linear rise.
         total_steps: Steps of the whole training at most.
+        num_trial: Members of the trial; 0 for none.
     """
 
-    def __init__(self, settings: AnnealSettings, total_steps: int) -> None:
-        self.settings, self.total_steps = settings, total_steps
-        self._latest = 1 / (1 + settings.fraction)  # share of a budget before annealing
+    def __init__(self, settings: AnnealSettings, total_steps: int, num_trial: int = 0) -> None:
+        self.settings, self.total_steps, self.num_trial = settings, total_steps, num_trial
         self.best, self.best_step, self.bad = math.inf, 0, 0
         self.history: list[tuple[int, float]] = []  # the best NLL after so many steps
-        self.members: list[tuple[float, int]] = []  # best NLL of each, evaluations since
+        self.in_trial, self.trial_best = num_trial > 0, math.inf
+        self.begun, self.begun_elapsed, self.settled = 0, 0.0, 0
         self.start, self.start_elapsed, self.length = -1, 0.0, 0
 
     @override
     def factor(self, step: int, elapsed: float = 0.0) -> float:
-        if step < self.settings.warmup_steps and elapsed < LONGEST_RISE:
-            return max(_rise(step, self.settings.warmup_steps), elapsed / LONGEST_RISE)
+        own, elapsed_here = step - self.begun, elapsed - self.begun_elapsed
+        if own < self.settings.warmup_steps and elapsed_here < LONGEST_RISE:
+            return max(_rise(own, self.settings.warmup_steps), elapsed_here / LONGEST_RISE)
         return _wave(self._progress(step, elapsed))
 
     @override
     def observe(
-        self,
-        valid_nll: float,
-        step: int,
-        elapsed: float = 0.0,
-        stderr: float = 0.0,
-        of_members: Sequence[float] = (),
-    ) -> bool:
+        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+    ) -> Turn:
         if self.start >= 0:
-            return False
-        self._observe_members(of_members)
-        self.bad = 0 if valid_nll < self.best else self.bad + 1
+            return Turn.ON
+        self.bad = 0 if valid_nll < self.best or step < self.settled else self.bad + 1
         if valid_nll < self.best:
             self.best, self.best_step = valid_nll, step
         self.history.append((step, self.best))
-        is_late = max(elapsed, step / self.total_steps) >= self._latest
+        share = self._share(step, elapsed)
+        if self.in_trial:
+            has_stopped = step > _LONG_AFTER * max(self.best_step, self.settings.warmup_steps)
+            is_over = has_stopped or share >= self.settings.trial
+            return self._end_trial(step, elapsed) if is_over else Turn.ON
         has_stopped = self.bad >= self.settings.patience or self._gains_little(step, stderr)
-        has_stopped |= bool(self.members) and all(map(self.rests, range(len(self.members))))
-        if not has_stopped and not is_late:
-            return False
+        return self._anneal(step, elapsed) if has_stopped or share >= self._latest else Turn.ON
+
+    def _end_trial(self, step: int, elapsed: float) -> Turn:
+        self.in_trial, self.trial_best = False, self.best
+        self.begun, self.begun_elapsed, self.settled = step, elapsed, step + self.best_step
+        self.best, self.best_step, self.bad, self.history = math.inf, step, 0, []
+        return Turn.SETTLE
+
+    def _anneal(self, step: int, elapsed: float) -> Turn:
         self.start, self.start_elapsed = step, elapsed
-        self.length = max(round(self.settings.fraction * self.best_step), LEAST_ANNEALING)
-        return self.bad > 0
+        took = self.best_step - self.begun
+        self.length = max(round(self.settings.fraction * took), LEAST_ANNEALING)
+        # What only the trial reached is not where all members stood.
+        return Turn.BACK if self.bad > 0 and self.best <= self.trial_best else Turn.ON
 
     @override
     def is_over(self, step: int, elapsed: float = 0.0) -> bool:
@@ -149,22 +170,13 @@ class Anneal(Scheduler):
 
     @override
     def rests(self, member: int) -> bool:
-        patience = self.settings.member_patience
-        if patience is None or self.start >= 0 or member >= len(self.members):
-            return False
-        return self.members[member][1] >= patience
-
-    def _observe_members(self, nlls: Sequence[float]) -> None:
-        before = self.members or [(math.inf, 0)] * len(nlls)
-        self.members = [
-            (nll, 0) if nll < best else (best, bad + 1)
-            for nll, (best, bad) in zip(nlls, before, strict=True)
-        ]
+        return self.in_trial and member >= self.num_trial
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        names = ("best", "best_step", "bad", "history", "members", "start", "start_elapsed")
-        return {name: getattr(self, name) for name in (*names, "length")}
+        of_trial = ("in_trial", "trial_best", "begun", "begun_elapsed", "settled")
+        names = ("best", "best_step", "bad", "history", "start", "start_elapsed", "length")
+        return {name: getattr(self, name) for name in (*names, *of_trial)}
 
     @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -173,15 +185,26 @@ class Anneal(Scheduler):
 
     def _gains_little(self, step: int, stderr: float) -> bool:
         """Whether the second half of the steps, all at the full rate, was not worth its time."""
-        before = [nll for at, nll in self.history if self.settings.warmup_steps < at <= step / 2]
+        middle, risen = (self.begun + step) / 2, self.begun + self.settings.warmup_steps
+        before = [nll for at, nll in self.history if max(risen, self.settled) < at <= middle]
         return bool(before) and before[-1] - self.best < self.settings.least_gain * stderr
+
+    def _share(self, step: int, elapsed: float) -> float:
+        """Share of a budget of time or steps that is gone."""
+        return max(elapsed, step / self.total_steps)
+
+    @property
+    def _latest(self) -> float:
+        """Share of a budget before annealing."""
+        begun = self._share(self.begun, self.begun_elapsed)
+        return (1 + self.settings.fraction * begun) / (1 + self.settings.fraction)
 
     def _progress(self, step: int, elapsed: float) -> float:
         """Share of the annealing that is done, 0 before it begins."""
-        share = max(elapsed, step / self.total_steps)
+        share = self._share(step, elapsed)
         if self.start < 0:
-            return max(share - self._latest, 0.0) / (1 - self._latest)
-        begun = max(self.start_elapsed, self.start / self.total_steps)
+            return max(share - self._latest, 0.0) / max(1 - self._latest, 1e-9)
+        begun = self._share(self.start, self.start_elapsed)
         done = max((step - self.start) / self.length, (share - begun) / max(1 - begun, 1e-9))
         return max(done, 0.0)
 
@@ -204,20 +227,15 @@ class Plateau(Scheduler):
 
     @override
     def observe(
-        self,
-        valid_nll: float,
-        step: int,
-        elapsed: float = 0.0,
-        stderr: float = 0.0,
-        of_members: Sequence[float] = (),
-    ) -> bool:
+        self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
+    ) -> Turn:
         if valid_nll < self.best:
             self.best, self.bad = valid_nll, 0
-            return False
+            return Turn.ON
         self.bad += 1
         if self.bad > self.settings.patience:
             self.current, self.bad = max(self.current * self.settings.factor, self.min_factor), 0
-        return False
+        return Turn.ON
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -228,8 +246,10 @@ class Plateau(Scheduler):
         self.current, self.best, self.bad = state["current"], state["best"], int(state["bad"])
 
 
-def make_scheduler(settings: SchedulerSettings, lr: float, total_steps: int) -> Scheduler:
-    """Build a scheduler for a base rate `lr` and a training of `total_steps`."""
+def make_scheduler(
+    settings: SchedulerSettings, lr: float, total_steps: int, num_trial: int = 0
+) -> Scheduler:
+    """Build a scheduler for a base rate `lr` and a training of `total_steps`; see `Anneal`."""
     match settings:
         case ConstantSettings():
             return Cosine(settings.warmup_steps, 1.0, total_steps)
@@ -238,7 +258,7 @@ def make_scheduler(settings: SchedulerSettings, lr: float, total_steps: int) -> 
         case PlateauSettings():
             return Plateau(settings, lr)
         case AnnealSettings():
-            return Anneal(settings, total_steps)
+            return Anneal(settings, total_steps, num_trial)
     raise AssertionError(f"scheduler={settings.name} is not built")
 
 
