@@ -7,7 +7,7 @@ import pytest
 from made_exp.settings.base import MISSING, CheckedSettings, described, setting
 from made_exp.settings.commands import EvalSettings, ReportSettings, SampleSettings
 from made_exp.settings.experiment import OPTIONS, Settings, from_dict
-from made_exp.settings.training import AdamSettings, TrainerSettings
+from made_exp.settings.training import AdamSettings, AnnealSettings, TrainerSettings
 
 OF_GROUPS = [schema for options in OPTIONS.values() for schema in options.values()]
 CLASSES = list(dict.fromkeys([*OF_GROUPS, EvalSettings, SampleSettings, ReportSettings]))
@@ -77,3 +77,16 @@ def test_saved_settings_with_an_unknown_option_or_key_are_refused():
         from_dict({**content, "optimizer": {"name": "lion"}})
     with pytest.raises(ValueError, match=r"width: not a setting of model=made"):
         from_dict({**content, "model": {"name": "made", "width": 3}})
+
+
+def test_runs_of_before_that_did_not_use_a_setting_that_is_gone_are_read():
+    chosen = {"model": "made", "dataset": "dna", "optimizer": "adam", "ordering": "natural"}
+    content = {
+        **{group: {"name": name} for group, name in chosen.items()},
+        "trainer": asdict(TrainerSettings()),
+    }
+    old = {**asdict(AnnealSettings(patience=3)), "member_patience": None}
+    assert from_dict({**content, "scheduler": old}).scheduler.patience == 3
+    used = {**old, "member_patience": 3}
+    with pytest.raises(ValueError, match="member_patience: not a setting of scheduler=anneal"):
+        from_dict({**content, "scheduler": used})

@@ -70,6 +70,10 @@ class Settings(CheckedSettings):
             raise ValueError(f"seed must be below 2**63, got {self.seed}")
 
 
+# Settings of earlier versions, as runs have them that did not use them.
+_RETIRED = [("scheduler", "member_patience", None)]
+
+
 def option_fields(group: str, option: str) -> list[str]:
     """Names of the settings of `group=option`, without `name`."""
     return [entry.name for entry in fields(OPTIONS[group][option]) if entry.name != "name"]
@@ -90,11 +94,12 @@ def from_dict(content: dict[str, Any]) -> Settings:
     """
     groups: dict[str, Any] = {}
     for group, options in OPTIONS.items():
-        name = content[group]["name"]
+        given = {k: v for k, v in content[group].items() if (group, k, v) not in _RETIRED}
+        name = given["name"]
         if name not in options:
             raise ValueError(f"{group}.name must be one of {', '.join(options)}, got '{name}'")
-        unknown = content[group].keys() - {"name", *option_fields(group, name)}
+        unknown = given.keys() - {"name", *option_fields(group, name)}
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))}: not a setting of {group}={name}")
-        groups[group] = options[name](**content[group])
+        groups[group] = options[name](**given)
     return Settings(**{**content, **groups})
