@@ -56,7 +56,11 @@ def test_bad_strengths_are_refused():
 
 
 def test_a_third_of_the_members_try_out_all_strengths():
-    assert [num_in_trial(count) for count in (1, 4, 5, 8, 12, 24)] == [0, 0, 3, 3, 4, 8]
+    counts = (1, 4, 5, 8, 12, 24)
+    ranges = [member_pulls(0.2, 2, count, spread=4.1) for count in counts]
+    assert [num_in_trial(pulls) for pulls in ranges] == [0, 0, 3, 3, 4, 8]
+    assert not num_in_trial(member_pulls(0.2, 2, 24, spread=3.9))
+    assert not num_in_trial(member_pulls(0.0, 2, 24, spread=8.0))
     pulls = trial_pulls(0.4, num_batches=2, num_members=5, spread=2.0, num_trial=3)
     assert pulls == pytest.approx([0.1, 0.2, 0.4, 0.2, 0.2])
 

@@ -1,6 +1,6 @@
 """From settings to a trainer, with the form of the step that is fastest for them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,10 +64,8 @@ def make_trainer(
     shares_members = world.size > 1 and len(model.members) > 1
     batches = _batches(model, dataset, settings, ALONE if shares_members else world, draw)
     graph = wants_graph(model, batches, settings.optimizer.name)
-    num_trial = _num_in_trial(model, settings)
-    members = _trained_members(
-        model, settings, len(batches.data), capturable=graph, num_trial=num_trial
-    )
+    pulls, num_trial = _pulls(model, settings, len(batches.data))
+    members = _trained_members(model, settings, pulls, capturable=graph)
     total_steps = settings.trainer.total_steps(len(batches))
     scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps, num_trial)
     losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
@@ -112,25 +110,24 @@ def _batches(
     return batches
 
 
-def _num_in_trial(model: MADE, settings: Settings) -> int:
-    """How many members try out penalties for all, see `strengths`; 0 where each has its own."""
+def _pulls(model: MADE, settings: Settings, num_rows: int) -> tuple[list[float], int]:
+    """The pull of each member's penalty, and how many, the first ones, try it out for all."""
     scheduler, trainer = settings.scheduler, settings.trainer
-    has_trial = isinstance(scheduler, AnnealSettings) and scheduler.trial > 0
-    tries = has_trial and trainer.sparsity > 0 and trainer.sparsity_spread > 1
-    fits = model.mixture.num_fitted == model.num_orderings == model.num_fixed
-    return num_in_trial(len(model.members)) if tries and fits else 0
+    # A step of a larger batch pulls no more: gradients are means, with less noise to hold against.
+    num_batches = max(1, num_rows // trainer.batch_size)
+    strengths = trainer.sparsity, num_batches, len(model.members), trainer.sparsity_spread
+    pulls = member_pulls(*strengths)
+    is_weighed = model.mixture.num_fitted == model.num_orderings == model.num_fixed
+    has_trial = isinstance(scheduler, AnnealSettings) and scheduler.trial > 0 and is_weighed
+    num_trial = num_in_trial(pulls) if has_trial else 0
+    return (trial_pulls(*strengths, num_trial) if num_trial else pulls), num_trial
 
 
 def _trained_members(
-    model: MADE, settings: Settings, num_rows: int, *, capturable: bool, num_trial: int
+    model: MADE, settings: Settings, pulls: Sequence[float], *, capturable: bool
 ) -> tuple[TrainedMember, ...]:
     """Each member of the model with what trains it."""
-    trainer, networks = settings.trainer, model.members
-    decay, spread = trainer.weight_averaging, trainer.sparsity_spread
-    # A step of a larger batch pulls no more: gradients are means, with less noise to hold against.
-    num_batches = max(1, num_rows // trainer.batch_size)
-    strengths = trainer.sparsity, num_batches, len(networks), spread
-    pulls = trial_pulls(*strengths, num_trial) if num_trial else member_pulls(*strengths)
+    decay = settings.trainer.weight_averaging
     return tuple(
         TrainedMember(
             network,
@@ -138,7 +135,7 @@ def _trained_members(
             WeightAverage(network.parameters(), decay) if decay else None,
             L1Penalty(network.weights(), pull) if pull else None,
         )
-        for network, pull in zip(networks, pulls, strict=True)
+        for network, pull in zip(model.members, pulls, strict=True)
     )
 
 

@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 # Learning rates a step. Adam moves a weight by at most about one: a pull near it leaves none alive.
 MAX_PULL = 0.36
 MAX_MEMBER_PULL = 0.6
-# Fewer members try nothing out, and so many at least do.
-_LEAST_MEMBERS, _LEAST_TRIAL = 5, 3
+# Fewer members try nothing out, nor do pulls that differ by less; so many members at least do.
+_LEAST_MEMBERS, _LEAST_RANGE, _LEAST_TRIAL = 5, 16, 3
 # What suits at the end is stronger than what suits now, since networks overfit the more the longer
 # they train. Around it members differ by a factor; whom the mixture leaves out, with less than a
 # share of an equal weight, begins again.
@@ -52,9 +52,14 @@ def member_pulls(
     return [weakest * (strongest / weakest) ** (m // 2 / pairs) for m in range(num_members)]
 
 
-def num_in_trial(num_members: int) -> int:
-    """How many members try out strengths for all: a third of them; 0 where they are too few."""
-    return max(_LEAST_TRIAL, num_members // 3) if num_members >= _LEAST_MEMBERS else 0
+def num_in_trial(pulls: Sequence[float]) -> int:
+    """How many members try out strengths for all: a third of those with pulls (M,) of their own.
+
+    None where members are too few, or pulls too much alike for a choice: then they are at their
+    bounds, rows are few, and weak penalties that are stopped early serve as well.
+    """
+    is_range = len(pulls) >= _LEAST_MEMBERS and max(pulls) >= _LEAST_RANGE * min(pulls) > 0
+    return max(_LEAST_TRIAL, len(pulls) // 3) if is_range else 0
 
 
 def trial_pulls(
