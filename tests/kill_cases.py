@@ -71,14 +71,15 @@ def ensemble(folder):
 
 
 def density(folder):
-    """The recipe for binary tables, small, with simple densities in the mixture."""
+    """The recipe for binary tables, small, with its trial, and simple densities in the mixture."""
     return npz(
         folder,
         "experiment=density",
         "model.hidden_sizes=[12,12]",
         "model.baselines=[independent,chow_liu]",
-        "ordering.num_orderings=4",
+        "ordering.num_orderings=5",
         "scheduler.warmup_steps=50",
+        "trainer.sparsity=0.2",
         "trainer.max_steps=1000",
         "trainer.processes=2",
         "trainer.tensorboard=false",
