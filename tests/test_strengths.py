@@ -95,11 +95,9 @@ def test_who_tried_what_is_far_off_begins_again_and_others_go_on(tmp_path):
     learner.scheduler.num_trial = 3
     for member, pull in zip(learner.members, (0.01, 0.1, 0.11, 0.5, 0.5), strict=True):
         member.penalty.change(pull)
-    before, _, after = (
-        copies_of(learner),
-        settle(learner, [0.0, 0.5, 0.5, 0.0, 0.0], seed=3),
-        copies_of(learner),
-    )
+    before = copies_of(learner)
+    settle(learner, [0.0, 0.5, 0.5, 0.0, 0.0], seed=3)
+    after = copies_of(learner)
     first = learner.members[0]
     for number, (old, new) in enumerate(zip(before, after, strict=True)):
         for name, weights in new.items():

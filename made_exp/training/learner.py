@@ -61,9 +61,9 @@ class TrainedMember:
     def restart(self, generator: torch.Generator) -> None:
         """Begin again, with other weights; see `MaskedNetwork.restart`."""
         self.network.restart(generator)
-        for values in self.optimizer.state.values():  # in place: a CUDA graph knows them
-            for value in values.values():
-                value.zero_()
+        for values in self.optimizer.state.values():
+            for value in filter(torch.is_tensor, values.values()):
+                value.zero_()  # in place: a CUDA graph knows it
         if self.average is not None:
             self.average.restart()
 

@@ -34,8 +34,8 @@ from made_exp.training.world import World
 
 _log = logging.getLogger(__name__)
 _Score = tuple[float, float, tuple[float, ...]]
-# Of evaluations: the share by which steps grow between two, steps before the first, cost of an
-# example beside that of training on it.
+# Where the length is not known beforehand: the next evaluation comes when the steps have grown by
+# this share, the first after so many; to score an example costs a quarter of training on it.
 _GROWTH, _FIRST_EVALUATION, _EVALUATION_COST = 0.08, 25, 0.25
 
 
@@ -98,8 +98,8 @@ class Trainer:
         """
         self.clock.start()
         device, precision = self.batches.device, matmul_precision(self.settings.precision)
-        random = torch.random.fork_rng([device] if device.type == "cuda" else [])
-        with random, precision, stop_signals() as signals:
+        generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
+        with generators, precision, stop_signals() as signals:
             try:
                 self.keeper.record(self.observer)
                 self._loop(signals)
@@ -151,9 +151,8 @@ class Trainer:
         self.step.part()
         while state.position < len(self.batches) and not self._limit_reached():
             self._one_step(order[state.position])
-            self.observer.stepped(
-                state, state.epoch + state.position / len(order), self._recent_nll
-            )
+            progress = state.epoch + state.position / len(order)
+            self.observer.stepped(state, progress, self._recent_nll)
             agreed = self.agreement.after(state.step, self._wishes(signals))
             if agreed.any:
                 self._check_losses(first)
@@ -205,8 +204,8 @@ class Trainer:
             bad = learner.shares.is_shared and learner.first_bad_parameter()
             if bad:
                 raise self._diverged(f"{bad} is not finite", state.step)
-            scores = self.world.is_main or learner.shares.is_shared
-            valid = self.fit_and_validate(learner.shares) if scores else None
+            validates = self.world.is_main or learner.shares.is_shared
+            valid = self.fit_and_validate(learner.shares) if validates else None
             nll, stderr, shares = self._agree_on(valid, started)
             if not math.isfinite(nll):
                 raise self._diverged(f"the validation NLL is {nll}", state.step)
@@ -216,8 +215,9 @@ class Trainer:
             is_due, is_seen = self.world.from_main((self.keeper.is_due, is_seen))
             if is_seen:
                 learner.gather_weights()
-            record, lr = Record(), self._learning_rate(state.step)
+            record: Record = {}
             if valid is not None:
+                lr = self._learning_rate(state.step)
                 record = self.observer.evaluated(state, train_nll, valid, lr, is_best)
             self.keeper.note_evaluation(record, is_best=is_best)
         if turn is Turn.BACK:

@@ -1,8 +1,8 @@
 """How strongly the members of an ensemble are pulled towards zero, and the trial that finds it.
 
 Which strength is right depends on the table: on 2 000 rows of mushrooms a pull of .16 learning
-rates a step, on 13 000 of accidents .07, and a fifth of it costs a network twenty nats there. So a
-few members try out strengths from weak to strong, and all take what the mixture wants of these.
+rates a step, on 13 000 of accidents .07, a twentieth of which costs a network twenty nats there.
+So a few members try out strengths from weak to strong, and all take what the mixture wants of them.
 """
 
 import logging
