@@ -19,7 +19,8 @@ from test_several_machines import (
 from made_exp.train import main
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-LONG = ["trainer.epochs=300", "trainer.eval_every=1"]
+# Long enough that the machine is gone in the middle.
+LONG = ["trainer.epochs=1200", "trainer.eval_every=1"]
 
 
 @pytest.fixture
