@@ -22,6 +22,10 @@ FEATURES = {
     "least number of steps": {"trainer": {"min_steps": 14}},
     "a hundred evaluations": {"trainer": {"eval_every": None}},
     "sparsity": {"trainer": {"sparsity": 0.5, "weight_averaging": 0.9}},
+    "implications": {
+        "network": {"implications": True, "direct_connections": True},
+        "trainer": {"sparsity": 0.5},
+    },
     "patience": {"trainer": {"patience": 2, "epochs": 30}, "lr": 0.1},
     "step limit": {"trainer": {"max_steps": 8}},
 }

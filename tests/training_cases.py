@@ -7,6 +7,7 @@ from builders import build_made, make_schedules
 
 from made_exp.datasets.base import Dataset
 from made_exp.model.evaluation import evaluate
+from made_exp.model.implications import start_at_implications
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import OPTIONS, Settings
 from made_exp.settings.training import TrainerSettings
@@ -68,14 +69,14 @@ class Crash(Exception):
     """Stands for a machine that stops."""
 
 
-def make_dataset(num_train=60, binarize=False, num_classes=0):
+def make_dataset(num_train=60, binarize=False, num_classes=0, noise=0.1):
     """Rows whose second half copies the first, with a little noise."""
     generator = torch.Generator().manual_seed(7)
 
     def draw(count):
         half = torch.rand(count, NUM_DIMS // 2, generator=generator) < 0.5
-        noise = torch.rand(half.shape, generator=generator) < 0.1
-        return torch.cat([half, half ^ noise], 1).to(torch.uint8)
+        flipped = torch.rand(half.shape, generator=generator) < noise
+        return torch.cat([half, half ^ flipped], 1).to(torch.uint8)
 
     def labels(count):
         return torch.randint(num_classes, (count,), generator=generator) if num_classes else None
@@ -118,7 +119,9 @@ def make_case(
     num_scored=0,
 ):
     """A trainer of a small model, not yet started, and the listener that observes it."""
-    dataset = make_dataset(binarize=binarize, num_classes=num_classes)
+    network = network or {}
+    noise = 0.0 if network.get("implications") else 0.1
+    dataset = make_dataset(binarize=binarize, num_classes=num_classes, noise=noise)
     schedules = make_schedules(
         num_dims=NUM_DIMS, hidden_sizes=hidden_sizes, **(ordering or NATURAL)
     )
@@ -128,8 +131,9 @@ def make_case(
         num_classes=num_classes,
         backend=kernel,
         generator=torch.Generator().manual_seed(seed),
-        **(network or {}),
+        **network,
     ).to(device, dtype)
+    start_at_implications(model, dataset.train)
     run = RunDirectory(path)
     run.create()
     run.start({}, "")

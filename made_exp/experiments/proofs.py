@@ -23,6 +23,7 @@ from made_exp.model.checks import (
     measure_connectivity,
 )
 from made_exp.model.evaluation import Each
+from made_exp.model.implications import start_at_implications
 from made_exp.model.made import MADE
 from made_exp.variables.missing import left_out
 
@@ -50,6 +51,7 @@ def prepare(model: MADE, dataset: Dataset) -> None:
         raise TrainingError(f"the masks of this model are wrong: {check.detail}")
     x = rows_to_fit(dataset)
     model.initialise_bias(x)
+    start_at_implications(model, x)
     if model.num_latent:
         model.mixture.set_shares(model.find_classes(x))
     for name, extra in model.extras.items():

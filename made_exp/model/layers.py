@@ -47,6 +47,7 @@ class MaskedLinear(nn.Module):
 
     in_degrees: Tensor | None
     out_degrees: Tensor | None
+    centre: Tensor | None
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class MaskedLinear(nn.Module):
         self._structure: PackedStructure | None = None
         self._products: dict[torch.dtype | None, MaskedProduct] = {}
         self.weight = nn.Parameter(self.stored_layout(self._drawn(generator)))
+        self.register_buffer("centre", None, persistent=False)
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
 
     def _drawn(self, generator: torch.Generator | None) -> Tensor:
@@ -88,8 +90,16 @@ class MaskedLinear(nn.Module):
     def restart(self, generator: torch.Generator) -> None:
         """Draw the weights anew, and let the bias be 0, in the memory that they have."""
         self.weight.copy_(self.stored_layout(self._drawn(generator).to(self.weight)))
+        if self.centre is not None:
+            self.weight.add_(self.centre)
         if self.bias is not None:
             self.bias.zero_()
+
+    @torch.no_grad()
+    def centre_at(self, weight: Tensor) -> None:
+        """Add a dense (O, I) to the initial weights; penalties pull towards that, not to zero."""
+        self.centre = self.stored_layout(weight.to(self.weight))
+        self.weight.add_(self.centre)
 
     def forward(
         self,

@@ -59,7 +59,7 @@ class MaskedNetwork(nn.Module):
         super().__init__()
         residual, activation = schedule.residual, settings.activation
         self.schedule, self.dropout, self.num_classes = schedule, settings.dropout, num_classes
-        self.backend = backend
+        self.backend, self.implications = backend, settings.implications
         self.activation_name = activation
         self.activation: Callable[[Tensor], Tensor] = getattr(nn.functional, activation)
         self.register_buffer("feature_widths", torch.tensor(feature_widths), persistent=False)
@@ -156,6 +156,11 @@ class MaskedNetwork(nn.Module):
         """The weights between layers; biases, conditioning weights and context are none of them."""
         for level in self.levels:
             yield from (edge.layer.weight for edge in level.edges)
+
+    def centres(self) -> Iterator[Tensor | None]:
+        """What penalties pull each of the `weights` towards; None for zero."""
+        for level in self.levels:
+            yield from (edge.layer.centre for edge in level.edges)
 
     @torch.no_grad()
     def restart(self, generator: torch.Generator) -> None:

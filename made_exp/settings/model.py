@@ -71,6 +71,9 @@ class NetworkSettings(ModelSettings):
         "latent classes of binary rows by how many ones; null = 8 or 16 of rare words",
         at_least=0,
     )
+    implications: bool = setting(
+        False, "start at what binary columns imply of each other in all rows: one-hot codes"
+    )
     smooth_logits: bool = setting(False, "neighbouring ordered values share strength")
     baselines: list[str] = setting(
         [],

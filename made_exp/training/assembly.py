@@ -133,7 +133,7 @@ def _trained_members(
             network,
             make_optimizer(settings.optimizer, network, capturable=capturable),
             WeightAverage(network.parameters(), decay) if decay else None,
-            L1Penalty(network.weights(), pull) if pull else None,
+            L1Penalty(network.weights(), pull, network.centres()) if pull else None,
         )
         for network, pull in zip(model.members, pulls, strict=True)
     )

@@ -1,7 +1,6 @@
 """The optimizers of torch, each in the fastest form that torch has for the device."""
 
 import inspect
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -73,7 +72,8 @@ def make_optimizer(
 ) -> Optimizer:
     """Build an optimizer for the parameters of `model`.
 
-    Weight decay leaves biases alone: they hold the marginals of the data.
+    Weight decay leaves biases alone, which hold the marginals of the data, and weights that start
+    elsewhere than around zero.
 
     Args:
         settings: Any option; settings of its own are those of torch's class.
@@ -87,8 +87,7 @@ def make_optimizer(
         for name, value in asdict(settings).items()
         if name not in ("name", "weight_decay")
     }
-    parameters = list(model.named_parameters())
-    device = parameters[0][1].device
+    device = next(model.parameters()).device
     if issubclass(kind, torch.optim.Adam) and device.type == "cpu":
         kind, options["decoupled_weight_decay"] = CpuAdam, kind is torch.optim.AdamW
     known = inspect.signature(kind).parameters
@@ -98,7 +97,7 @@ def make_optimizer(
             options["capturable"] = True
     if "fused" in known:
         options["fused"] = device.type == "cpu" or kind is not torch.optim.Adagrad
-    made: Optimizer = kind(_parameter_groups(parameters, settings.weight_decay), **options)
+    made: Optimizer = kind(_parameter_groups(model, settings.weight_decay), **options)
     return made
 
 
@@ -111,11 +110,14 @@ def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
-def _parameter_groups(
-    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
-) -> list[dict[str, Any]]:
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    centred = {
+        id(module.weight)
+        for module in model.modules()
+        if getattr(module, "centre", None) is not None
+    }
     by_decay: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in parameters:
-        decay = 0.0 if name.endswith("bias") else weight_decay
-        by_decay.setdefault(decay, []).append(parameter)
+    for name, parameter in model.named_parameters():
+        decays = not name.endswith("bias") and id(parameter) not in centred
+        by_decay.setdefault(weight_decay if decays else 0.0, []).append(parameter)
     return [{"params": some, "weight_decay": decay} for decay, some in by_decay.items()]

@@ -8,18 +8,25 @@ from torch import Tensor, nn
 
 
 class L1Penalty:
-    """w = sign(w) max(|w| - lr pull, 0) after every step, a proximal step of pull |w|.
+    """w - c = sign(w - c) max(|w - c| - lr pull, 0) after a step: a proximal step of pull |w - c|.
 
     Under Adam a weight whose mean gradient is small beside its spread, as noise makes it, is kept
-    at zero.
+    at c, which is zero but for layers that have a centre.
 
     Args:
         weights: Those between layers; biases, and what acts as one, are left alone.
-        pull: Learning rates by which a step pulls a weight towards zero; > 0.
+        pull: Learning rates by which a step pulls a weight towards c; > 0.
+        centres: c of each weight, None = 0; all are 0 where none are given.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], pull: float) -> None:
+    def __init__(
+        self,
+        weights: Iterable[nn.Parameter],
+        pull: float,
+        centres: Iterable[Tensor | None] | None = None,
+    ) -> None:
         self.weights, self.pull = list(weights), pull
+        self.centres = [None] * len(self.weights) if centres is None else list(centres)
         # One variable has no weights.
         self._on_device = self.weights[0].new_tensor(pull) if self.weights else torch.tensor(pull)
 
@@ -30,10 +37,11 @@ class L1Penalty:
 
     @torch.no_grad()
     def shrink(self, lr: float | Tensor) -> None:
-        """Move every weight towards zero by what one step of rate `lr` asks for."""
+        """Move every weight towards its centre by what one step of rate `lr` asks for."""
         most = lr * (self._on_device if isinstance(lr, Tensor) else self.pull)
-        for weight in self.weights:
-            weight.sub_(weight.clamp(-most, most))  # type: ignore[arg-type]
+        for weight, centre in zip(self.weights, self.centres, strict=True):
+            away = weight if centre is None else weight - centre
+            weight.sub_(away.clamp(-most, most))  # type: ignore[arg-type]
 
 
 class WeightAverage:
