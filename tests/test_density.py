@@ -171,21 +171,32 @@ def test_several_columns_are_predicted_together(density):
     assert torch.equal(x, kept)  # what is asked of a tensor leaves it as it was
 
 
-def test_values_of_a_column_are_scored_together_as_one_by_one(density, monkeypatch):
-    frame = people(7).drop("age")
-    calls, log_prob = [], Component.log_prob
+@pytest.mark.parametrize("ordering", ["agnostic", "natural", "reversed"])
+def test_values_of_a_column_take_one_pass_and_are_as_scored_one_by_one(
+    density, ordering, monkeypatch
+):
+    """Where no known column comes after it: in any order, or the last one of a fixed order."""
+    frame, target = people(7).drop("age"), "age"
+    if ordering != "agnostic":
+        made = tiny_made(density.schema.variables, ordering=ordering)
+        density = Density(made, density.schema)
+        target = density.schema.modelled[0 if ordering == "reversed" else -1].name
+        frame = people(30).drop_nulls()
+    calls, conditionals = [], Component.conditionals
 
     def counted(*arguments):
         calls.append(arguments)
-        return log_prob(*arguments)
+        return conditionals(*arguments)
 
-    monkeypatch.setattr(Component, "log_prob", counted)
-    found = density.predict_proba(frame, target="age")
+    with monkeypatch.context() as patch:
+        patch.setattr(Component, "conditionals", counted)
+        found = density.predict_proba(frame, target=target)
     num_parts = 1 + (frame["town"].null_count() > 0)
     assert len(calls) == num_parts * density.num_orderings
-    for rows in (1, 30):
+    monkeypatch.setattr(classes, "_is_last", lambda *arguments: False)
+    for rows in (1, 30, 1000):
         monkeypatch.setattr(classes, "_ROWS", rows)
-        assert np.allclose(density.predict_proba(frame, target="age"), found, rtol=1e-4)
+        assert np.allclose(density.predict_proba(frame, target=target), found, rtol=1e-4)
 
 
 def test_surprises_add_up_and_have_the_index_of_the_frame(density):

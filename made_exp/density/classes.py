@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -129,9 +130,14 @@ def _probabilities(
         own, own_known = groups.cast(codes[rows]), known[rows]
         size = min(max(1, _ROWS // len(own)), len(asked))  # values that go together
         every, every_known = own.repeat(size, 1), own_known.repeat(size, 1)
-        labels = None if context is None else context[rows].repeat(size)
+        own_labels = None if context is None else context[rows]
+        labels = None if own_labels is None else own_labels.repeat(size)
         for index, log_weight in made.weighted(any_pattern=observed is not None).items():
             density = _targets_last(made.density(index), targets, every_known)
+            if len(targets) == 1 and _is_last(density, targets[0], own_known):
+                found = _of_last(density, targets[0], asked[:, 0], own, own_known, own_labels)
+                joint[:, rows] = torch.logaddexp(joint[:, rows], found + log_weight)
+                continue
             for start in range(0, len(asked), size):
                 block = asked[start : start + size]
                 padded = block[torch.arange(size).clamp(max=len(block) - 1)]
@@ -141,6 +147,31 @@ def _probabilities(
                 before = joint[start : start + size, rows]
                 joint[start : start + size, rows] = torch.logaddexp(before, found)
     return joint.T.softmax(1)
+
+
+def _is_last(
+    density: Component | SimpleComponent, target: int, known: Tensor
+) -> TypeGuard[Component]:
+    """Whether a network has no variable that is known (B, D) behind the target in its order."""
+    if isinstance(density, SimpleComponent):
+        return False
+    ordering = density.masks.ordering.expand_as(known)
+    is_behind = (ordering == target).cumsum(1).bool() & (ordering != target)
+    return not bool((known.gather(1, ordering) & is_behind).any())
+
+
+def _of_last(
+    density: Component, target: int, values: Tensor, x: Tensor, known: Tensor, labels: Tensor | None
+) -> Tensor:
+    """Log-probabilities (K, B) of codes x (B, D) whose last variable has each of the values (K,).
+
+    One pass of the network for all of them: nothing that is known depends on it.
+    """
+    x = x.index_fill(1, torch.tensor([target], device=x.device), 0)
+    conditionals = density.conditionals(x, labels, known)
+    others = conditionals.log_prob(x).index_fill(1, torch.tensor([target], device=x.device), 0)
+    of_target = conditionals.log_prob_of(target, values.to(x.dtype))
+    return (others.sum(1, keepdim=True).double() + of_target.double()).T
 
 
 def _targets_last(

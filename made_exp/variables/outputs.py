@@ -35,6 +35,13 @@ class Conditionals:
         log_probs = self._log_prob(self.params, x)
         return log_probs if self.observed is None else torch.where(self.observed, log_probs, 0)
 
+    def log_prob_of(self, variable: int, values: Tensor) -> Tensor:
+        """Log-probability (density of z) of each code of `values` (V,) of one variable: (B, V)."""
+        groups = self.groups
+        start, width = groups.param_starts[variable], groups.param_widths[variable]
+        params = self.params[:, None, start : start + width]
+        return groups.conditional(variable).log_prob(params, values.expand(len(params), -1))
+
     def log_prob_vjp(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """`log_prob` outside autograd, and the pullback of its gradient (B, D) to the params."""
         if self.groups.only is not None:
