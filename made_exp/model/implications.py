@@ -10,6 +10,7 @@ by its output bias and its direct connections, and penalties pull towards that, 
 learns what comes on top; nothing is forbidden.
 """
 
+import logging
 import math
 from typing import final
 
@@ -22,6 +23,7 @@ from made_exp.model.members import Members
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.variable import Kind
 
+_log = logging.getLogger(__name__)
 _ROWS = 10_000
 # Of all pairs of literals and columns that have nothing to do with each other, about exp(-5) of
 # one would look like an implication.
@@ -34,22 +36,22 @@ class Implications:
 
     That l implies x_d = 0 says that no row of train has both l and x_d = 1, where more than
     log(4 D^2) + 5 would, were they independent; that l implies x_d = 1, the same of x_d = 0. Of a
-    group of columns no two of which are 1 at once, one is 0 where another is 1, be both rare: it
-    is enough that so many rows would have it and any of the group, were it independent.
+    group of columns no two of which are 1 at once, one is 0 where another is 1 even if both are
+    rare: it is enough that so many rows would have it and any of the group, were it independent.
 
     Args:
         train: (N, D) of 0 and 1.
 
     Attributes:
-        is_any: Whether there is one.
+        num_implied: Columns of which something is implied.
     """
 
     def __init__(self, train: Tensor) -> None:
-        num_rows, num_dims = train.shape
+        self._num_rows, num_dims = train.shape
         self._counts = _literal_counts(train).numpy()
         self._rows, self._ones = self._counts.diagonal(), np.diagonal(self._counts)[:num_dims]
         self._least = math.log(4 * num_dims**2) + _MARGIN
-        self._share = self._ones / num_rows
+        self._share = self._ones / self._num_rows
         zero = self._rows[:, None] * self._share > self._least
         one = self._rows[:, None] * (1 - self._share) > self._least
         self._zero = zero & (self._counts[:, :num_dims] == 0)
@@ -63,7 +65,7 @@ class Implications:
             self._zero[pairs] = ~np.eye(len(group), dtype=bool)
             others = self._ones[group].sum() - self._ones[group]
             self._support[pairs] = np.maximum(self._support[pairs], others)
-        self.is_any = bool(self._zero.any() or self._one.any())
+        self.num_implied = int((self._zero | self._one).any(0).sum())
 
     def _groups(self) -> list[list[int]]:
         """Columns no two of which are 1 in one row, from each that is far from so by chance."""
@@ -114,14 +116,14 @@ class Implications:
         """
         zeros, rows = self._zero[candidates, d], self._rows[candidates]
         gains = rows.copy()
-        left = np.array([self._counts.trace() / len(self._share) - self._ones[d], self._ones[d]])
+        left = [self._num_rows - float(self._ones[d]), float(self._ones[d])]
         chosen = []
         while True:
             best = int(np.argmax(np.where(gains > rows / 2, gains, 0)))
             if gains[best] <= rows[best] / 2:
                 break
             chosen.append(int(candidates[best]))
-            left[0 if zeros[best] else 1] -= gains[best]
+            left[0 if zeros[best] else 1] -= float(gains[best])
             # At least so many rows are new: those of two literals before it count twice.
             gains -= self._counts[candidates[best], candidates]
             gains[best] = 0
@@ -144,8 +146,10 @@ def start_at_implications(model: Members, train: Tensor) -> None:
     if not members or not all(is_binary):
         return
     implications = Implications(train)
-    if not implications.is_any:
+    if not implications.num_implied:
         return
+    text = "networks know from the start what others imply of %d of %d columns"
+    _log.info(text, implications.num_implied, len(is_binary))
     for member in members:
         assert member.direct is not None
         in_degrees, out_degrees = member.direct.in_degrees, member.direct.out_degrees
@@ -163,7 +167,7 @@ def _can_start(member: MaskedNetwork) -> bool:
 
 
 def _literal_counts(train: Tensor) -> Tensor:
-    """Rows (2D, 2D) float64 of train in which two literals hold."""
+    """Rows (2D, 2D) float32 of train in which two literals hold, zero only where there are none."""
     num_dims = train.shape[1]
     both = torch.zeros(num_dims, num_dims, dtype=torch.float64)
     for rows in train.split(_ROWS):
@@ -172,4 +176,5 @@ def _literal_counts(train: Tensor) -> Tensor:
     ones = both.diagonal()
     first_alone = ones[:, None] - both
     neither = len(train) - ones[:, None] - ones + both
-    return torch.cat([torch.cat([both, first_alone], 1), torch.cat([first_alone.t(), neither], 1)])
+    upper, lower = torch.cat([both, first_alone], 1), torch.cat([first_alone.t(), neither], 1)
+    return torch.cat([upper, lower]).float()
