@@ -42,7 +42,7 @@ def spflow(splits: Splits, minutes: float) -> np.ndarray:
     started, best, kept = time.monotonic(), -np.inf, {}
     torch.manual_seed(0)
     data = {name: torch.as_tensor(rows, dtype=torch.float32) for name, rows in splits.items()}
-    model = learn_hclt_binary(data["train"], num_hidden_cats=_HIDDEN, init="random")
+    model = learn_hclt_binary(data["train"], num_hidden_cats=_HIDDEN)
 
     def score(rows: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
