@@ -52,7 +52,7 @@ def spflow(splits: Splits, minutes: float) -> np.ndarray:
     while time.monotonic() - started < 60 * minutes:
         expectation_maximization(model, data["train"], max_steps=1)
         valid = float(score(data["valid"]).mean())
-        if valid <= best:
+        if not valid > best:  # or NaN
             break
         best = valid
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
