@@ -4,6 +4,7 @@ Reading order: variables, masks, kernels, model, datasets, training, runs, exper
 """
 
 __version__ = "1.0.0"
+__all__ = ["fit", "load_run"]
 
 
 def __getattr__(name: str) -> object:
@@ -17,3 +18,8 @@ def __getattr__(name: str) -> object:
 
         return load_run
     raise AttributeError(f"module 'made_exp' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """What a user may ask for, also before it is imported."""
+    return sorted({*globals(), *__all__})

@@ -51,7 +51,8 @@ def readme_table(rows: Sequence[Row], runs: Mapping[str, Runs], missing: Mapping
     without = f"\n\nWithout a number: {', '.join(absent)}." if absent else ""
     return (
         "Nats per example on the test split, lower is better, ± its standard error over examples. "
-        "True density: what the generator itself scores on the same examples. "
+        "Means over seeds (docs/results.md). True density: what the generator itself scores on the "
+        "same examples. "
         f"{FROM_MEMORY}\n\n"
         + table(head, lines)
         + without

@@ -1,5 +1,8 @@
 """Device, precision, threads, seeds, versions."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -123,3 +126,10 @@ def test_git_commit_is_a_hash_or_nothing(monkeypatch):
     assert commit is None or len(commit.removesuffix("+changes")) == 40
     monkeypatch.setattr("subprocess.run", lambda *a, **k: (_ for _ in ()).throw(OSError()))
     assert machine.git_commit() is None
+
+
+def test_the_package_offers_its_two_functions_before_they_are_imported():
+    shown = "sorted(made_exp.__all__), set(made_exp.__all__) <= set(dir(made_exp))"
+    code = f"import sys, made_exp; print({shown}, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["['fit',", "'load_run']", "True", "False"]
