@@ -34,6 +34,8 @@ RUN_BY = {
     "density.paths": "test_probability",
     "density.simple_events": "test_probability",
     "datasets.table.loader": "test_table_splits",
+    "datasets.table.centuries": "test_table_dates",
+    "datasets.table.steps": "test_table_steps",
     "density.classes": "test_density",
     "datasets.table.matching": "test_density",
     "density.completing": "test_density",

@@ -93,6 +93,7 @@ def test_columns_of_every_kind_are_read_as_the_file_has_them():
         {
             "day": [date(2020, 1, 1) + timedelta(days=n % 90) for n in range(200)],
             "at": [f"2021-03-04 {n % 24:02}:{n % 60:02}" for n in range(200)],
+            "stay": [timedelta(days=n % 37) for n in range(200)],
             "price": [f"{2000 + 7 * (n % 31)}" for n in range(200)],
             "rate": [f"{n % 53 / 100 + 0.003 * (n % 7):.3f}" for n in range(200)],
             "kind": [None if n % 9 == 0 else "abcde"[n % 5] for n in range(200)],
@@ -113,6 +114,7 @@ def test_columns_of_every_kind_are_read_as_the_file_has_them():
         assert fields["at"].text(shown["at"]) == f"{written['at'][row]}:00".removesuffix(
             " 00:00:00"
         )
+        assert shown["stay"] == float(written["stay"][row]) == 86400 * (row % 37)
         assert shown["price"] == float(written["price"][row])
         assert shown["rate"] == pytest.approx(float(written["rate"][row]), abs=1e-12)
         kind = written["kind"][row]

@@ -1,5 +1,7 @@
 """Dates and times: counted in their finest unit, written back as they were."""
 
+import datetime
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,39 @@ def test_what_is_no_date(cells):
 def test_day_and_month_that_could_be_swapped_are_said():
     assert DateFormat.of_texts(texts("01/02/2023", "03/04/2021")).ambiguous
     assert not DateFormat.of_texts(texts("01/02/2023", "13/04/2021")).ambiguous
+
+
+@pytest.mark.parametrize(
+    ("years", "first", "last"),
+    [
+        (range(1940, 2000), 1940, 1999),
+        (range(1985, 2025), 1985, 2024),
+        (range(2040, 2069), 2040, 2068),
+        (range(1900, 1905), 2000, 2004),
+        ([1930, 1990], 1990, 2030),
+        ([1931, 1980], 1931, 1980),
+        (range(1969, 2069), 1969, 2068),
+    ],
+)
+@pytest.mark.parametrize("dress", ["%d.%m.%y", "%m/%d/%y", "%d-%b-%y", "%d.%m.%y %H:%M"])
+def test_years_of_two_digits_are_of_the_hundred_that_keeps_a_column_short(
+    years, first, last, dress
+):
+    days = [datetime.datetime(y, 2, 13 + n % 2, n % 24) for n, y in enumerate(years)]
+    cells = texts(*(f"{day:{dress}}" for day in days))
+    form = DateFormat.of_texts(cells)
+    found = form.moments(cells).cast(pl.Datetime("us"))
+    assert (found.dt.year().min(), found.dt.year().max()) == (first, last)
+    assert form.write(form.parse(cells).to_numpy()).to_list() == cells.to_list()
+    assert DateFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
+
+
+def test_years_of_new_rows_are_those_nearest_to_the_column():
+    form = DateFormat.of_texts(texts(*(f"13.02.{n}" for n in range(40, 100))))
+    found = form.moments(texts("13.02.39", "13.02.21", "13.02.05", "29.02.00", "13.02.1950"))
+    wanted = [1939, 1921, 2005, 2000, None]
+    assert found.cast(pl.Datetime("us")).dt.year().to_list() == wanted
+    assert form.describe() == "%d.%m.%y, years 1920..2019"
 
 
 def test_a_finer_moment_than_the_columns_is_none_of_it():

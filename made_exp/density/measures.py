@@ -26,7 +26,7 @@ def numbers_of(spread: Spread) -> np.ndarray:
     if isinstance(column, Numbers):
         if variable.num_values is None:
             return np.clip(spread.values, column.low, column.high)
-        return (spread.values + column.offset) / 10**column.decimals
+        return (spread.values * column.step + column.offset) / 10**column.decimals
     table = column.numbers if isinstance(column, Categories) else None
     if table is None:
         raise QueryError(
@@ -43,7 +43,8 @@ def written(column: Column, number: float) -> str | None:
     """A date or time in the words of its column; None of plain numbers."""
     if not isinstance(column, Numbers) or not isinstance(column.format, DateFormat):
         return None
-    value = number if column.variable and column.variable.is_real else number - column.offset
+    is_real = column.variable is not None and column.variable.is_real
+    value = number if is_real else (number - column.offset) / column.step
     text: str = column.decode(np.array([value]))[0]
     return text
 
@@ -102,4 +103,4 @@ def _edge(spread: Spread, at: int, side: int, numbers: np.ndarray) -> float:
     if variable.is_real:
         return float(np.clip(end, column.low, column.high))
     whole = end + 0.5 if side == 0 else end - 0.5
-    return (whole + column.offset) / 10**column.decimals
+    return (whole * column.step + column.offset) / 10**column.decimals

@@ -39,12 +39,13 @@ def _field(variable: Variable, column: Mapping[str, Any]) -> Field:
         names = tuple(str(value) for value in range(variable.num_values or 2))
     if names is not None and _has_rare(variable):
         names = (*names[: _first_rare(variable)], f"{len(variable.pooled) - 1} rare ones")
+    bend = variable.transform.bend
     return Field(
         variable.name,
         names,
         is_date=_days(column) is not None,
         is_missing_a_value=variable.may_be_missing,
-        bend=variable.transform.bend,
+        bend=None if bend is None else bend * column.get("step", 1),
     )
 
 
@@ -83,7 +84,8 @@ def as_read(dataset: Dataset, x: Tensor) -> np.ndarray:
 
 def _numbers(x: np.ndarray, variable: Variable, column: Mapping[str, Any]) -> np.ndarray:
     if not variable.is_real:
-        return (x + column["offset"]) / 10 ** column["decimals"] * (_days(column) or 1.0)
+        units = x * column.get("step", 1) + column["offset"]
+        return units / 10 ** column["decimals"] * (_days(column) or 1.0)
     form = column.get("format", column)
     if form.get("style", "fixed") == "fixed" and form["decimals"] >= 0:
         x = x.round(form["decimals"])

@@ -32,6 +32,7 @@ class Numbers(Column):
         offset: The number, in units, that value 0 of an integer variable stands for.
         decimals: Of a number written with few decimals and modelled as a whole number of units
             of its last digit; 0 else.
+        step: How many units lie between one value of an integer variable and the next.
         low: Draws of a real variable are not below it.
         high: Draws of a real variable are not above it.
     """
@@ -40,6 +41,7 @@ class Numbers(Column):
     format: Format
     offset: int = 0
     decimals: int = 0
+    step: int = 1
     low: float | None = None
     high: float | None = None
 
@@ -144,7 +146,13 @@ class Numbers(Column):
     def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
         """Values (N,) float64 of whole units (N,), within the range; those outside are said."""
         assert self.variable is not None
-        values = (whole - self.offset).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        counted = whole - self.offset
+        finer = (counted % self.step != 0).fill_null(False)
+        if finer.any():
+            row, count = int(finer.arg_max() or 0), int(finer.sum())
+            what = f"between two steps of {self._seconds:.9g} seconds: counted as the earlier"
+            say(cells.raw, row, count, what)
+        values = (counted // self.step).cast(pl.Float64).fill_null(np.nan).to_numpy()
         high = (self.variable.num_values or 1) - 1.0
         outside = np.flatnonzero((values < 0) | (values > high))
         if len(outside):
@@ -153,6 +161,13 @@ class Numbers(Column):
             say(cells.raw, int(outside[0]), len(outside), what)
         return np.clip(values, 0, (self.variable.num_values or 1) - 1.0)
 
+    @property
+    def _seconds(self) -> float:
+        """What a step of dates, times or durations is worth."""
+        if isinstance(self.format, DateFormat):
+            return self.step * self.format.microseconds / 10**6
+        return self.step / 10**self.decimals
+
     @override
     def decode(self, values: np.ndarray) -> pl.Series:
         assert self.variable is not None
@@ -160,7 +175,8 @@ class Numbers(Column):
         numbers = np.asarray(values, np.float64)[known]
         if self.variable.num_values is not None:
             last = (self.variable.num_values or 1) - 1
-            units = np.clip(np.round(numbers), 0, last).astype(np.int64) + self.offset
+            counted = np.clip(np.round(numbers), 0, last).astype(np.int64)
+            units = counted * self.step + self.offset
             numbers = units / 10**self.decimals if self.decimals else units
         else:
             numbers = np.clip(numbers, self.low, self.high)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from typing_extensions import override
 
+from made_exp.datasets.table.centuries import FIRST_YEAR, first_year_of, with_centuries
 from made_exp.datasets.table.formats import Format
 
 # The first that all cells obey; %d/%m and %m/%d are both tried, and told apart by a day above 12.
@@ -39,6 +40,7 @@ class DateFormat(Format):
         unit: What is counted: days, minutes, seconds, or the last digit of the fraction.
         padded: Whether days, months and hours below ten begin with a zero.
         ambiguous: Whether day and month could as well be the other way round.
+        first_year: Of the hundred that years of two digits stand for.
     """
 
     name: ClassVar[str] = "date"
@@ -48,6 +50,7 @@ class DateFormat(Format):
     unit: str = "days"
     padded: bool = True
     ambiguous: bool = False
+    first_year: int = FIRST_YEAR
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
@@ -68,7 +71,15 @@ class DateFormat(Format):
             digits = texts.str.extract(_FRACTION, 2).fill_null("").str.pad_end(MAX_FRACTION, "0")
             parts = digits.str.slice(0, MAX_FRACTION).cast(pl.Int64)
             texts = texts.str.replace(_FRACTION, "$1")
-        return _strptime(texts, self.pattern, is_zoned=self.zone == "%z") + parts
+        pattern = self.pattern
+        if self._is_short:
+            texts, pattern = with_centuries(texts, self.first_year), pattern.replace("%y", "%Y")
+        return _strptime(texts, pattern, is_zoned=self.zone == "%z") + parts
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether years have two digits."""
+        return "%y" in self.pattern
 
     @property
     def is_clock(self) -> bool:
@@ -104,6 +115,8 @@ class DateFormat(Format):
     @override
     def describe(self) -> str:
         example = self.pattern + (".%f" if self.fraction else "") + self.zone
+        if self._is_short:
+            example += f", years {self.first_year}..{self.first_year + 99}"
         return example + (", day and month may be swapped" if self.ambiguous else "")
 
     @override
@@ -147,6 +160,9 @@ class DateFormat(Format):
         has_clock = ":" in self.pattern
         fraction = min(digits, MAX_FRACTION) if has_clock else 0
         found = replace(self, fraction=fraction)
+        if self._is_short:
+            is_read = self.moments(texts).is_not_null()
+            found = replace(found, first_year=first_year_of(texts.filter(is_read)))
         moments = found.moments(texts).drop_nulls()
         unit = finest_unit(moments) if not fraction else "fraction"
         texts = texts.str.replace(_FRACTION, "$1")
@@ -179,8 +195,6 @@ def _strptime(texts: pl.Series, pattern: str, *, is_zoned: bool) -> pl.Series:
         pattern += "%z"
     if "%Y" in pattern:  # which polars reads from 24 too
         texts = texts.set(~texts.str.contains(r"\d{4}").fill_null(False), None)
-    if "%y" in pattern:
-        texts = texts.set(~texts.str.contains(r"[-/. ]\d\d(?:[^\d]|$)").fill_null(False), None)
     if pattern in _CLOCKS:
         texts, pattern = "1970-01-01 " + texts, "%Y-%m-%d " + pattern
     if ":" not in pattern:

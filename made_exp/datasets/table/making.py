@@ -21,6 +21,7 @@ from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import quoted
+from made_exp.datasets.table.steps import step_of
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as
 from made_exp.variables.variable import Kind, Variable
 
@@ -195,6 +196,7 @@ def _numbers(
     if len(known) == 0:
         raise _no_value(cells)
     if is_whole:
+        column = replace(column, step=step_of(numbers.drop_nulls(), column))
         column = _counted(column, known, limits)
         return column, column.shifted(cells, numbers, say)
     column = _measured(column, known.cast(pl.Float64).to_numpy(), limits)
@@ -204,17 +206,18 @@ def _numbers(
 def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     """A column of whole units, with a margin for new rows."""
     low, high = int(known.min()), int(known.max())  # type: ignore[arg-type]
-    if high - low > MAX_SPAN:
+    step = column.step
+    if (high - low) // step > MAX_SPAN:
         raise ValueError(
             f"column '{column.name}' spans {low}..{high}, more than {MAX_SPAN} whole numbers; "
             f"set {setting('kinds', column.name, 'real')}"
         )
-    margin = max(int(MARGIN * (high - low)), 1)
+    margin = max(int(MARGIN * (high - low)), step)
     least, greatest = _ends(column, known.to_numpy(), _FULL_WHOLE)
-    first = math.ceil(max(low - margin, least))
-    num_values = math.floor(min(high + margin, greatest)) - first + 1
-    values = (known - first).to_numpy().astype(np.float64)
-    fit = fit_numbers(values, fine=Fineness(1.0), zero=float(-first), limits=limits)
+    first = low + math.ceil((max(low - margin, least) - low) / step) * step
+    num_values = (math.floor(min(high + margin, greatest)) - first) // step + 1
+    values = ((known - first) // step).to_numpy().astype(np.float64)
+    fit = fit_numbers(values, fine=Fineness(1.0), zero=-first / step, limits=limits)
     variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
     column = replace(column, variable=variable, offset=first)
     return replace(column, values=_range(column, values))

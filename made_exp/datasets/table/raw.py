@@ -233,7 +233,9 @@ def _plain_type(values: pl.Series) -> pl.Series:
         whole = values.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == values.null_count() else values.cast(pl.String)
     if isinstance(dtype, pl.Duration):
-        return values.cast(pl.Int64) / UNITS_OF_SECOND[dtype.time_unit]
+        counted, second = values.cast(pl.Int64), UNITS_OF_SECOND[dtype.time_unit]
+        fractions = (counted % second).cast(pl.Float64).to_numpy() / second  # polars' are not exact
+        return (counted // second + pl.Series(fractions)).fill_nan(None).alias(values.name)
     if dtype.is_float() or dtype.is_decimal():
         return values.cast(pl.Float64).fill_nan(None)
     if dtype in (pl.Categorical, pl.Enum, pl.Null):
