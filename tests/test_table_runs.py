@@ -204,3 +204,6 @@ def test_rows_to_complete_are_read_as_the_table_was(folder):
     done = pl.read_csv("done.csv")
     assert (done["städt"][0], done["größe"][1]) == ("ö", 7.5)
     assert done["städt"][1] in ("ä", "ö")
+    assert made_sample.main(["run=run", "observed=done.csv", "path=again.csv"]) == 0
+    assert Path("again.csv").read_bytes() == Path("done.csv").read_bytes()
+    assert made_eval.main(["run=run", "data=done.csv", "path=scored.csv"]) == 0

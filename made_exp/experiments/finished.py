@@ -120,11 +120,12 @@ class FinishedRun:
 
     @property
     def text_style(self) -> TextStyle:
-        """How new rows in delimited text are read: as the table was that it was trained on."""
+        """How new rows in delimited text are read: as the table was, or what was drawn from it."""
         settings, usual = self.settings.dataset, TextStyle()
         return TextStyle(
             encoding=getattr(settings, "encoding", usual.encoding),
             header=getattr(settings, "header", usual.header),
+            or_utf8=True,
         )
 
     def class_number(self, label: str | int | None) -> int | None:
