@@ -47,6 +47,7 @@ RUN_BY = {
     "experiments.querying": "test_query",
     "experiments.validation": "test_processes",
     "experiments.evaluation_plots": "test_row_scores",
+    "experiments.new_rows": "test_row_scores",
     "experiments.oddest": "test_row_scores",
     "experiments.row_scores": "test_row_scores",
     "experiments.row_summary": "test_row_scores",

@@ -12,8 +12,9 @@ from PIL import Image
 
 from made_exp.cli.app import main as made_train
 from made_exp.datasets.table import appending, pieces
+from made_exp.datasets.table.text import TextStyle
 from made_exp.eval import main as made_eval
-from made_exp.experiments import new_rows, train_scores
+from made_exp.experiments import train_scores
 from made_exp.experiments.finished import FinishedRun
 from made_exp.reporting.odd_rows import odd_rows_text
 from made_exp.reporting.row_count import RowCount
@@ -113,7 +114,7 @@ def test_pieces_are_the_whole(name, source, ask, tmp_path, monkeypatch):
     monkeypatch.setattr(pieces.read_pieces, "__kwdefaults__", {"block": 900, "rows": 40})
     assert ask(f"data={source}", f"path={name}", "num_orderings=2")[0] == 0
     found, whole = (
-        pl.concat([p.frame for p in pieces.read_pieces([tmp_path / n], new_rows.TextStyle())])
+        pl.concat([p.frame for p in pieces.read_pieces([tmp_path / n], TextStyle())])
         for n in (name, f"whole_{name}")
     )
     assert found.columns == whole.columns
@@ -302,7 +303,7 @@ def test_a_file_is_whole_or_not_there(tmp_path):
         append(tmp_path / "s.csv", pl.DataFrame({"a": [[1, 2]]}))
     assert not list(tmp_path.iterdir())
     append(tmp_path / "s.csv.xz", table(3))
-    (piece,) = pieces.read_pieces([tmp_path / "s.csv.xz"], new_rows.TextStyle())
+    (piece,) = pieces.read_pieces([tmp_path / "s.csv.xz"], TextStyle())
     assert len(piece.raw) == 3
 
 

@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 from statistics import fmean, stdev
 
+import polars as pl
 import pytest
 import torch
 
 from made_exp import eval as made_eval
 from made_exp import report
+from made_exp import sample as made_sample
 from made_exp.cli.app import main
 from made_exp.errors import CheckpointError
 from made_exp.experiments.all_rows import Length
@@ -178,3 +180,30 @@ def test_real_values_also_count_as_the_masses_of_their_last_digit(capsys):
     assert train("hydra.run.dir=mass", "dataset.kinds.v=decimal") == 0
     test = json.loads(Path("mass/results.json").read_text())["test"]
     assert "nll_as_written" not in test  # masses as they are
+
+
+def test_no_cell_comes_out_empty_where_missing_is_a_value(folder):
+    rows = [f"{i % 3 or ''},{i % 2 or ''}" for i in range(60)]
+    Path("t.csv").write_text("\n".join(["k,l", *rows, ""]))
+    kinds = "dataset.kinds={k: categorical, l: categorical}"
+    assert train("dataset.missing=model", kinds, "ordering=agnostic", "hydra.run.dir=run") == 0
+    Path("asked.csv").write_text("k,l\n" + "1,\n,\n" * 40)
+    for name in ("done.csv", "done.parquet"):
+        assert made_sample.main(["run=run", "observed=asked.csv", f"path={name}"]) == 0
+    done = pl.read_csv("done.csv"), pl.read_parquet("done.parquet")
+    assert not any(frame.null_count().sum_horizontal().item() for frame in done)
+
+
+def test_rows_to_complete_are_read_as_the_table_was(folder):
+    rows = [f"{i}.5,{'äö'[i % 2]}" for i in range(60)]
+    Path("t.csv").write_bytes("\n".join(["größe,städt", *rows, ""]).encode("latin-1"))
+    settings = ("dataset.encoding=latin-1", "ordering=agnostic", "hydra.run.dir=run")
+    assert train(*settings) == 0
+    Path("asked.csv").write_bytes("größe,städt\n,ö\n7.5,\n".encode("latin-1"))
+    assert made_sample.main(["run=run", "observed=asked.csv", "path=done.csv"]) == 0
+    done = pl.read_csv("done.csv")
+    assert (done["städt"][0], done["größe"][1]) == ("ö", 7.5)
+    assert done["städt"][1] in ("ä", "ö")
+    assert made_sample.main(["run=run", "observed=done.csv", "path=again.csv"]) == 0
+    assert Path("again.csv").read_bytes() == Path("done.csv").read_bytes()
+    assert made_eval.main(["run=run", "data=done.csv", "path=scored.csv"]) == 0

@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -9,16 +10,18 @@ import pytest
 import torch
 
 from made_exp.datasets.table.appending import TableWriter
-from made_exp.datasets.table.files import read_tables
+from made_exp.datasets.table.files import read_frame, read_tables
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.text import TextStyle
 from made_exp.datasets.table.writing import typed, write_frame
+from made_exp.experiments.given import Given
 from made_exp.experiments.written import write_completed, write_drawn
 from made_exp.settings.commands import SampleSettings
 from made_exp.variables.variable import Kind, Variable
 
+UNITS = {"ms": 3, "us": 6, "ns": 9}
 HEADER = "price,when,size,ok,row,who"
 
 
@@ -40,15 +43,22 @@ def read(path):
     return pl.read_csv(path, infer_schema=False)
 
 
-def given_as(path, text):
+def asked(schema, frame, origin, delimiter=None, count=1):
+    """What was given in a frame, each row as often as it is completed."""
+    raw = RawTable.of_frame(frame, origin, delimiter)
+    x = torch.from_numpy(schema.encode(raw, needed=()))
+    return Given(x, ~torch.isnan(x), None, raw, frame).repeated(count)
+
+
+def given_as(schema, path, text, count=1):
     path.write_text(text)
-    return read_tables([path], TextStyle())
+    return asked(schema, *read_frame([path], TextStyle()), count=count)
 
 
 def test_given_cells_come_back_byte_for_byte(table, tmp_path):
     raw, schema = table
     texts = " 1234567.890,2024-01-05,1.234E-1,true,+4000,\n,,,,,  c\n"
-    given = given_as(tmp_path / "g.csv", f"{HEADER}\n{texts}")
+    given = given_as(schema, tmp_path / "g.csv", f"{HEADER}\n{texts}", 2)
     x = torch.from_numpy(schema.encode(raw)[:4])
     write_completed(tmp_path / "done.csv", schema, x, given, 2)
     lines = (tmp_path / "done.csv").read_text().splitlines()
@@ -84,7 +94,7 @@ def test_no_spreadsheet_runs_what_a_cell_or_a_name_says(tmp_path):
 
 def test_one_completion_is_written_as_the_table(table, tmp_path):
     raw, schema = table
-    given = given_as(tmp_path / "g.csv", "who;ok;price\na;;\n")
+    given = given_as(schema, tmp_path / "g.csv", "who;ok;price\na;;\n")
     x = torch.from_numpy(schema.encode(raw)[:1])
     write_completed(tmp_path / "done.csv", schema, x, given, 1)
     (row,) = read(tmp_path / "done.csv").rows()
@@ -152,8 +162,8 @@ def test_decimals_and_zones_are_kept_around_draws(tmp_path):
     schema = TableSchema.fit(raw, np.arange(60), kinds={"count": "integer"})
     given = frame.with_columns(pl.all().shift(30))  # half of the rows are empty
     x = torch.from_numpy(schema.encode(raw))
-    asked = RawTable.of_frame(given, Origin(("memory",)))
-    write_completed(tmp_path / "done.parquet", schema, x, asked, 1)
+    rows = asked(schema, given, Origin(("memory",)))
+    write_completed(tmp_path / "done.parquet", schema, x, rows, 1)
     done = pl.read_parquet(tmp_path / "done.parquet")
     assert done.schema == frame.schema
     assert done[:30].equals(frame[:30])
@@ -166,7 +176,7 @@ def test_typed_rows_keep_their_types_around_draws(table, tmp_path):
         pl.Series("price", [0.1 + 0.2, None], dtype=pl.Float64),
         pl.Series("row", [None, 12], dtype=pl.Int32),
     )
-    given = RawTable.of_frame(frame, Origin(("memory",)))
+    given = asked(schema, frame, Origin(("memory",)), count=3)
     x = torch.from_numpy(schema.encode(raw)[:6])
     write_completed(tmp_path / "done.parquet", schema, x, given, 3)
     done = pl.read_parquet(tmp_path / "done.parquet")
@@ -210,3 +220,42 @@ def test_other_endings_are_refused(path, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ValueError, match=r"path must end in .png, .npz, .csv"):
         SampleSettings(run=str(tmp_path), path=path)
+
+
+EXACT = pl.DataFrame(
+    {
+        "unsigned": pl.Series([2**63 + 2, 2**63 + 3] * 30, dtype=pl.UInt64),
+        "price": pl.Series(["1000000000000000.07", "-0.50"] * 30).cast(pl.Decimal(20, 2)),
+        "stay": pl.Series([1_500_000, -(2**55) - 1] * 30, dtype=pl.Duration("us")),
+        "clock": pl.Series([863_000_123_456, 0] * 30).cast(pl.Time),
+        "size": pl.Series(range(60), dtype=pl.Float32) / 7,
+    }
+)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_given_cells_that_no_float_holds_come_back_bit_for_bit(tmp_path, count):
+    origin = Origin(("memory",))
+    schema = TableSchema.fit(RawTable.of_frame(EXACT, origin), np.arange(60))
+    given = asked(schema, EXACT, origin, count=count)
+    write_completed(tmp_path / "done.feather", schema, torch.zeros_like(given.x), given, count)
+    done = pl.read_ipc((tmp_path / "done.feather").read_bytes()).select(EXACT.columns)
+    assert done.schema == EXACT.schema
+    assert done.gather_every(count).equals(EXACT)
+    write_completed(tmp_path / "done.csv", schema, torch.zeros_like(given.x), given, count)
+    first, second = read(tmp_path / "done.csv").select(EXACT.columns[:4]).rows()[:: 60 * count - 1]
+    assert first == ("9223372036854775810", "1000000000000000.07", "1.5", "00:14:23.000123456")
+    assert second == ("9223372036854775811", "-0.50", "-36028797018.963969", "00:00:00")
+
+
+def test_durations_are_seconds_in_a_file_of_text(tmp_path):
+    counts = [0, 1, -1, 10**9, -(2**63) + 1, None]
+    frame = pl.DataFrame({unit: pl.Series(counts, dtype=pl.Duration(unit)) for unit in UNITS})
+    write_frame(tmp_path / "a.csv", frame, ",")
+    with TableWriter(tmp_path / "b.csv", ",") as writer:
+        writer.append(frame)
+    for name in ("a.csv", "b.csv"):
+        for unit, digits in UNITS.items():
+            seconds = [count and Decimal(count).scaleb(-digits) for count in counts]
+            found = [text and Decimal(text) for text in read(tmp_path / name)[unit]]
+            assert found == seconds

@@ -1,6 +1,9 @@
 """Empty cells of a frame drawn, around those that are given."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
 
 import numpy as np
 import polars as pl
@@ -8,8 +11,9 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.table.frames import raw_table
-from made_exp.datasets.table.libraries import adopted
+from made_exp.datasets.table.libraries import Library, adopted
 from made_exp.datasets.table.matching import say_absent
+from made_exp.datasets.table.raw import RawColumn, RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed_column
 from made_exp.density.likeness import Likeness
@@ -41,8 +45,7 @@ def complete_frame(
     match = schema.match(raw, needed)
     say_absent(raw, match)
     x = torch.from_numpy(schema.encode(raw, needed=needed))
-    groups = made.groups
-    known = (~torch.isnan(x) & groups.possible(x.to(made.device)).cpu()) | groups.is_given.cpu()
+    known = known_in(made, x)
     numbers = np.arange(len(x)).repeat(num_samples)
     if num_samples != 1:
         frame, raw, x, known = (
@@ -52,43 +55,92 @@ def complete_frame(
             known[numbers],
         )
         context = None if context is None else context[numbers]
-    drawn = _drawn_values(made, x, known, context, options)
-    places = {column.name: d for d, column in enumerate(schema.modelled)}
-    columns = {column.name: column for column in schema.columns}
-    for place, given in enumerate(raw.columns):
-        if given.name not in columns:
-            continue
-        column, d = columns[given.name], places.get(given.name)
-        is_there = given.values.is_not_null().to_numpy() if d is None else _is_there(x, known, d)
-        if is_there.all():
-            continue
-        own = np.full(len(x), np.nan) if d is None else drawn[:, d].numpy()
-        texts = column.decode(own[~is_there])
-        # A column of None alone is not one of texts.
-        stored = given.stored if given.stored != pl.String or given.values.count() else None
-        frame = library.put(frame, place, is_there, typed_column(column, texts, stored))
-    for name in match.absent:
-        texts = columns[name].decode(drawn[:, places[name]].numpy())
-        place = schema.names.index(name)
-        frame = likeness.append(library, frame, schema.columns, place, texts)
-    return frame
+    drawn = drawn_values(made, x, known, context, **options)
+    gaps = Gaps(schema, drawn.numpy(), is_there(x, known).numpy(), likeness)
+    return gaps.filled(library, frame, raw, match.absent)
 
 
-def _is_there(x: Tensor, known: Tensor, d: int) -> np.ndarray:
-    """Which cells are not to be drawn; what a column cannot hold stays as it is."""
-    is_there: np.ndarray = (known[:, d] | ~torch.isnan(x[:, d])).numpy()
-    return is_there
+def known_in(made: MADE, x: Tensor) -> Tensor:
+    """Which values (N, D) others are drawn given: all but NaN and what no column can hold."""
+    groups = made.groups
+    possible = groups.possible(x.to(made.device)).cpu()
+    return (~torch.isnan(x) & possible) | groups.is_given.cpu()
 
 
-def _drawn_values(
-    made: MADE, x: Tensor, known: Tensor, context: Tensor | None, options: dict[str, Any]
+def is_there(x: Tensor, known: Tensor) -> Tensor:
+    """Which cells (N, D) are not to be drawn; what a column cannot hold stays as it is."""
+    return known | ~torch.isnan(x)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Gaps:
+    """What is put into the empty cells of frames.
+
+    Attributes:
+        schema: Of the table.
+        drawn: (N, D) values without gaps.
+        there: (N, D) which cells stay as they were given.
+        likeness: The types of columns that a frame lacks.
+    """
+
+    schema: TableSchema
+    drawn: np.ndarray
+    there: np.ndarray
+    likeness: Likeness
+
+    def filled(self, library: Library, frame: Any, raw: RawTable, absent: Sequence[str]) -> Any:
+        """N rows with their empty cells filled and those columns of the table added, as the last.
+
+        Args:
+            library: Whose the frame is.
+            frame: The rows.
+            raw: The same as they were given; with the types that columns keep.
+            absent: The columns to add.
+        """
+        columns = {column.name: column for column in self.schema.columns}
+        for place, given in enumerate(raw.columns):
+            if given.name not in columns:
+                continue
+            stay = self._stay(given)
+            if stay.all():
+                continue
+            column = columns[given.name]
+            texts = column.decode(self._values(given.name)[~stay])
+            # A column of None alone is not one of texts.
+            is_known = given.stored != pl.String or given.values.count()
+            stored = given.stored if is_known else self.likeness.stored.get(given.name)
+            frame = library.put(frame, place, stay, typed_column(column, texts, stored))
+        for name in absent:
+            texts, place = columns[name].decode(self._values(name)), self.schema.names.index(name)
+            frame = self.likeness.append(library, frame, self.schema.columns, place, texts)
+        return frame
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {column.name: d for d, column in enumerate(self.schema.modelled)}
+
+    def _values(self, name: str) -> np.ndarray:
+        """(N,) values of a column; NaN of one that is kept aside."""
+        d = self._places.get(name)
+        return np.full(len(self.drawn), np.nan) if d is None else self.drawn[:, d]
+
+    def _stay(self, given: RawColumn) -> np.ndarray:
+        """(N,) which cells of a column stay."""
+        d = self._places.get(given.name)
+        return given.values.is_not_null().to_numpy() if d is None else self.there[:, d]
+
+
+def drawn_values(
+    made: MADE, x: Tensor, known: Tensor, context: Tensor | None, **options: Any
 ) -> Tensor:
-    """Codes x (N, D) with what is not known drawn; a cell that comes out as missing is drawn again.
+    """Values x (N, D) with what is not known drawn; one that comes out as missing is drawn again.
 
     The others of its row then count as known, so that each is drawn given what was drawn before;
     in a fixed order those before it.
     """
-    drawn, gaps = x.clone(), ~known
+    drawn, gaps = x.double(), ~known
+    drawn = drawn.clone() if drawn is x else drawn
     for _ in range(_MOST_DRAWS):
         rows = gaps.any(1)
         if not bool(rows.any()):

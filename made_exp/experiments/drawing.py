@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from made_exp.density.completing import drawn_values
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.chosen import chosen_samples
 from made_exp.experiments.finished import FinishedRun
@@ -101,13 +102,14 @@ def _draw_completions(
         count = min(count, _MAX_PICTURED)
     rows = given.repeated(count)
     with as_config_errors():  # A model of fixed orderings completes few patterns.
-        drawn = run.model.complete(
+        drawn = drawn_values(
+            run.model,
             rows.x,
             rows.known,
+            rows.context,
             generator=generator,
-            context=rows.context,
             temperature=settings.temperature,
-        ).cpu()
+        )
     match suffix:
         case ".png":
             _picture_completions(given, drawn, run.data, target)
@@ -116,7 +118,7 @@ def _draw_completions(
             known, x = given.known.numpy(), given.x.numpy()
             _write_npz(target, given.context, completions=shaped, observed=known, x=x)
         case _:
-            write_completed(target, run.schema, drawn, given.table, count)
+            write_completed(target, run.schema, drawn, rows, count)
 
 
 def _picture_completions(given: Given, drawn: Tensor, data: dict[str, Any], target: Path) -> None:

@@ -13,6 +13,7 @@ from made_exp.datasets.base import Dataset, binarized, fingerprint
 from made_exp.datasets.registry import DATA_SEED, load_dataset
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.schema import TableSchema
+from made_exp.datasets.table.text import TextStyle
 from made_exp.density.density import Density
 from made_exp.errors import CheckpointError, ConfigError, as_config_errors
 from made_exp.model.build import build_model
@@ -116,6 +117,16 @@ class FinishedRun:
     def schema(self) -> TableSchema:
         """How the variables are written in a table."""
         return schema_of(self.data)
+
+    @property
+    def text_style(self) -> TextStyle:
+        """How new rows in delimited text are read: as the table was, or what was drawn from it."""
+        settings, usual = self.settings.dataset, TextStyle()
+        return TextStyle(
+            encoding=getattr(settings, "encoding", usual.encoding),
+            header=getattr(settings, "header", usual.header),
+            or_utf8=True,
+        )
 
     def class_number(self, label: str | int | None) -> int | None:
         """The class that `label` names, or None.

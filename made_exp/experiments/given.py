@@ -1,8 +1,8 @@
 """What a user asks to have completed: test examples under a pattern, or a file of examples."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.table.column import warn_of_place
-from made_exp.datasets.table.files import read_tables
+from made_exp.datasets.table.files import read_frame
 from made_exp.datasets.table.matching import say_absent
 from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
 from made_exp.datasets.table.sources import find_tables
-from made_exp.datasets.table.text import TextStyle
+from made_exp.density.completing import known_in
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
@@ -37,18 +37,23 @@ class Given:
         context: (N,) class labels, or None.
         table: The rows as they were given, where they came from a table; cells that hold
             something are not drawn, even where the model cannot hold what they do.
+        frame: The same with their own types, to be written again.
     """
 
     x: Tensor
     known: Tensor
     context: Tensor | None
     table: RawTable | None = None
+    frame: pl.DataFrame | None = None
 
     def repeated(self, count: int) -> Self:
         """Each example `count` times, one after the other."""
         context = None if self.context is None else self.context.repeat_interleave(count, 0)
         x, known = (rows.repeat_interleave(count, 0) for rows in (self.x, self.known))
-        return replace(self, x=x, known=known, context=context)
+        numbers = np.arange(len(self.x)).repeat(count)
+        table = None if self.table is None else self.table.take(numbers)
+        frame = None if self.frame is None else self.frame[numbers]
+        return type(self)(x, known, context, table, frame)
 
 
 def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.Generator) -> Given:
@@ -65,14 +70,14 @@ def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.
     Raises:
         ConfigError: If the file does not fit the model, or labels are missing.
     """
-    observed, context, table = str(settings.observed), None, None
+    observed, context, table, frame = str(settings.observed), None, None, None
     number = run.class_number(settings.label)
     if observed in PATTERNS:
         x, known, context = _examples(run.dataset, observed, settings.num_examples, generator)
     elif Path(observed).suffix.lower() == ".npz":
         x, known, context = _read_npz(Path(observed), run.model)
     else:
-        x, known, table = _read_table(observed, run)
+        x, known, table, frame = _read_table(observed, run)
     known = _with_context(run, x, known, table)
     if number is not None:
         context = torch.full((len(x),), number)
@@ -80,21 +85,23 @@ def given_examples(run: FinishedRun, settings: SampleSettings, generator: torch.
         raise ConfigError(
             f"observed: {observed} has no array 'labels'; give label=... for all rows"
         )
-    return Given(x, known, context, table)
+    return Given(x, known, context, table, frame)
 
 
-def _read_table(path: str, run: FinishedRun) -> tuple[Tensor, Tensor, RawTable]:
-    """Rows of a table, what is known of them, and how they were given.
+def _read_table(path: str, run: FinishedRun) -> tuple[Tensor, Tensor, RawTable, pl.DataFrame]:
+    """Rows of a table, what is known of them, and how they were given; see `Given`.
 
     Raises:
         ConfigError: If the table cannot be read, or is not like that of the run.
     """
     with as_config_errors():
-        raw = read_tables(find_tables(path, Path.cwd(), "observed"), TextStyle())
+        files = find_tables(path, Path.cwd(), "observed")
+        frame, origin, delimiter = read_frame(files, run.text_style)
+        raw = RawTable.of_frame(frame, origin, delimiter)
         say_absent(raw, run.schema.match(raw, run.schema.given))
         x = torch.from_numpy(run.schema.encode(raw, needed=run.schema.given))
     # What a column cannot hold stays where it is, and nothing is drawn from it.
-    return x, ~torch.isnan(x) & ~_impossible(x, run.model.groups.variables), raw
+    return x, known_in(run.model, x), raw, frame
 
 
 def _with_context(run: FinishedRun, x: Tensor, known: Tensor, table: RawTable | None) -> Tensor:
@@ -151,13 +158,6 @@ def given_row(run: FinishedRun, values: Mapping[str, str]) -> Given:
 
         x = torch.from_numpy(schema.encode(raw, refuse, needed=()))
     return Given(x, _with_context(run, x, ~torch.isnan(x), raw), None, raw)
-
-
-def _impossible(x: Tensor, variables: Sequence[Variable]) -> Tensor:
-    """Where x (N, D) holds a number that is no value of its variable."""
-    counts = [math.inf if v.num_values is None else v.num_values for v in variables]
-    lowest = torch.tensor([-math.inf if math.isinf(count) else 0 for count in counts])
-    return (x < lowest) | (x >= torch.tensor(counts))
 
 
 def _examples(

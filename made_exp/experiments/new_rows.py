@@ -13,7 +13,6 @@ from torch import Tensor
 from made_exp.datasets.table.pieces import ROWS, read_pieces
 from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
 from made_exp.datasets.table.sources import find_tables
-from made_exp.datasets.table.text import TextStyle
 from made_exp.experiments.finished import FinishedRun
 
 MAX_NOTICES = 12
@@ -80,11 +79,7 @@ def new_rows(run: FinishedRun, data: str, notices: Notices) -> Iterator[NewRows]
         return
     if run.model.num_classes:
         raise ValueError(f"data: this model has classes; give .npz with x and labels, not {data}")
-    settings = run.settings.dataset
-    style = TextStyle(
-        encoding=getattr(settings, "encoding", "auto"), header=getattr(settings, "header", True)
-    )
-    for piece in read_pieces(find_tables(data, Path.cwd(), "data"), style):
+    for piece in read_pieces(find_tables(data, Path.cwd(), "data"), run.text_style):
         known = _known_columns(run, piece.raw, notices)
         x = run.schema.encode(piece.raw.select(known), notices.hear)
         yield NewRows(torch.from_numpy(x), piece.frame, piece.raw)

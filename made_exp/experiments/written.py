@@ -7,12 +7,14 @@ import polars as pl
 from torch import Tensor
 
 from made_exp.datasets.table.columns import Column
-from made_exp.datasets.table.libraries import filled
+from made_exp.datasets.table.libraries import library_named
 from made_exp.datasets.table.raw import RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.sources import format_of
-from made_exp.datasets.table.stored import as_type
-from made_exp.datasets.table.writing import free_name, typed_column, write_frame
+from made_exp.datasets.table.writing import as_texts, free_name, typed_column, write_frame
+from made_exp.density.completing import Gaps, is_there
+from made_exp.density.likeness import Likeness
+from made_exp.experiments.given import Given
 
 _NUMBERS = ("row", "completion")
 
@@ -25,7 +27,7 @@ def write_drawn(path: Path, schema: TableSchema, x: Tensor) -> None:
 
 
 def write_completed(
-    path: Path, schema: TableSchema, x: Tensor, given: RawTable | None, count: int
+    path: Path, schema: TableSchema, drawn: Tensor, given: Given, count: int
 ) -> None:
     """Write completed rows, every cell that was given as it was given.
 
@@ -34,41 +36,47 @@ def write_completed(
     Args:
         path: Its ending says how.
         schema: Of the table.
-        x: (N count, D), `count` completions of each row.
-        given: The N rows as they were given; None where they are no table's.
+        drawn: (N count, D), `count` completions of each row.
+        given: The N count rows as they were given.
         count: How many completions of each row there are.
     """
-    drawn = schema.decode(x.double().numpy())
-    rows = np.arange(len(x) // count).repeat(count)
-    columns = []
-    for column in schema.columns:
-        texts = _stored(path, column, drawn[column.name])
-        if given is not None and column.name in given.names:
-            own = given.column(column.name)
-            texts = _around(texts, own.values[rows], own.stored, column)
-        columns.append(texts)
+    frame = _completed(path, schema, drawn, given)
     if count > 1:
-        numbers = rows, np.tile(np.arange(count), len(x) // count)
+        numbers = np.divmod(np.arange(len(drawn)), count)
         names = [free_name(name, schema.names) for name in _NUMBERS]
-        columns = [*map(pl.Series, names, numbers), *columns]
-    write_frame(path, pl.DataFrame(columns), schema.delimiter)
+        frame = pl.DataFrame([*map(pl.Series, names, numbers), *frame])
+    write_frame(path, frame, schema.delimiter)
+
+
+def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> pl.DataFrame:
+    """The rows with the columns of the table: texts for a file of text, else with their types."""
+    x = drawn.double().numpy()
+    if given.table is None or given.frame is None:
+        pairs = zip(schema.columns, schema.decode(x), strict=True)
+        return pl.DataFrame([_stored(path, column, texts) for column, texts in pairs])
+    raw = given.table.select([name for name in given.table.names if name in schema.names])
+    frame, is_text = given.frame.select(raw.names), format_of(path) == "text"
+    was_typed, kinds = raw.origin.is_typed, dict[str, pl.DataType]()
+    if is_text and was_typed:
+        frame = frame.select(map(as_texts, frame))
+        raw = RawTable.of_frame(frame, raw.origin)
+    if is_text or not was_typed:
+        kinds = dict.fromkeys(schema.names, pl.String())
+    gaps = Gaps(schema, x, is_there(given.x, given.known).numpy(), Likeness(stored=kinds))
+    absent = [name for name in schema.names if name not in raw.names]
+    frame = gaps.filled(library_named("polars"), frame, raw, absent).select(schema.names)
+    return frame if is_text or was_typed else _typed(schema, frame)
+
+
+def _typed(schema: TableSchema, frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of the table, as they were written, with the types of their values."""
+    columns = []
+    for column, texts in zip(schema.columns, frame, strict=True):
+        values = typed_column(column, texts.str.strip_chars())
+        columns.append(texts if values.dtype == pl.String else values)
+    return pl.DataFrame(columns)
 
 
 def _stored(path: Path, column: Column, texts: pl.Series) -> pl.Series:
     """The texts of a column for a file of text, and their values for one of types."""
     return texts if format_of(path) == "text" else typed_column(column, texts)
-
-
-def _around(drawn: pl.Series, given: pl.Series, stored: pl.DataType, column: Column) -> pl.Series:
-    """What was given, and what was drawn where nothing was, in the type that it was stored in."""
-    is_given = given.is_not_null()
-    if given.dtype == pl.String:
-        stripped = given.str.strip_chars()
-        is_given &= ~stripped.is_in(["", *column.missing]).fill_null(False)
-    if drawn.dtype == pl.String:
-        return given.cast(pl.String).zip_with(is_given, drawn).alias(drawn.name)
-    if given.dtype == pl.String:
-        given = typed_column(column, given.str.strip_chars())
-    if not is_given.all():
-        given = filled(given, is_given.to_numpy(), drawn.filter(~is_given))
-    return (as_type(given, stored) if stored.is_numeric() else given).alias(drawn.name)

@@ -13,7 +13,7 @@ import polars as pl
 import zstandard
 
 from made_exp.datasets.table.sources import format_of
-from made_exp.datasets.table.writing import delimiter_of, without_formulas
+from made_exp.datasets.table.writing import delimiter_of, for_text
 from made_exp.errors import one_line
 from made_exp.files import atomic_path, folder_of_parts
 
@@ -65,7 +65,7 @@ class TableWriter(ExitStack):
         """
         try:
             if self._stream is not None:
-                without_formulas(frame).write_csv(
+                for_text(frame).write_csv(
                     self._stream, separator=self._delimiter, include_header=self._is_first
                 )
             else:

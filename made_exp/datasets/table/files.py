@@ -84,11 +84,19 @@ _MAGIC = {
 
 
 def read_tables(files: Sequence[Path], style: TextStyle) -> RawTable:
+    """What was given in all files; arguments and errors of `read_frame`."""
+    return RawTable.of_frame(*read_frame(files, style))
+
+
+def read_frame(files: Sequence[Path], style: TextStyle) -> tuple[pl.DataFrame, Origin, str | None]:
     """The rows of all files, one after the other, with the columns of the first.
 
     Args:
         files: At least one; their columns may stand in any order.
         style: How those of text are written.
+
+    Returns:
+        The rows with their own types, where they stand, and the delimiter where they are text.
 
     Raises:
         ValueError: If a file cannot be read, or has other columns than the first; with the line.
@@ -109,7 +117,7 @@ def read_tables(files: Sequence[Path], style: TextStyle) -> RawTable:
         return TextTable(content_of(files[source]), str(files[source]), style).line_of(row)
 
     origin = Origin(tuple(map(str, files)), starts, find_line if delimiters[0] else None)
-    return RawTable.of_frame(stacked(frames, files), origin, delimiters[0])
+    return stacked(frames, files), origin, delimiters[0]
 
 
 def refuse_other_formats(files: Sequence[Path], delimiters: Sequence[str | None]) -> None:

@@ -42,11 +42,13 @@ class TextStyle:
         delimiter: One character, or "auto" to find it.
         encoding: Of Python's names, or "auto": UTF-8, or UTF-16 where a mark says so.
         header: Whether the first record holds the names of the columns.
+        or_utf8: Whether text that can only be UTF-8 is read so, whatever `encoding` is.
     """
 
     delimiter: str = AUTO
     encoding: str = AUTO
     header: bool = True
+    or_utf8: bool = False
 
 
 @final
@@ -68,7 +70,7 @@ class TextTable:
 
     def __init__(self, content: bytes, source: str, style: TextStyle) -> None:
         self.source, self.header = source, style.header
-        self.content = _with_newlines(_to_utf8(content, style.encoding, source), source)
+        self.content = _with_newlines(_to_utf8(content, style, source), source)
         self.first_line, found = 1, style.delimiter
         if mark := _SEPARATOR_LINE.match(self.content):  # Excel's own hint
             self.content, self.first_line = self.content[mark.end() :], 2
@@ -207,11 +209,20 @@ def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
-def _to_utf8(content: bytes, encoding: str, source: str) -> bytes:
+def _can_only_be_utf8(content: bytes) -> bool:
+    """Whether it has letters beyond ASCII that are UTF-8; those of other encodings hardly are."""
+    try:
+        return not content.isascii() and bool(content.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _to_utf8(content: bytes, style: TextStyle, source: str) -> bytes:
+    encoding = style.encoding
     mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
     if encoding == AUTO:
         encoding, content = _MARKS.get(mark, "utf-8"), content[len(mark) :]
-    elif _is_utf8(encoding):
+    elif _is_utf8(encoding) or (style.or_utf8 and _can_only_be_utf8(content)):
         encoding, content = "utf-8", content.removeprefix(b"\xef\xbb\xbf")
     if encoding == "utf-8":
         return content

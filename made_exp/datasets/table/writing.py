@@ -17,7 +17,7 @@ from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.sources import COMPRESSED, format_of
-from made_exp.datasets.table.stored import as_type, dtype_of, is_text
+from made_exp.datasets.table.stored import UNITS_OF_SECOND, as_type, dtype_of, is_text
 from made_exp.files import atomic_write_bytes
 
 _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -46,6 +46,27 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.rename(names)
 
 
+def as_texts(values: pl.Series) -> pl.Series:
+    """Values (N,) as cells of a file of text, exactly; durations in seconds."""
+    if isinstance(values.dtype, pl.Duration):
+        return _seconds(values, UNITS_OF_SECOND[values.dtype.time_unit])
+    return values.dt.to_string("%T%.f") if values.dtype == pl.Time else values.cast(pl.String)
+
+
+def _seconds(durations: pl.Series, per_second: int) -> pl.Series:
+    counted, digits = durations.cast(pl.Int64).cast(pl.String), len(str(per_second)) - 1
+    sizes = counted.str.strip_prefix("-").str.zfill(digits + 1)
+    sizes = sizes.str.replace(rf"(\d{{{digits}}})$", ".${1}")
+    texts = counted.str.extract("^(-?)") + sizes.str.strip_chars_end("0").str.strip_suffix(".")
+    return texts.alias(durations.name)
+
+
+def for_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows as a file of text has them: what it has no type for as texts, and no formulas."""
+    durations = [column for column in frame if isinstance(column.dtype, pl.Duration)]
+    return without_formulas(frame.with_columns(map(as_texts, durations)))
+
+
 def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
     """Write a table, atomically; columns of texts as they are, but for formulas.
 
@@ -62,7 +83,7 @@ def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
             frame.write_ipc(buffer)
         case _:
             separator = delimiter_of(path, delimiter)
-            without_formulas(frame).write_csv(buffer, separator=separator)
+            for_text(frame).write_csv(buffer, separator=separator)
     compress = _COMPRESS.get(path.suffix.lower(), bytes)
     atomic_write_bytes(path, compress(buffer.getvalue()))
 
