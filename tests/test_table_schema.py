@@ -269,6 +269,25 @@ def test_large_offsets_are_subtracted_exactly():
     assert schema.decode(schema.encode(raw))["n"].to_list() == cells
 
 
+@pytest.mark.parametrize("size", ["9e18", str(2**63 - 1), str(2**63), "1e19", "1e300", "9" * 50])
+@pytest.mark.parametrize(("first", "sign"), [(0, ""), (0, "-"), (-(2**63), "")])
+def test_new_whole_numbers_of_any_size_count_as_the_end_of_the_range(caplog, size, first, sign):
+    schema = fit(table(n=[str(first + 2 * i) for i in range(100)]))
+    num_values = schema.variables[0].num_values
+    found = schema.encode(table(n=[sign + size]))
+    assert found.tolist() == [[0.0 if sign else num_values - 1.0]]
+    assert "outside" in caplog.text
+
+
+@pytest.mark.parametrize("first", [-(2**63), 2**63 - 1000])
+def test_columns_at_the_ends_of_64_bits_come_back(first):
+    cells = [str(first + i * i % 997) for i in range(80)]
+    for raw in (table(n=cells), table(n=list(map(int, cells)))):
+        schema = fit(raw)
+        assert schema.columns[0].kind == "integer"
+        assert schema.decode(schema.encode(raw))["n"].to_list() == cells
+
+
 def test_a_table_from_a_typed_file_scores_texts_and_the_other_way():
     typed = table(
         n=list(range(5, 35)),

@@ -17,6 +17,7 @@ from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.stored import dtype_of
+from made_exp.datasets.table.whole import minus, plus, times, within_reach
 from made_exp.variables.variable import Variable
 
 FORMATS: dict[str, type[Format]] = {"number": NumberFormat, "date": DateFormat}
@@ -118,16 +119,16 @@ class Numbers(Column):
         return values
 
     def whole(self, cells: Cells, numbers: pl.Series, say: Say | None = None) -> pl.Series:
-        """Int64 units (N,) of numbers (N,), null where missing.
+        """Units (N,) of numbers (N,), Int64 or Int128, null where missing.
 
         Those between two units are taken as the nearest and said.
 
         Raises:
             ValueError: If nobody hears of them, with where the first stands.
         """
-        if numbers.dtype == pl.Int64:
-            return numbers * 10**self.decimals
-        scaled = numbers * 10.0**self.decimals
+        if numbers.dtype.is_integer():
+            return times(numbers, 10**self.decimals)
+        scaled = within_reach(numbers * 10.0**self.decimals)
         whole = scaled.round()
         rounding = (1e-14 * scaled.abs()).clip(1e-6)
         odd = ((scaled - whole).abs() > rounding).fill_null(False)
@@ -139,12 +140,12 @@ class Numbers(Column):
                 raise cells.raw.error(int(odd.arg_max() or 0), f"is not {what}; set {real}")
             row, count = int(odd.arg_max() or 0), int(odd.sum())
             say(cells.raw, row, count, f"not {what}: counted as the nearest, or train with {real}")
-        return whole.cast(pl.Int64)
+        return whole.cast(pl.Int128)
 
     def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
         """Values (N,) float64 of whole units (N,), within the range; those outside are said."""
         assert self.variable is not None
-        values = (whole - self.offset).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        values = minus(whole, self.offset).cast(pl.Float64).fill_null(np.nan).to_numpy()
         high = (self.variable.num_values or 1) - 1.0
         outside = np.flatnonzero((values < 0) | (values > high))
         if len(outside):
@@ -160,8 +161,8 @@ class Numbers(Column):
         numbers = np.asarray(values, np.float64)[known]
         if self.variable.num_values is not None:
             last = (self.variable.num_values or 1) - 1
-            units = np.clip(np.round(numbers), 0, last).astype(np.int64) + self.offset
-            numbers = units / 10**self.decimals if self.decimals else units
+            units = plus(np.clip(np.round(numbers), 0, last).astype(np.int64), self.offset)
+            numbers = (units / 10**self.decimals).astype(float) if self.decimals else units
         else:
             numbers = np.clip(numbers, self.low, self.high)
         texts = np.full(len(values), None, dtype=object)

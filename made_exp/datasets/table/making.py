@@ -22,6 +22,7 @@ from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import quoted
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as
+from made_exp.datasets.table.whole import minus
 from made_exp.variables.variable import Kind, Variable
 
 # A whole number of new rows may lie so far outside of train, in spans of train.
@@ -210,10 +211,10 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
             f"set {setting('kinds', column.name, 'real')}"
         )
     margin = max(int(MARGIN * (high - low)), 1)
-    least, greatest = _ends(column, known.to_numpy(), _FULL_WHOLE)
+    least, greatest = _ends(column, known, _FULL_WHOLE)
     first = math.ceil(max(low - margin, least))
     num_values = math.floor(min(high + margin, greatest)) - first + 1
-    values = (known - first).to_numpy().astype(np.float64)
+    values = minus(known, first).cast(pl.Float64).to_numpy()
     fit = fit_numbers(values, fine=Fineness(1.0), zero=float(-first), limits=limits)
     variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
     column = replace(column, variable=variable, offset=first)
@@ -227,20 +228,21 @@ def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     variable = Variable(column.name, Kind.REAL, **fine._asdict(), **vars(fit))
     low, high = float(values.min()), float(values.max())
     margin = max(MARGIN * (high / 2 - low / 2) * 2, fine.resolution)
-    least, greatest = _ends(column, values, _FULL)
+    least, greatest = _ends(column, pl.Series(values), _FULL)
     lowest, highest = max(low - margin, least), min(high + margin, greatest)
     column = replace(column, variable=variable, low=float(lowest), high=float(highest))
     return replace(column, values=_range(column, values))
 
 
 def _ends(
-    column: Numbers, values: np.ndarray, full: Sequence[int]
+    column: Numbers, values: pl.Series, full: Sequence[int]
 ) -> tuple[float | Fraction, float | Fraction]:
     """The least and the greatest that values (N,) can be, in the column's units."""
     least, greatest = _held(column)
-    if values.min() < 0:
+    lowest: Any = values.min()
+    largest: Any = values.max()
+    if lowest < 0:
         return least, greatest
-    largest = values.max()
     is_full = largest in [end * 10**column.decimals for end in full]
     if is_full and not isinstance(column.format, DateFormat):
         greatest = largest if (values == largest).sum() >= _MIN_FULL else greatest

@@ -98,7 +98,7 @@ class NumberFormat(Format):
 
     @override
     def write(self, values: np.ndarray) -> pl.Series:
-        """Texts of numbers (N,), int64 or float64, NaN not among them."""
+        """Texts of numbers (N,): int64, Python's own integers or float64, NaN not among them."""
         numbers = pl.Series(self._plain(np.asarray(values)), dtype=pl.String)
         sign = numbers.str.starts_with("-")
         body = numbers.str.strip_prefix("-")
@@ -118,7 +118,7 @@ class NumberFormat(Format):
             return [text.replace("e", self.exponent_sign) for text in texts]
         if self.style == "shortest":
             return [_shortest(v, self.digits) for v in (values + 0.0).tolist()]
-        if values.dtype.kind == "i":
+        if values.dtype.kind in "iO":
             tail = "." + "0" * self.min_decimals if self.min_decimals else ""
             return [f"{v}{tail}" for v in values.tolist()]
         rounded = np.round(values, self.decimals) + 0.0  # -0.0 is written as 0
