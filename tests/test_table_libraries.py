@@ -116,6 +116,16 @@ def test_polars_and_pyarrow_keep_their_types(name, is_arrow):
         assert found[name].to_list() == frame[name].to_list()
 
 
+def test_views_of_pyarrow_stay_views():
+    words = pa.table({"w": pa.array(holed(WORDS), pa.string_view())})
+    table = words.append_column("b", pa.array([b"x"] * COUNT, pa.binary_view()))
+    taken = library_named("pyarrow").take(table, np.array([3, 1, 1]))
+    assert taken.schema == table.schema
+    assert taken.column("w").to_pylist() == [holed(WORDS)[n] for n in (3, 1, 1)]
+    found = again(words.append_column("other", pa.array(range(COUNT))))
+    assert found.column("w").equals(words.column("w"))
+
+
 def test_arrays_stay_arrays():
     columns = [SOURCE.integers(0, 9, COUNT), SOURCE.normal(size=COUNT), np.full(COUNT, 2.5)]
     array = np.stack(columns, 1).astype("f4")

@@ -98,7 +98,12 @@ class Arrow(Library):
 
     @override
     def take(self, frame: Any, rows: np.ndarray) -> Any:
-        return frame.take(rows)
+        import pyarrow as pa
+
+        # Rows of views cannot be taken.
+        plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+        fields = [field.with_type(plain.get(field.type, field.type)) for field in frame.schema]
+        return frame.cast(pa.schema(fields)).take(rows).cast(frame.schema)
 
     @override
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
