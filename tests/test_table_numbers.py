@@ -101,8 +101,9 @@ def test_the_usual_sign_is_that_of_most_numbers_below_zero():
     assert with_minus(below).to_list() == ["-$3", "-$4", "-$ 5", "-$6"]
 
 
-def test_whole_numbers_beyond_int64_are_float64():
-    assert as_numbers(texts("123456789012345678901", "5")).dtype == pl.Float64
+def test_whole_numbers_beyond_int64_are_int128_or_float64():
+    assert as_numbers(texts("123456789012345678901", "5")).to_list() == [123456789012345678901, 5]
+    assert as_numbers(texts("9" * 50, "5")).dtype == pl.Float64
     assert as_numbers(texts("1.0", None)).to_list() == [1, None]
 
 

@@ -194,6 +194,8 @@ def _number_of(column: Numbers, value: Text, text: str) -> float:
         raise _no_number(column, value, text, column.decode(np.array([_usual(column)]))[0])
     if column.variable.num_values is None:
         return float(number)
+    if isinstance(number, int):
+        return float(number * 10**column.decimals - column.offset)
     return float(number) * 10**column.decimals - column.offset
 
 

@@ -59,7 +59,7 @@ class Numbers(Column):
         return zone or (self.format.clock if isinstance(self.format, DateFormat) else None)
 
     def numbers(self, cells: Cells, say: Say | None = None) -> pl.Series:
-        """Int64 or Float64 (N,) of the cells, null where missing.
+        """Int64, Int128 or Float64 (N,) of the cells, null where missing.
 
         Dates may also be written plainly, with or without an offset; those finer than what is
         counted are taken as the day, minute or second in which they lie, and said.

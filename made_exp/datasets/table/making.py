@@ -21,7 +21,7 @@ from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import quoted
-from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as
+from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
 from made_exp.datasets.table.whole import minus
 from made_exp.variables.variable import Kind, Variable
 
@@ -230,7 +230,8 @@ def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     margin = max(MARGIN * (high / 2 - low / 2) * 2, fine.resolution)
     least, greatest = _ends(column, pl.Series(values), _FULL)
     lowest, highest = max(low - margin, least), min(high + margin, greatest)
-    column = replace(column, variable=variable, low=float(lowest), high=float(highest))
+    low, high = _inward(lowest, math.inf), _inward(highest, -math.inf)
+    column = replace(column, variable=variable, low=low, high=high)
     return replace(column, values=_range(column, values))
 
 
@@ -238,9 +239,9 @@ def _ends(
     column: Numbers, values: pl.Series, full: Sequence[int]
 ) -> tuple[float | Fraction, float | Fraction]:
     """The least and the greatest that values (N,) can be, in the column's units."""
-    least, greatest = _held(column)
     lowest: Any = values.min()
     largest: Any = values.max()
+    least, greatest = _held(column, lowest, largest)
     if lowest < 0:
         return least, greatest
     is_full = largest in [end * 10**column.decimals for end in full]
@@ -249,9 +250,21 @@ def _ends(
     return 0, greatest
 
 
-def _held(column: Numbers) -> tuple[float | Fraction, float | Fraction]:
-    """The least and the greatest of the column's units that its own type holds."""
+def _inward(end: float | Fraction, towards: float) -> float:
+    """The float nearest to an end of a range that is not beyond it."""
+    nearest = float(end)
+    is_beyond = nearest < end if towards > 0 else nearest > end
+    return math.nextafter(nearest, towards) if is_beyond else nearest
+
+
+def _held(column: Numbers, low: Any, high: Any) -> tuple[float | Fraction, float | Fraction]:
+    """The least and the greatest of the column's units that its own type holds.
+
+    That of whole numbers low..high of a text is the one that they are written in where types are.
+    """
     dtype = dtype_of(column.stored)
+    if dtype is None and column.kind == "integer":
+        dtype = whole_type(low, high)
     if dtype is None or isinstance(column.format, DateFormat):
         return -math.inf, math.inf
     least, greatest = bounds_of(dtype)

@@ -68,7 +68,7 @@ class NumberFormat(Format):
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
-        """Float64 of texts; Int64 where all of them are whole and small enough."""
+        """Float64 of texts; Int64 or Int128 where all of them are whole and small enough."""
         numbers = self._parse(texts)
         is_read = numbers.null_count() == texts.null_count()
         return numbers if is_read else self._parse(with_minus(texts))
@@ -210,7 +210,7 @@ class NumberFormat(Format):
 
 
 def as_numbers(bare: pl.Series) -> pl.Series:
-    """Int64 of plain numbers as texts where all are whole and fit in it, else Float64."""
+    """Int64 of plain numbers as texts where all are whole and fit in it; Int128; or Float64."""
     integers = bare.cast(pl.Int64, strict=False)
     if integers.null_count() == bare.null_count():
         return integers
@@ -219,9 +219,11 @@ def as_numbers(bare: pl.Series) -> pl.Series:
     known = numbers.drop_nulls()
     if not len(known) or not bool((known == known.floor()).all()):
         return numbers
-    integers = bare.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
-    if integers.null_count() == numbers.null_count():
-        return integers
+    digits = bare.str.replace(r"\.0*$", "")
+    for dtype in (pl.Int64, pl.Int128):
+        integers = digits.cast(dtype, strict=False)
+        if integers.null_count() == numbers.null_count():
+            return integers
     # 1e+05 among 95000
     return numbers.cast(pl.Int64) if bool((known.abs() < _EXACT).all()) else numbers
 
