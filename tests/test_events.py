@@ -256,3 +256,12 @@ def test_computed_numbers_are_found_as_they_stand(operator, holds):
         number = float(np.median(values))
         found = answer(table, f"{name} {operator} {number!r}")
         assert found == holds(values, number).tolist()
+
+
+@pytest.mark.parametrize("first", [2**60, 2**64 - 200])
+def test_long_whole_numbers_are_compared_exactly(first):
+    cells = pl.DataFrame({"n": [str(first + n % 150) for n in range(COUNT)]})
+    raw = raw_table(cells)
+    fitted = fit_table(raw, {"train": np.arange(COUNT)})
+    found = answer((fitted.schema, torch.from_numpy(fitted.x)), f"n > {first + 70}")
+    assert found == [n % 150 > 70 for n in range(COUNT)]

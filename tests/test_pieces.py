@@ -76,6 +76,15 @@ def test_a_number_that_is_no_day_of_a_calendar_is_refused(read, tmp_path):
         list(read([tmp_path / "a.feather"], TextStyle()))
 
 
+@pytest.mark.parametrize("write", [pl.DataFrame.write_parquet, pl.DataFrame.write_ipc])
+def test_a_column_without_a_name_is_called_by_its_place_however_it_is_read(write, tmp_path, caplog):
+    write(pl.DataFrame({"a": [1, 2], "": [3, 4]}), tmp_path / "t")
+    whole = read_tables([tmp_path / "t"], TextStyle())
+    (piece,) = read_pieces([tmp_path / "t"], TextStyle())
+    assert whole.names == piece.raw.names == tuple(piece.frame.columns) == ("a", "column_2")
+    assert "column 2 has no name" in caplog.text
+
+
 def test_several_files_are_one_table_with_the_columns_of_the_first(tmp_path):
     for number, columns in enumerate([["id", "value"], ["value", "id"]]):
         FRAME.select(columns).write_csv(tmp_path / f"{number}.csv")

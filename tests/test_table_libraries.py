@@ -116,6 +116,27 @@ def test_polars_and_pyarrow_keep_their_types(name, is_arrow):
         assert found[name].to_list() == frame[name].to_list()
 
 
+def test_views_of_pyarrow_stay_views():
+    words = pa.table({"w": pa.array(holed(WORDS), pa.string_view())})
+    table = words.append_column("b", pa.array([b"x"] * COUNT, pa.binary_view()))
+    taken = library_named("pyarrow").take(table, np.array([3, 1, 1]))
+    assert taken.schema == table.schema
+    assert taken.column("w").to_pylist() == [holed(WORDS)[n] for n in (3, 1, 1)]
+    found = again(words.append_column("other", pa.array(range(COUNT))))
+    assert found.column("w").equals(words.column("w"))
+
+
+@pytest.mark.parametrize("name", ["polars", "pandas", "pyarrow"])
+def test_a_column_without_a_name_stays_without_one(name):
+    made = pl.DataFrame({"w": [*range(COUNT)], "": [n / 7 for n in range(COUNT)]})
+    frame = {"polars": made, "pandas": made.to_pandas(), "pyarrow": made.to_arrow()}[name]
+    found = again(frame)
+    assert list(found.column_names if name == "pyarrow" else found.columns) == ["w", ""]
+    assert raw_table(frame).names == ("w", "column_2")
+    filled = library_named(name).put(frame, 1, np.arange(COUNT) > 0, pl.Series([0.5]))
+    assert raw_table(filled).column("column_2").values[0] == 0.5
+
+
 def test_arrays_stay_arrays():
     columns = [SOURCE.integers(0, 9, COUNT), SOURCE.normal(size=COUNT), np.full(COUNT, 2.5)]
     array = np.stack(columns, 1).astype("f4")

@@ -10,6 +10,7 @@ from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat, as_numbers
 from made_exp.datasets.table.signs import around, usual_sign, with_minus
+from made_exp.datasets.table.whole import minus, plus, times, within_reach
 
 
 def texts(*values):
@@ -100,8 +101,9 @@ def test_the_usual_sign_is_that_of_most_numbers_below_zero():
     assert with_minus(below).to_list() == ["-$3", "-$4", "-$ 5", "-$6"]
 
 
-def test_whole_numbers_beyond_int64_are_float64():
-    assert as_numbers(texts("123456789012345678901", "5")).dtype == pl.Float64
+def test_whole_numbers_beyond_int64_are_int128_or_float64():
+    assert as_numbers(texts("123456789012345678901", "5")).to_list() == [123456789012345678901, 5]
+    assert as_numbers(texts("9" * 50, "5")).dtype == pl.Float64
     assert as_numbers(texts("1.0", None)).to_list() == [1, None]
 
 
@@ -151,3 +153,14 @@ def test_columns_whose_least_number_is_denormal_are_fitted(least):
     assert fine.grows_from is not None
     assert fine.grows_from > 0
     assert np.isfinite(fine.widths(form.parse(values).to_numpy())).all()
+
+
+@pytest.mark.parametrize("number", [0, 5, 2**62, -(2**63), 2**64])
+def test_whole_numbers_are_shifted_and_scaled_exactly(number):
+    whole = pl.Series([-(2**63), 2**63 - 1, 7, None])
+    known = whole.drop_nulls().to_list()
+    assert minus(whole, number).to_list() == [*(one - number for one in known), None]
+    assert minus(whole[:0], number).len() == 0
+    assert times(whole, 1000).to_list() == [*(one * 1000 for one in known), None]
+    assert plus(np.array([0, 2**50]), number).tolist() == [number, number + 2**50]
+    assert within_reach(pl.Series([1e300, 3.0])).cast(pl.Int128).to_list() == [2**100, 3]

@@ -16,6 +16,8 @@ from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import TableSchema, fit_table
+from made_exp.datasets.table.stored import whole_type
+from made_exp.datasets.table.writing import typed
 from made_exp.variables.variable import Kind
 
 RANDOM = np.random.RandomState(0)
@@ -267,6 +269,39 @@ def test_large_offsets_are_subtracted_exactly():
     raw = table(n=cells)
     schema = fit(raw)
     assert schema.decode(schema.encode(raw))["n"].to_list() == cells
+
+
+@pytest.mark.parametrize("size", ["9e18", str(2**63 - 1), str(2**63), "1e19", "1e300", "9" * 50])
+@pytest.mark.parametrize(("first", "sign"), [(0, ""), (0, "-"), (-(2**63), "")])
+def test_new_whole_numbers_of_any_size_count_as_the_end_of_the_range(caplog, size, first, sign):
+    schema = fit(table(n=[str(first + 2 * i) for i in range(100)]))
+    num_values = schema.variables[0].num_values
+    found = schema.encode(table(n=[sign + size]))
+    assert found.tolist() == [[0.0 if sign else num_values - 1.0]]
+    assert "outside" in caplog.text
+
+
+@pytest.mark.parametrize("first", [-(2**63), 2**63 - 998, 2**63 - 5, 2**64 - 998, 2**70])
+def test_whole_numbers_at_the_ends_of_their_types_are_counted_exactly(first):
+    cells = [str(first + (i % 70) ** 2 % 997) for i in range(80)]
+    dtype = whole_type(first, first + 997)
+    for raw in (table(n=cells), table(n=pl.Series(cells).cast(dtype))):
+        schema = fit(raw)
+        assert schema.columns[0].kind == "integer"
+        assert schema.decode(schema.encode(raw))["n"].to_list() == cells
+        ends = np.array([[0.0], [schema.variables[0].num_values - 1.0]])
+        drawn = typed(schema.columns, schema.decode(ends))
+        assert drawn["n"].dtype == dtype
+        assert np.array_equal(schema.encode(RawTable.of_frame(drawn, raw.origin)), ends)
+
+
+def test_draws_of_long_numbers_that_are_real_fit_their_type():
+    spread = pl.Series([2**64 - 1 - (i % 40) * 2**56 for i in range(80)], dtype=pl.UInt64)
+    origin = Origin(("t.parquet",))
+    schema = fit(RawTable.of_frame(spread.to_frame("n"), origin), kinds={"n": "real"})
+    drawn = typed(schema.columns, schema.decode(np.array([[1e30]])))
+    assert drawn["n"].to_list() == [2**64 - 2048]
+    assert drawn["n"].dtype == pl.UInt64
 
 
 def test_a_table_from_a_typed_file_scores_texts_and_the_other_way():

@@ -194,7 +194,8 @@ def _number_of(column: Numbers, value: Text, text: str) -> float:
         raise _no_number(column, value, text, column.decode(np.array([_usual(column)]))[0])
     if column.variable.num_values is None:
         return float(number)
-    return (float(number) * 10**column.decimals - column.offset) / column.step
+    exact = number if isinstance(number, int) else float(number)
+    return float(exact * 10**column.decimals - column.offset) / column.step
 
 
 def _usual(column: Numbers) -> float:

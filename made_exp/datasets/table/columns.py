@@ -17,6 +17,7 @@ from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.stored import dtype_of
+from made_exp.datasets.table.whole import minus, plus, times, within_reach
 from made_exp.variables.variable import Variable
 
 FORMATS: dict[str, type[Format]] = {"number": NumberFormat, "date": DateFormat}
@@ -60,7 +61,7 @@ class Numbers(Column):
         return zone or (self.format.clock if isinstance(self.format, DateFormat) else None)
 
     def numbers(self, cells: Cells, say: Say | None = None) -> pl.Series:
-        """Int64 or Float64 (N,) of the cells, null where missing.
+        """Int64, Int128 or Float64 (N,) of the cells, null where missing.
 
         Dates may also be written plainly, with or without an offset; those finer than what is
         counted are taken as the day, minute or second in which they lie, and said.
@@ -120,16 +121,16 @@ class Numbers(Column):
         return values
 
     def whole(self, cells: Cells, numbers: pl.Series, say: Say | None = None) -> pl.Series:
-        """Int64 units (N,) of numbers (N,), null where missing.
+        """Units (N,) of numbers (N,), Int64 or Int128, null where missing.
 
         Those between two units are taken as the nearest and said.
 
         Raises:
             ValueError: If nobody hears of them, with where the first stands.
         """
-        if numbers.dtype == pl.Int64:
-            return numbers * 10**self.decimals
-        scaled = numbers * 10.0**self.decimals
+        if numbers.dtype.is_integer():
+            return times(numbers, 10**self.decimals)
+        scaled = within_reach(numbers * 10.0**self.decimals)
         whole = scaled.round()
         rounding = (1e-14 * scaled.abs()).clip(1e-6)
         odd = ((scaled - whole).abs() > rounding).fill_null(False)
@@ -141,18 +142,20 @@ class Numbers(Column):
                 raise cells.raw.error(int(odd.arg_max() or 0), f"is not {what}; set {real}")
             row, count = int(odd.arg_max() or 0), int(odd.sum())
             say(cells.raw, row, count, f"not {what}: counted as the nearest, or train with {real}")
-        return whole.cast(pl.Int64)
+        return whole.cast(pl.Int128)
 
     def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
         """Values (N,) float64 of whole units (N,), within the range; those outside are said."""
         assert self.variable is not None
-        counted = whole - self.offset
-        finer = (counted % self.step != 0).fill_null(False)
-        if finer.any():
-            row, count = int(finer.arg_max() or 0), int(finer.sum())
-            what = f"between two steps of {self._seconds:.9g} seconds: counted as the earlier"
-            say(cells.raw, row, count, what)
-        values = (counted // self.step).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        counted = minus(whole, self.offset)
+        if self.step > 1:
+            finer = (counted % self.step != 0).fill_null(False)
+            if finer.any():
+                row, count = int(finer.arg_max() or 0), int(finer.sum())
+                what = f"between two steps of {self._seconds:.9g} seconds: counted as the earlier"
+                say(cells.raw, row, count, what)
+            counted = counted // self.step
+        values = counted.cast(pl.Float64).fill_null(np.nan).to_numpy()
         high = (self.variable.num_values or 1) - 1.0
         outside = np.flatnonzero((values < 0) | (values > high))
         if len(outside):
@@ -176,8 +179,8 @@ class Numbers(Column):
         if self.variable.num_values is not None:
             last = (self.variable.num_values or 1) - 1
             counted = np.clip(np.round(numbers), 0, last).astype(np.int64)
-            units = counted * self.step + self.offset
-            numbers = units / 10**self.decimals if self.decimals else units
+            units = plus(counted * self.step, self.offset)
+            numbers = (units / 10**self.decimals).astype(float) if self.decimals else units
         else:
             numbers = np.clip(numbers, self.low, self.high)
         texts = np.full(len(values), None, dtype=object)

@@ -22,7 +22,7 @@ from made_exp.datasets.table.panics import panics_unsaid
 from made_exp.datasets.table.parquet import refuse_untrue_pages
 from made_exp.datasets.table.raw import Origin, RawTable, listed
 from made_exp.datasets.table.sources import format_of
-from made_exp.datasets.table.text import TextStyle, TextTable
+from made_exp.datasets.table.text import TextStyle, TextTable, renames
 from made_exp.errors import did_you_mean, one_line
 
 
@@ -156,7 +156,7 @@ def _read(file: Path, style: TextStyle) -> tuple[pl.DataFrame, str | None]:
         frame = read_content(content, kind)
     if not frame.width or not len(frame):
         raise ValueError(f"{file} has no {'rows' if frame.width else 'columns'}")
-    return frame, None
+    return frame.rename(renames(frame.columns, str(file))), None
 
 
 def typed_format(file: Path) -> str | None:

@@ -21,7 +21,7 @@ class Format(ABC):
 
     @abstractmethod
     def parse(self, texts: pl.Series) -> pl.Series:
-        """Int64 or Float64 (N,) of texts (N,), null where a text is not written so."""
+        """Int64, Int128 or Float64 (N,) of texts (N,), null where a text is not written so."""
 
     @abstractmethod
     def write(self, values: np.ndarray) -> pl.Series:

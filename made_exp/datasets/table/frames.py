@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.raw import Origin, RawTable
-from made_exp.datasets.table.text import unique_names
+from made_exp.datasets.table.text import renames, unique_names
 from made_exp.errors import one_line
 
 ARRAY = "the array"
@@ -34,7 +34,7 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
         ValueError: If it is no table, has no rows, or a column cannot be read.
     """
     check_process()
-    source = f"the frame of {type(data).__module__.partition('.')[0]}"
+    source = _source(data)
     if isinstance(data, np.ndarray):
         source = ARRAY
         if data.ndim != 2:
@@ -51,6 +51,7 @@ def polars_frame(data: Any) -> tuple[pl.DataFrame, str]:
         frame = frame.collect("polars")
     if not frame.shape[1] or not len(frame):
         raise ValueError(f"{source} has no {'rows' if frame.shape[1] else 'columns'}")
+    frame = frame.rename(renames(frame.columns, source))
     columns = [_series(column, source).alias(str(column.name)) for column in frame.iter_columns()]
     return pl.DataFrame(columns), source
 
@@ -83,7 +84,11 @@ def column_names(data: Any) -> list[str]:
             f"the frame's columns have names of {names.nlevels} levels (MultiIndex), such as "
             f"{names[0]}; join them: frame.columns = ['.'.join(map(str, c)) for c in frame.columns]"
         )
-    return unique_names([str(name) for name in names], type(data).__module__)
+    return unique_names([str(name) for name in names], _source(data))
+
+
+def _source(data: Any) -> str:
+    return f"the frame of {type(data).__module__.partition('.')[0]}"
 
 
 def _with_unique_names(data: Any) -> Any:

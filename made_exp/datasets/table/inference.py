@@ -26,6 +26,7 @@ from made_exp.datasets.table.raw import quoted
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
 MAX_FEW = 10
 MAX_SPAN = 2**50  # float64 counts exactly so far, and a margin beyond
+_LONG = 2**64  # numbers so large name things, unless they repeat
 # A table of fewer rows has no identifiers: all its texts may differ by chance.
 MIN_NAMED_ROWS = 20
 _UNIQUE = 0.95
@@ -156,7 +157,7 @@ def _worth_as(texts: pl.Series, numbers: pl.Series, missing: Sequence[str]) -> p
 def _are_codes(texts: pl.Series, numbers: pl.Series, odd: pl.Series) -> bool:
     """Whether whole numbers and a few such as 207a name something."""
     known = numbers.drop_nulls()
-    whole = known.dtype == pl.Int64 or bool((known == known.floor()).all())
+    whole = known.dtype.is_integer() or bool((known == known.floor()).all())
     return whole and bool(texts.filter(odd).str.contains(r"^(?:\d+[A-Za-z]+|[A-Za-z]+\d+)$").all())
 
 
@@ -174,7 +175,7 @@ def _kind_of(form: Format, numbers: pl.Series) -> str:
     if isinstance(form, DateFormat):
         return "date"
     is_exponential = isinstance(form, NumberFormat) and form.style == "exponent"
-    return "integer" if numbers.dtype == pl.Int64 and not is_exponential else "real"
+    return "integer" if numbers.dtype.is_integer() and not is_exponential else "real"
 
 
 def _judge_odd(cells: Cells, found: Reading, odd: pl.Series, kind: str | None) -> None:
@@ -252,7 +253,7 @@ def _refine_whole(cells: Cells, found: Reading, num_known: int, distinct: int) -
     named = _names_rows(num_known, distinct)
     if named and (is_named or counts_rows) and values.drop_nulls().n_unique() == num_known:
         found.kind, found.decided = "identifier", "numbers the rows: set aside"
-    elif span > MAX_SPAN and named and is_long:
+    elif (span > MAX_SPAN or high >= _LONG) and named and is_long:
         found.kind, found.decided = "identifier", "long numbers, nearly all different: set aside"
     elif span > MAX_SPAN and distinct <= 0.1 * num_known:
         found.kind, found.decided = "categorical", "long numbers that repeat"

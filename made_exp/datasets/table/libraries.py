@@ -60,11 +60,15 @@ class Polars(Library):
     name = "polars"
 
     @override
+    def pick(self, frame: Any, places: Sequence[int]) -> Any:
+        return frame.select([frame.columns[place] for place in places])
+
+    @override
     def make(self, columns: Sequence[pl.Series], like: Any = None, rows_of: Any = None) -> Any:
         if like is not None:
             pairs = zip(columns, like.get_columns(), strict=True)
             columns = [as_type(values, own.dtype).alias(own.name) for values, own in pairs]
-        return pl.DataFrame(columns)
+        return pl.DataFrame({values.name: values for values in columns})  # "" is a name, too
 
     @override
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
@@ -98,7 +102,12 @@ class Arrow(Library):
 
     @override
     def take(self, frame: Any, rows: np.ndarray) -> Any:
-        return frame.take(rows)
+        import pyarrow as pa
+
+        # Rows of views cannot be taken.
+        plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+        fields = [field.with_type(plain.get(field.type, field.type)) for field in frame.schema]
+        return frame.cast(pa.schema(fields)).take(rows).cast(frame.schema)
 
     @override
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:

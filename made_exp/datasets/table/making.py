@@ -22,7 +22,8 @@ from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import quoted
 from made_exp.datasets.table.steps import step_of
-from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as
+from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
+from made_exp.datasets.table.whole import minus
 from made_exp.variables.variable import Kind, Variable
 
 # A whole number of new rows may lie so far outside of train, in spans of train.
@@ -213,10 +214,11 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
             f"set {setting('kinds', column.name, 'real')}"
         )
     margin = max(int(MARGIN * (high - low)), step)
-    least, greatest = _ends(column, known.to_numpy(), _FULL_WHOLE)
+    least, greatest = _ends(column, known, _FULL_WHOLE)
     first = low + math.ceil((max(low - margin, least) - low) / step) * step
     num_values = (math.floor(min(high + margin, greatest)) - first) // step + 1
-    values = ((known - first) // step).to_numpy().astype(np.float64)
+    counted = minus(known, first)
+    values = (counted // step if step > 1 else counted).cast(pl.Float64).to_numpy()
     fit = fit_numbers(values, fine=Fineness(1.0), zero=-first / step, limits=limits)
     variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
     column = replace(column, variable=variable, offset=first)
@@ -230,29 +232,43 @@ def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:
     variable = Variable(column.name, Kind.REAL, **fine._asdict(), **vars(fit))
     low, high = float(values.min()), float(values.max())
     margin = max(MARGIN * (high / 2 - low / 2) * 2, fine.resolution)
-    least, greatest = _ends(column, values, _FULL)
+    least, greatest = _ends(column, pl.Series(values), _FULL)
     lowest, highest = max(low - margin, least), min(high + margin, greatest)
-    column = replace(column, variable=variable, low=float(lowest), high=float(highest))
+    low, high = _inward(lowest, math.inf), _inward(highest, -math.inf)
+    column = replace(column, variable=variable, low=low, high=high)
     return replace(column, values=_range(column, values))
 
 
 def _ends(
-    column: Numbers, values: np.ndarray, full: Sequence[int]
+    column: Numbers, values: pl.Series, full: Sequence[int]
 ) -> tuple[float | Fraction, float | Fraction]:
     """The least and the greatest that values (N,) can be, in the column's units."""
-    least, greatest = _held(column)
-    if values.min() < 0:
+    lowest: Any = values.min()
+    largest: Any = values.max()
+    least, greatest = _held(column, lowest, largest)
+    if lowest < 0:
         return least, greatest
-    largest = values.max()
     is_full = largest in [end * 10**column.decimals for end in full]
     if is_full and not isinstance(column.format, DateFormat):
         greatest = largest if (values == largest).sum() >= _MIN_FULL else greatest
     return 0, greatest
 
 
-def _held(column: Numbers) -> tuple[float | Fraction, float | Fraction]:
-    """The least and the greatest of the column's units that its own type holds."""
+def _inward(end: float | Fraction, towards: float) -> float:
+    """The float nearest to an end of a range that is not beyond it."""
+    nearest = float(end)
+    is_beyond = nearest < end if towards > 0 else nearest > end
+    return math.nextafter(nearest, towards) if is_beyond else nearest
+
+
+def _held(column: Numbers, low: Any, high: Any) -> tuple[float | Fraction, float | Fraction]:
+    """The least and the greatest of the column's units that its own type holds.
+
+    That of whole numbers low..high of a text is the one that they are written in where types are.
+    """
     dtype = dtype_of(column.stored)
+    if dtype is None and column.kind == "integer":
+        dtype = whole_type(low, high)
     if dtype is None or isinstance(column.format, DateFormat):
         return -math.inf, math.inf
     least, greatest = bounds_of(dtype)

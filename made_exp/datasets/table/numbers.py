@@ -68,7 +68,7 @@ class NumberFormat(Format):
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
-        """Float64 of texts; Int64 where all of them are whole and small enough."""
+        """Float64 of texts; Int64 or Int128 where all of them are whole and small enough."""
         numbers = self._parse(texts)
         is_read = numbers.null_count() == texts.null_count()
         return numbers if is_read else self._parse(with_minus(texts))
@@ -98,7 +98,7 @@ class NumberFormat(Format):
 
     @override
     def write(self, values: np.ndarray) -> pl.Series:
-        """Texts of numbers (N,), int64 or float64, NaN not among them."""
+        """Texts of numbers (N,): int64, Python's own integers or float64, NaN not among them."""
         numbers = pl.Series(self._plain(np.asarray(values)), dtype=pl.String)
         sign = numbers.str.starts_with("-")
         body = numbers.str.strip_prefix("-")
@@ -118,7 +118,7 @@ class NumberFormat(Format):
             return [text.replace("e", self.exponent_sign) for text in texts]
         if self.style == "shortest":
             return [_shortest(v, self.digits) for v in (values + 0.0).tolist()]
-        if values.dtype.kind == "i":
+        if values.dtype.kind in "iO":
             tail = "." + "0" * self.min_decimals if self.min_decimals else ""
             return [f"{v}{tail}" for v in values.tolist()]
         rounded = np.round(values, self.decimals) + 0.0  # -0.0 is written as 0
@@ -210,7 +210,7 @@ class NumberFormat(Format):
 
 
 def as_numbers(bare: pl.Series) -> pl.Series:
-    """Int64 of plain numbers as texts where all are whole and fit in it, else Float64."""
+    """Int64 of plain numbers as texts where all are whole and fit in it; Int128; or Float64."""
     integers = bare.cast(pl.Int64, strict=False)
     if integers.null_count() == bare.null_count():
         return integers
@@ -219,9 +219,11 @@ def as_numbers(bare: pl.Series) -> pl.Series:
     known = numbers.drop_nulls()
     if not len(known) or not bool((known == known.floor()).all()):
         return numbers
-    integers = bare.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
-    if integers.null_count() == numbers.null_count():
-        return integers
+    digits = bare.str.replace(r"\.0*$", "")
+    for dtype in (pl.Int64, pl.Int128):
+        integers = digits.cast(dtype, strict=False)
+        if integers.null_count() == numbers.null_count():
+            return integers
     # 1e+05 among 95000
     return numbers.cast(pl.Int64) if bool((known.abs() < _EXACT).all()) else numbers
 

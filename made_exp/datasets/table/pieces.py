@@ -25,7 +25,7 @@ from made_exp.datasets.table.files import (
 )
 from made_exp.datasets.table.layout import lay_out
 from made_exp.datasets.table.raw import Origin, RawTable
-from made_exp.datasets.table.text import TextStyle, TextTable, is_utf8
+from made_exp.datasets.table.text import TextStyle, TextTable, is_utf8, renames
 
 # Bytes of text, and rows of a file of types, that are read together.
 BLOCK, ROWS = 2**22, 50_000
@@ -83,9 +83,10 @@ def _typed(file: Path, kind: str, rows: int) -> Iterator[Piece]:
         with open(file, "rb") as stream:
             is_plain = stream.read(4) in (b"PAR1", b"ARRO")
         table = scan_plain(file, kind) if is_plain else read_content(content_of(file), kind).lazy()
-        count, width = table.select(pl.len()).collect().item(), len(table.collect_schema())
-    if not count or not width:
-        raise ValueError(f"{file} has no {'rows' if width else 'columns'}")
+        count, names = table.select(pl.len()).collect().item(), table.collect_schema().names()
+    if not count or not names:
+        raise ValueError(f"{file} has no {'rows' if names else 'columns'}")
+    table = table.rename(renames(names, str(file)))
     for start in range(0, count, rows):
         with as_read_errors(file, kind):
             frame = with_days(table.slice(start, rows).collect())

@@ -66,6 +66,15 @@ def bounds_of(dtype: pl.DataType) -> tuple[float | Fraction, float | Fraction]:
     return -float("inf"), float("inf")
 
 
+def whole_type(first: int, last: int) -> pl.DataType:
+    """The first of Int64, UInt64 and Int128 that holds the whole numbers first..last."""
+    for dtype in (pl.Int64(), pl.UInt64()):
+        least, greatest = bounds_of(dtype)
+        if least <= first and last <= greatest:
+            return dtype
+    return pl.Int128()
+
+
 def is_text(dtype: pl.DataType | None) -> bool:
     """Whether values of this type are texts."""
     return dtype in _TEXTS

@@ -199,6 +199,12 @@ def unique_names(names: Sequence[str], source: str, *, quiet: bool = False) -> l
     return list(unique)
 
 
+def renames(names: Sequence[str], source: str) -> dict[str, str]:
+    """What columns of a frame with names of its own are called instead, where they have none."""
+    pairs = zip(names, unique_names(names, source), strict=True)
+    return {name: unique for name, unique in pairs if name != unique}
+
+
 def is_utf8(content: bytes, encoding: str) -> bool:
     """Whether text that begins so is UTF-8: `encoding` says so, or is auto and no mark differs."""
     mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")

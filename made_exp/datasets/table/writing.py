@@ -17,7 +17,13 @@ from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.sources import COMPRESSED, format_of
-from made_exp.datasets.table.stored import UNITS_OF_SECOND, as_type, dtype_of, is_text
+from made_exp.datasets.table.stored import (
+    UNITS_OF_SECOND,
+    as_type,
+    dtype_of,
+    is_text,
+    whole_type,
+)
 from made_exp.files import atomic_write_bytes
 
 _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -125,8 +131,7 @@ def _parsed(column: Column, texts: pl.Series) -> pl.Series:
         if isinstance(column.format, DateFormat):
             return _dates(column.format, texts).alias(texts.name)
         numbers = column.format.parse(texts)
-        is_short = _is_whole(column) and _is_within(column, 2**63)
-        return numbers.cast(pl.Int64 if is_short else pl.Float64).alias(texts.name)
+        return numbers.cast(_number_type(column)).alias(texts.name)
     if isinstance(column, Categories):
         return _typed_spellings(column.spellings, texts)
     if isinstance(column, Aside) and column.next_number is not None:
@@ -134,6 +139,17 @@ def _parsed(column: Column, texts: pl.Series) -> pl.Series:
     if isinstance(column, Aside) and column.text is not None:
         return _typed_spellings([column.text], texts)
     return texts
+
+
+def _number_type(column: Numbers) -> pl.DataType:
+    """What holds all that is counted exactly; Int64 of other whole numbers, else Float64."""
+    assert column.variable is not None
+    if not _is_whole(column):
+        return pl.Float64()
+    if column.variable.num_values is None:
+        return pl.Int64() if _is_within(column, 2**63) else pl.Float64()
+    last = column.offset + (column.variable.num_values - 1) * column.step
+    return whole_type(column.offset, last)
 
 
 def _is_whole(column: Numbers) -> bool:
