@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
@@ -18,6 +19,7 @@ import zstandard
 from typing_extensions import override
 
 from made_exp.datasets.table.arrow import refuse_untrue_lengths
+from made_exp.datasets.table.choosing import ALL, Chosen
 from made_exp.datasets.table.panics import panics_unsaid
 from made_exp.datasets.table.parquet import refuse_untrue_pages
 from made_exp.datasets.table.raw import Origin, RawTable, listed
@@ -83,20 +85,24 @@ _MAGIC = {
 """What the bytes of a file begin with -> what it is."""
 
 
-def read_tables(files: Sequence[Path], style: TextStyle) -> RawTable:
+def read_tables(files: Sequence[Path], style: TextStyle, chosen: Chosen = ALL) -> RawTable:
     """The rows of all files, one after the other, with the columns of the first.
 
     Args:
         files: At least one; their columns may stand in any order.
         style: How those of text are written.
+        chosen: Which of the columns are read.
 
     Raises:
         ValueError: If a file cannot be read, or has other columns than the first; with the line.
     """
     frames: list[pl.DataFrame] = []
     delimiters: list[str | None] = []
+    left_out: dict[str, None] = {}
     for file in files:
-        frame, delimiter = _read(file, style)
+        whole, delimiter = _read(file, style)
+        frame = whole.select(chosen.among(whole.columns))
+        left_out |= dict.fromkeys(names_beside(whole, frame))
         if frames:
             refuse_other_columns(frame.columns, frames[0].columns, str(file), f"{files[0]} has")
             frame = frame.select(frames[0].columns)
@@ -109,7 +115,14 @@ def read_tables(files: Sequence[Path], style: TextStyle) -> RawTable:
         return TextTable(content_of(files[source]), str(files[source]), style).line_of(row)
 
     origin = Origin(tuple(map(str, files)), starts, find_line if delimiters[0] else None)
-    return RawTable.of_frame(stacked(frames, files), origin, delimiters[0])
+    raw = RawTable.of_frame(stacked(frames, files), origin, delimiters[0])
+    return replace(raw, left_out=tuple(left_out))
+
+
+def names_beside(whole: pl.DataFrame, part: pl.DataFrame) -> tuple[str, ...]:
+    """The columns that a part of a table does not have."""
+    kept = set(part.columns)
+    return tuple(name for name in whole.columns if name not in kept)
 
 
 def refuse_other_formats(files: Sequence[Path], delimiters: Sequence[str | None]) -> None:

@@ -112,10 +112,12 @@ class GivenTable(ABC):
     Attributes:
         delimiter: What separated the fields of a line; None where no text was read.
         is_in_memory: Whether its columns are; others are read each time that they are asked for.
+        left_out: Further columns of some of its files, which were not read.
     """
 
     is_in_memory: ClassVar[bool]
     delimiter: str | None
+    left_out: tuple[str, ...]
 
     @abstractmethod
     def __len__(self) -> int:
@@ -149,9 +151,10 @@ class GivenTable(ABC):
 
     def check_names(self, names: Iterable[str], setting: str) -> None:
         """Raise ValueError unless there is a column of each name that was given as `setting`."""
+        known = (*self.names, *self.left_out)
         for name in names:
-            if name not in self.names:
-                hint = did_you_mean(name, self.names) or f" (have: {listed(self.names)})"
+            if name not in known:
+                hint = did_you_mean(name, known) or f" (have: {listed(known)})"
                 raise ValueError(f"{setting}: {self.origin.source} has no column '{name}'{hint}")
 
 
@@ -167,6 +170,7 @@ class RawTable(GivenTable):
     is_in_memory: ClassVar[bool] = True
     columns: tuple[RawColumn, ...]
     delimiter: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of_frame(cls, frame: pl.DataFrame, origin: Origin, delimiter: str | None = None) -> Self:

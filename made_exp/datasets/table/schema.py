@@ -246,7 +246,8 @@ def fit_table(
             f"{raw.origin.source}: no column is left to be modelled: {why}; "
             "keep one by 'dataset.kinds={NAME: categorical}'"
         )
-    ignored = (*ignored, *(name for name in raw.names if name not in set(wanted)))
+    others = (name for name in raw.names if name not in set(wanted))
+    ignored = (*ignored, *raw.left_out, *others)
     schema = TableSchema(tuple(made), raw.delimiter or ",", ignored)
     doubts += suspicious_table(raw, schema.columns, splits)
     return FittedTable(schema, tuple(values), (*doubts, *said))

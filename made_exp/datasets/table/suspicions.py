@@ -133,7 +133,8 @@ def suspicious_table(
 def _one_column(raw: RawTable, columns: Sequence[Column]) -> list[str]:
     """A single column whose texts all have the same number of what may part fields."""
     texts = raw.columns[0].values
-    is_read = len(raw.columns) > 1 or any(isinstance(column, Numbers) for column in columns)
+    num_columns = len(raw.columns) + len(raw.left_out)
+    is_read = num_columns > 1 or any(isinstance(column, Numbers) for column in columns)
     if is_read or raw.delimiter is None or texts.dtype != pl.String:
         return []
     texts = texts.drop_nulls()
