@@ -1,5 +1,7 @@
 """A table as it was given: texts or typed values by column, and where each row stands."""
 
+import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +104,7 @@ class RawColumn:
             raise ValueError(
                 f"{self.origin.source}: column '{self.name}' holds {dtype}; numbers, texts, "
                 f"booleans, dates, times and durations can be modelled. "
-                f"Leave it out: 'dataset.drop=[{quoted(self.name)}]'"
+                f"Leave it out: {leaving_out(self.name)}"
             )
 
 
@@ -223,7 +225,15 @@ class RawTable(GivenTable):
 
 def quoted(name: str) -> str:
     """A name as it is typed in a list or a dictionary of a setting."""
-    return name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
+    if name.replace("_", "").replace("-", "").isalnum():
+        return name
+    text = re.sub(r'(\\+)(?="|$)', r"\1\1", name).replace('"', '\\"')
+    return f'"{text}"'
+
+
+def leaving_out(name: str) -> str:
+    """What to type to leave a column out."""
+    return shlex.quote(f"dataset.drop=[{quoted(name)}]")
 
 
 def listed(names: Sequence[str]) -> str:
