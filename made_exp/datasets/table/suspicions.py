@@ -40,7 +40,8 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     if isinstance(column, Numbers):
         return [*_sentinels(column), *_dates_as_numbers(column), *_ambiguous(column)]
     if isinstance(column, Categories):
-        return [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
+        doubts = [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
+        return [*doubts, *_sentinels_among_few(column)]
     return _numbers_among_texts(cells, column) if column.kind == "identifier" else []
 
 
@@ -60,10 +61,29 @@ def _sentinels(column: Numbers) -> list[str]:
         return []
     far = atoms[np.abs(bent(atoms, column.variable.transform)) > _FAR]
     texts = column.decode(far) if len(far) else pl.Series([], dtype=pl.String)
+    return _said_of_sentinels(texts.filter(texts.str.contains(_USUAL_SENTINELS)))
+
+
+def _sentinels_among_few(column: Categories) -> list[str]:
+    """Numbers that are categories, far outside of the others."""
+    if column.numbers is None or column.variable is None:
+        return []
+    texts = pl.Series(column.variable.categories, dtype=pl.String)
+    may_be = texts.str.contains(_USUAL_SENTINELS).to_numpy()
+    numbers = column.numbers[: len(texts)]
+    numbers = numbers / (np.abs(numbers).max() or 1.0)  # squares of 1e300 are too large
+    others = numbers[~may_be]
+    if len(others) < 2:
+        return []
+    is_far = np.abs(numbers - others.mean()) > _FAR * others.std()
+    return _said_of_sentinels(texts.filter(pl.Series(may_be & is_far)))
+
+
+def _said_of_sentinels(texts: pl.Series) -> list[str]:
     return [
-        f"'{text}' is far from all others and repeats: it has a probability of its own; if it "
-        f"stands for no value: 'dataset.missing_values=[\"{text}\"]'"
-        for text in texts.filter(texts.str.contains(_USUAL_SENTINELS))
+        f"'{text}' is far from all others and has a probability of its own; if it stands for no "
+        f"value: 'dataset.missing_values=[\"{text}\"]'"
+        for text in texts
     ]
 
 
