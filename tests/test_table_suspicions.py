@@ -16,9 +16,9 @@ NUMBERS = [f"{v:.3f}" for v in RANDOM.randn(300)]
 OTHER = {"k": ["a", "b", "c"] * 100}
 
 
-def fitted(splits=None, **columns):
+def fitted(splits=None, kinds=None, **columns):
     raw = RawTable.of_frame(pl.DataFrame(columns), Origin(("t.csv",)), ",")
-    return fit_table(raw, splits or {"train": np.arange(len(raw))})
+    return fit_table(raw, splits or {"train": np.arange(len(raw))}, kinds=kinds)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,16 @@ def test_a_table_of_one_column_with_fields_in_it_is_said(lines):
     assert any("one column only, but every row has" in one for one in said)
     assert fitted(name=["Ann", "Bob C", "Dan E F"] * 50).suspicions == ()
     assert fitted(time=[f"1{i % 10}:{i % 49 + 10}" for i in range(300)]).suspicions == ()
+
+
+def test_one_column_of_lines_without_order_is_said():
+    rows = [f"{'x ' * (i % 13)}{i % 200}" for i in range(300)]
+    said = fitted(text=rows, kinds={"text": "categorical"}).suspicions
+    assert any("one column only, in which most texts differ" in one for one in said)
+    with pytest.raises(ValueError, match=r"no column is left .*\(identifier\).* one column only"):
+        fitted(t=rows)
+    said = fitted(padded=["3  a x", "14 b y"] * 50).suspicions
+    assert any("3 fields when split at spaces: part them by one" in one for one in said)
 
 
 def test_few_numbers_that_belong_together_are_not_suspected():
