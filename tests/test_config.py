@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import resource
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +22,9 @@ from made_exp.cli.help import options_in, train_help
 from made_exp.cli.names import as_hydra_has_it, as_typed
 from made_exp.cli.resolvers import conf_dir, conf_hash, members_within, run_id, slug
 from made_exp.cli.validate import settings_from
+from made_exp.datasets.table.inference import setting
+from made_exp.datasets.table.raw import leaving_out
+from made_exp.errors import ConfigError
 from made_exp.model.member_schedules import member_layers
 from made_exp.settings.experiment import OPTIONS, from_dict, option_fields
 from made_exp.settings.fingerprint import changed_keys, fingerprint, rounding_keys
@@ -201,6 +205,27 @@ def test_names_in_any_letters_are_given_in_a_shell(name):
         assert settings_of(*table, f"dataset.kinds={{{name}: real}}").dataset.kinds == {
             name: "real"
         }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["2019", "1e3", "-.5", "1_000", "true", "No", "null", "inf", 'say "hi"', "it's", "a.b", "x\\",
+     "C:\\new", "@@2019", "Größe"],
+)  # fmt: skip
+def test_what_is_said_of_a_column_can_be_pasted_in_a_shell(name):
+    table = ["dataset=csv", "dataset.path=table.csv"]
+    typed = shlex.split(f"{setting('kinds', name, 'integer')} {leaving_out(name)}")
+    dataset = settings_of(*table, *typed).dataset
+    assert (dataset.kinds, dataset.drop) == ({name: "integer"}, [name])
+    with pytest.raises(ConfigError, match=re.escape(f"dataset.kinds.{name}: 'int' is not one of")):
+        settings_of(*table, *shlex.split(setting("kinds", name, "int")))
+
+
+@pytest.mark.parametrize("name", ["a.b", "1e3", "2019", "net worth", "Größe"])
+def test_the_kind_of_a_column_is_given_in_a_path_whatever_its_name(name):
+    table = ["dataset=csv", "dataset.path=table.csv", "dataset.kinds={x: binary}"]
+    dataset = settings_of(*table, f"dataset.kinds.{name}=real").dataset
+    assert dataset.kinds == {"x": "binary", name: "real"}
 
 
 def test_names_that_hydra_can_hold_stay_as_they_are():

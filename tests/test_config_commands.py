@@ -131,11 +131,16 @@ def test_help_is_short_and_complete(command, capsys):
     ("command", "arguments", "message"),
     [
         ("made-eval", [], "missing value(s): run"),
-        ("made-eval", ["run=nope"], "run: 'nope' is not a folder"),
+        (
+            "made-eval",
+            ["run=nope"],
+            "run: 'nope' is neither the folder of a run nor a .safetensors file",
+        ),
         (
             "made-eval",
             ["run=run=2, odd"],
-            "run: 'run=2, odd' is not a folder. Did you mean 'run=1, ",
+            "run: 'run=2, odd' is neither the folder of a run nor a .safetensors file. "
+            "Did you mean 'run=1, ",
         ),
         ("made-eval", ["run=."], "run: '.' holds no trained model"),
         ("made-eval", ["rum=x"], "unknown setting 'rum' (run, split, num_orderings,"),
@@ -146,7 +151,11 @@ def test_help_is_short_and_complete(command, capsys):
         ("made-eval", ["run"], "cannot parse 'run': write run=value"),
         ("made-eval", ["."], "cannot parse '.': write run=."),
         ("made-report", ["."], "cannot parse '.': write path=."),
-        ("made-eval", ["run=run=1, odd", "compare=x"], "compare: 'x' is not a folder"),
+        (
+            "made-eval",
+            ["run=run=1, odd", "compare=x"],
+            "compare: 'x' is neither the folder of a run nor a .safetensors file",
+        ),
         ("made-eval", ["run=${oc.env:HOME}"], "run: '${oc.env:HOME}' is not a value"),
         ("made-sample", ["run=.", "temperature=0"], "temperature must be > 0, got 0.0"),
         ("made-sample", ["run=.", "seed=-1"], "seed must be >= 0, got -1"),

@@ -107,7 +107,7 @@ TABLE = [
         ["dataset.kinds=real", "dataset=csv"],
         "dataset.kinds is a dictionary; write dataset.kinds='{",
     ),
-    (["dataset.kinds={1: real}", "dataset=csv"], "dataset.kinds.1: a name is wanted; write"),
+    (["notes={1: x}"], "notes.1: a name is wanted; write"),
     (["dataset.kinds={a (b): real}", "dataset=csv"], "cannot parse 'dataset.kinds={a (b): real}'"),
     (
         ['notes={"é": real}'],

@@ -7,6 +7,7 @@ from builders import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from made_exp.datasets.table.choosing import Chosen
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.splits import SplitChoice, rows_by_column, rows_of_files, share_out
 from made_exp.datasets.tables import split_rows
@@ -142,6 +143,27 @@ def test_columns_are_chosen_and_dropped(tmp_path):
     assert [variable.name for variable in dataset.variables] == ["b", "a"]
     with pytest.raises(ValueError, match=r"dataset.drop: .*t.csv has no column 'aa'. Did you mean"):
         load(tmp_path, path="t.csv", drop=["aa"])
+
+
+def test_of_a_header_the_chosen_ones_are_read_or_all_where_that_leaves_none():
+    assert Chosen(["c", "a"], ["a"], ["b"]).among("abcd") == ["b", "c"]
+    assert Chosen(drop=["a"], besides=["b"]).among("ab") == ["a", "b"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("chosen", [{"drop": ["town", "age"]}, {"columns": ["a", "b"]}])
+def test_a_column_that_is_left_out_need_not_stand_in_every_file(tmp_path, chosen, streaming):
+    write(tmp_path, "t.csv", [f"x,{row}" for row in ROWS], header="town,a,b")
+    write(tmp_path, "test.csv", [f"{row},1" for row in ROWS], header="a,b,age")
+    files = {"path": "t.csv", "test_path": "test.csv", "streaming": streaming}
+    dataset = load(tmp_path, **files, **chosen)
+    assert [variable.name for variable in dataset.variables] == ["a", "b"]
+    assert dataset.schema["ignored"] == ["town", "age"]
+    assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == (36, 4, 40)
+    with pytest.raises(ValueError, match=r"dataset.drop: .* has no column 'towns'. Did you mean"):
+        load(tmp_path, **files, drop=["towns", "age", "town"])
+    with pytest.raises(ValueError, match=r"t.csv: no column is left"):
+        load(tmp_path, path="t.csv", drop=["town", "a", "b"])
 
 
 @pytest.mark.parametrize(

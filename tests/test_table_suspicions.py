@@ -16,9 +16,9 @@ NUMBERS = [f"{v:.3f}" for v in RANDOM.randn(300)]
 OTHER = {"k": ["a", "b", "c"] * 100}
 
 
-def fitted(splits=None, **columns):
+def fitted(splits=None, kinds=None, **columns):
     raw = RawTable.of_frame(pl.DataFrame(columns), Origin(("t.csv",)), ",")
-    return fit_table(raw, splits or {"train": np.arange(len(raw))})
+    return fit_table(raw, splits or {"train": np.arange(len(raw))}, kinds=kinds)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ def fitted(splits=None, **columns):
         ({"v": ["999" if i % 10 == 0 else str(20 + i % 50) for i in range(300)]}, "'999' is far"),
         ({"v": ["999.99" if i % 10 == 0 else f"{20 + i % 50}.{i % 90 + 10}" for i in range(300)]},
          "'999.99' is far"),
+        ({"v": ["-999" if i % 50 == 0 else str(i % 9) for i in range(300)]}, "'-999' is far"),
+        ({"v": ["-1" if i % 9 == 0 else str(20 + i % 8) for i in range(300)]}, "'-1' is far"),
         ({"iso": ["NA", "ZA", "BW"] * 100}, r"'NA' \(100 cells\) is taken as a value"),
         ({"iso": ["NA", "None", "BW"] * 100}, r"'NA', 'None' .* are .*\[\"NA\", \"None\"\]"),
         ({"v": ["unknown"] * 5 + NUMBERS[5:]}, r"'unknown' \(5 cells\) among numbers is taken as"),
@@ -78,6 +80,21 @@ def test_a_table_of_one_column_with_fields_in_it_is_said(lines):
     assert any("one column only, but every row has" in one for one in said)
     assert fitted(name=["Ann", "Bob C", "Dan E F"] * 50).suspicions == ()
     assert fitted(time=[f"1{i % 10}:{i % 49 + 10}" for i in range(300)]).suspicions == ()
+
+
+def test_one_column_of_lines_without_order_is_said():
+    rows = [f"{'x ' * (i % 13)}{i % 200}" for i in range(300)]
+    said = fitted(text=rows, kinds={"text": "categorical"}).suspicions
+    assert any("one column only, in which most texts differ" in one for one in said)
+    with pytest.raises(ValueError, match=r"no column is left .*\(identifier\).* one column only"):
+        fitted(t=rows)
+    said = fitted(padded=["3  a x", "14 b y"] * 50).suspicions
+    assert any("3 fields when split at spaces: part them by one" in one for one in said)
+
+
+def test_few_numbers_that_belong_together_are_not_suspected():
+    for values in (["-1", "0", "1"], ["-1", "1"], ["97", "98", "99"], ["-1", "1e300", "2e300"]):
+        assert fitted(v=[values[i % len(values)] for i in range(300)], **OTHER).suspicions == ()
 
 
 def test_nothing_is_said_of_a_plain_table():

@@ -163,6 +163,9 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
         return f"{key} is a list; write {key}=[VALUE]"
     if re.match(r"Cannot (merge DictConfig|assign .* to Dict)", first):
         return f"{key} is a dictionary; write {key}='{{NAME: VALUE}}'"
+    if re.match(r"Cannot convert '(dict|DictConfig)' to string", first):
+        outer, _, name = key.rpartition(".")
+        return f"{key}: a text is wanted; a name with dots: '{outer}={{{name}.MORE: VALUE}}'"
     if "not Optional" in first:
         return f"{key} must not be null"
     return f"{key}: {first}" if key else first

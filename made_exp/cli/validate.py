@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.messages import explain, not_of_option
-from made_exp.cli.names import as_typed
+from made_exp.cli.names import as_typed, in_words
 from made_exp.cli.teaching import check_teacher
 from made_exp.datasets.registry import DATASETS, default_data_dir, find_arrays, find_file
 from made_exp.datasets.table.sources import absolute_paths
@@ -105,7 +105,7 @@ def _value(cfg: DictConfig, name: str) -> Any:
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
     except ValueError as error:
-        raise ConfigError(f"{name}.{error}") from error
+        raise ConfigError(in_words(f"{name}.{error}")) from error
 
 
 def _find_files(settings: Settings) -> None:

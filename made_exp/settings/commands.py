@@ -224,7 +224,10 @@ def check_run(path: str, name: str) -> None:
         raise ValueError(f"{name}: file not found: {path}")
     if not folder.is_dir():
         runs = [found.parent.name for found in folder.parent.glob("*/checkpoints")]
-        raise ValueError(f"{name}: '{path}' is not a folder{did_you_mean(folder.name, runs)}")
+        hint = did_you_mean(folder.name, runs)
+        raise ValueError(
+            f"{name}: '{path}' is neither the folder of a run nor a .safetensors file{hint}"
+        )
     if not (folder / "checkpoints").is_dir():
         raise ValueError(f"{name}: '{path}' holds no trained model (no folder checkpoints/)")
 

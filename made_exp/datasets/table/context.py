@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from made_exp.datasets.table.column import Column
+from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.raw import GivenTable
 from made_exp.errors import did_you_mean
 
@@ -35,7 +36,7 @@ def as_given(column: Column, values: np.ndarray | None) -> Column:
         ValueError: If it says nothing of a row.
     """
     if column.variable is None or values is None:
-        keep = f"; 'dataset.kinds={{{column.name}: categorical}}' keeps it"
+        keep = f"; {setting('kinds', column.name, 'categorical')} keeps it"
         keep = keep if column.kind == "identifier" else ""
         raise ValueError(
             f"dataset.context: column '{column.name}' holds {column.kind} values, which say "

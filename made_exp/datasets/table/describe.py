@@ -9,7 +9,7 @@ from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.inference import setting
-from made_exp.datasets.table.raw import quoted
+from made_exp.datasets.table.raw import leaving_out
 
 # What a column of a kind is taken for instead, most often.
 _INSTEAD = {
@@ -36,9 +36,7 @@ def describe_column(column: Column) -> dict[str, Any]:
         "values": column.values,
         "missing": column.num_missing,
         "decided": "; ".join(filter(None, [column.decided, *_details(column)])),
-        "overrule": setting("kinds", column.name, instead)
-        if instead
-        else f"'dataset.drop=[{quoted(column.name)}]'",
+        "overrule": setting("kinds", column.name, instead) if instead else leaving_out(column.name),
     }
 
 

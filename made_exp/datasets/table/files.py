@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
@@ -18,6 +19,7 @@ import zstandard
 from typing_extensions import override
 
 from made_exp.datasets.table.arrow import refuse_untrue_lengths
+from made_exp.datasets.table.choosing import ALL, Chosen
 from made_exp.datasets.table.panics import panics_unsaid
 from made_exp.datasets.table.parquet import refuse_untrue_pages
 from made_exp.datasets.table.raw import Origin, RawTable, listed
@@ -83,9 +85,10 @@ _MAGIC = {
 """What the bytes of a file begin with -> what it is."""
 
 
-def read_tables(files: Sequence[Path], style: TextStyle) -> RawTable:
-    """What was given in all files; arguments and errors of `read_frame`."""
-    return RawTable.of_frame(*read_frame(files, style))
+def read_tables(files: Sequence[Path], style: TextStyle, chosen: Chosen = ALL) -> RawTable:
+    """What was given in the chosen columns of all files; arguments and errors of `read_frame`."""
+    frame, origin, delimiter, left_out = _read_chosen(files, style, chosen)
+    return replace(RawTable.of_frame(frame, origin, delimiter), left_out=left_out)
 
 
 def read_frame(files: Sequence[Path], style: TextStyle) -> tuple[pl.DataFrame, Origin, str | None]:
@@ -101,10 +104,20 @@ def read_frame(files: Sequence[Path], style: TextStyle) -> tuple[pl.DataFrame, O
     Raises:
         ValueError: If a file cannot be read, or has other columns than the first; with the line.
     """
+    return _read_chosen(files, style, ALL)[:3]
+
+
+def _read_chosen(
+    files: Sequence[Path], style: TextStyle, chosen: Chosen
+) -> tuple[pl.DataFrame, Origin, str | None, tuple[str, ...]]:
+    """As `read_frame` of some columns, and which others the files have."""
     frames: list[pl.DataFrame] = []
     delimiters: list[str | None] = []
+    left_out: dict[str, None] = {}
     for file in files:
-        frame, delimiter = _read(file, style)
+        whole, delimiter = _read(file, style)
+        frame = whole.select(chosen.among(whole.columns))
+        left_out |= dict.fromkeys(names_beside(whole, frame))
         if frames:
             refuse_other_columns(frame.columns, frames[0].columns, str(file), f"{files[0]} has")
             frame = frame.select(frames[0].columns)
@@ -117,7 +130,13 @@ def read_frame(files: Sequence[Path], style: TextStyle) -> tuple[pl.DataFrame, O
         return TextTable(content_of(files[source]), str(files[source]), style).line_of(row)
 
     origin = Origin(tuple(map(str, files)), starts, find_line if delimiters[0] else None)
-    return stacked(frames, files), origin, delimiters[0]
+    return stacked(frames, files), origin, delimiters[0], tuple(left_out)
+
+
+def names_beside(whole: pl.DataFrame, part: pl.DataFrame) -> tuple[str, ...]:
+    """The columns that a part of a table does not have."""
+    kept = set(part.columns)
+    return tuple(name for name in whole.columns if name not in kept)
 
 
 def refuse_other_formats(files: Sequence[Path], delimiters: Sequence[str | None]) -> None:

@@ -3,6 +3,7 @@
 How cells are written is read from all rows; what the values are is left to the training rows.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
@@ -293,4 +294,4 @@ def _as_kind(cells: Cells, found: Reading, kind: str) -> Reading:
 
 def setting(name: str, column: str, value: str) -> str:
     """What to type to overrule a decision on a column."""
-    return f"'dataset.{name}={{{quoted(column)}: {value}}}'"
+    return shlex.quote(f"dataset.{name}={{{quoted(column)}: {value}}}")

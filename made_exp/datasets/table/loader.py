@@ -12,6 +12,7 @@ import numpy as np
 
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.storage import COLUMN_MEMORY, Kept, kept_table, stays_on_disk, write_rows
+from made_exp.datasets.table.choosing import Chosen
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.raw import GivenTable
 from made_exp.datasets.table.room import needed_memory
@@ -76,16 +77,17 @@ def load(
     }
     every = [file for some in files.values() for file in some]
     counts = {split: len(some) for split, some in files.items()}
+    chosen = Chosen(options["columns"], options["drop"], besides=[options["split_column"]])
     name = files["train"][0].name.partition(".")[0]
     if not stays_on_disk(streaming, partial(needed_memory, every)):
-        fitted, rows = _fit(read_tables(every, style), counts, seed=seed, **options)
+        fitted, rows = _fit(read_tables(every, style, chosen), counts, seed=seed, **options)
         return _dataset(name, fitted, rows)
 
     def make(folder: Path) -> Kept:
         _log.info("%s stays on disk: its rows are read once, into %s", name, folder.parent)
         staged = folder / "staged"
         staged.mkdir()
-        raw, keep = StagedTable(every, style, staged), _Columns(staged)
+        raw, keep = StagedTable(every, style, staged, chosen), _Columns(staged)
         fitted, rows = _fit(raw, counts, seed=seed, **options, keep=keep)
         kept = _write(name, folder, fitted, rows)
         shutil.rmtree(staged)

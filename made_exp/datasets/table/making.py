@@ -20,7 +20,7 @@ from made_exp.datasets.table.fitting import Limits, fit_numbers
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
-from made_exp.datasets.table.raw import quoted
+from made_exp.datasets.table.raw import leaving_out
 from made_exp.datasets.table.steps import step_of
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
 from made_exp.datasets.table.whole import minus
@@ -283,5 +283,5 @@ def _range(column: Numbers, values: np.ndarray) -> str:
 def _no_value(cells: Cells) -> ValueError:
     return ValueError(
         f"column '{cells.raw.name}' of {cells.raw.origin.source} has no value in the training "
-        f"split; leave it out: 'dataset.drop=[{quoted(cells.raw.name)}]'"
+        f"split; leave it out: {leaving_out(cells.raw.name)}"
     )

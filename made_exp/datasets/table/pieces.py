@@ -13,9 +13,11 @@ from typing import final
 import numpy as np
 import polars as pl
 
+from made_exp.datasets.table.choosing import ALL, Chosen
 from made_exp.datasets.table.files import (
     as_read_errors,
     content_of,
+    names_beside,
     opened,
     read_content,
     refuse_other_columns,
@@ -51,13 +53,19 @@ class Piece:
 
 
 def read_pieces(
-    files: Sequence[Path], style: TextStyle, *, block: int = BLOCK, rows: int = ROWS
+    files: Sequence[Path],
+    style: TextStyle,
+    chosen: Chosen = ALL,
+    *,
+    block: int = BLOCK,
+    rows: int = ROWS,
 ) -> Iterator[Piece]:
     """The rows of all files, one after the other, with the columns of the first.
 
     Args:
         files: At least one; their columns may stand in any order.
         style: How those of text are written.
+        chosen: Which of the columns are read.
         block: Bytes of text that are read together.
         rows: Rows of other files that are.
 
@@ -69,7 +77,10 @@ def read_pieces(
         kind = typed_format(file)
         pieces = _text_pieces(file, style, block) if kind is None else _typed(file, kind, rows)
         for piece in pieces:
-            frame = piece.frame
+            frame = piece.frame.select(chosen.among(piece.frame.columns))
+            if left_out := names_beside(piece.frame, frame):
+                raw = replace(piece.raw.select(frame.columns), left_out=left_out)
+                piece = Piece(raw, frame)
             if names and frame.columns != names:
                 refuse_other_columns(frame.columns, names, str(file), f"{files[0]} has")
                 piece = Piece(piece.raw.select(names), frame.select(names))

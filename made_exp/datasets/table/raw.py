@@ -1,5 +1,7 @@
 """A table as it was given: texts or typed values by column, and where each row stands."""
 
+import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +104,7 @@ class RawColumn:
             raise ValueError(
                 f"{self.origin.source}: column '{self.name}' holds {dtype}; numbers, texts, "
                 f"booleans, dates, times and durations can be modelled. "
-                f"Leave it out: 'dataset.drop=[{quoted(self.name)}]'"
+                f"Leave it out: {leaving_out(self.name)}"
             )
 
 
@@ -112,10 +114,12 @@ class GivenTable(ABC):
     Attributes:
         delimiter: What separated the fields of a line; None where no text was read.
         is_in_memory: Whether its columns are; others are read each time that they are asked for.
+        left_out: Further columns of some of its files, which were not read.
     """
 
     is_in_memory: ClassVar[bool]
     delimiter: str | None
+    left_out: tuple[str, ...]
 
     @abstractmethod
     def __len__(self) -> int:
@@ -149,9 +153,10 @@ class GivenTable(ABC):
 
     def check_names(self, names: Iterable[str], setting: str) -> None:
         """Raise ValueError unless there is a column of each name that was given as `setting`."""
+        known = (*self.names, *self.left_out)
         for name in names:
-            if name not in self.names:
-                hint = did_you_mean(name, self.names) or f" (have: {listed(self.names)})"
+            if name not in known:
+                hint = did_you_mean(name, known) or f" (have: {listed(known)})"
                 raise ValueError(f"{setting}: {self.origin.source} has no column '{name}'{hint}")
 
 
@@ -167,6 +172,7 @@ class RawTable(GivenTable):
     is_in_memory: ClassVar[bool] = True
     columns: tuple[RawColumn, ...]
     delimiter: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of_frame(cls, frame: pl.DataFrame, origin: Origin, delimiter: str | None = None) -> Self:
@@ -219,7 +225,15 @@ class RawTable(GivenTable):
 
 def quoted(name: str) -> str:
     """A name as it is typed in a list or a dictionary of a setting."""
-    return name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
+    if name.replace("_", "").replace("-", "").isalnum():
+        return name
+    text = re.sub(r'(\\+)(?="|$)', r"\1\1", name).replace('"', '\\"')
+    return f'"{text}"'
+
+
+def leaving_out(name: str) -> str:
+    """What to type to leave a column out."""
+    return shlex.quote(f"dataset.drop=[{quoted(name)}]")
 
 
 def listed(names: Sequence[str]) -> str:

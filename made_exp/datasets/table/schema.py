@@ -20,6 +20,7 @@ from made_exp.datasets.table.matching import Match, match_columns, say_unknown
 from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable, listed
 from made_exp.datasets.table.suspicions import (
     markers_found,
+    one_column,
     suspicious_column,
     suspicious_table,
 )
@@ -244,9 +245,10 @@ def fit_table(
         )
         raise ValueError(
             f"{raw.origin.source}: no column is left to be modelled: {why}; "
-            "keep one by 'dataset.kinds={NAME: categorical}'"
+            + "; ".join(["keep one by 'dataset.kinds={NAME: categorical}'", *one_column(raw, made)])
         )
-    ignored = (*ignored, *(name for name in raw.names if name not in set(wanted)))
+    others = (name for name in raw.names if name not in set(wanted))
+    ignored = (*ignored, *raw.left_out, *others)
     schema = TableSchema(tuple(made), raw.delimiter or ",", ignored)
     doubts += suspicious_table(raw, schema.columns, splits)
     return FittedTable(schema, tuple(values), (*doubts, *said))

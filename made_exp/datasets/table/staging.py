@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, final
 
 import polars as pl
 from typing_extensions import override
 
+from made_exp.datasets.table.choosing import ALL, Chosen
 from made_exp.datasets.table.files import refuse_other_formats, stacked
 from made_exp.datasets.table.pieces import read_pieces
 from made_exp.datasets.table.raw import GivenTable, Origin, RawColumn, RawTable
@@ -22,6 +24,7 @@ class StagedTable(GivenTable):
         files: At least one; their columns may stand in any order.
         style: How those of text are written.
         folder: Where the parts go; it exists.
+        chosen: Which of the columns are read.
 
     Raises:
         ValueError: If a file cannot be read, or has other columns than the first; with the line.
@@ -29,18 +32,22 @@ class StagedTable(GivenTable):
 
     is_in_memory: ClassVar[bool] = False
 
-    def __init__(self, files: Sequence[Path], style: TextStyle, folder: Path) -> None:
+    def __init__(
+        self, files: Sequence[Path], style: TextStyle, folder: Path, chosen: Chosen = ALL
+    ) -> None:
         self._files, self._style = list(files), style
         self._parts, self._heads = list[Path](), list[pl.DataFrame]()
         counts, delimiters = [0] * len(files), list[str | None]([None]) * len(files)
-        names: tuple[str, ...] = ()
-        for piece in read_pieces(files, style):
+        names, left_out = tuple[str, ...](), dict[str, None]()
+        for piece in read_pieces(files, style, chosen):
+            left_out |= dict.fromkeys(piece.raw.left_out)
             names, delimiters[piece.file] = piece.raw.names, piece.raw.delimiter
             counts[piece.file] += len(piece.raw)
             self._parts.append(folder / f"{len(self._parts)}.arrow")
             self._heads.append(piece.frame.clear())
             piece.frame.write_ipc(self._parts[-1], compression="lz4")
         refuse_other_formats(files, delimiters)
+        self.left_out = tuple(left_out)
         self._names, self._count, self.delimiter = names, sum(counts), delimiters[0]
         starts = tuple(itertools.accumulate(counts[:-1], initial=0))
         find_line = self._line_of if self.delimiter else None
@@ -79,7 +86,7 @@ class StagedTable(GivenTable):
                 frames.append(self._read(part, self._names))
                 found += len(frames[-1])
         first = RawTable.of_frame(stacked(frames, self._files), self._origin, self.delimiter)
-        return first.beginning(count)
+        return replace(first.beginning(count), left_out=self.left_out)
 
     @override
     def row_hashes(self, names: Sequence[str]) -> pl.Series:

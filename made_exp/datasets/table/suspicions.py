@@ -1,5 +1,6 @@
 """What in a table may not be what its owner thinks, one line each."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -40,7 +41,8 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     if isinstance(column, Numbers):
         return [*_sentinels(column), *_dates_as_numbers(column), *_ambiguous(column)]
     if isinstance(column, Categories):
-        return [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
+        doubts = [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
+        return [*doubts, *_sentinels_among_few(column)]
     return _numbers_among_texts(cells, column) if column.kind == "identifier" else []
 
 
@@ -60,10 +62,29 @@ def _sentinels(column: Numbers) -> list[str]:
         return []
     far = atoms[np.abs(bent(atoms, column.variable.transform)) > _FAR]
     texts = column.decode(far) if len(far) else pl.Series([], dtype=pl.String)
+    return _said_of_sentinels(texts.filter(texts.str.contains(_USUAL_SENTINELS)))
+
+
+def _sentinels_among_few(column: Categories) -> list[str]:
+    """Numbers that are categories, far outside of the others."""
+    if column.numbers is None or column.variable is None:
+        return []
+    texts = pl.Series(column.variable.categories, dtype=pl.String)
+    may_be = texts.str.contains(_USUAL_SENTINELS).to_numpy()
+    numbers = column.numbers[: len(texts)]
+    numbers = numbers / (np.abs(numbers).max() or 1.0)  # squares of 1e300 are too large
+    others = numbers[~may_be]
+    if len(others) < 2:
+        return []
+    is_far = np.abs(numbers - others.mean()) > _FAR * others.std()
+    return _said_of_sentinels(texts.filter(pl.Series(may_be & is_far)))
+
+
+def _said_of_sentinels(texts: pl.Series) -> list[str]:
     return [
-        f"'{text}' is far from all others and repeats: it has a probability of its own; if it "
-        f"stands for no value: 'dataset.missing_values=[\"{text}\"]'"
-        for text in texts.filter(texts.str.contains(_USUAL_SENTINELS))
+        f"'{text}' is far from all others and has a probability of its own; if it stands for no "
+        f"value: 'dataset.missing_values=[\"{text}\"]'"
+        for text in texts
     ]
 
 
@@ -126,26 +147,30 @@ def suspicious_table(
 ) -> list[str]:
     """What may be wrong with a table as a whole: its header, and rows that repeat."""
     first = raw.beginning(_LOOKED_AT)
-    doubts = [*_no_header(first), *_one_column(first, columns), *_set_aside(columns)]
+    doubts = [*_no_header(first), *one_column(raw, columns), *_set_aside(columns)]
     return [*doubts, *_repeated(raw, columns, splits)]
 
 
-def _one_column(raw: RawTable, columns: Sequence[Column]) -> list[str]:
-    """A single column whose texts all have the same number of what may part fields."""
-    texts = raw.columns[0].values
-    is_read = len(raw.columns) > 1 or any(isinstance(column, Numbers) for column in columns)
-    if is_read or raw.delimiter is None or texts.dtype != pl.String:
+def one_column(raw: GivenTable, columns: Sequence[Column]) -> list[str]:
+    """A single column of texts that may be several: of equally many fields, or hardly two alike."""
+    num_columns = len(raw.names) + len(raw.left_out)
+    is_read = num_columns > 1 or any(isinstance(column, Numbers) for column in columns)
+    if is_read or raw.delimiter is None:
         return []
-    texts = texts.drop_nulls()
+    texts = raw.beginning(_LOOKED_AT).columns[0].values
+    if texts.dtype != pl.String or len(texts := texts.drop_nulls().str.strip_chars()) < 2:
+        return []
+    lines = "one column only{}: take lines before the header away, or set 'dataset.delimiter={}'"
     for delimiter in _OTHER_DELIMITERS:
-        counts = texts.str.count_matches(delimiter, literal=True)
-        if len(counts) > 1 and counts.n_unique() == 1 and counts[0]:
-            return [
-                f"one column only, but every row has {counts[0] + 1} fields when split at "
-                f"'{delimiter}': take lines before the header away, or set "
-                f"'dataset.delimiter=\"{delimiter}\"'"
-            ]
-    return []
+        counts = texts.str.count_matches(f"{re.escape(delimiter)}{'+' * (delimiter == ' ')}")
+        if counts.n_unique() == 1 and counts[0]:
+            fields = f", but every row has {counts[0] + 1} fields when split at"
+            if delimiter == " " and texts.str.contains("  ").any():
+                return [f"one column only{fields} spaces: part them by one character, not several"]
+            return [lines.format(f"{fields} '{delimiter}'", f'"{delimiter}"')]
+    if texts.n_unique() <= len(texts) / 2:
+        return []
+    return [lines.format(", in which most texts differ; if it holds several", '"CHARACTER"')]
 
 
 def _no_header(raw: RawTable) -> list[str]:
