@@ -158,6 +158,9 @@ def test_half_of_each_example_is_given_at_random(folder, generator):
 def test_a_folder_without_a_model_is_one_error(tmp_path):
     with pytest.raises(CheckpointError, match="holds no trained model"):
         load_run(tmp_path)
+    (tmp_path / "people.csv").write_text("a,b\n")
+    with pytest.raises(CheckpointError, match=r"neither the folder of a run nor a .safetensors"):
+        load_run(tmp_path / "people.csv")
     empty = RunDirectory(tmp_path)
     empty.start({}, "")
     empty.best.write_bytes(os.urandom(500))

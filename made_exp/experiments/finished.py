@@ -173,6 +173,8 @@ def _content(file: Path, path: str | Path) -> dict[str, Any]:
     if file.suffix == SUFFIX:
         with as_config_errors():
             return load_portable(file)
+    if file != Path(path) and Path(path).is_file():
+        raise CheckpointError(f"{path} is neither the folder of a run nor a {SUFFIX} file")
     if not exists(file):
         raise CheckpointError(f"{path} holds no trained model: {file} does not exist")
     return load_checkpoint(file)
