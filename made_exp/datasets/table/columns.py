@@ -17,7 +17,7 @@ from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.stored import dtype_of
-from made_exp.datasets.table.whole import minus, plus, times, within_reach
+from made_exp.datasets.table.whole import minus, plus, steps_in, times, within_reach
 from made_exp.variables.variable import Variable
 
 FORMATS: dict[str, type[Format]] = {"number": NumberFormat, "date": DateFormat}
@@ -147,14 +147,11 @@ class Numbers(Column):
     def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
         """Values (N,) float64 of whole units (N,), within the range; those outside are said."""
         assert self.variable is not None
-        counted = minus(whole, self.offset)
-        if self.step > 1:
-            finer = (counted % self.step != 0).fill_null(False)
-            if finer.any():
-                row, count = int(finer.arg_max() or 0), int(finer.sum())
-                what = f"between two steps of {self._seconds:.9g} seconds: counted as the earlier"
-                say(cells.raw, row, count, what)
-            counted = counted // self.step
+        counted, finer = steps_in(minus(whole, self.offset), self.step)
+        if finer.any():
+            row, count = int(finer.arg_max() or 0), int(finer.sum())
+            what = f"between two steps of {self._seconds:.9g} seconds: counted as the earlier"
+            say(cells.raw, row, count, what)
         values = counted.cast(pl.Float64).fill_null(np.nan).to_numpy()
         high = (self.variable.num_values or 1) - 1.0
         outside = np.flatnonzero((values < 0) | (values > high))

@@ -23,7 +23,7 @@ from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import leaving_out
 from made_exp.datasets.table.steps import step_of
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
-from made_exp.datasets.table.whole import minus
+from made_exp.datasets.table.whole import minus, steps_in
 from made_exp.variables.variable import Kind, Variable
 
 # A whole number of new rows may lie so far outside of train, in spans of train.
@@ -217,8 +217,7 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     least, greatest = _ends(column, known, _FULL_WHOLE)
     first = low + math.ceil((max(low - margin, least) - low) / step) * step
     num_values = (math.floor(min(high + margin, greatest)) - first) // step + 1
-    counted = minus(known, first)
-    values = (counted // step if step > 1 else counted).cast(pl.Float64).to_numpy()
+    values = steps_in(minus(known, first), step)[0].cast(pl.Float64).to_numpy()
     fit = fit_numbers(values, fine=Fineness(1.0), zero=-first / step, limits=limits)
     variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
     column = replace(column, variable=variable, offset=first)

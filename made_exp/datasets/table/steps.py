@@ -7,6 +7,7 @@ from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.inference import MAX_SPAN
 from made_exp.datasets.table.stored import dtype_of
+from made_exp.datasets.table.whole import steps_in
 
 _SECONDS = (86400, 3600, 60, 1)
 
@@ -21,7 +22,7 @@ def step_of(units: pl.Series, column: Numbers) -> int:
         return _apart(units.to_numpy())
     if isinstance(dtype_of(column.stored), pl.Duration):
         steps = (seconds * 10**column.decimals for seconds in _SECONDS)
-        return next((step for step in steps if bool((units % step == 0).all())), 1)
+        return next((step for step in steps if not steps_in(units, step)[1].any()), 1)
     return 1
 
 

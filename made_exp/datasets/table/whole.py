@@ -26,6 +26,14 @@ def minus(whole: pl.Series, number: int) -> pl.Series:
     return _wide(whole) - _single(number)
 
 
+def steps_in(whole: pl.Series, step: int) -> tuple[pl.Series, pl.Series]:
+    """How many whole steps are in numbers (N,), and whether something is left, (N,) bool."""
+    if step == 1:
+        return whole, pl.Series(np.zeros(len(whole), bool))
+    by = _single(step).cast(whole.dtype)
+    return whole // by, (whole % by != _single(0).cast(whole.dtype)).fill_null(False)
+
+
 def plus(counts: np.ndarray, number: int) -> np.ndarray:
     """Counts (N,) int64 and one number: of Python's own integers where int64 may not hold them."""
     return counts + number if abs(number) < _SMALL else counts.astype(object) + number
