@@ -171,6 +171,18 @@ def test_several_columns_are_predicted_together(density):
     assert torch.equal(x, kept)  # what is asked of a tensor leaves it as it was
 
 
+def test_rows_that_lack_different_cells_are_answered_together_as_alone(density, monkeypatch):
+    frame = people(8).with_columns(
+        member=pl.Series([None, True, None, False, True, None, False, True]),
+        town=pl.Series(["Bern", None, None, "Wien", "Bern", "Wien", None, "Bern"]),
+    )
+    together = density.predict_proba(frame, target="age").to_numpy()
+    alone = [density.predict_proba(frame[row], target="age").to_numpy() for row in range(8)]
+    assert np.allclose(together, np.concatenate(alone), rtol=1e-4)
+    monkeypatch.setattr(classes, "_is_last", lambda *arguments: False)
+    assert np.allclose(density.predict_proba(frame, target="age"), together, rtol=1e-4)
+
+
 @pytest.mark.parametrize("ordering", ["agnostic", "natural", "reversed"])
 def test_values_of_a_column_take_one_pass_and_are_as_scored_one_by_one(
     density, ordering, monkeypatch

@@ -128,25 +128,37 @@ def _probabilities(
     joint = x.new_full((len(values), len(x)), -torch.inf)
     for rows, observed in by_completeness(None if known.all() else known):
         own, own_known = groups.cast(codes[rows]), known[rows]
-        size = min(max(1, _ROWS // len(own)), len(asked))  # values that go together
-        every, every_known = own.repeat(size, 1), own_known.repeat(size, 1)
-        own_labels = None if context is None else context[rows]
-        labels = None if own_labels is None else own_labels.repeat(size)
+        labels = None if context is None else context[rows]
         for index, log_weight in made.weighted(any_pattern=observed is not None).items():
-            density = _targets_last(made.density(index), targets, every_known)
-            if len(targets) == 1 and _is_last(density, targets[0], own_known):
-                found = _of_last(density, targets[0], asked[:, 0], own, own_known, own_labels)
-                joint[:, rows] = torch.logaddexp(joint[:, rows], found + log_weight)
-                continue
-            for start in range(0, len(asked), size):
-                block = asked[start : start + size]
-                padded = block[torch.arange(size).clamp(max=len(block) - 1)]
-                every[:, targets] = padded.repeat_interleave(len(own), 0).to(every.dtype)
-                found = density.log_prob(every, labels, every_known).double() + log_weight
-                found = found.view(size, -1)[: len(block)]
-                before = joint[start : start + size, rows]
-                joint[start : start + size, rows] = torch.logaddexp(before, found)
+            last = _targets_last(made.density(index), targets, own_known)
+            if len(targets) == 1 and _is_last(last, targets[0], own_known):
+                found = _of_last(last, targets[0], asked[:, 0], own, own_known, labels)
+            else:
+                density = made.density(index)
+                found = _one_by_one(density, targets, asked, own, own_known, labels)
+            joint[:, rows] = torch.logaddexp(joint[:, rows], found + log_weight)
     return joint.T.softmax(1)
+
+
+def _one_by_one(
+    density: Component | SimpleComponent,
+    targets: list[int],
+    values: Tensor,
+    x: Tensor,
+    known: Tensor,
+    labels: Tensor | None,
+) -> Tensor:
+    """Log-probabilities (K, B) of codes x (B, D) whose targets have each of the values (K, T)."""
+    size = min(max(1, _ROWS // len(x)), len(values))  # values that go together
+    every, every_known = x.repeat(size, 1), known.repeat(size, 1)
+    labels = None if labels is None else labels.repeat(size)
+    density, found = _targets_last(density, targets, every_known), list[Tensor]()
+    for block in values.split(size):
+        padded = block[torch.arange(size).clamp(max=len(block) - 1)]
+        every[:, targets] = padded.repeat_interleave(len(x), 0).to(every.dtype)
+        log_probs = density.log_prob(every, labels, every_known).double()
+        found.append(log_probs.view(size, -1)[: len(block)])
+    return torch.cat(found)
 
 
 def _is_last(
