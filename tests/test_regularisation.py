@@ -1,10 +1,12 @@
 """The proximal step of the L1 penalty, and the moving average of the weights."""
 
+import math
+
 import pytest
 import torch
 from builders import build_made, make_schedules
 from torch import nn
-from training_cases import make_case
+from training_cases import ENSEMBLE, make_case
 
 from made_exp.settings.training import TrainerSettings
 from made_exp.training.regularisation import L1Penalty, WeightAverage
@@ -60,6 +62,15 @@ def test_a_penalty_that_changes_pulls_by_the_new_amount_on_any_path():
     torch.testing.assert_close(weight.detach(), torch.full((3,), 0.7, dtype=torch.float64))
 
 
+def test_the_penalty_is_the_same_in_one_pass(dtype):
+    weight = nn.Parameter(torch.randn(50, 40, generator=torch.Generator().manual_seed(0)).to(dtype))
+    plain = nn.Parameter(weight.detach().clone())
+    L1Penalty([weight], pull=0.3).shrink(lr=0.5)
+    L1Penalty([plain], pull=0.3).shrink(lr=torch.tensor(0.5, dtype=dtype))
+    assert torch.equal(weight, plain)
+    assert 0 < int((weight == 0).sum()) < weight.numel()
+
+
 def test_batches_of_long_tables_are_larger_and_pull_no_more_a_step(tmp_path):
     """60 rows in batches of 8: seven steps an epoch, or three of 24."""
     trainer = {"batch_size": 8, "sparsity": 0.3}
@@ -104,3 +115,25 @@ def test_average_follows_its_formula_and_is_only_lent(dtype):
     made.restart()
     with made.applied():
         assert torch.equal(model.weight, own)
+
+
+@pytest.mark.parametrize(("decay", "every"), [(0.9, 1), (0.98, 2), (0.99, 4), (0.999, 32)])
+def test_what_reaches_far_back_is_looked_at_rarely(decay, every):
+    made = WeightAverage(nn.Linear(2, 2).parameters(), decay)
+    assert [made.share_at(step) > 0 for step in range(9)] == [True] * 9
+    shares = [made.share_at(step) for step in range(20_000, 20_000 + 64 * every)]
+    assert sum(share > 0 for share in shares) == 64
+    assert math.prod(1 - share for share in shares) == pytest.approx(decay ** (64 * every))
+
+
+def test_an_average_looks_at_every_member_alike(tmp_path):
+    """Four members, whose turns are every fourth step, are all averaged."""
+    case = make_case(
+        tmp_path, ordering=ENSEMBLE | {"num_orderings": 4}, trainer={"weight_averaging": 0.99}
+    )
+    shares = {}
+    for step in range(8000, 8016):
+        number = case.learner.number_at(step)
+        share = case.learner.members[number].share_at(case.learner.model.turn_at(step))
+        shares.setdefault(number, []).append(share)
+    assert {sum(share > 0 for share in own) for own in shares.values()} == {1}

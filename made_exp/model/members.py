@@ -154,6 +154,10 @@ class Members(nn.Module, ABC):
         """
         return self._turn(step)[0]
 
+    def turn_at(self, step: int) -> int:
+        """How often that member was trained before training step `step` (0, 1, ...)."""
+        return self._turn(step)[1]
+
     def _turn(self, step: int) -> tuple[int, int]:
         """The member that a step trains, and how often it was trained before."""
         count = len(self.members)

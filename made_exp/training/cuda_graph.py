@@ -187,7 +187,7 @@ class GraphedStep(TrainStep):
         is_compared = done.calls <= _WARM_UP + _COMPARED and not self._draws
         expected = self._plain_loss(index, thresholds, step) if is_compared else None
         self.seed_dropout(step)
-        recording.load(index, thresholds, self.members[number].share_at(step))
+        recording.load(index, thresholds, self.members[number].share_at(self.model.turn_at(step)))
         if recording.masks is not None:
             recording.masks.load(self.model.masks_at(step))
         recording.graph.replay()

@@ -43,9 +43,9 @@ class TrainedMember:
     average: WeightAverage | None = None
     penalty: L1Penalty | None = None
 
-    def share_at(self, step: int) -> float:
-        """The share in [0, 1] that the weights after `step` (0, 1, ...) have of their average."""
-        return 0.0 if self.average is None else self.average.share_at(step)
+    def share_at(self, turn: int) -> float:
+        """The share in [0, 1] that the weights after its step `turn` have of their average."""
+        return 0.0 if self.average is None else self.average.share_at(turn)
 
     def finish_step(self, lr: float | Tensor, share: float | Tensor) -> None:
         """Do what follows the optimizer's step of learning rate `lr`; see `share_at`.

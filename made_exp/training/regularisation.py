@@ -1,10 +1,14 @@
 """What happens to the weights after each optimizer step: a pull towards zero, a moving average."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+# The part of the steps that an average reaches back in which the weights are looked at once.
+_SPARED = 1 / 24
 
 
 class L1Penalty:
@@ -40,19 +44,24 @@ class L1Penalty:
         """Move every weight towards its centre by what one step of rate `lr` asks for."""
         most = lr * (self._on_device if isinstance(lr, Tensor) else self.pull)
         for weight, centre in zip(self.weights, self.centres, strict=True):
+            if centre is None and not isinstance(most, Tensor):  # one pass over memory for three
+                torch.ops.aten.softshrink.out(weight, most, out=weight)
+                continue
             away = weight if centre is None else weight - centre
             weight.sub_(away.clamp(-most, most))  # type: ignore[arg-type]
 
 
 class WeightAverage:
-    """average = decay * average + (1 - decay) * weights, after every step.
+    """average = decay^n * average + (1 - decay^n) * weights, after every n-th step.
 
-    The decay rises to its final value as (1 + t) / (10 + t), so that the start is forgotten.
-    Evaluation and the final model use the average in place of the weights.
+    The decay rises to its final value as (1 + t) / (10 + t), so that the start is forgotten. n is
+    a power of two, at most a 24th of the 1 / (1 - decay) steps that the average reaches back: to
+    look at all of them would cost more and tell no more. Evaluation and the final model use the
+    average in place of the weights.
 
     Args:
         parameters: They are averaged.
-        decay: In (0, 1).
+        decay: Of a step, in (0, 1).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -60,12 +69,16 @@ class WeightAverage:
         self.average = [p.detach().clone() for p in self.parameters]
 
     def share_at(self, step: int) -> float:
-        """The share in [0, 1] of the weights after optimizer step `step` (0, 1, ...)."""
-        return 1 - min(self.decay, (1 + step) / (10 + step))
+        """The share in [0, 1] of the weights after step `step` (0, 1, ...); 0: not looked at."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        every = 2 ** int(math.log2(max(1.0, _SPARED / (1 - decay))))
+        return 0.0 if (step + 1) % every else 1 - decay**every
 
     @torch.no_grad()
     def update(self, share: float | Tensor) -> None:
         """Take in the weights with the share in [0, 1] that they have of the average."""
+        if not isinstance(share, Tensor) and share == 0:
+            return
         weights: list[Tensor] = [parameter.detach() for parameter in self.parameters]
         if isinstance(share, Tensor):
             torch._foreach_lerp_(self.average, weights, [share] * len(weights))

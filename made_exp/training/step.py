@@ -103,7 +103,7 @@ class TrainStep:
         member = self.members[component.member]
         set_learning_rate(member.optimizer, lr)
         loss = self.update(index, self.batches.thresholds(step), component)
-        member.finish_step(lr, member.share_at(step))
+        member.finish_step(lr, member.share_at(self.model.turn_at(step)))
         return loss
 
     def beside(self, number: int) -> AbstractContextManager[object]:
