@@ -125,6 +125,7 @@ def test_help_is_short_and_complete(command, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"{command}: ")
     assert "Examples:" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,8 @@ class Command(Generic[T]):
         what = "key=value ..." if self.positional is None else '"QUESTION" ... key=value ...'
         lines = [f"{self.program}: {summary}", "", f"usage: {self.program} {what}", ""]
         for name, default, meaning in described(self.schema):
-            lines.append(f"  {name:<14} {meaning} [{default}]")
+            text = f"{name:<14} {meaning} [{default}]"
+            lines.append(textwrap.fill(text, 98, initial_indent="  ", subsequent_indent=" " * 17))
         lines += [
             "",
             "Examples:",

@@ -37,7 +37,7 @@ class EvalSettings(CheckedSettings):
     path: str | None = setting(
         None,
         "where the rows go, with log_prob, rank (share of train that is less likely) and a "
-        "surprise.COLUMN: .csv, .tsv, .parquet, .feather or .npz",
+        "surprise.COLUMN: .csv, .tsv (also .gz, .zst), .parquet, .feather or .npz",
     )
     top: int | None = setting(
         None, "print so many of the oddest rows, and what makes them odd", at_least=1
@@ -83,7 +83,8 @@ class SampleSettings(CheckedSettings):
         at_least=1,
     )
     path: str | None = setting(
-        None, "where: .png, .npz, .csv, .tsv, .parquet or .feather; null = into the run"
+        None,
+        "where: .png, .npz, .csv, .tsv (also .gz, .zst), .parquet, .feather; null = into the run",
     )
     seed: int = setting(0, "of the draws", at_least=0)
     temperature: float = setting(1.0, "below 1 = likelier values, above 1 = more varied", above=0)

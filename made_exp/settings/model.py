@@ -51,7 +51,7 @@ class NetworkSettings(ModelSettings):
         choices=("auto", *CONDITIONALS),
     )
     num_components: int | None = setting(
-        None, "of a mixture conditional; null = 4, 2 where many columns are numbers", at_least=1
+        None, "parts of a mixture; null = 4, 2 where many columns are numbers", at_least=1
     )
     conditioning_weights: bool = setting(
         False, "tell each unit which inputs it sees; helps when masks are resampled"
@@ -68,7 +68,7 @@ class NetworkSettings(ModelSettings):
     )
     length_classes: int | None = setting(
         0,
-        "latent classes of binary rows by how many ones; null = 8 or 16 of rare words",
+        "latent classes by the number of ones in a binary row; null = 8 or 16 of rare words",
         at_least=0,
     )
     implications: bool = setting(
@@ -161,7 +161,7 @@ class LogisticMixtureSettings(ModelSettings):
     """A discretized mixture of logistics for one discrete variable."""
 
     name: str = "logistic_mixture"
-    num_components: int = setting(4, "of the mixture", at_least=1)
+    num_components: int = setting(4, "logistics of the mixture", at_least=1)
 
     def network(self) -> NetworkSettings:
         """See `ModelSettings.network`."""
