@@ -53,10 +53,23 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_texts(values: pl.Series) -> pl.Series:
-    """Values (N,) as cells of a file of text, exactly; durations in seconds."""
+    """Values (N,) as cells of a file of text, exactly; durations in seconds.
+
+    Raises:
+        ValueError: If they are lists or the like.
+    """
+    if _is_no_text(values.dtype):
+        raise ValueError(
+            f"column '{values.name}' holds {values.dtype}, for which text has no place; "
+            "write .parquet or .feather"
+        )
     if isinstance(values.dtype, pl.Duration):
         return _seconds(values, UNITS_OF_SECOND[values.dtype.time_unit])
     return values.dt.to_string("%T%.f") if values.dtype == pl.Time else values.cast(pl.String)
+
+
+def _is_no_text(dtype: pl.DataType) -> bool:
+    return dtype.is_nested() or dtype in (pl.Binary, pl.Object)
 
 
 def _seconds(durations: pl.Series, per_second: int) -> pl.Series:
@@ -69,8 +82,8 @@ def _seconds(durations: pl.Series, per_second: int) -> pl.Series:
 
 def for_text(frame: pl.DataFrame) -> pl.DataFrame:
     """The rows as a file of text has them: what it has no type for as texts, and no formulas."""
-    durations = [column for column in frame if isinstance(column.dtype, pl.Duration)]
-    return without_formulas(frame.with_columns(map(as_texts, durations)))
+    others = [c for c in frame if isinstance(c.dtype, pl.Duration) or _is_no_text(c.dtype)]
+    return without_formulas(frame.with_columns(map(as_texts, others)))
 
 
 def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
