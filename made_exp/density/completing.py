@@ -100,7 +100,7 @@ class Gaps:
     likeness: Likeness
 
     def filled(self, library: Library, frame: Any, raw: RawTable) -> Any:
-        """N rows with their empty cells filled, and the columns of the table that lack, as the last.
+        """N rows with their empty cells filled, and after them the columns that they lack.
 
         Columns that the table does not have stay as they are, and so do identifiers; an array
         gets no more columns.

@@ -46,8 +46,10 @@ def write_completed(
         numbers = np.divmod(np.arange(len(drawn)), count)
         names = [free_name(name, frame.columns) for name in _NUMBERS]
         frame = pl.DataFrame([*map(pl.Series, names, numbers), *frame])
-    delimiter = given.table and given.table.delimiter
-    write_frame(path, frame, delimiter or schema.delimiter)
+    if given.table is None:
+        return write_frame(path, frame, schema.delimiter)
+    delimiter = given.table.delimiter or schema.delimiter
+    write_frame(path, frame, delimiter, given.table.origin.renamed)
 
 
 def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> pl.DataFrame:
