@@ -39,6 +39,7 @@ RUN_BY = {
     "density.classes": "test_density",
     "datasets.table.matching": "test_density",
     "density.completing": "test_density",
+    "density.durations": "test_events",
     "density.wrapped": "test_density",
     "datasets.baselines.boxes": "test_simple_densities",
     "experiments.best_model": "test_draw_lengths",

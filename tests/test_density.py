@@ -262,12 +262,18 @@ def test_columns_that_lack_are_drawn_and_said(density, convert, caplog):
     assert "lacks columns that the table has, which are drawn: age, member" in caplog.text
 
 
-def test_columns_that_the_model_does_not_know_are_left_out_and_said(density, caplog):
+def test_columns_that_the_model_does_not_know_are_no_part_of_it_and_said(density, caplog):
     frame = people(5)
-    more = frame.with_columns(x=1)
+    more = frame.select(pl.lit(1).alias("x"), pl.all())
     assert np.array_equal(density.log_prob(more), density.log_prob(frame))
-    assert density.complete(more, seed=0).drop("x").equals(density.complete(frame, seed=0))
     assert "columns that the model does not know are left out: x" in caplog.text
+    caplog.clear()
+    done = density.complete(more, seed=0)
+    assert done.columns == more.columns
+    assert done["x"].to_list() == [1] * 5
+    assert done.drop("x").equals(density.complete(frame, seed=0))
+    assert "columns that the model does not know are kept as they are: x" in caplog.text
+    assert "left out" not in caplog.text
     twice = pd.concat([frame.to_pandas(), frame.to_pandas()[["age"]] + 1], axis=1)
     assert np.array_equal(density.log_prob(twice), density.log_prob(frame))
     assert "age_2 (so a second 'age' is called)" in caplog.text

@@ -58,6 +58,38 @@ def answer(table, text):
     return Diagram.of(formula, range(x.shape[1]), events.domains).contains(x).tolist()
 
 
+DURATIONS = [
+    ("stay >= '2h'", lambda s: s >= 7200),
+    ("stay > 90min and not stay >= '1d 3h'", lambda s: (s > 5400) & (s < 97200)),
+    ("stay between '1.5 hours' and '1 day, 30 min'", lambda s: (s >= 5400) & (s <= 88200)),
+    ("stay < 3600", lambda s: s < 3600),
+    ("stay = '-1 h'", lambda s: s == -3600),
+    ("few in {'1 week', '250 ms'}", lambda s: s == s),
+    ("few = '250ms'", None),
+    ("few >= '2 days'", None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), DURATIONS)
+def test_durations_are_asked_for_in_units_of_time(text, expected):
+    rng = np.random.default_rng(0)
+    seconds = np.append(rng.integers(0, 200_000, 199), -3600)
+    few = np.where(np.arange(200) % 2, 7 * 86400 * 1000, 250)
+    frame = pl.DataFrame(
+        {
+            "stay": pl.Series(seconds * 10**6).cast(pl.Duration("us")),
+            "few": pl.Series(few).cast(pl.Duration("ms")),
+            "size": rng.normal(size=200),
+        }
+    )
+    fitted = fit_table(raw_table(frame), {"train": np.arange(200)})
+    found = answer((fitted.schema, torch.from_numpy(fitted.x)), text)
+    wanted = expected(seconds) if expected else (few == 250) == ("ms" in text)
+    assert found == wanted.tolist()
+    with pytest.raises(QueryError, match="'2 hourss' is not a number as 'stay' holds them"):
+        answer((fitted.schema, None), "stay > '2 hourss'")
+
+
 def day(text):
     return pl.col("day").str.to_date("%d.%m.%Y") >= pl.lit(text).str.to_date("%Y-%m-%d")
 

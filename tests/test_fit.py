@@ -4,8 +4,11 @@ import logging
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from made_exp import fit, load_run
 from made_exp.cli.keywords import settings_of
+from made_exp.runs.checkpoints import load_checkpoint
 
 TINY = {
     "trainer": {"max_steps": 30, "device": "cpu"},
@@ -174,6 +178,32 @@ def test_what_cannot_be_modelled_is_said(tmp_path, data, message):
     with pytest.raises(ValueError, match=message) as caught:
         fit(data)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_sigterm_ends_a_script_with_the_run_saved(tmp_path):
+    script = """
+import os, signal, threading, time
+import polars as pl
+from made_exp import fit
+
+def stop():
+    while not os.path.exists("run/checkpoints/last.pt"):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=stop, daemon=True).start()
+frame = pl.DataFrame({"a": [0, 1] * 50, "b": [0, 1, 1, 0] * 25})
+fit(frame, max_minutes=None, path="run", scheduler="constant", **{
+    "trainer.max_steps": 10**7, "trainer.patience": None, "trainer.device": "cpu",
+    "model.hidden_sizes": [8], "model.baselines": []})
+print("it went on")
+"""
+    Path("script.py").write_text(script)
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, timeout=120)
+    assert done.returncode == 143, done.stderr
+    assert b"it went on" not in done.stdout
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["step"] > 0
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("made-fit-")]
 
 
 def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_nothing(tmp_path):

@@ -299,7 +299,7 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     for name in ("s.parquet", "s.csv.gz", "s.csv.xz", "s.csv.bz2"):
         with pytest.raises(KeyError):
             append(tmp_path / name, table(3), KeyError())
-    with pytest.raises(ValueError, match="cannot write"):
+    with pytest.raises(ValueError, match=r"'a' holds List\(Int64\), for which text has no place"):
         append(tmp_path / "s.csv", pl.DataFrame({"a": [[1, 2]]}))
     assert not list(tmp_path.iterdir())
     append(tmp_path / "s.csv.xz", table(3))

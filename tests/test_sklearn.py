@@ -165,6 +165,14 @@ def test_missing_cells_are_filled_and_all_others_kept(strategy):
     assert set(whole.group) == {"old", "young"}
 
 
+@pytest.mark.parametrize("strategy", ["draw", "mean"])
+def test_identifiers_are_left_as_they_are(strategy):
+    frame = pl.from_pandas(people()).with_row_index("id", 1000)
+    imputer = tiny(MADEImputer, strategy=strategy, num_samples=2).fit(frame)
+    rows = frame[:4].with_columns(pl.Series("id", [None, 3, None, 5], dtype=pl.UInt32))
+    assert imputer.transform(rows)["id"].equals(rows["id"], null_equal=True)
+
+
 @pytest.mark.parametrize(("name", "value"), [("strategy", "mode"), ("num_samples", 0)])
 def test_wrong_arguments_are_said(name, value):
     with pytest.raises(ValueError, match=f"{name} must be"):

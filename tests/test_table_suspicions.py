@@ -103,6 +103,16 @@ def test_nothing_is_said_of_a_plain_table():
     assert suspicions.suspicious_table
 
 
+@pytest.mark.parametrize(("count", "said"), [(3, "only 3 rows are"), (1, "only 1 row is")])
+def test_few_rows_of_train_are_said(count, said):
+    columns = {"v": NUMBERS, **OTHER}
+    few = fitted({"train": np.arange(count), "valid": np.arange(count, 300)}, **columns)
+    (line,) = [one for one in few.suspicions if one.startswith("only")]
+    assert line == f"{said} trained on: what is learnt of so few may be chance"
+    enough = fitted({"train": np.arange(20), "valid": np.arange(20, 300)}, **columns)
+    assert not [one for one in enough.suspicions if one.startswith("only")]
+
+
 def test_rows_in_several_splits_are_said():
     splits = {"train": np.arange(200), "test": np.arange(200, 300)}
     columns = dict.fromkeys("abcd", NUMBERS[:150] * 2)

@@ -122,7 +122,9 @@ def test_marks_of_encodings_are_obeyed(encoding):
 
 def test_other_encodings_are_named_and_then_read():
     content = "a,b\nx,1\nCafé,2\n".encode("cp1252")
-    with pytest.raises(ValueError, match=r"line 3, byte 4: 0xe9 is not UTF-8 .*=cp1252 .*'é'"):
+    with pytest.raises(
+        ValueError, match=r"line 3, byte 4: 0xe9 is not UTF-8 .*'é' in cp1252: save"
+    ):
         rows(content)
     assert rows(content, encoding="cp1252") == [("x", "1"), ("Café", "2")]
     with pytest.raises(ValueError, match=r"line 3, byte 12 of the file: not ascii text"):
@@ -218,6 +220,8 @@ def test_a_dialect_is_read_alike_by_both_readers():
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf_16_without_a_mark_is_named_by_its_byte_order(encoding):
     content = "a,b\n1,é\n".encode(encoding)
-    with pytest.raises(ValueError, match=f"dataset.encoding={encoding} reads that"):
+    with pytest.raises(
+        ValueError, match=f"as UTF-8, or train on it with dataset.encoding={encoding}"
+    ):
         TextTable(content, "t.csv", TextStyle())
     assert TextTable(content, "t.csv", TextStyle(encoding=encoding)).read().rows() == [("1", "é")]

@@ -292,6 +292,22 @@ def test_foreign_handlers_of_the_stopping_signals_are_respected():
         signal.signal(signal.SIGTERM, before)
 
 
+def test_a_signal_during_the_last_save_is_obeyed_after_it(tmp_path, monkeypatch):
+    trainer = make_case(tmp_path)
+    save = type(trainer)._save
+
+    def interrupted(self):
+        if self._is_over():
+            os.kill(os.getpid(), signal.SIGINT)
+        save(self)
+
+    monkeypatch.setattr(type(trainer), "_save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    last = load_checkpoint(trainer.keeper.run.last)["state"]
+    assert last["step"] == trainer.state.step > 0
+
+
 def test_recent_nll_is_what_the_display_shows(tmp_path):
     shown = []
 

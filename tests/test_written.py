@@ -11,6 +11,7 @@ import torch
 
 from made_exp.datasets.table.appending import TableWriter
 from made_exp.datasets.table.files import read_frame, read_tables
+from made_exp.datasets.table.pieces import read_pieces
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import TableSchema
@@ -92,14 +93,73 @@ def test_no_spreadsheet_runs_what_a_cell_or_a_name_says(tmp_path):
     assert pl.read_parquet(tmp_path / "a.parquet").equals(frame)
 
 
-def test_one_completion_is_written_as_the_table(table, tmp_path):
+def test_completed_rows_come_back_whole(table, tmp_path):
     raw, schema = table
-    given = given_as(schema, tmp_path / "g.csv", "who;ok;price\na;;\n")
+    given = given_as(schema, tmp_path / "g.csv", 'note;who;ok; id ;price\n " x,  1.50 ;a;;007;\n')
     x = torch.from_numpy(schema.encode(raw)[:1])
+    price, when, size, ok, whole, _ = schema.decode(x.numpy()).rows()[0]
     write_completed(tmp_path / "done.csv", schema, x, given, 1)
-    (row,) = read(tmp_path / "done.csv").rows()
-    assert read(tmp_path / "done.csv").columns == HEADER.split(",")
-    assert row == (*schema.decode(x.numpy()).rows()[0][:5], "a")
+    header, row = (tmp_path / "done.csv").read_text().splitlines()
+    assert header == "note;who;ok; id ;price;when;size;row"
+    assert row == f'" "" x,  1.50 ";a;{ok};007;{price};{when};{size};{whole}'
+    write_completed(tmp_path / "done.parquet", schema, x, given, 1)
+    done = pl.read_parquet(tmp_path / "done.parquet")
+    assert done.columns == header.replace(" ", "").split(";")
+    assert done.row(0)[:2] == (' " x,  1.50 ', "a")
+    assert done.row(0)[2:5] == (ok == "TRUE", "007", float(price))
+    write_completed(tmp_path / "two.csv", schema, x[[0, 0]], given.repeated(2), 2)
+    assert (tmp_path / "two.csv").read_text().startswith(f"row_;completion;{header}\n")
+
+
+def test_a_header_comes_back_as_it_was_given(table, tmp_path):
+    _, schema = table
+    header = 'who,who, "who",=who,,who'
+    given = given_as(schema, tmp_path / "g.csv", f"{header}\na,b,c,d,e,f\n")
+    write_completed(tmp_path / "done.csv", schema, torch.zeros_like(given.x), given, 1)
+    lines = (tmp_path / "done.csv").read_text().splitlines()
+    assert lines[0] == 'who,who," ""who""",\'=who,"",who,price,when,size,ok,row'
+    assert lines[1].startswith("a,b,c,d,e,f,")
+    with TableWriter(tmp_path / "scored.csv.gz", ",") as writer:
+        for piece in read_pieces([tmp_path / "g.csv"], TextStyle()):
+            writer.append(piece.frame.with_columns(log_prob=-1.5), piece.raw.origin.renamed)
+            writer.append(piece.frame.with_columns(log_prob=-2.5), piece.raw.origin.renamed)
+    lines = gzip.decompress((tmp_path / "scored.csv.gz").read_bytes()).decode().splitlines()
+    assert lines == [
+        'who,who," ""who""",\'=who,"",who,log_prob',
+        "a,b,c,d,e,f,-1.5",
+        "a,b,c,d,e,f,-2.5",
+    ]
+
+
+def test_columns_beside_the_table_keep_their_types(table, tmp_path):
+    raw, schema = table
+    beside = pl.DataFrame({"tags": [[1, 2]], "seen": [datetime.datetime(2024, 1, 1, 9)]})
+    frame = beside.with_columns(who=pl.lit("b"), small=pl.lit(3, pl.Int8))
+    given = asked(schema, frame, Origin(("memory",)))
+    x = torch.from_numpy(schema.encode(raw)[:1])
+    write_completed(tmp_path / "done.parquet", schema, x, given, 1)
+    done = pl.read_parquet(tmp_path / "done.parquet")
+    assert done.columns == [*frame.columns, *HEADER.split(",")[:5]]
+    assert done.select(frame.columns).equals(frame)
+    assert done.schema["small"] == pl.Int8
+    with pytest.raises(ValueError, match=r"column 'tags' holds List\(Int64\), for which text"):
+        write_completed(tmp_path / "done.csv", schema, x, given, 1)
+
+
+def test_identifiers_are_not_drawn_where_they_are_given_and_go_on_where_not(tmp_path):
+    lines = [f"{n},x,{n / 7:.3f}" for n in range(100, 150)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,same,size", *lines]) + "\n")
+    raw = read_tables([tmp_path / "t.csv"], TextStyle())
+    schema = TableSchema.fit(raw, np.arange(50))
+    x = torch.tensor([[15.5], [16.5]], dtype=torch.float64)
+    for text, wanted in (
+        ("size,id,same\n,,\n,7,y\n", "size,id,same\n15.500,,x\n16.500,7,y\n"),
+        ('size\n""\n""\n', "size,id,same\n15.500,150,x\n16.500,151,x\n"),
+    ):
+        write_completed(
+            tmp_path / "done.csv", schema, x, given_as(schema, tmp_path / "g.csv", text), 1
+        )
+        assert (tmp_path / "done.csv").read_text() == wanted
 
 
 def test_draws_are_those_of_a_file_that_is_read_back(table, tmp_path):

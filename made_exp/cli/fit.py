@@ -44,7 +44,8 @@ def fit(
 
     A tenth of the rows is for validation, all others are trained on; rows for a test are kept
     where `dataset.test_fraction` says so. Fits of several threads wait for each other. Ctrl-C
-    raises KeyboardInterrupt; of a run with a `path` the best weights so far are there.
+    raises KeyboardInterrupt and SIGTERM ends the script with code 143; of a run with a `path` the
+    best weights so far are there.
 
     Args:
         data: A frame of pandas, polars or pyarrow, or an array (rows, variables), which for other

@@ -1,6 +1,6 @@
 """Empty cells of a frame drawn, around those that are given."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.libraries import Library, adopted
-from made_exp.datasets.table.matching import say_absent
+from made_exp.datasets.table.matching import say_absent, say_unknown
 from made_exp.datasets.table.raw import RawColumn, RawTable
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.datasets.table.writing import typed_column
@@ -42,9 +42,7 @@ def complete_frame(
     library, frame = adopted(data)
     raw = raw_table(frame)
     needed = schema.names if isinstance(frame, np.ndarray) else schema.given
-    match = schema.match(raw, needed)
-    say_absent(raw, match)
-    x = torch.from_numpy(schema.encode(raw, needed=needed))
+    x = given_values(schema, raw, needed)
     known = known_in(made, x)
     numbers = np.arange(len(x)).repeat(num_samples)
     if num_samples != 1:
@@ -57,7 +55,19 @@ def complete_frame(
         context = None if context is None else context[numbers]
     drawn = drawn_values(made, x, known, context, **options)
     gaps = Gaps(schema, drawn.numpy(), is_there(x, known).numpy(), likeness)
-    return gaps.filled(library, frame, raw, match.absent)
+    return gaps.filled(library, frame, raw)
+
+
+def given_values(schema: TableSchema, raw: RawTable, needed: Collection[str]) -> Tensor:
+    """Values (N, D) of rows to complete, NaN where missing; it is said which columns are others.
+
+    Raises:
+        ValueError: If one that is needed lacks, or a cell is no value of its column.
+    """
+    match = schema.match(raw, needed)
+    say_absent(raw, match)
+    say_unknown(raw, match, "kept as they are")
+    return torch.from_numpy(schema.encode(schema.known(raw), needed=needed))
 
 
 def known_in(made: MADE, x: Tensor) -> Tensor:
@@ -89,31 +99,33 @@ class Gaps:
     there: np.ndarray
     likeness: Likeness
 
-    def filled(self, library: Library, frame: Any, raw: RawTable, absent: Sequence[str]) -> Any:
-        """N rows with their empty cells filled and those columns of the table added, as the last.
+    def filled(self, library: Library, frame: Any, raw: RawTable) -> Any:
+        """N rows with their empty cells filled, and after them the columns that they lack.
+
+        Columns that the table does not have stay as they are, and so do identifiers; an array
+        gets no more columns.
 
         Args:
             library: Whose the frame is.
             frame: The rows.
             raw: The same as they were given; with the types that columns keep.
-            absent: The columns to add.
         """
         columns = {column.name: column for column in self.schema.columns}
         for place, given in enumerate(raw.columns):
             if given.name not in columns:
                 continue
-            stay = self._stay(given)
-            if stay.all():
+            column, stay = columns[given.name], self._stay(given)
+            if stay.all() or column.kind == "identifier":
                 continue
-            column = columns[given.name]
             texts = column.decode(self._values(given.name)[~stay])
             # A column of None alone is not one of texts.
             is_known = given.stored != pl.String or given.values.count()
             stored = given.stored if is_known else self.likeness.stored.get(given.name)
             frame = library.put(frame, place, stay, typed_column(column, texts, stored))
-        for name in absent:
-            texts, place = columns[name].decode(self._values(name)), self.schema.names.index(name)
-            frame = self.likeness.append(library, frame, self.schema.columns, place, texts)
+        for place, column in enumerate(self.schema.columns):
+            if column.name not in raw.names and not isinstance(frame, np.ndarray):
+                texts = column.decode(self._values(column.name))
+                frame = self.likeness.append(library, frame, self.schema.columns, place, texts)
         return frame
 
     @cached_property

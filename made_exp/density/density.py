@@ -131,9 +131,9 @@ class Density(Wrapped):
     ) -> Any:
         """Draw what is not known of rows given what is, exactly; see `MADE.complete`.
 
-        In a frame that are the empty cells, which never come out empty, and columns that it lacks,
-        which come last. All other cells come back as they are, with the types and the index of the
-        frame.
+        In a frame that are the empty cells, which never come out empty but in identifiers, and
+        columns that it lacks, which come last. All other cells and columns come back as they are,
+        with the types and the index of the frame.
 
         Args:
             data: A frame, an array or a tensor of B rows.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import final
 
@@ -18,6 +19,7 @@ from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.raw import listed
 from made_exp.datasets.table.schema import TableSchema
+from made_exp.density.durations import in_seconds
 from made_exp.density.formula import Formula, join, leaf
 from made_exp.density.predicate import Comparison, Junction, Not, Predicate, Text
 from made_exp.density.tokens import QueryError, as_name, error_at
@@ -104,6 +106,8 @@ class Events:
                 raise error_at(text, what, test.column.start, test.column.end)
             return Subset(missing=True)
         known = Subset(Subset.all_of(variable).intervals)
+        values = tuple(replace(v, text=in_seconds(column, v.text)) for v in test.values)
+        test = replace(test, values=values)
         negated = test.operator.startswith("not ") or test.operator == "!="
         if isinstance(column, Categories):
             if test.operator in _ORDERED:

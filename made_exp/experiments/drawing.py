@@ -118,7 +118,8 @@ def _draw_completions(
             known, x = given.known.numpy(), given.x.numpy()
             _write_npz(target, given.context, completions=shaped, observed=known, x=x)
         case _:
-            write_completed(target, run.schema, drawn, rows, count)
+            with as_config_errors():
+                write_completed(target, run.schema, drawn, rows, count)
 
 
 def _picture_completions(given: Given, drawn: Tensor, data: dict[str, Any], target: Path) -> None:

@@ -14,10 +14,9 @@ from torch import Tensor
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.table.column import warn_of_place
 from made_exp.datasets.table.files import read_frame
-from made_exp.datasets.table.matching import say_absent
 from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
 from made_exp.datasets.table.sources import find_tables
-from made_exp.density.completing import known_in
+from made_exp.density.completing import given_values, known_in
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
@@ -98,8 +97,7 @@ def _read_table(path: str, run: FinishedRun) -> tuple[Tensor, Tensor, RawTable, 
         files = find_tables(path, Path.cwd(), "observed")
         frame, origin, delimiter = read_frame(files, run.text_style)
         raw = RawTable.of_frame(frame, origin, delimiter)
-        say_absent(raw, run.schema.match(raw, run.schema.given))
-        x = torch.from_numpy(run.schema.encode(raw, needed=run.schema.given))
+        x = given_values(run.schema, raw, run.schema.given)
     # What a column cannot hold stays where it is, and nothing is drawn from it.
     return x, known_in(run.model, x), raw, frame
 

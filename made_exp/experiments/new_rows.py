@@ -80,18 +80,16 @@ def new_rows(run: FinishedRun, data: str, notices: Notices) -> Iterator[NewRows]
     if run.model.num_classes:
         raise ValueError(f"data: this model has classes; give .npz with x and labels, not {data}")
     for piece in read_pieces(find_tables(data, Path.cwd(), "data"), run.text_style):
-        known = _known_columns(run, piece.raw, notices)
-        x = run.schema.encode(piece.raw.select(known), notices.hear)
+        _say_unknown(run, piece.raw, notices)
+        x = run.schema.encode(run.schema.known(piece.raw), notices.hear)
         yield NewRows(torch.from_numpy(x), piece.frame, piece.raw)
 
 
-def _known_columns(run: FinishedRun, raw: RawTable, notices: Notices) -> list[str]:
-    schema = run.schema
-    match = schema.match(raw, schema.names)
+def _say_unknown(run: FinishedRun, raw: RawTable, notices: Notices) -> None:
+    match = run.schema.match(raw, run.schema.names)
     if match.unknown:
         unknown = match.unknown_ones(raw.names)
         notices.add(f"columns that the model does not know are kept as they are: {unknown}")
-    return [name for name in raw.names if name in schema.names]
 
 
 def _rows_of_arrays(run: FinishedRun, path: Path) -> Iterator[NewRows]:

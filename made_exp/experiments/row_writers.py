@@ -99,7 +99,7 @@ class FrameWriter(RowWriter):
             pl.Series(free_name(name, taken), values.numpy()).fill_nan(None)
             for name, values in columns.items()
         ]
-        self._table.append(rows.frame.with_columns(added))
+        self._table.append(rows.frame.with_columns(added), rows.raw.origin.renamed)
 
 
 @final

@@ -29,9 +29,10 @@ def write_drawn(path: Path, schema: TableSchema, x: Tensor) -> None:
 def write_completed(
     path: Path, schema: TableSchema, drawn: Tensor, given: Given, count: int
 ) -> None:
-    """Write completed rows, every cell that was given as it was given.
+    """Write completed rows: all columns and cells that were given as they were given.
 
-    Several completions of a row follow each other, numbered by two more columns, from 0.
+    The columns of the table that were not given follow. Several completions of a row follow each
+    other, numbered by two more columns before all others, from 0.
 
     Args:
         path: Its ending says how.
@@ -43,19 +44,21 @@ def write_completed(
     frame = _completed(path, schema, drawn, given)
     if count > 1:
         numbers = np.divmod(np.arange(len(drawn)), count)
-        names = [free_name(name, schema.names) for name in _NUMBERS]
+        names = [free_name(name, frame.columns) for name in _NUMBERS]
         frame = pl.DataFrame([*map(pl.Series, names, numbers), *frame])
-    write_frame(path, frame, schema.delimiter)
+    if given.table is None:
+        return write_frame(path, frame, schema.delimiter)
+    delimiter = given.table.delimiter or schema.delimiter
+    write_frame(path, frame, delimiter, given.table.origin.renamed)
 
 
 def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> pl.DataFrame:
-    """The rows with the columns of the table: texts for a file of text, else with their types."""
+    """The rows that were given, and what they lack: texts for a file of text, else of types."""
     x = drawn.double().numpy()
     if given.table is None or given.frame is None:
         pairs = zip(schema.columns, schema.decode(x), strict=True)
         return pl.DataFrame([_stored(path, column, texts) for column, texts in pairs])
-    raw = given.table.select([name for name in given.table.names if name in schema.names])
-    frame, is_text = given.frame.select(raw.names), format_of(path) == "text"
+    raw, frame, is_text = given.table, given.frame, format_of(path) == "text"
     was_typed, kinds = raw.origin.is_typed, dict[str, pl.DataType]()
     if is_text and was_typed:
         frame = frame.select(map(as_texts, frame))
@@ -63,18 +66,18 @@ def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> 
     if is_text or not was_typed:
         kinds = dict.fromkeys(schema.names, pl.String())
     gaps = Gaps(schema, x, is_there(given.x, given.known).numpy(), Likeness(stored=kinds))
-    absent = [name for name in schema.names if name not in raw.names]
-    frame = gaps.filled(library_named("polars"), frame, raw, absent).select(schema.names)
+    frame = gaps.filled(library_named("polars"), frame, raw)
     return frame if is_text or was_typed else _typed(schema, frame)
 
 
 def _typed(schema: TableSchema, frame: pl.DataFrame) -> pl.DataFrame:
     """Columns of the table, as they were written, with the types of their values."""
     columns = []
-    for column, texts in zip(schema.columns, frame, strict=True):
+    for column in schema.columns:
+        texts = frame[column.name]
         values = typed_column(column, texts.str.strip_chars())
         columns.append(texts if values.dtype == pl.String else values)
-    return pl.DataFrame(columns)
+    return frame.with_columns(columns)
 
 
 def _stored(path: Path, column: Column, texts: pl.Series) -> pl.Series:

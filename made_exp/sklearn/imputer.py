@@ -1,5 +1,6 @@
 """Missing cells filled."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self, final
 
@@ -98,6 +99,8 @@ def _middle(values: np.ndarray, dtype: pl.DataType) -> Any:
     """The mean of numbers, whole where they are; else the most frequent value."""
     if dtype.is_numeric():
         mean = float(np.mean(values.astype(np.float64)))
+        if math.isnan(mean):  # of an identifier, which is not drawn
+            return None
         return round(mean) if dtype.is_integer() else mean
     known = [value for value in values.tolist() if value is not None]
     return max(known, key=known.count, default=None)

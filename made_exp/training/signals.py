@@ -54,7 +54,8 @@ def stop_signals() -> Iterator[StopSignals]:
     """Inside the block SIGTERM and SIGINT are noted, not obeyed; the second one stops at once.
 
     A handler that someone else installed for SIGUSR1 or SIGUSR2 is called by `finish`, after the
-    state was saved, instead of in the middle of a step. Outside the main thread nothing is caught.
+    state was saved, instead of in the middle of a step. A signal that comes too late for that is
+    sent again after the block. Outside the main thread nothing is caught.
     """
     signals = StopSignals()
     is_main = threading.current_thread() is threading.main_thread()
@@ -67,3 +68,5 @@ def stop_signals() -> Iterator[StopSignals]:
     finally:
         for number, previous in signals.previous.items():
             signal.signal(number, previous)
+    if signals.received is not None:
+        os.kill(os.getpid(), signals.received)

@@ -13,7 +13,7 @@ import polars as pl
 import zstandard
 
 from made_exp.datasets.table.sources import format_of
-from made_exp.datasets.table.writing import delimiter_of, for_text
+from made_exp.datasets.table.writing import delimiter_of, for_text, header_line
 from made_exp.errors import one_line
 from made_exp.files import atomic_path, folder_of_parts
 
@@ -57,16 +57,23 @@ class TableWriter(ExitStack):
         self._is_first = True
         return self
 
-    def append(self, frame: pl.DataFrame) -> None:
+    def append(self, frame: pl.DataFrame, renamed: Mapping[str, str] | None = None) -> None:
         """Write these rows after the others.
+
+        Args:
+            frame: The rows.
+            renamed: What columns are called in a file of text, where that is not their name.
 
         Raises:
             ValueError: If the format cannot hold them.
         """
         try:
             if self._stream is not None:
+                if self._is_first:
+                    line = header_line(frame.columns, renamed or {}, self._delimiter)
+                    self._stream.write(line)
                 for_text(frame).write_csv(
-                    self._stream, separator=self._delimiter, include_header=self._is_first
+                    self._stream, separator=self._delimiter, include_header=False
                 )
             else:
                 self._parts.append(self._folder / f"{len(self._parts)}")

@@ -113,23 +113,26 @@ def _read_chosen(
     """As `read_frame` of some columns, and which others the files have."""
     frames: list[pl.DataFrame] = []
     delimiters: list[str | None] = []
+    renamed: dict[str, str] = {}
     left_out: dict[str, None] = {}
     for file in files:
-        whole, delimiter = _read(file, style)
+        whole, text = _read(file, style)
         frame = whole.select(chosen.among(whole.columns))
         left_out |= dict.fromkeys(names_beside(whole, frame))
         if frames:
             refuse_other_columns(frame.columns, frames[0].columns, str(file), f"{files[0]} has")
             frame = frame.select(frames[0].columns)
+        renamed = renamed if frames or text is None else text.renamed
         frames.append(frame)
-        delimiters.append(delimiter)
+        delimiters.append(text and text.delimiter)
     refuse_other_formats(files, delimiters)
     starts = tuple(itertools.accumulate(map(len, frames[:-1]), initial=0))
 
     def find_line(source: int, row: int) -> int:
         return TextTable(content_of(files[source]), str(files[source]), style).line_of(row)
 
-    origin = Origin(tuple(map(str, files)), starts, find_line if delimiters[0] else None)
+    find = find_line if delimiters[0] else None
+    origin = Origin(tuple(map(str, files)), starts, find, renamed=renamed)
     return stacked(frames, files), origin, delimiters[0], tuple(left_out)
 
 
@@ -165,12 +168,12 @@ def refuse_other_columns(
         raise ValueError(f"{source} has unknown column '{unknown[0]}'; {whose} {listed(wanted)}")
 
 
-def _read(file: Path, style: TextStyle) -> tuple[pl.DataFrame, str | None]:
-    """The rows of a file, and its delimiter where it is text."""
+def _read(file: Path, style: TextStyle) -> tuple[pl.DataFrame, TextTable | None]:
+    """The rows of a file, and the text where it is one."""
     kind, content = typed_format(file), content_of(file)
     if kind is None:
         table = TextTable(content, str(file), style)
-        return table.read(), table.delimiter
+        return table.read(), table
     with as_read_errors(file, kind):
         frame = read_content(content, kind)
     if not frame.width or not len(frame):

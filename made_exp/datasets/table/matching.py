@@ -61,11 +61,15 @@ def say_absent(raw: GivenTable, match: Match) -> None:
         _log.warning(what, raw.origin.source, listed(match.absent))
 
 
-def say_unknown(raw: GivenTable, match: Match) -> None:
-    """Warn of columns that the model does not know."""
+def say_unknown(raw: GivenTable, match: Match, what: str = "left out") -> None:
+    """Warn of columns that the model does not know, and say what becomes of them."""
     if match.unknown:
-        what = "%s: columns that the model does not know are left out: %s"
-        _log.warning(what, raw.origin.source, match.unknown_ones(raw.names))
+        _log.warning(
+            "%s: columns that the model does not know are %s: %s",
+            raw.origin.source,
+            what,
+            match.unknown_ones(raw.names),
+        )
 
 
 def _of_array(raw: GivenTable, hint: str) -> str:

@@ -116,7 +116,8 @@ def _text_pieces(file: Path, style: TextStyle, block: int) -> Iterator[Piece]:
                 else table.continued(content, line)
             )
             frame = table.read()
-            origin = Origin((str(file),), find_line=partial(_line_of, table))
+            find_line = partial(_line_of, table)
+            origin = Origin((str(file),), find_line=find_line, renamed=table.renamed)
             yield Piece(RawTable.of_frame(frame, origin, table.delimiter), frame)
         line += content.count(b"\n")
     if table is None:

@@ -3,8 +3,8 @@
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self, final
 
 import numpy as np
@@ -29,12 +29,14 @@ class Origin:
         find_line: (source, row in it) -> line of the file, from 1, of rows that were lines of
             text; rows of other sources are counted from 0.
         rows: (N,) which rows of the sources these are; None: all of them.
+        renamed: What columns are called in the first source, where that is not their name.
     """
 
     sources: tuple[str, ...]
     starts: tuple[int, ...] = (0,)
     find_line: Callable[[int, int], int] | None = None
     rows: np.ndarray | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_typed(self) -> bool:

@@ -108,8 +108,8 @@ def _not_utf8(line: bytes, at: int, source: str, number: int) -> str:
     codec = next((c for c in ("cp1252", "latin-1") if _can_decode(line[at : at + 1], c)), "latin-1")
     char = line[at : at + 1].decode(codec)
     return (
-        f"{source}, line {number}, byte {at + 1}: 0x{line[at]:02x} is not UTF-8 text; "
-        f"dataset.encoding={codec} reads it as '{char}'"
+        f"{source}, line {number}, byte {at + 1}: 0x{line[at]:02x} is not UTF-8 text but '{char}' "
+        f"in {codec}: save the file as UTF-8, or train on it with dataset.encoding={codec}"
     )
 
 

@@ -74,6 +74,10 @@ class TableSchema:
         others = {*self.names, *self.ignored}
         return match_columns(raw, [column.name for column in self.modelled], others, needed)
 
+    def known(self, raw: RawTable) -> RawTable:
+        """The columns of new rows that are the table's, in their order."""
+        return raw.select([name for name in raw.names if name in self.names])
+
     def encode(
         self, raw: RawTable, say: Say | None = None, needed: Collection[str] | None = None
     ) -> np.ndarray:

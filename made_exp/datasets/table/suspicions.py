@@ -21,6 +21,8 @@ _USUAL_SENTINELS = r"^(?:-?9{2,}(?:[.,]9+)?|-1)(?:[.,]0*)?$"
 _LOOKED_AT = 20_000
 # Rows that repeat are said from this share on, and where a row has so many columns.
 _MIN_REPEATED, _MIN_COLUMNS = 0.005, 4
+# Of fewer rows of train little can be learnt.
+_MIN_ROWS = 20
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 # Texts are suspected of being numbers where so many differ, and missing words where so few do.
 _MIN_NUMBERS, _MAX_WORDS = 20, 3
@@ -145,9 +147,10 @@ def _numbers_among_texts(cells: Cells, column: Column) -> list[str]:
 def suspicious_table(
     raw: GivenTable, columns: Sequence[Column], splits: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """What may be wrong with a table as a whole: its header, and rows that repeat."""
+    """What may be wrong with a table as a whole: its header, few rows, and some that repeat."""
     first = raw.beginning(_LOOKED_AT)
-    doubts = [*_no_header(first), *one_column(raw, columns), *_set_aside(columns)]
+    doubts = [*_no_header(first), *one_column(raw, columns), *_few_rows(len(splits["train"]))]
+    doubts += _set_aside(columns)
     return [*doubts, *_repeated(raw, columns, splits)]
 
 
@@ -190,6 +193,13 @@ def _no_header(raw: RawTable) -> list[str]:
     return [
         f"column '{found[0]}' is called what is a value: without a header, dataset.header=false"
     ]
+
+
+def _few_rows(count: int) -> list[str]:
+    if count >= _MIN_ROWS:
+        return []
+    rows = "1 row is" if count == 1 else f"{count} rows are"
+    return [f"only {rows} trained on: what is learnt of so few may be chance"]
 
 
 def _set_aside(columns: Sequence[Column]) -> list[str]:

@@ -63,6 +63,7 @@ class TextTable:
     Attributes:
         delimiter: The one that was given or found.
         names: Of the columns, unique.
+        renamed: What the header calls columns, where that is not their name.
 
     Raises:
         ValueError: If it is empty or no text; with the line.
@@ -84,6 +85,8 @@ class TextTable:
         self._check_width(first, found)
         names = [name.strip() for name in first] if style.header else [""] * len(first)
         self.names = unique_names(names, source, quiet=not style.header)
+        pairs = zip(self.names, first, strict=True) if style.header else ()
+        self.renamed = {name: given for name, given in pairs if name != given}
         if style.header and len(first) > 1 and all(map(_NUMBER.fullmatch, first)):
             _log.warning(
                 "%s: the names of its columns are numbers (%s, ...): if that is a row, give "
@@ -248,6 +251,6 @@ def _with_newlines(content: bytes, source: str) -> bytes:
         order = "be" if content[:1] == b"\0" else "le"
         raise ValueError(
             f"{source}, line {line} holds a NUL byte: this is no text, or text in UTF-16 without a "
-            f"mark (dataset.encoding=utf-16-{order} reads that)"
+            f"mark: save the file as UTF-8, or train on it with dataset.encoding=utf-16-{order}"
         )
     return content if b"\n" in content else content.replace(b"\r", b"\n")

@@ -46,17 +46,29 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
     texts such as "-", "+49 30" or "@home", stay as they are.
     """
     cells = pl.selectors.string()
-    names = {name: f"'{name}" for name in frame.columns if re.match(_FORMULA, name)}
     if any(frame.select(cells.str.contains(_FORMULA).any()).row(0)):
         frame = frame.with_columns(cells.str.replace(_FORMULA, "'${0}"))
-    return frame.rename(names)
+    return frame
 
 
 def as_texts(values: pl.Series) -> pl.Series:
-    """Values (N,) as cells of a file of text, exactly; durations in seconds."""
+    """Values (N,) as cells of a file of text, exactly; durations in seconds.
+
+    Raises:
+        ValueError: If they are lists or the like.
+    """
+    if _is_no_text(values.dtype):
+        raise ValueError(
+            f"column '{values.name}' holds {values.dtype}, for which text has no place; "
+            "write .parquet or .feather"
+        )
     if isinstance(values.dtype, pl.Duration):
         return _seconds(values, UNITS_OF_SECOND[values.dtype.time_unit])
     return values.dt.to_string("%T%.f") if values.dtype == pl.Time else values.cast(pl.String)
+
+
+def _is_no_text(dtype: pl.DataType) -> bool:
+    return dtype.is_nested() or dtype in (pl.Binary, pl.Object)
 
 
 def _seconds(durations: pl.Series, per_second: int) -> pl.Series:
@@ -69,17 +81,27 @@ def _seconds(durations: pl.Series, per_second: int) -> pl.Series:
 
 def for_text(frame: pl.DataFrame) -> pl.DataFrame:
     """The rows as a file of text has them: what it has no type for as texts, and no formulas."""
-    durations = [column for column in frame if isinstance(column.dtype, pl.Duration)]
-    return without_formulas(frame.with_columns(map(as_texts, durations)))
+    others = [c for c in frame if isinstance(c.dtype, pl.Duration) or _is_no_text(c.dtype)]
+    return without_formulas(frame.with_columns(map(as_texts, others)))
 
 
-def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
+def header_line(names: Sequence[str], renamed: Mapping[str, str], separator: str) -> bytes:
+    """The first line of a file of text; names that are `renamed` need not be unique."""
+    cells = {f"{place}": [renamed.get(name, name)] for place, name in enumerate(names)}
+    row = without_formulas(pl.DataFrame(cells))
+    return row.write_csv(include_header=False, separator=separator).encode()
+
+
+def write_frame(
+    path: Path, frame: pl.DataFrame, delimiter: str, renamed: Mapping[str, str] | None = None
+) -> None:
     """Write a table, atomically; columns of texts as they are, but for formulas.
 
     Args:
         path: Its ending says how: text, Parquet or Arrow, and for text whether compressed.
         frame: The rows; null where there is nothing.
         delimiter: Of text, where the ending does not say it.
+        renamed: What columns are called in a file of text, where that is not their name.
     """
     buffer = io.BytesIO()
     match format_of(path):
@@ -89,7 +111,8 @@ def write_frame(path: Path, frame: pl.DataFrame, delimiter: str) -> None:
             frame.write_ipc(buffer)
         case _:
             separator = delimiter_of(path, delimiter)
-            for_text(frame).write_csv(buffer, separator=separator)
+            buffer.write(header_line(frame.columns, renamed or {}, separator))
+            for_text(frame).write_csv(buffer, separator=separator, include_header=False)
     compress = _COMPRESS.get(path.suffix.lower(), bytes)
     atomic_write_bytes(path, compress(buffer.getvalue()))
 
