@@ -15,6 +15,7 @@ from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
+from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.stored import dtype_of
 from made_exp.datasets.table.whole import minus, plus, steps_in, times, within_reach
@@ -64,7 +65,7 @@ class Numbers(Column):
         """Int64, Int128 or Float64 (N,) of the cells, null where missing.
 
         Dates may also be written plainly, with or without an offset; those finer than what is
-        counted are taken as the day, minute or second in which they lie, and said.
+        counted are taken as the month, day, minute or second in which they lie, and said.
 
         Raises:
             ValueError: For a cell that is none, with where it stands; for a finer date if nobody
@@ -82,7 +83,7 @@ class Numbers(Column):
             return cells.spread(numbers)
         bad, numbers = cells.spread(is_bad).fill_null(False), cells.spread(numbers)
         if isinstance(self.format, DateFormat):
-            moments = iso_moments(texts.set(~is_bad, None), self.clock)
+            moments = self.plain_moments(texts.set(~is_bad, None))
             plain = self._counted(cells, self.format, cells.spread(moments), say)
             numbers = numbers.zip_with(~bad, plain)
             bad &= numbers.is_null()
@@ -105,7 +106,13 @@ class Numbers(Column):
         if say is None:
             raise cells.raw.error(row, f"is {what}; round it")
         say(cells.raw, row, int(finer.sum()), f"{what}: counted as those in which they lie")
-        return moments // form.microseconds
+        return form.last_before(moments)
+
+    def plain_moments(self, texts: pl.Series) -> pl.Series:
+        """Microseconds (N,) of texts (N,) as of `iso_moments`; also of 2018-07 in months."""
+        if isinstance(self.format, DateFormat) and self.format.unit in MONTHS:
+            texts = texts.str.replace(r"^(\d{4}-\d\d)$", "${1}-01")
+        return iso_moments(texts, self.clock)
 
     def _typed(self, cells: Cells) -> pl.Series:
         tokens = [number for text in self.missing if (number := number_of(text)) is not None]
