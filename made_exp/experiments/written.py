@@ -52,7 +52,8 @@ def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> 
     """The rows with the columns of the table: texts for a file of text, else with their types."""
     x = drawn.double().numpy()
     if given.table is None or given.frame is None:
-        pairs = zip(schema.columns, schema.decode(x), strict=True)
+        whole = np.where(given.known.numpy(), x, schema.on_grids(x))
+        pairs = zip(schema.columns, schema.decode(whole), strict=True)
         return pl.DataFrame([_stored(path, column, texts) for column, texts in pairs])
     raw = given.table.select([name for name in given.table.names if name in schema.names])
     frame, is_text = given.frame.select(raw.names), format_of(path) == "text"
