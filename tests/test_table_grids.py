@@ -12,7 +12,7 @@ from builders import tiny_made
 from experiment_cases import make_settings, sample_run
 
 from made_exp.datasets.table.frames import raw_table
-from made_exp.datasets.table.grids import NO_GRID, grid_of, grid_of_decimals, nearest_on
+from made_exp.datasets.table.grids import NO_GRID, grid_of, nearest_on
 from made_exp.datasets.table.schema import TableSchema, fit_table
 from made_exp.density.density import Density
 from made_exp.experiments.experiment import run
@@ -71,9 +71,9 @@ def test_the_grid_of_numbers():
     assert grid_of(pl.Series([*[0, 2] * 2000, *range(0, 40, 2), 3])) == NO_GRID
     assert grid_of(pl.Series([5] * 20)) == NO_GRID
     prices = pl.Series([0.05 * n for n in range(1, 30)])
-    assert grid_of_decimals(prices, 2) == (5, 5)
-    assert grid_of_decimals(prices, 1) == NO_GRID
-    assert grid_of_decimals(prices * 1e16, 2) == NO_GRID
+    assert grid_of(prices, 2) == (5, 5)
+    assert grid_of(prices, 1) == NO_GRID
+    assert grid_of(prices * 1e16, 2) == NO_GRID
 
 
 def test_the_nearest_point_is_within_the_ends():

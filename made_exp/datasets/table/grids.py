@@ -21,23 +21,28 @@ Grid = tuple[int, int]
 NO_GRID: Grid = (1, 0)
 
 
-def grid_of(units: pl.Series) -> Grid:
-    """The widest grid of whole units (N,) Int64 or Int128, none of them null, which many have."""
-    for some in (units.head(_LOOKED_AT), units):  # most columns are no grid from the beginning
-        least, distinct = int(some.min() or 0), some.unique()  # type: ignore[arg-type]
-        apart = math.gcd(*minus(distinct, least).to_list())
-        if apart == 1:
+def grid_of(numbers: pl.Series, decimals: int = 0) -> Grid:
+    """The widest grid of numbers (N,), none of them null, where many different ones are on one.
+
+    It is in units of their last digit; there is none where numbers have more decimals.
+    """
+    for some in (numbers.head(_LOOKED_AT), numbers):  # most are on none from the beginning
+        units = _units_of(some, decimals)
+        least, distinct = int(units.min() or 0), units.unique()  # type: ignore[arg-type]
+        apart = math.gcd(*minus(distinct.drop_nulls(), least).to_list())
+        if apart == 1 or units.null_count():
             return NO_GRID
     return (apart, least) if len(distinct) >= _MIN_VALUES else NO_GRID
 
 
-def grid_of_decimals(numbers: pl.Series, decimals: int) -> Grid:
-    """The same of numbers (N,), in units of their last digit; none where they have more digits."""
+def _units_of(numbers: pl.Series, decimals: int) -> pl.Series:
+    """Numbers (N,) in units of a decimal, whole ones as they are; null where they are finer."""
+    if numbers.dtype.is_integer() and not decimals:
+        return numbers
     scaled = numbers.cast(pl.Float64) * 10.0**decimals
     units = scaled.round()
-    if (scaled.abs() >= _EXACT).any() or ((scaled - units).abs() > 1e-6).any():
-        return NO_GRID
-    return grid_of(units.cast(pl.Int64))
+    is_so = (scaled.abs() < _EXACT) & ((scaled - units).abs() < 1e-6)
+    return units.set(~is_so, None).cast(pl.Int64)
 
 
 def nearest_on(

@@ -17,7 +17,7 @@ from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.fitting import Limits, fit_numbers
-from made_exp.datasets.table.grids import grid_of, grid_of_decimals
+from made_exp.datasets.table.grids import grid_of
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
@@ -204,7 +204,7 @@ def _numbers(
         return column, column.shifted(cells, numbers, say)
     column = _measured(column, known.cast(pl.Float64).to_numpy(), limits)
     if isinstance(form, NumberFormat) and form.style == "fixed":
-        column = replace(column, grid=grid_of_decimals(numbers.drop_nulls(), form.decimals))
+        column = replace(column, grid=grid_of(numbers.drop_nulls(), form.decimals))
     return column, numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
