@@ -193,3 +193,12 @@ def test_odd_tables_have_pictures(draw, data, samples):
     data[:, 1], samples[:, 1] = data[:, 1] > 1, samples[:, 1] > 1
     data[:, 2], samples[:, 2] = (np.clip(x[:, 2], 0, 20000) for x in (data, samples))
     assert draw(data, samples, kinds, title="odd").axes
+
+
+@pytest.mark.parametrize(("count", "width"), [(30, 1), (60, 2)])
+def test_bins_of_first_days_hold_whole_months(count, width):
+    months = np.arange(540, 540 + count).astype("datetime64[M]")
+    days = months.astype("datetime64[D]").astype(float)
+    shown = axis.axis_of(Field("month", is_date=True), days)
+    assert np.histogram(days, shown.edges)[0].tolist() == [width] * (count // width)
+    assert len(axis.axis_of(Field("day", is_date=True), days + 3).edges) == 41

@@ -74,6 +74,56 @@ def test_codes_are_not_taken_for_numbers(cells):
     assert not any("look like" in one for one in said)
 
 
+QUANTITIES = {
+    "durations": lambda i: f"PT{i % 55}M",
+    "mixed durations": lambda i: f"PT{i % 9}H{i % 50 + 1}M" if i % 3 else f"P{i % 25}D",
+    "fractions": lambda i: f"{i % 15}/{i % 7 + 8}",
+    "feet": lambda i: f"{4 + i % 5}'{i % 12}\"",
+    "hours": lambda i: f"{i % 15}h{i % 4 * 15:02d}",
+    "long hours": lambda i: f"{i % 45:02d}:{i % 60:02d}",
+    "stopwatch": lambda i: f"{i % 40}:{i % 60:02d}:{i % 20:02d}",
+    "ranges": lambda i: f"{i % 40}-{i % 40 + 5}",
+    "ranges of halves": lambda i: f"{i % 40}.5 to {i % 40 + 5} kg",
+    "pressures": lambda i: f"{95 + i % 60}/{60 + i % 30}",
+    "sizes": lambda i: f"{i % 20} x {i % 5} x {i % 4}",
+}
+
+
+@pytest.mark.parametrize("cell", QUANTITIES.values(), ids=QUANTITIES)
+def test_quantities_that_are_read_as_texts_are_said(cell):
+    cells = [cell(i) for i in range(300)]
+    said = fitted(v=cells, **OTHER).suspicions
+    assert len(said) == 1
+    assert said[0].startswith(f"column 'v': '{cells[0]}' and ")
+    assert said[0].endswith("write them as plain numbers; if they are codes, this is right")
+    assert fitted(v=cells, kinds={"v": "categorical"}, **OTHER).suspicions == ()
+    assert fitted(v=[cell(i % 19) for i in range(300)], **OTHER).suspicions == ()
+
+
+CODES = {
+    "postcodes": lambda i: f"{'ABCD'[i % 4]}{'WXYZ'[i % 3]}{i % 9} {i % 7}{'EFGH'[i % 4]}D",
+    "long postcodes": lambda i: f"{10000 + i % 80}-{1000 + i % 80}",
+    "districts": lambda i: f"{i % 90:02d}-{100 + i % 70}",
+    "phones": lambda i: f"555-{100 + i % 60}-{1000 + i % 60}",
+    "machines": lambda i: f"10.0.{i % 50}.{i % 9}",
+    "versions": lambda i: f"{i % 3}.{i % 9}.{i % 20}",
+    "seasons": lambda i: f"{1950 + i % 60}/{(51 + i) % 60 + 10}",
+    "names": lambda i: f"Room {i % 40}",
+    "named parts": lambda i: f"Block {i % 9} Lot {i % 30}",
+    "letters": lambda i: f"A{i % 40}-{i % 9}",
+    "house numbers": lambda i: f"{i % 40}{'abc'[i % 3]}",
+    "hexadecimals": lambda i: f"0x{i % 70:04x}",
+    "streets": lambda i: f"{i % 70} {'ABCDEFG'[i % 7]} Street",
+    "flats": lambda i: f"{i % 70} Main St Apt {i % 9}",
+}
+
+
+@pytest.mark.parametrize("cell", CODES.values(), ids=CODES)
+def test_codes_are_not_taken_for_quantities(cell):
+    said = fitted(v=[cell(i) for i in range(300)], **OTHER).suspicions
+    assert not any("digits alone" in one for one in said)
+
+
 @pytest.mark.parametrize("lines", [["3 a x", "4 b y"], ["3^a", "4^b"], ["1,2,3", "4,5,6"]])
 def test_a_table_of_one_column_with_fields_in_it_is_said(lines):
     said = fitted(**{"made by X": lines * 50}).suspicions

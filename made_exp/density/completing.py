@@ -133,9 +133,11 @@ class Gaps:
         return {column.name: d for d, column in enumerate(self.schema.modelled)}
 
     def _values(self, name: str) -> np.ndarray:
-        """(N,) values of a column; NaN of one that is kept aside."""
+        """(N,) draws of a column, on its grid; NaN of one that is kept aside."""
         d = self._places.get(name)
-        return np.full(len(self.drawn), np.nan) if d is None else self.drawn[:, d]
+        if d is None:
+            return np.full(len(self.drawn), np.nan)
+        return self.schema.modelled[d].on_grid(self.drawn[:, d])
 
     def _stay(self, given: RawColumn) -> np.ndarray:
         """(N,) which cells of a column stay."""

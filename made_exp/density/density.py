@@ -93,6 +93,8 @@ class Density(Wrapped):
     ) -> Any:
         """Draw exact samples; the options are those of `MADE.sample`.
 
+        In a frame numbers are rounded to the grid of their column, where all of train are on one.
+
         Args:
             num_samples: Number of rows n >= 0.
             seed: The same seed draws the same rows; None: torch's own generator.
@@ -114,7 +116,8 @@ class Density(Wrapped):
         if codes or self._likeness.library is None:
             return x
         if self.schema is not None:
-            return self.decode(x)
+            rows = self.schema.on_grids(x.detach().cpu().double().numpy())
+            return self.decode(torch.from_numpy(rows))
         columns = [pl.Series(f"x{d}", column) for d, column in enumerate(x.T.cpu().numpy())]
         return self._likeness.make(columns)
 

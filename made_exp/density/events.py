@@ -15,7 +15,6 @@ from made_exp.datasets.table.cells import as_labels
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
-from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.raw import listed
 from made_exp.datasets.table.schema import TableSchema
@@ -190,8 +189,8 @@ def _number_of(column: Numbers, value: Text, text: str) -> float:
     form, written = column.format, pl.Series([value.text.strip()])
     number = form.parse(written)[0]
     if number is None and isinstance(form, DateFormat):
-        moment = None if form.is_clock else iso_moments(written, column.clock)[0]
-        number = None if moment is None else moment / form.microseconds
+        moment = None if form.is_clock else column.plain_moments(written)[0]
+        number = None if moment is None else form.place_of(moment)
     elif number is None:
         number = NumberFormat().parse(written)[0]
     if number is None:

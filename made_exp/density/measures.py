@@ -8,6 +8,7 @@ from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.months import MEAN_MONTH, MONTHS
 from made_exp.density.events import last_digit
 from made_exp.density.spread import Spread
 from made_exp.density.tokens import QueryError, as_name
@@ -54,7 +55,8 @@ def error_written(column: Column, error: float) -> str:
     if not isinstance(column, Numbers) or not isinstance(column.format, DateFormat) or not error:
         return ""
     seconds = error * column.format.microseconds / 10**6
-    name, size = next((pair for pair in _UNITS if seconds >= pair[1]), _UNITS[-1])
+    units = (("months", MEAN_MONTH), *_UNITS) if column.format.unit in MONTHS else _UNITS
+    name, size = next((pair for pair in units if seconds >= pair[1]), _UNITS[-1])
     count = float(f"{seconds / size:.2g}")
     return f"{count:g} {name.removesuffix('s') if count == 1 else name}"
 

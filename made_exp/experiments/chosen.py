@@ -7,8 +7,9 @@ from torch import Tensor
 
 from made_exp.datasets.table.categories import Categories
 from made_exp.density.chosen_rows import rows_where
+from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
-from made_exp.density.formula import Formula, join, leaf
+from made_exp.density.formula import Formula, join, leaf, variables_of
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Text, parse_predicate
 from made_exp.density.tokens import QueryError
@@ -43,13 +44,34 @@ def chosen_samples(
         for number, (formula, own) in enumerate(groups):
             effort = Effort(seed=settings.seed * 1000 + number, context=label)
             found = rows_where(run.model, events, formula, own, effort)
-            rows.append(found.x)
+            rows.append(_on_grids(found.x, events, formula))
             lost += own / found.acceptance
     if lost > count:
         _log.warning("%.2g of the paths that were drawn became rows", count / lost)
     x = torch.cat(rows)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(settings.seed))
     return x[order.to(x.device)].cpu()
+
+
+def _on_grids(x: Tensor, events: Events, formula: Formula) -> Tensor:
+    """Rows x (n, D) with numbers on the grids of their columns, as a formula still says.
+
+    What is asked goes to a point beside the nearest one where that is not so, and else stays.
+    """
+    asked, columns = variables_of(formula), events.schema.modelled
+    diagram = Diagram.of(formula, range(len(columns)), events.domains)
+    given = x.cpu().double().numpy()
+    nearest = events.schema.on_grids(given)
+    found = torch.from_numpy(nearest.copy()).to(x)
+    for d in asked:
+        found[:, d] = x[:, d]
+    for shift in (1, -1, 0):
+        tried = torch.from_numpy(nearest.copy()).to(x)
+        for d in asked:
+            tried[:, d] = torch.from_numpy(columns[d].on_grid(given[:, d], shift)).to(x)
+        is_so = diagram.contains(tried)
+        found[is_so] = tried[is_so]
+    return found
 
 
 def _balanced(events: Events, name: str, known: Formula, count: int) -> list[tuple[Formula, int]]:

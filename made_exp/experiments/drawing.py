@@ -79,9 +79,10 @@ def _draw_samples(
     elif settings.given:
         row = given_row(run, settings.given)
         with as_config_errors():
-            samples = model.complete(row.x.expand(count, -1), row.known[0], **options).cpu()
+            drawn = model.complete(row.x.expand(count, -1), row.known[0], **options).cpu()
+        samples = drawn.where(row.known[0], _on_grids(run, drawn))
     else:
-        samples = model.sample(count, **options).cpu()
+        samples = _on_grids(run, model.sample(count, **options).cpu())
     match target.suffix.lower():
         case ".png":
             save_png(target, pictures_of(model, run.dataset, samples, context=context).whole)
@@ -91,6 +92,13 @@ def _draw_samples(
             write_drawn(target, run.schema, samples)
     if settings.report:
         write_report(run, settings, target, samples)
+
+
+def _on_grids(run: FinishedRun, x: Tensor) -> Tensor:
+    """Draws x (n, D), those of a table rounded to the grids of its columns."""
+    if not run.data.get("table"):
+        return x
+    return torch.from_numpy(run.schema.on_grids(x.double().numpy())).to(x.dtype)
 
 
 def _draw_completions(

@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
+from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.grids import NO_GRID, nearest_on
 from made_exp.reporting.comparison import MAX_ROWS, Comparison, compare
 from made_exp.reporting.fields import Field
 from made_exp.variables.variable import Kind, Variable
 
+_DAY = 86400 * 10**6  # in microseconds
 _MAX_TOLD = 100  # columns and pairs in results.json
 _MAX_CELLS = 2 * 10**7  # of samples, and of rows, that are compared: 0.2 GB
 
@@ -43,7 +47,7 @@ def _field(variable: Variable, column: Mapping[str, Any]) -> Field:
     return Field(
         variable.name,
         names,
-        is_date=_days(column) is not None,
+        is_date=_date_format(column) is not None,
         is_missing_a_value=variable.may_be_missing,
         bend=None if bend is None else bend * column.get("step", 1),
     )
@@ -58,13 +62,10 @@ def _first_rare(variable: Variable) -> int:
     return (variable.num_values or 2) - len(variable.pooled)
 
 
-def _days(column: Mapping[str, Any]) -> float | None:
-    """Days that one unit of a column of dates or times is; None of others."""
-    form = column.get("format", {})
-    if form.get("name") != "date":
-        return None
-    seconds = {"days": 86400.0, "minutes": 60.0, "seconds": 1.0}
-    return seconds.get(form["unit"], 10.0 ** -form["fraction"]) / 86400
+def _date_format(column: Mapping[str, Any]) -> DateFormat | None:
+    """How a column of dates or times is written; None of others."""
+    form = dict(column.get("format", {}))
+    return DateFormat(**form) if form.pop("name", None) == "date" else None
 
 
 def as_read(dataset: Dataset, x: Tensor) -> np.ndarray:
@@ -83,14 +84,25 @@ def as_read(dataset: Dataset, x: Tensor) -> np.ndarray:
 
 
 def _numbers(x: np.ndarray, variable: Variable, column: Mapping[str, Any]) -> np.ndarray:
+    apart, point = column.get("grid", NO_GRID)
     if not variable.is_real:
+        x = nearest_on((apart, point), x, (0.0, (variable.num_values or 1) - 1.0))
         units = x * column.get("step", 1) + column["offset"]
-        return units / 10 ** column["decimals"] * (_days(column) or 1.0)
+        form = _date_format(column)
+        return units / 10 ** column["decimals"] if form is None else _days(units, form)
     form = column.get("format", column)
-    if form.get("style", "fixed") == "fixed" and form["decimals"] >= 0:
-        x = x.round(form["decimals"])
     low, high = column.get("low"), column.get("high")
-    return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
+    ends = -np.inf if low is None else low, np.inf if high is None else high
+    if form.get("style", "fixed") == "fixed" and form["decimals"] >= 0:
+        x = nearest_on((apart, point), x.round(form["decimals"]), ends, 10 ** form["decimals"])
+    return np.clip(x, *ends)
+
+
+def _days(units: np.ndarray, form: DateFormat) -> np.ndarray:
+    """Days (n,) since 1970 at which units (n,) begin, NaN where missing."""
+    counted = pl.Series(units.round(), nan_to_null=True).cast(pl.Int64)
+    moments = form.start_of(counted).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return moments / _DAY
 
 
 def num_compared(dataset: Dataset) -> int:

@@ -56,7 +56,8 @@ def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> 
     """The rows that were given, and what they lack: texts for a file of text, else of types."""
     x = drawn.double().numpy()
     if given.table is None or given.frame is None:
-        pairs = zip(schema.columns, schema.decode(x), strict=True)
+        whole = np.where(given.known.numpy(), x, schema.on_grids(x))
+        pairs = zip(schema.columns, schema.decode(whole), strict=True)
         return pl.DataFrame([_stored(path, column, texts) for column, texts in pairs])
     raw, frame, is_text = given.table, given.frame, format_of(path) == "text"
     was_typed, kinds = raw.origin.is_typed, dict[str, pl.DataType]()

@@ -67,6 +67,10 @@ class Column(ABC):
     def decode(self, values: np.ndarray) -> pl.Series:
         """Texts (N,) of values, null where NaN, written as the column is."""
 
+    def on_grid(self, values: np.ndarray, shift: int = 0) -> np.ndarray:
+        """Draws (N,) rounded to the grid of the column, if it has one; or points farther on it."""
+        return values
+
     def to_dict(self) -> dict[str, Any]:
         """Only plain values, as JSON holds them."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}

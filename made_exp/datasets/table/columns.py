@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -13,8 +14,10 @@ from made_exp.datasets.table.cells import Cells, is_temporal, moments_of, number
 from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.grids import NO_GRID, Grid, nearest_on
 from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
+from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.stored import dtype_of
 from made_exp.datasets.table.whole import minus, plus, steps_in, times, within_reach
@@ -36,6 +39,8 @@ class Numbers(Column):
         step: How many units lie between one value of an integer variable and the next.
         low: Draws of a real variable are not below it.
         high: Draws of a real variable are not above it.
+        grid: What draws are rounded to, as all values of the table lie on it; in values of an
+            integer variable, in units of the last digit of a real one.
     """
 
     holds: ClassVar[str] = "numbers"
@@ -45,6 +50,7 @@ class Numbers(Column):
     step: int = 1
     low: float | None = None
     high: float | None = None
+    grid: Grid = NO_GRID
 
     @override
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
@@ -64,7 +70,7 @@ class Numbers(Column):
         """Int64, Int128 or Float64 (N,) of the cells, null where missing.
 
         Dates may also be written plainly, with or without an offset; those finer than what is
-        counted are taken as the day, minute or second in which they lie, and said.
+        counted are taken as the month, day, minute or second in which they lie, and said.
 
         Raises:
             ValueError: For a cell that is none, with where it stands; for a finer date if nobody
@@ -82,7 +88,7 @@ class Numbers(Column):
             return cells.spread(numbers)
         bad, numbers = cells.spread(is_bad).fill_null(False), cells.spread(numbers)
         if isinstance(self.format, DateFormat):
-            moments = iso_moments(texts.set(~is_bad, None), self.clock)
+            moments = self.plain_moments(texts.set(~is_bad, None))
             plain = self._counted(cells, self.format, cells.spread(moments), say)
             numbers = numbers.zip_with(~bad, plain)
             bad &= numbers.is_null()
@@ -105,7 +111,13 @@ class Numbers(Column):
         if say is None:
             raise cells.raw.error(row, f"is {what}; round it")
         say(cells.raw, row, int(finer.sum()), f"{what}: counted as those in which they lie")
-        return moments // form.microseconds
+        return form.last_before(moments)
+
+    def plain_moments(self, texts: pl.Series) -> pl.Series:
+        """Microseconds (N,) of texts (N,) as of `iso_moments`; also of 2018-07 in months."""
+        if isinstance(self.format, DateFormat) and self.format.unit in MONTHS:
+            texts = texts.str.replace(r"^(\d{4}-\d\d)$", "${1}-01")
+        return iso_moments(texts, self.clock)
 
     def _typed(self, cells: Cells) -> pl.Series:
         tokens = [number for text in self.missing if (number := number_of(text)) is not None]
@@ -183,6 +195,33 @@ class Numbers(Column):
         texts = np.full(len(values), None, dtype=object)
         texts[known] = self.format.write(numbers).to_list()
         return pl.Series(self.name, texts.tolist(), dtype=pl.String)
+
+    @override
+    def on_grid(self, values: np.ndarray, shift: int = 0) -> np.ndarray:
+        if self.grid == NO_GRID or self.variable is None:
+            return values
+        ends = 0.0, (self.variable.num_values or 1) - 1.0
+        if self.variable.is_real:
+            ends = self.low or 0.0, self.high or 0.0
+        return nearest_on(self.grid, values, ends, 10**self._num_decimals, shift)
+
+    @property
+    def _num_decimals(self) -> int:
+        """Of the units in which the values of the variable are counted."""
+        is_real = self.variable is not None and self.variable.is_real
+        return self.format.decimals if is_real and isinstance(self.format, NumberFormat) else 0
+
+    @property
+    def grid_written(self) -> str:
+        """How far apart draws are, such as 0.05 or 7 days; "" where they have no grid."""
+        if self.grid == NO_GRID:
+            return ""
+        units = self.grid[0] * self.step
+        if not isinstance(self.format, DateFormat):
+            return f"{Decimal(units).scaleb(-self._num_decimals - self.decimals).normalize():f}"
+        if self.format.unit == "fraction":
+            return f"{units * self.format.microseconds / 10**6:g} seconds"
+        return f"{units} {self.format.unit}"
 
 
 @final

@@ -1,4 +1,4 @@
-"""Dates and times as people write them: ISO, 31.12.2024, 12/31/2024, with clock times and zones."""
+"""Dates and times as people write them: ISO, 31.12.2024, Jul 2018, with clock times and zones."""
 
 import re
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +10,16 @@ from typing_extensions import override
 
 from made_exp.datasets.table.centuries import FIRST_YEAR, first_year_of, with_centuries
 from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.months import (
+    MEAN_MONTH,
+    MONTHS,
+    as_first_days,
+    begun,
+    counted,
+    has_days,
+    month_pattern,
+    unit_of,
+)
 
 # The first that all cells obey; %d/%m and %m/%d are both tried, and told apart by a day above 12.
 _DATES = (
@@ -24,6 +34,8 @@ _UNITS = {"days": 86400, "minutes": 60, "seconds": 1}
 _SHAPE = r"^(?:\d{1,4}[-/. ][A-Za-z\d]{1,9}[-/. ]\d{1,4}|[A-Za-z]{3,9} \d{1,2},? \d{4})"
 _FRACTION, _ZONE = r"(:\d\d)\.(\d+)", r"(Z|[+-]\d{2}:?\d{2}| UTC| GMT)$"
 _LOOKED_AT = 200
+# So many different first days of months are no chance.
+_MIN_MONTHS = 3
 # Polars counts in microseconds; a ninth digit of a second would be lost.
 MAX_FRACTION = 6
 
@@ -37,7 +49,8 @@ class DateFormat(Format):
         pattern: As strftime writes it, up to whole seconds.
         fraction: Digits of fractions of a second.
         zone: What ends every text, such as Z; "%z" where offsets differ: then written as +00:00.
-        unit: What is counted: days, minutes, seconds, or the last digit of the fraction.
+        unit: What is counted: quarters, months, days, minutes, seconds, or the last digit of the
+            fraction.
         padded: Whether days, months and hours below ten begin with a zero.
         ambiguous: Whether day and month could as well be the other way round.
         first_year: Of the hundred that years of two digits stand for.
@@ -58,8 +71,24 @@ class DateFormat(Format):
 
     def count(self, moments: pl.Series) -> pl.Series:
         """Units of microseconds (N,) Int64, null where they are finer than this column."""
-        counted = moments // self.microseconds
-        return counted.set(counted * self.microseconds != moments, None)
+        units = self.last_before(moments)
+        return units.set(self.start_of(units) != moments, None)
+
+    def last_before(self, moments: pl.Series) -> pl.Series:
+        """The units (N,) Int64 in which microseconds (N,) Int64 lie."""
+        is_calendar = self.unit in MONTHS
+        return counted(moments, self.unit) if is_calendar else moments // self.microseconds
+
+    def start_of(self, units: pl.Series) -> pl.Series:
+        """Microseconds (N,) Int64 since 1970 at which units (N,) Int64 begin."""
+        return begun(units, self.unit) if self.unit in MONTHS else units * self.microseconds
+
+    def place_of(self, moment: int) -> float:
+        """Where one moment lies among the units; where it is finer, between two."""
+        if self.unit not in MONTHS:
+            return moment / self.microseconds
+        unit = self.last_before(pl.Series([moment]))
+        return float(unit[0]) + (0.0 if self.start_of(unit)[0] == moment else 0.5)
 
     def moments(self, texts: pl.Series) -> pl.Series:
         """Microseconds (N,) Int64 since 1970 of texts (N,), null where a text is not written so."""
@@ -71,10 +100,16 @@ class DateFormat(Format):
             digits = texts.str.extract(_FRACTION, 2).fill_null("").str.pad_end(MAX_FRACTION, "0")
             parts = digits.str.slice(0, MAX_FRACTION).cast(pl.Int64)
             texts = texts.str.replace(_FRACTION, "$1")
-        pattern = self.pattern
+        texts, pattern = self._with_days(texts)
         if self._is_short:
             texts, pattern = with_centuries(texts, self.first_year), pattern.replace("%y", "%Y")
         return _strptime(texts, pattern, is_zoned=self.zone == "%z") + parts
+
+    def _with_days(self, texts: pl.Series) -> tuple[pl.Series, str]:
+        """Texts (N,) and their pattern, that of first days where they are of months alone."""
+        return (
+            (texts, self.pattern) if has_days(self.pattern) else as_first_days(texts, self.pattern)
+        )
 
     @property
     def _is_short(self) -> bool:
@@ -93,14 +128,16 @@ class DateFormat(Format):
 
     @property
     def microseconds(self) -> int:
-        """How many are in one unit."""
+        """How many are in one unit, on average of the calendar's."""
+        if self.unit in MONTHS:
+            return MONTHS[self.unit] * MEAN_MONTH * 10**6
         if self.unit in _UNITS:
             return _UNITS[self.unit] * 10**6
         return 10 ** (MAX_FRACTION - self.fraction)
 
     @override
     def write(self, values: np.ndarray) -> pl.Series:
-        moments = pl.Series(np.asarray(np.round(values), np.int64)) * self.microseconds
+        moments = self.start_of(pl.Series(np.asarray(np.round(values), np.int64)))
         if self.is_clock:
             moments = moments % (86400 * 10**6)
         pattern = self.pattern
@@ -117,6 +154,8 @@ class DateFormat(Format):
         example = self.pattern + (".%f" if self.fraction else "") + self.zone
         if self._is_short:
             example += f", years {self.first_year}..{self.first_year + 99}"
+        if self.unit in MONTHS and has_days(self.pattern):
+            example += ", first days of months"
         return example + (", day and month may be swapped" if self.ambiguous else "")
 
     @override
@@ -131,6 +170,16 @@ class DateFormat(Format):
         """
         if wanted and bool(texts.str.contains(r"^(?:19|20)\d{6}$").all()):
             return cls("%Y%m%d")
+        return cls._of_days(texts) or cls._of_months(texts)
+
+    @classmethod
+    def _of_months(cls, texts: pl.Series) -> Self | None:
+        pattern = month_pattern(texts)
+        return None if pattern is None else cls(pattern)._with_digits(texts)
+
+    @classmethod
+    def _of_days(cls, texts: pl.Series) -> Self | None:
+        """The format of dates with a day, or of times."""
         some = texts.gather_every(max(len(texts) // _LOOKED_AT, 1))
         if float(some.str.contains(rf"{_SHAPE}|^\d{{1,2}}:\d{{2}}").mean() or 0) < 0.9:  # type: ignore[arg-type]
             return None
@@ -162,20 +211,32 @@ class DateFormat(Format):
         found = replace(self, fraction=fraction)
         if self._is_short:
             is_read = self.moments(texts).is_not_null()
-            found = replace(found, first_year=first_year_of(texts.filter(is_read)))
-        moments = found.moments(texts).drop_nulls()
-        unit = finest_unit(moments) if not fraction else "fraction"
+            years = self._with_days(texts.filter(is_read))[0]
+            found = replace(found, first_year=first_year_of(years))
+        if not has_days(self.pattern):
+            unit = unit_of(self.pattern)
+        else:
+            unit = "fraction" if fraction else finest_unit(found.moments(texts))
         texts = texts.str.replace(_FRACTION, "$1")
         short = bool(texts.str.contains(r"(?:^|[-/. ])\d(?:[-/. :,]|$)").any())
         return replace(found, unit=unit, padded=not short)
 
 
 def finest_unit(moments: pl.Series) -> str:
-    """The largest of days, minutes and seconds of which all microseconds are multiples."""
+    """The largest of months, days, minutes and seconds of which all microseconds are multiples.
+
+    Months only where several different ones begin at the moments (N,) Int64.
+    """
+    moments = moments.drop_nulls()
     for unit, seconds in _UNITS.items():
         if bool((moments % (seconds * 10**6) == 0).all()):
-            return unit
+            return "months" if unit == "days" and _are_months(moments) else unit
     return "fraction"
+
+
+def _are_months(moments: pl.Series) -> bool:
+    is_first = begun(counted(moments, "months"), "months") == moments
+    return bool(is_first.all()) and moments.n_unique() >= _MIN_MONTHS
 
 
 def _patterns(texts: pl.Series) -> list[str]:

@@ -44,6 +44,8 @@ def _details(column: Column) -> list[str]:
     found = []
     if isinstance(column, Numbers):
         found.append(column.format.describe())
+        if column.grid_written:
+            found.append(f"draws in steps of {column.grid_written}")
     variable = column.variable
     if variable is not None and variable.is_given:
         found.append("given")

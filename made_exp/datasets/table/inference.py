@@ -91,7 +91,7 @@ def understand(
 
 def _temporal(cells: Cells) -> Reading:
     moments, dtype = moments_of(cells.raw).drop_nulls(), cells.raw.values.dtype
-    unit = "days" if dtype == pl.Date else finest_unit(moments)
+    unit = finest_unit(moments)
     digits = 0
     if unit == "fraction":
         digits = 3 if bool((moments % 1000 == 0).all()) else MAX_FRACTION

@@ -17,6 +17,7 @@ from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.fitting import Limits, fit_numbers
+from made_exp.datasets.table.grids import grid_of
 from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
@@ -197,10 +198,13 @@ def _numbers(
     if len(known) == 0:
         raise _no_value(cells)
     if is_whole:
-        column = replace(column, step=step_of(numbers.drop_nulls(), column))
-        column = _counted(column, known, limits)
+        every = numbers.drop_nulls()
+        column = replace(column, step=step_of(every, column))
+        column = _on_grid_of_units(_counted(column, known, limits), every)
         return column, column.shifted(cells, numbers, say)
     column = _measured(column, known.cast(pl.Float64).to_numpy(), limits)
+    if isinstance(form, NumberFormat) and form.style == "fixed":
+        column = replace(column, grid=grid_of(numbers.drop_nulls(), form.decimals))
     return column, numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
@@ -222,6 +226,13 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
     column = replace(column, variable=variable, offset=first)
     return replace(column, values=_range(column, values))
+
+
+def _on_grid_of_units(column: Numbers, units: pl.Series) -> Numbers:
+    apart, point = grid_of(units)
+    if apart % column.step or apart == column.step:
+        return column
+    return replace(column, grid=(apart // column.step, (point - column.offset) // column.step))
 
 
 def _measured(column: Numbers, values: np.ndarray, limits: Limits) -> Numbers:

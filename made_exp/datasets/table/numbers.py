@@ -16,7 +16,10 @@ SAFE_DIGITS, ALL_DIGITS = 15, 17
 _EXACT = 2**53
 # Decimals beyond this are the computer's, not a person's.
 MAX_DECIMALS = 12
-_CURRENCY = r"[$€£¥₹₽₩₺]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|Fr\.|Rs\.?)"
+_CURRENCY = (
+    r"(?:US|AU?|CA?|HK|NZ|SG?|MX|NT|R)?\$|[€£¥₹₽₩₺]|"
+    r"(?:USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|Fr\.|Rs\.?)"
+)
 _SPACE = r"[ \u00a0\u202f\u2009]"
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 # How whole numbers are grouped and where their decimals begin; the first that most cells obey.

@@ -115,6 +115,13 @@ class TableSchema:
         ]
         return pl.DataFrame([t.alias(c.name) for t, c in zip(texts, self.columns, strict=True)])
 
+    def on_grids(self, x: np.ndarray) -> np.ndarray:
+        """Draws x (N, D) rounded to what the values of their columns lie on."""
+        found = x.copy()
+        for d, column in enumerate(self.modelled):
+            found[:, d] = column.on_grid(x[:, d])
+        return found
+
     def describe(self) -> list[dict[str, Any]]:
         """What was understood, a row for each column: for the terminal and results.json."""
         return [describe_column(column) for column in self.columns]

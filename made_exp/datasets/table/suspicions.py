@@ -34,6 +34,14 @@ _LIKE_NUMBER = (
     r"\s?[\p{Sc}%]?[\"')]?-?$"
 )
 _LIKE_DATE = r"^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[ T].*)?$"
+# Texts of one shape, such as 3/8 or 12h30, are quantities more often than codes where they have no
+# letters in front, and no leading zeros or fixed width as codes do; IPs, versions and texts with
+# words such as Street are codes.
+_DURATION = r"^-?P(?:\d+[YMWD])*(?:T(?:\d+(?:\.\d+)?[HMS])+)?$"
+_DIGITS, _MIN_ALIKE = r"\d+(?:\.\d+)?", 0.9
+_QUANTITY = r"^(?:P#|[^A-Za-z#]*#\s*(?:[^#]*[^#.,][^#]*#.*|[A-Za-z].*))$"
+_CODE = r"^[^A-Za-z:×'\"]*(?:#[^A-Za-z:×'\"]*){3,}$|[A-Z][a-z]"
+_HOURS = r"^#[:hH]#"
 # Where a table has one column, what else may part its fields.
 _OTHER_DELIMITERS = r",;\t|^:~ "
 
@@ -44,6 +52,7 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
         return [*_sentinels(column), *_dates_as_numbers(column), *_ambiguous(column)]
     if isinstance(column, Categories):
         doubts = [*_missing_as_value(cells, column), *_numbers_among_texts(cells, column)]
+        doubts += [] if doubts else _quantities(cells, column)
         return [*doubts, *_sentinels_among_few(column)]
     return _numbers_among_texts(cells, column) if column.kind == "identifier" else []
 
@@ -142,6 +151,31 @@ def _numbers_among_texts(cells: Cells, column: Column) -> list[str]:
         f"{alike.sum()} of {len(different)} different values {what}, '{others[0]}'{more}: read as "
         f"texts{hint if len(others) <= _MAX_WORDS else ''}"
     ]
+
+
+def _quantities(cells: Cells, column: Categories) -> list[str]:
+    """Texts that differ in their digits alone, as PT30M, 5'11" and 10-20 do."""
+    different = cells.known(column.missing).drop_nulls().unique(maintain_order=True)
+    if column.kind != "categorical" or column.decided or len(different) < _MIN_NUMBERS:
+        return []
+    shapes = different.str.replace(_DURATION, "P1").str.replace_all(_DIGITS, "#")
+    usual = str(shapes.mode().sort()[0])
+    alike = different.filter(shapes == usual)
+    is_quantity = re.search(_QUANTITY, usual) and not re.search(_CODE, usual)
+    if len(alike) < _MIN_ALIKE * len(different) or not is_quantity or _are_codes(alike, usual):
+        return []
+    return [
+        f"'{alike[0]}' and {len(alike) - 1} more differ in their digits alone: read as texts; if "
+        "they are quantities, write them as plain numbers; if they are codes, this is right"
+    ]
+
+
+def _are_codes(texts: pl.Series, shape: str) -> bool:
+    """Whether texts of one shape begin with zeros, or have many digits and always as many."""
+    if not re.search(_HOURS, shape) and texts.str.contains(r"^\D*0\d").any():
+        return True
+    longest = texts.str.extract_all(r"\d+").list.eval(pl.element().str.len_chars()).list.max()
+    return texts.str.len_chars().n_unique() == 1 and int(longest.max() or 0) > 2  # type: ignore[arg-type]
 
 
 def suspicious_table(

@@ -15,6 +15,7 @@ from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.sources import COMPRESSED, format_of
 from made_exp.datasets.table.stored import (
@@ -206,7 +207,8 @@ def _dates(form: DateFormat, texts: pl.Series) -> pl.Series:
     if form.is_clock:
         return (moments * 1000).cast(pl.Time)
     times = moments.cast(pl.Datetime("us"))
-    return times.cast(pl.Date) if form.unit == "days" and ":" not in form.pattern else times
+    is_whole = form.unit in ("days", *MONTHS) and ":" not in form.pattern
+    return times.cast(pl.Date) if is_whole else times
 
 
 def free_name(name: str, taken: Collection[str]) -> str:

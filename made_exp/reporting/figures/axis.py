@@ -28,6 +28,9 @@ def axis_of(field: Field, x: np.ndarray) -> Axis:
     It is logarithmic for positive numbers of very different size, and bent on both sides of 0
     where the model bends them.
     """
+    months = _months(x) if field.is_date else None
+    if months is not None:
+        return Axis(months)
     step, (low, high) = _step(x), np.quantile(x, [_TAIL, 1 - _TAIL])
     if x.min() > 0 and _is_logarithmic(low, float(np.median(x)), high):
         edges = np.exp(_even(*_range(np.log(x))))
@@ -40,6 +43,20 @@ def axis_of(field: Field, x: np.ndarray) -> Axis:
         return Axis(_even(low, high))
     width = step * np.ceil(max((high - low) / step, 1) / _NUM_BINS)
     return Axis(np.arange(low - step / 2, high + width, width))
+
+
+def _months(x: np.ndarray) -> np.ndarray | None:
+    """Edges at the beginnings of months, where all days (n,) since 1970 are such; else None."""
+    if (x % 1).any():
+        return None
+    days = x.astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    if (months.astype("datetime64[D]") != days).any() or (x == x[0]).all():
+        return None
+    low, high = _range(months.astype(float))
+    width = np.ceil((high - low + 1) / _NUM_BINS)
+    edges = np.arange(low, high + 1 + width, width).astype(int).astype("datetime64[M]")
+    return edges.astype("datetime64[D]").astype(float)
 
 
 def _snapped(edges: np.ndarray, step: float, value: float) -> np.ndarray:
