@@ -156,10 +156,13 @@ def test_identifiers_are_not_drawn_where_they_are_given_and_go_on_where_not(tmp_
         ("size,id,same\n,,\n,7,y\n", "size,id,same\n15.500,,x\n16.500,7,y\n"),
         ('size\n""\n""\n', "size,id,same\n15.500,150,x\n16.500,151,x\n"),
     ):
-        write_completed(
-            tmp_path / "done.csv", schema, x, given_as(schema, tmp_path / "g.csv", text), 1
-        )
+        given = given_as(schema, tmp_path / "g.csv", text)
+        write_completed(tmp_path / "done.csv", schema, x, given, 1)
         assert (tmp_path / "done.csv").read_text() == wanted
+    for text, wanted in (("id\n7\n", [7]), ("id\nu7\n", ["u7"])):
+        given = given_as(schema, tmp_path / "g.csv", f"size,{text}".replace("\n", "\n,", 1))
+        write_completed(tmp_path / "done.parquet", schema, x[:1], given, 1)
+        assert pl.read_parquet(tmp_path / "done.parquet")["id"].to_list() == wanted
 
 
 def test_draws_are_those_of_a_file_that_is_read_back(table, tmp_path):

@@ -72,12 +72,13 @@ def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> 
 
 
 def _typed(schema: TableSchema, frame: pl.DataFrame) -> pl.DataFrame:
-    """Columns of the table, as they were written, with the types of their values."""
+    """Columns of the table, as they were written, with the types of all their values."""
     columns = []
     for column in schema.columns:
         texts = frame[column.name]
         values = typed_column(column, texts.str.strip_chars())
-        columns.append(texts if values.dtype == pl.String else values)
+        is_typed = values.dtype != pl.String and values.null_count() == texts.null_count()
+        columns.append(values if is_typed else texts)
     return frame.with_columns(columns)
 
 
