@@ -132,6 +132,16 @@ def test_dates_that_are_all_first_days_count_months(dtype):
     )
 
 
+def test_of_two_ways_to_read_dates_first_days_of_months_are_likelier():
+    months = texts(*(f"{n % 12 + 1}/1/{2018 + n // 12}" for n in range(40)))
+    form = DateFormat.of_texts(months)
+    assert (form.pattern, form.unit, form.ambiguous) == ("%m/%d/%Y", "months", True)
+    form = DateFormat.of_texts(texts(*(f"1/{n % 12 + 1}/{2018 + n // 12}" for n in range(40))))
+    assert (form.pattern, form.unit) == ("%d/%m/%Y", "months")
+    form = DateFormat.of_texts(texts(*(f"{n % 12 + 1}/{n % 5 + 1}/2018" for n in range(40))))
+    assert (form.pattern, form.unit, form.ambiguous) == ("%d/%m/%Y", "days", True)
+
+
 def test_few_first_days_are_days():
     firsts = pl.Series([0, 31 * DAY, 31 * DAY])
     assert finest_unit(firsts) == "days"

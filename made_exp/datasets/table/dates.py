@@ -197,7 +197,10 @@ class DateFormat(Format):
         twin = len(found) > 1 and any(
             found[0].pattern.replace(a, b) == found[1].pattern for a, b in _TWINS.items()
         )
-        return replace(found[0], ambiguous=twin)._with_digits(texts)
+        # 1/1/2018, 2/1/2018, 3/1/2018: first days of months, more likely than days of Januaries.
+        likely = (one for one in found[:2] if finest_unit(one.moments(texts)) == "months")
+        best = next(likely, found[0]) if twin else found[0]
+        return replace(best, ambiguous=twin)._with_digits(texts)
 
     def _unread(self, texts: pl.Series) -> int:
         """How many texts are not written so."""
