@@ -105,6 +105,32 @@ def test_a_literal_that_says_no_more_than_those_chosen_adds_nothing():
     assert float(weights[1, 0]) + biases[1] == pytest.approx(math.log(int(narrow.sum()) + 1))
 
 
+def test_a_rare_column_of_a_group_is_as_certain_as_the_others_of_it_make_it():
+    """One-hot rows of 300, 200, 490 and 10; the last and any one other would hardly ever meet."""
+    codes = torch.arange(4).repeat_interleave(torch.tensor([300, 200, 490, 10]))
+    rows = torch.nn.functional.one_hot(codes, 4).double()
+    weights, biases = Implications(rows).start(torch.ones(4, 4).tril(-1).bool())
+    others = {1: {0: 800}, 2: {0: 510, 1: 510}, 3: {0: 990, 1: 990, 2: 990}}
+    for d, counts in others.items():
+        for first, count in counts.items():
+            assert float(weights[d, first]) + biases[d] == pytest.approx(-math.log(count + 1))
+    assert biases[1] == pytest.approx(math.log(200.5 / 500.5))
+    assert biases[3] == pytest.approx(math.log(10.5 / 0.5))
+    assert biases.keys() == others.keys()
+
+
+@pytest.mark.parametrize(("shared", "is_asked"), [(40, True), (45, False), (50, False)])
+def test_a_literal_is_asked_where_more_than_half_of_its_rows_are_open(shared, is_asked):
+    """x_0 in 100 rows and x_1 in 90 say that x_2 is 0, which is 1 in 150 others of 400."""
+    rows = torch.zeros(400, 3).double()
+    rows[:100, 0] = rows[100 - shared : 190 - shared, 1] = rows[250:, 2] = 1
+    weights, biases = Implications(rows).start(torch.ones(3, 3).tril(-1).bool())
+    assert (float(weights[2, 1]) != 0) == is_asked
+    left = 150 - (90 - shared) * is_asked
+    assert biases[2] == pytest.approx(math.log(150.5 / (left + 0.5)))
+    assert float(weights[2, 0]) + biases[2] == pytest.approx(-math.log(101))
+
+
 def test_penalties_pull_towards_the_start_and_decay_leaves_it():
     rows = one_hot_rows(1000)
     model = started(rows)

@@ -116,6 +116,14 @@ def test_the_rise_of_anneal_takes_at_most_a_fifth_of_a_budget():
     assert anneal.factor(49) == anneal.factor(49, elapsed=0.05) == 0.5
     assert anneal.factor(9, elapsed=0.15) == pytest.approx(0.75)
     assert anneal.factor(9, elapsed=0.2) == anneal.factor(99) == 1
+    settings = AnnealSettings(warmup_steps=1000, fraction=0.5, trial=0.2)
+    few = make_scheduler(settings, lr=1, total_steps=1500)
+    assert [few.factor(s) for s in (0, 150, 300, 1000)] == pytest.approx([1 / 1001, 0.5, 1, 1])
+    assert [few.factor(s) for s in (1250, 1500)] == pytest.approx([0.5, 0])  # the last third
+    tried = make_scheduler(settings, lr=1, total_steps=1500, num_trial=3)
+    assert tried.observe(2.0, 300) is Turn.SETTLE
+    assert [tried.factor(s) for s in (450, 600, 1100)] == pytest.approx([0.5, 1, 1])
+    assert [tried.factor(s) for s in (1300, 1500)] == pytest.approx([0.5, 0])
 
 
 def test_anneal_goes_back_to_the_best_where_a_budget_ends_it_too():

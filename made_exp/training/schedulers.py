@@ -102,9 +102,9 @@ class Cosine(Scheduler):
 class Anneal(Scheduler):
     """The base rate for as long as the table needs it, then half a cosine down to zero.
 
-    The linear rise takes at most a fifth of a budget of time. The rate stays until the validation
-    NLL has not fallen for `patience` evaluations, or fell by less than `least_gain` standard errors
-    while the steps doubled, or until a budget of time or steps leaves just enough; training then
+    The linear rise takes at most a fifth of a budget of time or steps. The rate stays until the
+    validation NLL has not fallen for `patience` evaluations, or fell by less than `least_gain`
+    standard errors while the steps doubled, or until a budget leaves just enough; training then
     goes back to the best evaluation and anneals over `fraction` of the steps that it took, or what
     is left.
 
@@ -128,9 +128,9 @@ class Anneal(Scheduler):
 
     @override
     def factor(self, step: int, elapsed: float = 0.0) -> float:
-        own, elapsed_here = step - self.begun, elapsed - self.begun_elapsed
-        if own < self.settings.warmup_steps and elapsed_here < LONGEST_RISE:
-            return max(_rise(own, self.settings.warmup_steps), elapsed_here / LONGEST_RISE)
+        own, share = step - self.begun, self._share(step, elapsed) - self._begun_share
+        if own < self.settings.warmup_steps and share < LONGEST_RISE:
+            return max(_rise(own, self.settings.warmup_steps), share / LONGEST_RISE)
         return _wave(self._progress(step, elapsed))
 
     @override
@@ -194,10 +194,14 @@ class Anneal(Scheduler):
         return max(elapsed, step / self.total_steps)
 
     @property
+    def _begun_share(self) -> float:
+        """Share of a budget before the trial was over; 0 where there is none."""
+        return self._share(self.begun, self.begun_elapsed)
+
+    @property
     def _latest(self) -> float:
         """Share of a budget before annealing."""
-        begun = self._share(self.begun, self.begun_elapsed)
-        return (1 + self.settings.fraction * begun) / (1 + self.settings.fraction)
+        return (1 + self.settings.fraction * self._begun_share) / (1 + self.settings.fraction)
 
     def _progress(self, step: int, elapsed: float) -> float:
         """Share of the annealing that is done, 0 before it begins."""
