@@ -177,6 +177,9 @@ def test_real_values_also_count_as_the_masses_of_their_last_digit(capsys):
     # v is real, written with three decimals and never missing; k is categorical.
     assert test["nll_as_written"] == pytest.approx(test["nll"] + 3 * math.log(10))
     assert re.search(rf"as written +{test['nll_as_written']:.3f} nats", capsys.readouterr().out)
+    assert made_eval.main(["run=run"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["nll_as_written"] == pytest.approx(test["nll_as_written"])
     assert train("hydra.run.dir=mass", "dataset.kinds.v=decimal") == 0
     test = json.loads(Path("mass/results.json").read_text())["test"]
     assert "nll_as_written" not in test  # masses as they are
