@@ -185,6 +185,18 @@ def test_real_values_also_count_as_the_masses_of_their_last_digit(capsys):
     assert "nll_as_written" not in test  # masses as they are
 
 
+def test_a_run_that_is_given_more_of_what_did_not_end_it_is_told(capsys):
+    assert train("hydra.run.dir=run", "trainer.epochs=50") == 0
+    capsys.readouterr()
+    assert train("hydra.run.dir=run", "resume=true", "trainer.epochs=60") == 0
+    assert re.search(
+        r"resumed at step 4 .*, the last by trainer\.max_steps=4\n", capsys.readouterr().out
+    )
+    settings = TrainerSettings(epochs=2, max_steps=500)
+    assert settings.ending(187, 94) == ""
+    assert settings.ending(188, 94) == ", the last by trainer.epochs=2"
+
+
 def test_no_cell_comes_out_empty_where_missing_is_a_value(folder):
     rows = [f"{i % 3 or ''},{i % 2 or ''}" for i in range(60)]
     Path("t.csv").write_text("\n".join(["k,l", *rows, ""]))
