@@ -32,7 +32,9 @@ def _folder(tmp_path, monkeypatch):
 
 def trained(tmp_path, *overrides):
     """The results and the model of `made-train dataset=npz ...`."""
-    arguments = ["dataset=npz", "dataset.path=table.npz", *FEW_STEPS, *overrides]
+    data = ["dataset=npz", "dataset.path=table.npz"]
+    is_given = any(override.startswith("dataset=") for override in overrides)
+    arguments = [*([] if is_given else data), *FEW_STEPS, *overrides]
     command = parse_command_line(arguments)
     run(settings_from(compose_config(command, command.overrides)), tmp_path / "run")
     return read_results(tmp_path / "run"), load_run(tmp_path / "run").made
@@ -48,12 +50,19 @@ def test_the_masks_of_every_mask_set_are_proven_and_so_is_the_sum(tmp_path):
     assert results["checks"]["samples"]["passed"]
 
 
+def test_nothing_is_said_of_masks_where_there_are_none(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        trained(tmp_path, "model=histogram", "dataset=gaussian_1d")
+    assert "memory: " in caplog.text
+    assert "connectivity" not in caplog.text
+
+
 def test_what_the_masks_connect_is_said_at_the_start(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         results, _ = trained(
             tmp_path, "model.hidden_sizes=[50,4]", "model.direct_connections=false"
         )
-    assert "dependencies lost, dead units in each hidden layer: 7, 0, " in caplog.text
+    assert "dependencies lost; dead units in each hidden layer: 7, 0; " in caplog.text
     warning = next(r.message for r in caplog.records if r.levelname == "WARNING")
     assert warning.startswith("hidden layer 2 (4 units) is too narrow: ")
     measured = results["connectivity"]

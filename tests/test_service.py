@@ -71,8 +71,16 @@ def test_rows_are_scored_and_completed(served):
     drawn = drawn.json()
     assert len(drawn) == 6
     assert all(row["age"] == 41 and row["town"] == "x" for row in drawn)
+    assert all(type(row["age"]) is int for row in drawn)
     assert {row["children"] for row in drawn[:3]} <= {0, 1, 2}
     assert [row["children"] for row in drawn[3:]] == [2] * 3
+
+
+def test_cells_of_rows_keep_their_types(served):
+    row = {"age": 41, "wage": 2.5, "town": "x", "is_member": True, "children": None}
+    (kept,) = sys.modules["service"].Rows(rows=[row]).rows
+    assert kept == row
+    assert [type(value) for value in kept.values()] == [type(value) for value in row.values()]
 
 
 @pytest.mark.parametrize(

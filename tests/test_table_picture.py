@@ -202,3 +202,19 @@ def test_bins_of_first_days_hold_whole_months(count, width):
     shown = axis.axis_of(Field("month", is_date=True), days)
     assert np.histogram(days, shown.edges)[0].tolist() == [width] * (count // width)
     assert len(axis.axis_of(Field("day", is_date=True), days + 3).edges) == 41
+
+
+def test_labels_of_a_pair_end_above_the_next_one(draw):
+    generator = np.random.default_rng(0)
+    days = generator.integers(18628, 19900, size=(400, 1)).astype(float)
+    kinds = generator.integers(0, 3, size=(400, 5)).astype(float)
+    fields = [Field(name, ("first", "second", "third")) for name in "abcde"]
+    data = np.concatenate([days, kinds], 1)
+    figure = draw(data, data[::-1], (Field("day", is_date=True), *fields))
+    panels = [axes for axes in figure.axes if axes.images]
+    assert any("-" in label.get_text() for axes in panels for label in axes.get_xticklabels())
+    for axes in panels:
+        frame = axes.get_window_extent()
+        pair_bottom = frame.y1 + 34 - table._PAIR_HEIGHT
+        for label in axes.get_xticklabels():
+            assert label.get_window_extent().y0 > pair_bottom + 8  # half a heading

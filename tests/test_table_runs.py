@@ -177,9 +177,24 @@ def test_real_values_also_count_as_the_masses_of_their_last_digit(capsys):
     # v is real, written with three decimals and never missing; k is categorical.
     assert test["nll_as_written"] == pytest.approx(test["nll"] + 3 * math.log(10))
     assert re.search(rf"as written +{test['nll_as_written']:.3f} nats", capsys.readouterr().out)
+    assert made_eval.main(["run=run"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["nll_as_written"] == pytest.approx(test["nll_as_written"])
     assert train("hydra.run.dir=mass", "dataset.kinds.v=decimal") == 0
     test = json.loads(Path("mass/results.json").read_text())["test"]
     assert "nll_as_written" not in test  # masses as they are
+
+
+def test_a_run_that_is_given_more_of_what_did_not_end_it_is_told(capsys):
+    assert train("hydra.run.dir=run", "trainer.epochs=50") == 0
+    capsys.readouterr()
+    assert train("hydra.run.dir=run", "resume=true", "trainer.epochs=60") == 0
+    assert re.search(
+        r"resumed at step 4 .*, the last by trainer\.max_steps=4\n", capsys.readouterr().out
+    )
+    settings = TrainerSettings(epochs=2, max_steps=500)
+    assert settings.ending(187, 94) == ""
+    assert settings.ending(188, 94) == ", the last by trainer.epochs=2"
 
 
 def test_no_cell_comes_out_empty_where_missing_is_a_value(folder):

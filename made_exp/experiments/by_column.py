@@ -85,9 +85,9 @@ class ColumnScores:
         return self._named(self.counted)
 
     def warnings(self) -> list[str]:
-        """A line for each column that the model has worse than counting, by more than its error."""
+        """A line for each column that the model has worse than counting, beyond two errors."""
         mean, error = self.excess.mean, self.excess.stderr
-        bad = torch.nonzero((mean > error) & (mean > 1e-3)).flatten()
+        bad = torch.nonzero((mean > 2 * error) & (mean > 1e-3)).flatten()
         worst = bad[mean[bad].argsort(descending=True)].tolist()
         lines = [
             f"column '{self.names[d]}' has an NLL of {float(self.parts.mean[d]):.3f} nats, "

@@ -190,7 +190,8 @@ class _Experiment:
                 self.length.begin(trainer.learner)
             if resumes:
                 trainer.keeper.restore()
-                _log.info("resumed at step %d (epoch %d)", state.step, state.epochs_begun)
+                last = self.settled.trainer.ending(state.step, len(trainer.batches))
+                _log.info("resumed at step %d (epoch %d)%s", state.step, state.epochs_begun, last)
         if not self.world.is_main:
             trainer.train()
             return self.world.from_main(None)

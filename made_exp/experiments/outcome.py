@@ -43,8 +43,8 @@ def make_results(
     by_column = {} if columns is None else {dataset.scored: columns.as_dict()}
     return {
         "status": "completed",
-        "test": test and _scores(dataset, "test", test) | by_column.get("test", {}),
-        "valid": _scores(dataset, "valid", valid) | by_column.get("valid", {}),
+        "test": test and scores_of(dataset, "test", test) | by_column.get("test", {}),
+        "valid": scores_of(dataset, "valid", valid) | by_column.get("valid", {}),
         **(
             {"outliers": {split: one.as_dict() for split, one in outliers.items()}}
             if outliers
@@ -78,7 +78,8 @@ def _failed(checks: dict[str, dict[str, Any]]) -> list[str]:
     return [name for name, check in checks.items() if not check["passed"]]
 
 
-def _scores(dataset: Dataset, split: str, evaluation: Evaluation) -> dict[str, Any]:
+def scores_of(dataset: Dataset, split: str, evaluation: Evaluation) -> dict[str, Any]:
+    """What is told of the NLL of a split: of a table with real columns also as written, nats."""
     written = nll_as_written(dataset, split, evaluation.nll)
     return evaluation.as_dict() | ({} if written is None else {"nll_as_written": written})
 

@@ -43,7 +43,8 @@ def prepare(model: MADE, dataset: Dataset) -> None:
     serving = [one.schedule for one in model.members if one.schedule.resamples_order]
     check_missing(serving or [member.schedule for member in model.members], dataset)
     report = measure_connectivity(model)
-    _log.info("%s", report)
+    if report.num_weights:
+        _log.info("%s", report)
     for warning in report.warnings():
         _log.warning("%s", warning)
     check = check_masks(model)

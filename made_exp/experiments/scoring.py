@@ -13,6 +13,7 @@ from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.evaluation_plots import draw_plots
 from made_exp.experiments.finished import FinishedRun
+from made_exp.experiments.outcome import scores_of
 from made_exp.files import atomic_write_json
 from made_exp.model.evaluation import (
     Evaluation,
@@ -42,7 +43,8 @@ def evaluate_run(settings: EvalSettings) -> dict[str, Any]:
     if settings.data is not None:
         _check_moved(finished)
     evaluation, curve = _score(finished, settings, settings.num_orderings)
-    outcome: dict[str, Any] = {"run": settings.run, "split": split, **evaluation.as_dict()}
+    scores = scores_of(finished.dataset, split, evaluation)
+    outcome: dict[str, Any] = {"run": settings.run, "split": split, **scores}
     count = evaluation.num_orderings
     columns = score_columns(
         finished.model,

@@ -43,8 +43,8 @@ class Connectivity:
     def __str__(self) -> str:
         dead = ", ".join(str(count) for count in self.dead_units) or "none"
         return (
-            f"connectivity: {self.lost_pairs} of {self.num_pairs} dependencies lost, "
-            f"dead units in each hidden layer: {dead}, "
+            f"connectivity: {self.lost_pairs} of {self.num_pairs} dependencies lost; "
+            f"dead units in each hidden layer: {dead}; "
             f"{self.visible_weights} of {self.num_weights} weights in use"
         )
 

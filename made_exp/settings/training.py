@@ -247,6 +247,14 @@ class TrainerSettings(OptionSettings):
         steps = self.total_epochs(num_batches) * num_batches
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
+    def ending(self, step: int, num_batches: int) -> str:
+        """What ends training at a step, where it is the last; else nothing."""
+        if step < self.total_steps(num_batches):
+            return ""
+        is_short = self.max_steps is not None and step >= self.max_steps
+        name = "max_steps" if is_short else "epochs"
+        return f", the last by trainer.{name}={getattr(self, name)}"
+
     def epochs_between(self, num_batches: int, *, adapts: bool = False) -> int | None:
         """Epochs between evaluations; without `eval_every`, for about a hundred in all.
 

@@ -24,7 +24,7 @@ from made_exp.reporting.figures.marginals import MAX_BARS
 
 _NUM_BINS, _MAX_POINTS = 8, 1000
 _MIN_ROWS = 20  # of a bin, for its shares to have a say in how dark all others are
-_LEFT, _BOTTOM, _BETWEEN = 124, 82, 16  # pixels
+_LEFT, _BOTTOM, _BETWEEN = 124, 104, 16  # pixels
 
 
 class Box(NamedTuple):

@@ -23,7 +23,7 @@ from made_exp.reporting.figures.marginals import Marginal
 from made_exp.reporting.figures.pairs import Box, draw_pair
 
 _MAX_COLUMNS, _ACROSS, _MAX_PAIRS = 24, 4, 4
-_WIDTH, _PAIR_HEIGHT, _OVERVIEW, _GAP = 320, 340, 244, 24  # pixels
+_WIDTH, _PAIR_HEIGHT, _OVERVIEW, _GAP = 320, 362, 244, 24  # pixels
 _TOP, _HEADING = 84, 32
 _COLOR_NOTE = "blue: shares in the rows of each value of x"
 _ALL_NOTE = "a model that knows the data is on the diagonal; 0 nats or less: no dependence"
