@@ -17,7 +17,7 @@ from made_exp.datasets.table.raw import RawColumn
 MISSING = (
     "NA", "na", "Na", "N/A", "n/a", "NaN", "nan", "NAN", "Nan", "NULL", "null", "Null", "?",
     "None", "none", "<NA>", "NaT", "N.A.", "n.a.", "#N/A", "#DIV/0!", "#VALUE!", "#REF!",
-    "-", "--", ".", "..",
+    "-", "--", "\u2013", "\u2014", ".", "..",
 )  # fmt: skip
 """What stands for no value in a column of numbers or dates, unless the user says otherwise."""
 _WHOLE = r"^([+-]?(?:0|[1-9]\d*))\.0*$"

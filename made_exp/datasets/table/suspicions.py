@@ -77,7 +77,7 @@ def _ambiguous(column: Numbers) -> list[str]:
 
 def _missing_as_value(cells: Cells, column: Categories) -> list[str]:
     """Words for no value that are taken for a category: NA may be Namibia."""
-    found = cells.texts.is_in([word for word in MISSING if word not in ("-", "--", ".", "..")])
+    found = cells.texts.is_in([word for word in MISSING if word.strip("-.\u2013\u2014")])
     if column.missing or not found.any():
         return []
     words = cells.texts.filter(found).unique(maintain_order=True).to_list()
