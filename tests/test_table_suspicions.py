@@ -152,12 +152,27 @@ def test_codes_are_not_taken_for_quantities(cell):
     assert not any("digits alone" in one for one in said)
 
 
-@pytest.mark.parametrize("lines", [["3 a x", "4 b y"], ["3^a", "4^b"], ["1,2,3", "4,5,6"]])
+@pytest.mark.parametrize(
+    "lines", [["3 a x", "4 b y"], ["3^a", "4^b"], ["3\ta\tx", "4\tb\ty"], ["1,2,3", "4,5,6"]]
+)
 def test_a_table_of_one_column_with_fields_in_it_is_said(lines):
     said = fitted(**{"made by X": lines * 50}).suspicions
     assert any("one column only, but every row has" in one for one in said)
     assert fitted(name=["Ann", "Bob C", "Dan E F"] * 50).suspicions == ()
     assert fitted(time=[f"1{i % 10}:{i % 49 + 10}" for i in range(300)]).suspicions == ()
+
+
+def test_a_letter_parts_no_fields():
+    said = fitted(page=["<table>"] * 50 + ["<table >"] * 50).suspicions
+    assert not any("fields when split" in one for one in said)
+
+
+@pytest.mark.parametrize(("delimiter", "is_said"), [(";", True), (",", False)])
+def test_commas_in_files_with_semicolons_are_said(delimiter, is_said):
+    cells = [f"{i % 9 + 1},{i % 800 + 100}" for i in range(300)]
+    raw = RawTable.of_frame(pl.DataFrame({"v": cells, **OTHER}), Origin(("t.csv",)), delimiter)
+    said = fit_table(raw, {"train": np.arange(300)}).suspicions
+    assert any("read as one of thousands" in one for one in said) == is_said
 
 
 def test_one_column_of_lines_without_order_is_said():

@@ -19,6 +19,7 @@ from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.inference import Reading, setting
+from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.patterns import pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
@@ -31,7 +32,7 @@ _MIN_REPEATED, _MIN_COLUMNS = 0.005, 4
 _MIN_ROWS = 20
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 # Where a table has one column, what else may part its fields.
-_OTHER_DELIMITERS = r",;\t|^:~ "
+_OTHER_DELIMITERS = ",;\t|^:~ "
 
 
 def suspicious_column(cells: Cells, column: Column) -> list[str]:
@@ -95,7 +96,7 @@ def suspicious_table(
     """What may be wrong with a table as a whole: its header, few rows, and some that repeat."""
     first = raw.beginning(_LOOKED_AT)
     doubts = [*_no_header(first), *one_column(raw, columns), *_few_rows(len(splits["train"]))]
-    doubts += _set_aside(columns)
+    doubts += [*_commas(raw, columns), *_set_aside(columns)]
     return [*doubts, *_repeated(raw, columns, splits)]
 
 
@@ -115,7 +116,8 @@ def one_column(raw: GivenTable, columns: Sequence[Column]) -> list[str]:
             fields = f", but every row has {counts[0] + 1} fields when split at"
             if delimiter == " " and texts.str.contains("  ").any():
                 return [f"one column only{fields} spaces: part them by one character, not several"]
-            return [lines.format(f"{fields} '{delimiter}'", f'"{delimiter}"')]
+            typed = delimiter.replace("\t", "\\t")
+            return [lines.format(f"{fields} '{typed}'", f'"{typed}"')]
     if texts.n_unique() <= len(texts) / 2:
         return []
     return [lines.format(", in which most texts differ; if it holds several", '"CHARACTER"')]
@@ -137,6 +139,18 @@ def _no_header(raw: RawTable) -> list[str]:
         return []
     return [
         f"column '{found[0]}' is called what is a value: without a header, dataset.header=false"
+    ]
+
+
+def _commas(raw: GivenTable, columns: Sequence[Column]) -> list[str]:
+    """Numbers such as 1,234 in text that is separated by semicolons, as decimal commas want it."""
+    forms = {column.name: column.format for column in columns if isinstance(column, Numbers)}
+    return [
+        f"column '{name}': the comma of its numbers is read as one of thousands, though semicolons "
+        "part the fields; if decimals follow it, write points"
+        for name, form in forms.items()
+        if isinstance(form, NumberFormat) and (form.group, form.decimals) == (",", 0)
+        if raw.delimiter == ";"
     ]
 
 
