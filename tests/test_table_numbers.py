@@ -198,3 +198,15 @@ def test_whole_numbers_are_shifted_and_scaled_exactly(number):
     assert times(whole, 1000).to_list() == [*(one * 1000 for one in known), None]
     assert plus(np.array([0, 2**50]), number).tolist() == [number, number + 2**50]
     assert within_reach(pl.Series([1e300, 3.0])).cast(pl.Int128).to_list() == [2**100, 3]
+
+
+@pytest.mark.parametrize(
+    ("whole", "dress"), [("-9999", "{}"), ("0", "{}"), ("$0", "${}"), ("(1,000)", "{}")]
+)
+def test_one_number_without_decimals_leaves_them_to_all_others(whole, dress):
+    cells = texts(whole, *(dress.format(f"{n}.{n % 10}") for n in range(1, 31)))
+    form = NumberFormat.of_texts(cells)
+    assert form.write(form.parse(cells).to_numpy()).to_list() == cells.to_list()
+    assert NumberFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
+    trimmed = texts(*(f"{n / 20:g}" for n in range(60)))
+    assert NumberFormat.of_texts(trimmed).write(np.array([2.0, 2.5])).to_list() == ["2", "2.5"]

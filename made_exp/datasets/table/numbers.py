@@ -23,6 +23,8 @@ from made_exp.datasets.table.signs import PLAIN, around, usual_sign, with_minus
 # A float64 holds this many significant digits of any number, and tells numbers of 17 apart.
 SAFE_DIGITS, ALL_DIGITS = 15, 17
 _EXACT = 2**53
+# Of so many different numbers it is no chance that all but one have as many decimals.
+_MANY = 20
 # Decimals beyond this are the computer's, not a person's.
 MAX_DECIMALS = 12
 
@@ -47,6 +49,7 @@ class NumberFormat(Format):
         negative: How one below zero is written around its prefix, digits and suffix.
         zero: Whether 0.5 begins with a zero.
         signed_zero: Whether 0 has the `plus` of positive numbers.
+        whole: The one text without decimals where all others have as many, such as -9999.
     """
 
     name: ClassVar[str] = "number"
@@ -64,6 +67,7 @@ class NumberFormat(Format):
     negative: str = PLAIN
     zero: bool = True
     signed_zero: bool = True
+    whole: str = ""
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
@@ -98,7 +102,14 @@ class NumberFormat(Format):
     @override
     def write(self, values: np.ndarray) -> pl.Series:
         """Texts of numbers (N,): int64, Python's own integers or float64, NaN not among them."""
-        numbers = pl.Series(self._plain(np.asarray(values)), dtype=pl.String)
+        texts = self._write(np.asarray(values))
+        if not self.whole:
+            return texts
+        value = self.parse(pl.Series([self.whole])).cast(pl.Float64).to_numpy()
+        return texts.replace(self._write(value), pl.Series([self.whole]))
+
+    def _write(self, values: np.ndarray) -> pl.Series:
+        numbers = pl.Series(self._plain(values), dtype=pl.String)
         sign = numbers.str.starts_with("-")
         body = numbers.str.strip_prefix("-")
         parts = body.str.splitn(".", 2)
@@ -161,7 +172,7 @@ class NumberFormat(Format):
             best = cls._dressed(texts)
         if best is None:
             return None
-        return best._with_digits(texts)._with_negative(given)
+        return best._with_digits(texts)._with_negative(given)._with_whole(given)
 
     @classmethod
     def _dressed(cls, stripped: pl.Series) -> Self | None:
@@ -209,6 +220,17 @@ class NumberFormat(Format):
             signed_zero=bool((has_sign | ~is_zero).all()),
             zero=not len(below_one) or bool(below_one.str.contains("^[+-]?0").any()),
         )
+
+    def _with_whole(self, texts: pl.Series) -> Self:
+        """The format, with the one of these texts that lacks decimals, if all others have them."""
+        if self.style != "fixed" or self.min_decimals or not self.decimals:
+            return self
+        known = texts.filter(self.parse(texts).is_not_null()).unique()
+        decimals = known.str.extract(rf"\{self.point}(\d+)\D*$").str.len_chars()
+        whole, others = known.filter(decimals.is_null()), decimals.drop_nulls()
+        if len(whole) != 1 or len(others) < _MANY or others.n_unique() > 1:
+            return self
+        return replace(self, min_decimals=self.decimals, whole=str(whole[0]))
 
     def _with_negative(self, texts: pl.Series) -> Self:
         """The format, with the way in which most of its numbers below zero are written."""
