@@ -2,12 +2,16 @@
 
 import datetime
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_exp.datasets.table.dates import DateFormat, finest_unit
+from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.schema import TableSchema, fit_table
 
 
 def texts(*values):
@@ -33,6 +37,20 @@ def texts(*values):
         (["2024-01-31 10:00:00.125", "2024-01-31 10:00:00.250"], 125, "fraction"),
         (["12:30", "13:00"], 30, "minutes"),
         (["10:30 PM", "10:31 PM"], 1, "minutes"),
+        (["10:30PM", "10:31PM"], 1, "minutes"),
+        (["9:30 pm", "9:31 pm"], 1, "minutes"),
+        (["1/31/2024 9:30:00PM", "1/31/2024 9:30:02PM"], 2, "seconds"),
+        (["31-JAN-2024", "01-FEB-2024"], 1, "days"),
+        (["31-jan-2024", "01-feb-2024"], 1, "days"),
+        (["31JAN2024", "01FEB2024"], 1, "days"),
+        (["31JAN2024:10:00:00", "31JAN2024:10:00:05"], 5, "seconds"),
+        (["31.01.2024, 10:00", "31.01.2024, 10:05"], 5, "minutes"),
+        (["Wed, 31 Jan 2024", "Thu, 01 Feb 2024"], 1, "days"),
+        (["Wednesday, January 31, 2024", "Thursday, February 1, 2024"], 1, "days"),
+        (["Wed, 31 Jan 2024 10:00:00 +0000", "Wed, 31 Jan 2024 10:00:02 +0000"], 2, "seconds"),
+        (["Wed Jan 31 10:00:00 2024", "Wed Jan 31 10:00:02 2024"], 2, "seconds"),
+        (["31/Jan/2024:10:00:00 +0100", "31/Jan/2024:10:00:02 +0100"], 2, "seconds"),
+        (["2024-01-31 10:00:00+00", "2024-01-31 10:00:30+00"], 30, "seconds"),
     ],
 )
 def test_dates_come_back_as_they_were_written(cells, distance, unit):
@@ -43,6 +61,52 @@ def test_dates_come_back_as_they_were_written(cells, distance, unit):
     assert form.unit == unit
     assert form.write(counted.to_numpy()).to_list() == cells
     assert DateFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
+
+
+def test_draws_of_dates_stay_within_the_calendar():
+    other = {"k": ["a", "b"] * 20}
+    for dates, first, last in (
+        (["0001-01-01", *(f"{1900 + 2 * n}-05-17" for n in range(39))], "0001-01-01", None),
+        ([*(f"{1900 + 2 * n}-05-17" for n in range(39)), "9999-12-31"], None, "9999-12-31"),
+        ([f"{n // 2:02d}:{n % 2 * 30:02d}" for n in range(1, 41)], "00:00", None),
+        ([f"{n // 2:02d}:{n % 2 * 30:02d}" for n in range(8, 48)], None, "23:59"),
+        ([f"17.05.{(1970 + 2 * n) % 100:02d}" for n in range(40)], None, None),
+    ):
+        raw = RawTable.of_frame(pl.DataFrame({"d": dates, **other}), Origin(("t.csv",)), ",")
+        schema = TableSchema.fit(raw, np.arange(40))
+        num_values = schema.columns[0].variable.num_values
+        ends = np.array([[0.0, 0.0], [num_values - 1.0, 0.0]])
+        written = schema.decode(ends)["d"]
+        assert first in (None, written[0])
+        assert last in (None, written[1])
+        again = pl.DataFrame({"d": written, "k": ["a", "b"]})
+        found = schema.encode(RawTable.of_frame(again, Origin(("t.csv",)), ","))
+        assert found[:, 0].tolist() == ends[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "marker"),
+    [
+        ([datetime.date(9999, 12, 31)], "9999-12-31"),
+        ([datetime.datetime(9999, 12, 31)], "9999-12-31"),
+        ([datetime.time(0)], "00:00"),
+    ],
+)
+def test_typed_moments_that_stand_for_no_value_are_missing(values, marker):
+    step = datetime.timedelta(hours=13, minutes=7)
+    first = datetime.datetime(2020, 1, 1, 1)
+    days = [first + n * step for n in range(30)]
+    if not isinstance(values[0], datetime.datetime):
+        days = [getattr(day, type(values[0]).__name__)() for day in days]
+    frame = pl.DataFrame({"d": values * 2 + days, "k": ["a", "b"] * 16})
+    rows = np.arange(32)
+    table = fit_table(raw_table(frame), {"train": rows}, missing_values=[marker])
+    assert np.isnan(table.x[:, 0]).tolist() == [True] * 2 + [False] * 30
+    assert table.schema.columns[0].num_missing == 2
+    assert not any("stands in none" in one for one in table.suspicions)
+    assert np.isnan(table.schema.encode(raw_table(frame))[:2, 0]).all()
+    said = fit_table(raw_table(frame), {"train": rows}, missing_values=["2031-01-01"]).suspicions
+    assert any("'2031-01-01' stands in none" in one for one in said)
 
 
 def test_offsets_that_differ_are_counted_in_one_zone():
@@ -95,7 +159,7 @@ def test_years_of_new_rows_are_those_nearest_to_the_column():
     found = form.moments(texts("13.02.39", "13.02.21", "13.02.05", "29.02.00", "13.02.1950"))
     wanted = [1939, 1921, 2005, 2000, None]
     assert found.cast(pl.Datetime("us")).dt.year().to_list() == wanted
-    assert form.describe() == "%d.%m.%y, years 1920..2019"
+    assert form.describe() == "%d.%m.%y, years 1920..2019, days 13 of months"
 
 
 def test_a_finer_moment_than_the_columns_is_none_of_it():

@@ -11,7 +11,7 @@ from builders import load_dataset, tiny_made
 
 from made_exp.datasets.table.dates import DateFormat, finest_unit
 from made_exp.datasets.table.frames import raw_table
-from made_exp.datasets.table.months import begun, counted, month_pattern
+from made_exp.datasets.table.months import LAST_DAY, begun, counted, month_day, month_pattern
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import TableSchema, fit_table
 from made_exp.datasets.table.writing import typed
@@ -54,6 +54,14 @@ def fitted(values, **options):
         (["Jul-2018", "Jan-2019"], 6, "months"),
         (["Jul-18", "Jan-19"], 6, "months"),
         (["Dec-99", "Jan-00"], 1, "months"),
+        (["JUL-18", "JAN-19"], 6, "months"),
+        (["jul 2018", "jan 2019"], 6, "months"),
+        (["Jul'18", "Jan'19"], 6, "months"),
+        (["2018 Jul", "2019 Jan"], 6, "months"),
+        (["2018-Jul", "2019-Jan"], 6, "months"),
+        (["JUL2018", "JAN2019"], 6, "months"),
+        (["2019m12", "2020m01"], 1, "months"),
+        (["2019q4", "2020q1"], 1, "quarters"),
         (["1899-12", "1970-02"], 842, "months"),
         (["2019Q4", "2020Q1"], 1, "quarters"),
         (["2019-Q4", "2020-Q3"], 3, "quarters"),
@@ -84,7 +92,6 @@ def test_months_and_quarters_come_back_as_they_were_written(cells, distance, uni
         ["1640-07", "2018-08"],
         ["1990-2010"],
         ["Jul 18"],
-        ["JUL-18"],
         ["Foo 2018", "Bar 2019"],
         ["2019Q5", "2019Q1"],
         ["Q4", "Q1"],
@@ -140,6 +147,50 @@ def test_of_two_ways_to_read_dates_first_days_of_months_are_likelier():
     assert (form.pattern, form.unit) == ("%d/%m/%Y", "months")
     form = DateFormat.of_texts(texts(*(f"{n % 12 + 1}/{n % 5 + 1}/2018" for n in range(40))))
     assert (form.pattern, form.unit, form.ambiguous) == ("%d/%m/%Y", "days", True)
+
+
+@pytest.mark.parametrize("dtype", [pl.Date(), pl.String()])
+@pytest.mark.parametrize(("shift", "day"), [(-1, LAST_DAY), (14, 15)])
+def test_dates_on_one_day_of_the_month_count_months(shift, day, dtype):
+    dates = pl.Series([first + datetime.timedelta(shift) for first in FIRSTS])
+    schema = fitted(dates.cast(dtype)).schema
+    column = schema.columns[0]
+    assert (column.format.unit, column.format.day) == ("months", day)
+    every = np.column_stack([np.arange(column.variable.num_values), np.zeros(58)])
+    drawn = pl.Series(schema.decode(every)["m"]).str.slice(0, 10).str.to_date()
+    assert drawn.n_unique() == 58
+    after = drawn + datetime.timedelta(1 - shift - 1)
+    assert after.dt.day().to_list() == [1] * 58
+    assert schema.encode(schema_rows(drawn.cast(dtype)))[:, 0].tolist() == list(range(58))
+    asked = Events(schema)
+    low, high = (f"m {sign} 2018-06" for sign in ("<", ">="))
+    formulas = [asked.formula(parse_predicate(text), text) for text in (low, f"not {high}")]
+    assert formulas[0] == formulas[1]
+    same = [
+        f"m = {one}"
+        for one in ("2018-06", drawn.filter(drawn.dt.strftime("%Y-%m") == "2018-06")[0])
+    ]
+    formulas = [asked.formula(parse_predicate(text), text) for text in same]
+    assert formulas[0] == formulas[1]
+    between = "m = 2018-06-20"
+    assert asked.formula(parse_predicate(between), between) is False
+
+
+def schema_rows(dates):
+    frame = pl.DataFrame({"m": dates, "k": ["a"] * len(dates)})
+    return RawTable.of_frame(frame, ORIGIN, ",") if dates.dtype == pl.String else raw_table(frame)
+
+
+def test_a_month_of_days_is_no_column_of_months():
+    days = pl.Series([n * DAY for n in (14, 45, 73)])  # 15 January, February, March
+    assert month_day(days) == 15
+    assert month_day(pl.Series([14 * DAY, 45 * DAY, 45 * DAY])) is None
+    assert month_day(pl.Series([14 * DAY, 45 * DAY, 74 * DAY])) is None
+    assert month_day(pl.Series([28 * DAY, 59 * DAY + 28 * DAY, 90 * DAY + 28 * DAY])) is None
+    assert month_day(pl.Series([14 * DAY + 1, 45 * DAY + 1, 73 * DAY + 1])) is None
+    march = texts(*(f"{n}/3/2018" for n in range(1, 13)))
+    form = DateFormat.of_texts(march)
+    assert (form.pattern, form.unit) == ("%d/%m/%Y", "days")
 
 
 def test_few_first_days_are_days():

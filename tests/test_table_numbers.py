@@ -43,6 +43,25 @@ def texts(*values):
         (["NZ$5", "NZ$70"], [5, 70]),
         (["5 US$", "7 US$"], [5, 7]),
         (["5 €", "-7 €"], [5, -7]),
+        (["251,- €", "-3,- €"], [251, -3]),
+        (["CHF 416.-", "CHF 7.-"], [416, 7]),
+        (["Fr. 1'416.--", "Fr. 7.--"], [1416, 7]),
+        (["12,34,567", "1,00,000", "950"], [1234567, 100000, 950]),
+        (["-₹1,75,84,027.38", "₹12.50"], [-17584027.38, 12.5]),
+        (["Rs. 2,42,45,977", "Rs. 12"], [24245977, 12]),
+        (["₱1,063.53", "₱28.60"], [1063.53, 28.6]),
+        (["3132.51 ₴", "2.63 ₴"], [3132.51, 2.63]),
+        (["74,04 zł", "5,95 zł"], [74.04, 5.95]),
+        (["15630 руб.", "7 руб."], [15630, 7]),
+        (["35,328円", "762円"], [35328, 762]),
+        (["RM4094.97", "-RM15.96"], [4094.97, -15.96]),
+        (["53.7582°N", "47.0220°N"], [53.7582, 47.022]),
+        (["5.25 mg/dL", "12.50 mg/dL"], [5.25, 12.5]),
+        (["12 sq ft", "7 sq ft"], [12, 7]),
+        ([".497", "-.020", "1.250"], [0.497, -0.02, 1.25]),
+        ([",497", ",020"], [0.497, 0.02]),
+        (["+5", "0", "-3"], [5, 0, -3]),
+        (["+5.0%", "+0.0%", "-3.5%"], [5, 0, -3.5]),
         (["€1.234,50", "€7,00"], [1234.5, 7]),
         (["44.8%", "3.0%"], [44.8, 3]),
         (["12 km", "3 km"], [12, 3]),
@@ -67,6 +86,11 @@ def test_numbers_come_back_as_they_were_written(cells, numbers):
     assert parsed.to_list() == numbers
     assert form.write(parsed.to_numpy()).to_list() == cells
     assert NumberFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
+
+
+def test_ranks_are_no_units():
+    ranks = [f"{n}th" for n in range(4, 20)] + ["1st"]
+    assert NumberFormat.of_texts(texts(*ranks)) is None
 
 
 @pytest.mark.parametrize(
@@ -174,3 +198,15 @@ def test_whole_numbers_are_shifted_and_scaled_exactly(number):
     assert times(whole, 1000).to_list() == [*(one * 1000 for one in known), None]
     assert plus(np.array([0, 2**50]), number).tolist() == [number, number + 2**50]
     assert within_reach(pl.Series([1e300, 3.0])).cast(pl.Int128).to_list() == [2**100, 3]
+
+
+@pytest.mark.parametrize(
+    ("whole", "dress"), [("-9999", "{}"), ("0", "{}"), ("$0", "${}"), ("(1,000)", "{}")]
+)
+def test_one_number_without_decimals_leaves_them_to_all_others(whole, dress):
+    cells = texts(whole, *(dress.format(f"{n}.{n % 10}") for n in range(1, 31)))
+    form = NumberFormat.of_texts(cells)
+    assert form.write(form.parse(cells).to_numpy()).to_list() == cells.to_list()
+    assert NumberFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
+    trimmed = texts(*(f"{n / 20:g}" for n in range(60)))
+    assert NumberFormat.of_texts(trimmed).write(np.array([2.0, 2.5])).to_list() == ["2", "2.5"]

@@ -84,6 +84,15 @@ def test_na_is_missing_among_numbers_and_a_value_among_texts():
     assert np.isnan(fit(raw, missing_values=["NA"]).encode(raw)[:, 0]).sum() == 5
 
 
+@pytest.mark.parametrize("dash", ["-", "--", "\u2013", "\u2014"])
+def test_dashes_are_missing_among_numbers(dash):
+    cells = [dash if i % 5 == 0 else f"{i}.25" for i in range(100)]
+    raw = RawTable.of_frame(pl.DataFrame({"v": cells, "k": ["a", "b"] * 50}), Origin(("t.csv",)))
+    table = fit_table(raw, {"train": np.arange(100)})
+    assert table.schema.columns[0].kind == "real"
+    assert np.isnan(table.x[:, 0]).sum() == 20
+
+
 def test_a_text_that_repeats_among_numbers_is_missing_and_said():
     raw = table(c=[f"{i}.5" for i in range(40)] + ["unknown"] * 3)
     reading = understand(Cells.of(raw.columns[0]))

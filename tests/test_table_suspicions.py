@@ -30,6 +30,17 @@ def fitted(splits=None, kinds=None, **columns):
          "'999.99' is far"),
         ({"v": ["-999" if i % 50 == 0 else str(i % 9) for i in range(300)]}, "'-999' is far"),
         ({"v": ["-1" if i % 9 == 0 else str(20 + i % 8) for i in range(300)]}, "'-1' is far"),
+        ({"pay": ["-1" if i % 9 == 0 else str(20000 + 7 * i) for i in range(300)]}, "'-1' is far"),
+        ({"d": ["9999-12-31" if i % 3 == 0 else f"2019-{i % 12 + 1:02d}-{i % 28 + 1:02d}"
+                for i in range(300)]}, "'9999-12-31' is far"),
+        ({"d": ["01.01.1900" if i % 3 == 0 else f"{i % 28 + 1:02d}.{i % 12 + 1:02d}.2019"
+                for i in range(300)]}, "'01.01.1900' is far"),
+        ({"m": [f"{2010 + i % 9}{i % 12 + 1:02d}" for i in range(300)]},
+         "look like dates; then 'dataset.kinds={m: date}'"),
+        ({"d": [f"{i % 28 + 1}. März {2000 + i % 20}" for i in range(300)]}, "look like numb"),
+        ({"d": [f"May {i % 28 + 1}th, {2000 + i % 20}" for i in range(300)]},
+         "look like numbers or dates, but of no one way: read as texts"),
+        ({"w": [f"{2000 + i % 20}-W{i % 52 + 1:02d}" for i in range(300)]}, "look like numb"),
         ({"iso": ["NA", "ZA", "BW"] * 100}, r"'NA' \(100 cells\) is taken as a value"),
         ({"iso": ["NA", "None", "BW"] * 100}, r"'NA', 'None' .* are .*\[\"NA\", \"None\"\]"),
         ({"v": ["unknown"] * 5 + NUMBERS[5:]}, r"'unknown' \(5 cells\) among numbers is taken as"),
@@ -85,6 +96,14 @@ QUANTITIES = {
     "ranges": lambda i: f"{i % 40}-{i % 40 + 5}",
     "ranges of halves": lambda i: f"{i % 40}.5 to {i % 40 + 5} kg",
     "pressures": lambda i: f"{95 + i % 60}/{60 + i % 30}",
+    "kg or lb": lambda i: f"{i % 60}.5 {['kg', 'lb'][i % 2]}",
+    "thousands or millions": lambda i: f"{i % 60}.5{'KM'[i % 2]}",
+    "sizes of files": lambda i: f"{i % 90} {['KB', 'MB', 'GB'][i % 3]}",
+    "up or down": lambda i: f"{'▲▼'[i % 2]}{i % 60}.25%",
+    "about": lambda i: f"~{i % 60}",
+    "marked": lambda i: f"{i % 60}.5{['', '*', '**'][i % 3]}",
+    "days and clocks": lambda i: f"{i % 9} days {i % 4:02d}:30:00",
+    "credit or debit": lambda i: f"{i % 60}.25 {['CR', 'DR'][i % 2]}",
     "sizes": lambda i: f"{i % 20} x {i % 5} x {i % 4}",
 }
 
@@ -100,6 +119,13 @@ def test_quantities_that_are_read_as_texts_are_said(cell):
     assert fitted(v=[cell(i % 19) for i in range(300)], **OTHER).suspicions == ()
 
 
+def test_quantities_that_are_set_aside_are_said():
+    said = fitted(v=[f"{95 + i}/{60 + i}" for i in range(300)], **OTHER).suspicions
+    assert any("in their digits alone: set aside; if they are quantities" in one for one in said)
+    said = fitted(v=[f"order {i}/{i + 60}" for i in range(300)], **OTHER).suspicions
+    assert not any("digits alone" in one for one in said)
+
+
 CODES = {
     "postcodes": lambda i: f"{'ABCD'[i % 4]}{'WXYZ'[i % 3]}{i % 9} {i % 7}{'EFGH'[i % 4]}D",
     "long postcodes": lambda i: f"{10000 + i % 80}-{1000 + i % 80}",
@@ -113,6 +139,8 @@ CODES = {
     "letters": lambda i: f"A{i % 40}-{i % 9}",
     "house numbers": lambda i: f"{i % 40}{'abc'[i % 3]}",
     "hexadecimals": lambda i: f"0x{i % 70:04x}",
+    "houses": lambda i: f"{i % 40}{'abc'[i % 3]}",
+    "seats": lambda i: f"{i % 40}{'ABCDEF'[i % 6]}",
     "streets": lambda i: f"{i % 70} {'ABCDEFG'[i % 7]} Street",
     "flats": lambda i: f"{i % 70} Main St Apt {i % 9}",
 }
@@ -124,12 +152,27 @@ def test_codes_are_not_taken_for_quantities(cell):
     assert not any("digits alone" in one for one in said)
 
 
-@pytest.mark.parametrize("lines", [["3 a x", "4 b y"], ["3^a", "4^b"], ["1,2,3", "4,5,6"]])
+@pytest.mark.parametrize(
+    "lines", [["3 a x", "4 b y"], ["3^a", "4^b"], ["3\ta\tx", "4\tb\ty"], ["1,2,3", "4,5,6"]]
+)
 def test_a_table_of_one_column_with_fields_in_it_is_said(lines):
     said = fitted(**{"made by X": lines * 50}).suspicions
     assert any("one column only, but every row has" in one for one in said)
     assert fitted(name=["Ann", "Bob C", "Dan E F"] * 50).suspicions == ()
     assert fitted(time=[f"1{i % 10}:{i % 49 + 10}" for i in range(300)]).suspicions == ()
+
+
+def test_a_letter_parts_no_fields():
+    said = fitted(page=["<table>"] * 50 + ["<table >"] * 50).suspicions
+    assert not any("fields when split" in one for one in said)
+
+
+@pytest.mark.parametrize(("delimiter", "is_said"), [(";", True), (",", False)])
+def test_commas_in_files_with_semicolons_are_said(delimiter, is_said):
+    cells = [f"{i % 9 + 1},{i % 800 + 100}" for i in range(300)]
+    raw = RawTable.of_frame(pl.DataFrame({"v": cells, **OTHER}), Origin(("t.csv",)), delimiter)
+    said = fit_table(raw, {"train": np.arange(300)}).suspicions
+    assert any("read as one of thousands" in one for one in said) == is_said
 
 
 def test_one_column_of_lines_without_order_is_said():

@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.formats import LEADING_ZERO
-from made_exp.datasets.table.instants import on_clock_of
+from made_exp.datasets.table.instants import iso_moments, on_clock_of
 from made_exp.datasets.table.raw import RawColumn
 
 MISSING = (
     "NA", "na", "Na", "N/A", "n/a", "NaN", "nan", "NAN", "Nan", "NULL", "null", "Null", "?",
     "None", "none", "<NA>", "NaT", "N.A.", "n.a.", "#N/A", "#DIV/0!", "#VALUE!", "#REF!",
-    "-", "--", ".", "..",
+    "-", "--", "\u2013", "\u2014", ".", "..",
 )  # fmt: skip
 """What stands for no value in a column of numbers or dates, unless the user says otherwise."""
 _WHOLE = r"^([+-]?(?:0|[1-9]\d*))\.0*$"
@@ -150,12 +150,28 @@ def as_labels(texts: pl.Series) -> pl.Series:
     return texts.str.replace(_WHOLE, "$1")
 
 
-def moments_of(raw: RawColumn, clock: str | None = None) -> pl.Series:
+def moments_of(raw: RawColumn, clock: str | None = None, missing: Iterable[str] = ()) -> pl.Series:
     """Microseconds (N,) Int64 of a Date, Datetime or Time column since 1970 or midnight.
 
-    Those of a zone are on its own clock, or on this one, see `on_clock_of`.
+    Those of a zone are on its own clock, or on this one, see `on_clock_of`; null where they are
+    one of `missing`, plain moments as texts.
     """
-    values = raw.values
+    moments = _moments(raw.values, clock)
+    if tokens := [
+        one for text in missing if (one := moment_of(text, raw.values.dtype)) is not None
+    ]:
+        moments = moments.set(moments.is_in(tokens).fill_null(False), None)
+    return moments
+
+
+def moment_of(text: str, dtype: pl.DataType) -> int | None:
+    """What a plain moment as text is in a column of dates or times; None for what is none."""
+    date = "1970-01-01T" if dtype == pl.Time else ""
+    found = iso_moments(pl.Series([date + text]), None)[0]
+    return None if found is None else int(found)
+
+
+def _moments(values: pl.Series, clock: str | None) -> pl.Series:
     if values.dtype == pl.Time:
         return values.cast(pl.Int64) // 1000
     if isinstance(values.dtype, pl.Datetime):

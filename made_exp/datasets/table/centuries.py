@@ -5,7 +5,7 @@ import polars as pl
 
 FIRST_YEAR = 1969
 """The first of the hundred years that two digits stand for where nothing else is known."""
-_YEAR = r"^([^-/. ]+[-/. ][^-/. ]+[-/. ])(\d\d)((?:[^\d].*)?)$"
+_YEAR = r"^([^-/. ']+[-/. '][^-/. ']+[-/. '])(\d\d)((?:[^\d].*)?)$"
 
 
 def with_centuries(texts: pl.Series, first_year: int) -> pl.Series:

@@ -78,7 +78,8 @@ class Numbers(Column):
         """
         dtype = cells.raw.values.dtype
         if isinstance(self.format, DateFormat) and is_temporal(dtype):
-            return self._counted(cells, self.format, moments_of(cells.raw, self.clock), say)
+            moments = moments_of(cells.raw, self.clock, self.missing)
+            return self._counted(cells, self.format, moments, say)
         if isinstance(self.format, NumberFormat) and dtype.is_numeric():
             return self._typed(cells)
         texts = cells.known(self.missing)
@@ -115,9 +116,12 @@ class Numbers(Column):
 
     def plain_moments(self, texts: pl.Series) -> pl.Series:
         """Microseconds (N,) of texts (N,) as of `iso_moments`; also of 2018-07 in months."""
-        if isinstance(self.format, DateFormat) and self.format.unit in MONTHS:
-            texts = texts.str.replace(r"^(\d{4}-\d\d)$", "${1}-01")
-        return iso_moments(texts, self.clock)
+        form = self.format
+        if not (isinstance(form, DateFormat) and form.unit in MONTHS):
+            return iso_moments(texts, self.clock)
+        months = texts.str.contains(r"^\d{4}-\d\d$").fill_null(False)
+        moments = iso_moments(texts.zip_with(~months, texts + "-01"), self.clock)
+        return moments.zip_with(~months, form.start_of(form.last_before(moments)))
 
     def _typed(self, cells: Cells) -> pl.Series:
         tokens = [number for text in self.missing if (number := number_of(text)) is not None]

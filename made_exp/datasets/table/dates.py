@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -11,31 +12,32 @@ from typing_extensions import override
 from made_exp.datasets.table.centuries import FIRST_YEAR, first_year_of, with_centuries
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.months import (
+    LAST_DAY,
     MEAN_MONTH,
     MONTHS,
     as_first_days,
     begun,
     counted,
     has_days,
+    month_day,
     month_pattern,
     unit_of,
 )
+from made_exp.datasets.table.patterns import (
+    CLOCKS,
+    TWINS,
+    as_datetimes,
+    has_clock,
+    in_case,
+    look_like_dates,
+    pattern_of_digits,
+    patterns_of,
+    usual_case,
+)
 
-# The first that all cells obey; %d/%m and %m/%d are both tried, and told apart by a day above 12.
-_DATES = (
-    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y",
-    "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d-%b-%y",
-    "%d %B %Y", "%B %d, %Y",
-)  # fmt: skip
-_CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
-_TWINS = {"%d/%m": "%m/%d", "%d-%m": "%m-%d"}
 _UNITS = {"days": 86400, "minutes": 60, "seconds": 1}
-# A date begins or ends with its digits and has something between them.
-_SHAPE = r"^(?:\d{1,4}[-/. ][A-Za-z\d]{1,9}[-/. ]\d{1,4}|[A-Za-z]{3,9} \d{1,2},? \d{4})"
-_FRACTION, _ZONE = r"(:\d\d)\.(\d+)", r"(Z|[+-]\d{2}:?\d{2}| UTC| GMT)$"
+_FRACTION, _ZONE = r"(:\d\d)\.(\d+)", r"(Z| ?[+-]\d{2}(?::?\d{2})?| UTC| GMT)$"
 _LOOKED_AT = 200
-# So many different first days of months are no chance.
-_MIN_MONTHS = 3
 # Polars counts in microseconds; a ninth digit of a second would be lost.
 MAX_FRACTION = 6
 
@@ -54,6 +56,8 @@ class DateFormat(Format):
         padded: Whether days, months and hours below ten begin with a zero.
         ambiguous: Whether day and month could as well be the other way round.
         first_year: Of the hundred that years of two digits stand for.
+        day: Of the month on which all dates are that count months; 31 for the last one.
+        case: Whether names of months and the like are all in "upper" or "lower" case.
     """
 
     name: ClassVar[str] = "date"
@@ -64,6 +68,8 @@ class DateFormat(Format):
     padded: bool = True
     ambiguous: bool = False
     first_year: int = FIRST_YEAR
+    day: int = 1
+    case: str = ""
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
@@ -80,15 +86,27 @@ class DateFormat(Format):
         return counted(moments, self.unit) if is_calendar else moments // self.microseconds
 
     def start_of(self, units: pl.Series) -> pl.Series:
-        """Microseconds (N,) Int64 since 1970 at which units (N,) Int64 begin."""
-        return begun(units, self.unit) if self.unit in MONTHS else units * self.microseconds
+        """Microseconds (N,) Int64 since 1970 of the dates that units (N,) Int64 stand for."""
+        if self.unit in MONTHS:
+            return begun(units, self.unit, self.day)
+        return units * self.microseconds
 
     def place_of(self, moment: int) -> float:
         """Where one moment lies among the units; where it is finer, between two."""
         if self.unit not in MONTHS:
             return moment / self.microseconds
         unit = self.last_before(pl.Series([moment]))
-        return float(unit[0]) + (0.0 if self.start_of(unit)[0] == moment else 0.5)
+        return float(unit[0]) + 0.5 * float(np.sign(moment - self.start_of(unit)[0]))
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first and the last unit that can be written: of a day, or of a calendar's years."""
+        if self.is_clock:
+            return 0, 86400 * 10**6 // self.microseconds - 1
+        first, last = (self.first_year, self.first_year + 99) if self._is_short else (1, 9999)
+        ends = datetime(first, 1, 1), datetime(last, 12, 31, 23, 59, 59, 999999)
+        units = self.last_before(pl.Series(ends, dtype=pl.Datetime("us")).cast(pl.Int64))
+        return int(units[0]), int(units[1])
 
     def moments(self, texts: pl.Series) -> pl.Series:
         """Microseconds (N,) Int64 since 1970 of texts (N,), null where a text is not written so."""
@@ -103,7 +121,7 @@ class DateFormat(Format):
         texts, pattern = self._with_days(texts)
         if self._is_short:
             texts, pattern = with_centuries(texts, self.first_year), pattern.replace("%y", "%Y")
-        return _strptime(texts, pattern, is_zoned=self.zone == "%z") + parts
+        return as_datetimes(texts, pattern, is_zoned=self.zone == "%z") + parts
 
     def _with_days(self, texts: pl.Series) -> tuple[pl.Series, str]:
         """Texts (N,) and their pattern, that of first days where they are of months alone."""
@@ -119,7 +137,7 @@ class DateFormat(Format):
     @property
     def is_clock(self) -> bool:
         """Whether these are times of a day."""
-        return self.pattern in _CLOCKS
+        return self.pattern in CLOCKS
 
     @property
     def clock(self) -> str | None:
@@ -143,7 +161,7 @@ class DateFormat(Format):
         pattern = self.pattern
         if not self.padded:
             pattern = re.sub("%([dmHI])", r"%-\1", pattern)
-        texts = moments.cast(pl.Datetime("us")).dt.strftime(pattern)
+        texts = in_case(moments.cast(pl.Datetime("us")).dt.strftime(pattern), self.case)
         if self.fraction:
             digits = (moments % 10**6).cast(pl.String).str.zfill(MAX_FRACTION)
             texts = texts + "." + digits.str.slice(0, self.fraction)
@@ -155,7 +173,8 @@ class DateFormat(Format):
         if self._is_short:
             example += f", years {self.first_year}..{self.first_year + 99}"
         if self.unit in MONTHS and has_days(self.pattern):
-            example += ", first days of months"
+            days = {1: "first days of months", LAST_DAY: "last days of months"}
+            example += f", {days.get(self.day, f'days {self.day} of months')}"
         return example + (", day and month may be swapped" if self.ambiguous else "")
 
     @override
@@ -168,8 +187,8 @@ class DateFormat(Format):
 
         Where dates are wanted, 20241231 is one.
         """
-        if wanted and bool(texts.str.contains(r"^(?:19|20)\d{6}$").all()):
-            return cls("%Y%m%d")
+        if wanted and (pattern := pattern_of_digits(texts)):
+            return cls(pattern)._with_digits(texts)
         return cls._of_days(texts) or cls._of_months(texts)
 
     @classmethod
@@ -181,13 +200,13 @@ class DateFormat(Format):
     def _of_days(cls, texts: pl.Series) -> Self | None:
         """The format of dates with a day, or of times."""
         some = texts.gather_every(max(len(texts) // _LOOKED_AT, 1))
-        if float(some.str.contains(rf"{_SHAPE}|^\d{{1,2}}:\d{{2}}").mean() or 0) < 0.9:  # type: ignore[arg-type]
+        if not look_like_dates(some):
             return None
         zones = some.str.extract(_ZONE) if some.str.contains(":").any() else some.clear()
         zone = "" if zones.null_count() or not len(zones) else str(zones[0])
         if zone and zones.n_unique() > 1:
             zone = "%z"
-        unread = {one: one._unread(some) for one in (cls(p, zone=zone) for p in _patterns(some))}
+        unread = {one: one._unread(some) for one in (cls(p, zone=zone) for p in patterns_of(some))}
         found = [one for one, count in unread.items() if count < 0.1 * len(some)]
         if len(found) > 1:
             unread = {one: one._unread(texts) for one in found}
@@ -195,10 +214,10 @@ class DateFormat(Format):
         if not found:
             return None
         twin = len(found) > 1 and any(
-            found[0].pattern.replace(a, b) == found[1].pattern for a, b in _TWINS.items()
+            found[0].pattern.replace(a, b) == found[1].pattern for a, b in TWINS.items()
         )
         # 1/1/2018, 2/1/2018, 3/1/2018: first days of months, more likely than days of Januaries.
-        likely = (one for one in found[:2] if finest_unit(one.moments(texts)) == "months")
+        likely = (one for one in found[:2] if month_day(one.moments(texts)) == 1)
         best = next(likely, found[0]) if twin else found[0]
         return replace(best, ambiguous=twin)._with_digits(texts)
 
@@ -209,8 +228,7 @@ class DateFormat(Format):
     def _with_digits(self, texts: pl.Series) -> Self:
         """The format, with the unit and the digits that these texts have."""
         digits = int(texts.str.extract(_FRACTION, 2).str.len_chars().max() or 0)  # type: ignore[arg-type]
-        has_clock = ":" in self.pattern
-        fraction = min(digits, MAX_FRACTION) if has_clock else 0
+        fraction = min(digits, MAX_FRACTION) if has_clock(self.pattern) else 0
         found = replace(self, fraction=fraction)
         if self._is_short:
             is_read = self.moments(texts).is_not_null()
@@ -220,47 +238,20 @@ class DateFormat(Format):
             unit = unit_of(self.pattern)
         else:
             unit = "fraction" if fraction else finest_unit(found.moments(texts))
+        day = month_day(found.moments(texts)) if unit == "months" and has_days(self.pattern) else 1
+        case = usual_case(texts.str.strip_suffix(self.zone), self.pattern)
         texts = texts.str.replace(_FRACTION, "$1")
         short = bool(texts.str.contains(r"(?:^|[-/. ])\d(?:[-/. :,]|$)").any())
-        return replace(found, unit=unit, padded=not short)
+        return replace(found, unit=unit, padded=not short, day=day or 1, case=case)
 
 
 def finest_unit(moments: pl.Series) -> str:
     """The largest of months, days, minutes and seconds of which all microseconds are multiples.
 
-    Months only where several different ones begin at the moments (N,) Int64.
+    Months only where all moments (N,) Int64 are on one day of them, see `month_day`.
     """
     moments = moments.drop_nulls()
     for unit, seconds in _UNITS.items():
         if bool((moments % (seconds * 10**6) == 0).all()):
-            return "months" if unit == "days" and _are_months(moments) else unit
+            return "months" if unit == "days" and month_day(moments) else unit
     return "fraction"
-
-
-def _are_months(moments: pl.Series) -> bool:
-    is_first = begun(counted(moments, "months"), "months") == moments
-    return bool(is_first.all()) and moments.n_unique() >= _MIN_MONTHS
-
-
-def _patterns(texts: pl.Series) -> list[str]:
-    """Formats that texts may have, by their look: with a clock time after them or without."""
-    clock = texts.str.contains(r"\d:\d\d")
-    if not clock.any():
-        return list(_DATES)
-    if texts.str.contains(r"^\d{1,2}:\d\d").all():
-        return list(_CLOCKS)
-    between = "T" if texts.str.contains(r"\dT\d").any() else " "
-    return [date + between + clock for date in _DATES for clock in _CLOCKS]
-
-
-def _strptime(texts: pl.Series, pattern: str, *, is_zoned: bool) -> pl.Series:
-    """Microseconds since 1970 of texts, null where they do not have the pattern."""
-    if is_zoned:
-        pattern += "%z"
-    if "%Y" in pattern:  # which polars reads from 24 too
-        texts = texts.set(~texts.str.contains(r"\d{4}").fill_null(False), None)
-    if pattern in _CLOCKS:
-        texts, pattern = "1970-01-01 " + texts, "%Y-%m-%d " + pattern
-    if ":" not in pattern:
-        return texts.str.to_date(pattern, strict=False).cast(pl.Datetime("us")).cast(pl.Int64)
-    return texts.str.to_datetime(pattern, strict=False, time_unit="us").cast(pl.Int64)

@@ -21,6 +21,7 @@ from made_exp.datasets.table.cells import (
 )
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.months import month_day
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.raw import quoted
 
@@ -81,16 +82,17 @@ def understand(
     """
     dtype = cells.raw.values.dtype
     if is_temporal(dtype):
-        found = _temporal(cells)
-    elif dtype.is_numeric():
+        found = _temporal(cells, tuple(missing_values or ()))
+    elif dtype.is_numeric() and kind != "date":  # 20241231 is one
         found = _typed(cells, tuple(missing_values or ()))
     else:
         found = _written(cells, kind, missing_values)
     return _as_kind(cells, found, kind) if kind else _by_values(cells, found)
 
 
-def _temporal(cells: Cells) -> Reading:
-    moments, dtype = moments_of(cells.raw).drop_nulls(), cells.raw.values.dtype
+def _temporal(cells: Cells, missing: tuple[str, ...]) -> Reading:
+    moments = moments_of(cells.raw, missing=missing).drop_nulls()
+    dtype = cells.raw.values.dtype
     unit = finest_unit(moments)
     digits = 0
     if unit == "fraction":
@@ -100,7 +102,8 @@ def _temporal(cells: Cells) -> Reading:
         pattern = "%Y-%m-%d" if dtype == pl.Date else "%H:%M:%S"
     zone = getattr(dtype, "time_zone", None)
     decided = f"the clock of {zone}, whose zone is left out" if zone else ""
-    return Reading("date", DateFormat(pattern, fraction=digits, unit=unit), decided=decided)
+    form = DateFormat(pattern, fraction=digits, unit=unit, day=month_day(moments) or 1)
+    return Reading("date", form, missing, decided=decided)
 
 
 def _typed(cells: Cells, missing: tuple[str, ...]) -> Reading:

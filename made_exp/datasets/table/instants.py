@@ -4,9 +4,9 @@ import polars as pl
 
 _ISO = (
     r"^(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<clock>\d\d:\d\d)(?P<seconds>:\d\d)?"
-    r"(?P<fraction>\.\d{1,9})?\s?(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d)?)?$"
+    r"(?P<fraction>\.\d{1,9})?\s?(?P<zone>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?$"
 )
-_OFFSET = r"^([+-])(\d\d):?(\d\d)$"
+_OFFSET = r"^([+-])(\d\d):?(\d\d)?$"
 _MINUTE = 60 * 10**6
 
 

@@ -256,10 +256,10 @@ def _ends(
     lowest: Any = values.min()
     largest: Any = values.max()
     least, greatest = _held(column, lowest, largest)
-    if lowest < 0:
+    if lowest < 0 or isinstance(column.format, DateFormat):
         return least, greatest
     is_full = largest in [end * 10**column.decimals for end in full]
-    if is_full and not isinstance(column.format, DateFormat):
+    if is_full:
         greatest = largest if (values == largest).sum() >= _MIN_FULL else greatest
     return 0, greatest
 
@@ -279,7 +279,10 @@ def _held(column: Numbers, low: Any, high: Any) -> tuple[float | Fraction, float
     dtype = dtype_of(column.stored)
     if dtype is None and column.kind == "integer":
         dtype = whole_type(low, high)
-    if dtype is None or isinstance(column.format, DateFormat):
+    if isinstance(column.format, DateFormat):
+        first, last = column.format.ends
+        return min(first, low), max(last, high)
+    if dtype is None:
         return -math.inf, math.inf
     least, greatest = bounds_of(dtype)
     return least * 10**column.decimals, greatest * 10**column.decimals

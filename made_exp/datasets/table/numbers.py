@@ -9,30 +9,24 @@ import polars as pl
 from typing_extensions import override
 
 from made_exp.datasets.table.formats import LEADING_ZERO, Format
+from made_exp.datasets.table.notations import (
+    GROUPING,
+    LAKHS,
+    NOTATIONS,
+    affixes,
+    grouped,
+    has_grouping,
+    share_of,
+)
 from made_exp.datasets.table.signs import PLAIN, around, usual_sign, with_minus
 
 # A float64 holds this many significant digits of any number, and tells numbers of 17 apart.
 SAFE_DIGITS, ALL_DIGITS = 15, 17
 _EXACT = 2**53
+# Of so many different numbers it is no chance that all but one have as many decimals.
+_MANY = 20
 # Decimals beyond this are the computer's, not a person's.
 MAX_DECIMALS = 12
-_CURRENCY = (
-    r"(?:US|AU?|CA?|HK|NZ|SG?|MX|NT|R)?\$|[€£¥₹₽₩₺]|"
-    r"(?:USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|Fr\.|Rs\.?)"
-)
-_SPACE = r"[ \u00a0\u202f\u2009]"
-_EXPONENT = r"(?:[eE][+-]?\d+)?"
-# How whole numbers are grouped and where their decimals begin; the first that most cells obey.
-_NOTATIONS = {
-    ("", "."): rf"(?:\d+\.?\d*|\.\d+){_EXPONENT}",
-    (",", "."): r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+",
-    ("", ","): rf"(?:\d+,?\d*|,\d+){_EXPONENT}",
-    (".", ","): r"[1-9]\d{0,2}(?:\.\d{3})+(?:,\d*)?|\d+(?:,\d*)?|,\d+",
-    ("'", "."): r"[1-9]\d{0,2}(?:['’]\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?",
-    (" ", "."): rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+(?:\.\d*)?|\d+(?:\.\d*)?",
-    (" ", ","): rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+(?:,\d*)?|\d+(?:,\d*)?",
-}
-_GROUPING = {",": ",", ".": r"\.", "'": "['’]", " ": _SPACE}
 
 
 @final
@@ -53,6 +47,9 @@ class NumberFormat(Format):
         exponent_sign: What an exponent begins with.
         plus: What positive numbers begin with.
         negative: How one below zero is written around its prefix, digits and suffix.
+        zero: Whether 0.5 begins with a zero.
+        signed_zero: Whether 0 has the `plus` of positive numbers.
+        whole: The one text without decimals where all others have as many, such as -9999.
     """
 
     name: ClassVar[str] = "number"
@@ -68,6 +65,9 @@ class NumberFormat(Format):
     exponent_sign: str = "e"
     plus: str = ""
     negative: str = PLAIN
+    zero: bool = True
+    signed_zero: bool = True
+    whole: str = ""
 
     @override
     def parse(self, texts: pl.Series) -> pl.Series:
@@ -79,10 +79,10 @@ class NumberFormat(Format):
     def _parse(self, texts: pl.Series) -> pl.Series:
         bare = self._bare(texts)
         if self.group or self.point != ".":  # else polars reads what the pattern allows
-            pattern = _NOTATIONS[self.group, self.point]
+            pattern = NOTATIONS[self.group, self.point]
             bare = bare.set(~bare.str.contains(rf"^[+-]?(?:{pattern})$").fill_null(False), None)
         if self.group:
-            bare = bare.str.replace_all(_GROUPING[self.group], "")
+            bare = bare.str.replace_all(GROUPING[self.group], "")
         if self.point == ",":
             bare = bare.str.replace(",", ".", literal=True)
         return as_numbers(bare)
@@ -102,17 +102,29 @@ class NumberFormat(Format):
     @override
     def write(self, values: np.ndarray) -> pl.Series:
         """Texts of numbers (N,): int64, Python's own integers or float64, NaN not among them."""
-        numbers = pl.Series(self._plain(np.asarray(values)), dtype=pl.String)
+        texts = self._write(np.asarray(values))
+        if not self.whole:
+            return texts
+        value = self.parse(pl.Series([self.whole])).cast(pl.Float64).to_numpy()
+        return texts.replace(self._write(value), pl.Series([self.whole]))
+
+    def _write(self, values: np.ndarray) -> pl.Series:
+        numbers = pl.Series(self._plain(values), dtype=pl.String)
         sign = numbers.str.starts_with("-")
         body = numbers.str.strip_prefix("-")
         parts = body.str.splitn(".", 2)
         whole, fraction = parts.struct.field("field_0"), parts.struct.field("field_1")
         if self.group:
-            whole = _grouped(whole, self.group_sign or self.group)
+            whole = grouped(whole, self.group, self.group_sign or self.group[:1])
         if self.point == "," or self.group:
             body = (whole + (self.point + fraction)).fill_null(whole)
+        if not self.zero:
+            body = body.str.replace(r"^0([.,]\d)", "$1")
         before, after = around(self.negative, self.prefix, self.suffix)
-        below, other = before + body + after, self.plus + self.prefix + body + self.suffix
+        below, other = before + body + after, self.prefix + body + self.suffix
+        if self.plus:
+            is_plain = ~body.str.contains("[1-9]") & (not self.signed_zero)
+            other = other.zip_with(is_plain, self.plus + other)
         return below.zip_with(sign, other)
 
     def _plain(self, values: np.ndarray) -> list[str]:
@@ -136,7 +148,7 @@ class NumberFormat(Format):
         if self.prefix.strip() or self.suffix.strip():
             notes.append(f"'{(self.prefix + '#' + self.suffix).strip()}'")
         if self.group:
-            notes.append(f"thousands '{self.group}'")
+            notes.append(f"thousands '{self.group[:1]}'{', lakhs' * (self.group == LAKHS)}")
         if self.point == ",":
             notes.append("decimal comma")
         return ", ".join(notes)
@@ -154,21 +166,21 @@ class NumberFormat(Format):
         given, texts = texts, with_minus(texts)
         if len(texts) == 0 or bool(texts.str.contains(LEADING_ZERO).any()):
             return None
-        if _share(texts, rf"^[+-]?(?:{_NOTATIONS['', '.']})$") == 1:
-            best: Self | None = cls(group=".", point=",") if _has_grouping(texts) else cls()
+        if share_of(texts, rf"^[+-]?(?:{NOTATIONS['', '.']})$") == 1:
+            best: Self | None = cls(group=".", point=",") if has_grouping(texts) else cls()
         else:
             best = cls._dressed(texts)
         if best is None:
             return None
-        return best._with_digits(texts)._with_negative(given)
+        return best._with_digits(texts)._with_negative(given)._with_whole(given)
 
     @classmethod
     def _dressed(cls, stripped: pl.Series) -> Self | None:
-        prefix, suffix = _affixes(stripped)
+        prefix, suffix = affixes(stripped)
         bare = cls(prefix=prefix, suffix=suffix)._bare(stripped)
         if bool(bare.str.contains(LEADING_ZERO).any()):
             return None
-        shares = {key: _share(bare, rf"^[+-]?(?:{way})$") for key, way in _NOTATIONS.items()}
+        shares = {key: share_of(bare, rf"^[+-]?(?:{way})$") for key, way in NOTATIONS.items()}
         group, point = max(shares, key=lambda key: shares[key])
         if shares[group, point] <= 0.9:
             return None
@@ -196,15 +208,29 @@ class NumberFormat(Format):
 
     def _with_signs(self, known: pl.Series, bare: pl.Series) -> Self:
         """The format, with the signs that its numbers (K,) have, with and without their dress."""
-        groups = bare.str.extract(rf"\d({_GROUPING.get(self.group, '_')})\d").drop_nulls()
+        groups = bare.str.extract(rf"\d({GROUPING.get(self.group, '_')})\d").drop_nulls()
+        has_sign, is_zero = known.str.contains(r"^[+-]"), ~bare.str.contains("[1-9]")
+        has_plus = (has_sign | is_zero).all() and known.str.starts_with("+").any()
+        below_one = bare.filter(bare.str.contains(r"^[+-]?0?[.,]\d"))
         return replace(
             self,
             group_sign=str(groups.mode().sort()[0]) if len(groups) else "",
             exponent_sign="E" if bare.str.contains("E", literal=True).any() else "e",
-            plus="+"
-            if known.str.contains(r"^[+-]").all() and known.str.starts_with("+").any()
-            else "",
+            plus="+" if has_plus else "",
+            signed_zero=bool((has_sign | ~is_zero).all()),
+            zero=not len(below_one) or bool(below_one.str.contains("^[+-]?0").any()),
         )
+
+    def _with_whole(self, texts: pl.Series) -> Self:
+        """The format, with the one of these texts that lacks decimals, if all others have them."""
+        if self.style != "fixed" or self.min_decimals or not self.decimals:
+            return self
+        known = texts.filter(self.parse(texts).is_not_null()).unique()
+        decimals = known.str.extract(rf"\{self.point}(\d+)\D*$").str.len_chars()
+        whole, others = known.filter(decimals.is_null()), decimals.drop_nulls()
+        if len(whole) != 1 or len(others) < _MANY or others.n_unique() > 1:
+            return self
+        return replace(self, min_decimals=self.decimals, whole=str(whole[0]))
 
     def _with_negative(self, texts: pl.Series) -> Self:
         """The format, with the way in which most of its numbers below zero are written."""
@@ -231,51 +257,15 @@ def as_numbers(bare: pl.Series) -> pl.Series:
     return numbers.cast(pl.Int64) if bool((known.abs() < _EXACT).all()) else numbers
 
 
-def _share(texts: pl.Series, pattern: str) -> float:
-    return float(texts.str.contains(pattern).fill_null(False).mean() or 0)  # type: ignore[arg-type]
-
-
-def _affixes(stripped: pl.Series) -> tuple[str, str]:
-    """What stands before and after all numbers, of what may: a currency, a percent, a unit."""
-    before = stripped.str.extract(rf"^[+-]?\s*({_CURRENCY})\s*[+-]?[\d.,]")
-    after = stripped.str.extract(rf"\d[.,]?\s*(%|‰|°[CF]?|{_CURRENCY}|[A-Za-zµ²³/]+)$")
-    return _common(before), _common(after)
-
-
-def _common(found: pl.Series) -> str:
-    """The text that nine in ten of all have, or ""."""
-    counts = found.drop_nulls().value_counts(sort=True, name="count")
-    if len(counts) and counts["count"][0] > 0.9 * len(found):
-        return str(counts[found.name][0])
-    return ""
-
-
 def _spaced(form: NumberFormat, texts: pl.Series) -> tuple[str, str]:
     """Prefix and suffix with the spaces that all texts have between them and the number."""
     before, after = form.prefix.strip(), form.suffix.strip()
-    texts = texts.str.strip_prefix("-")
-    head = texts.str.extract(r"^([^\d.,+-]*)").drop_nulls()
-    tail = texts.str.extract(r"([^\d.,]*)$").drop_nulls()
+    head = texts.str.extract(rf"^[+-]?\s*({re.escape(before)}\s*)").drop_nulls()
+    tail = texts.str.extract(rf"(\s*{re.escape(after)})$").drop_nulls()
     return (
-        str(head[0]) if before and head.n_unique() == 1 and before in head[0] else before,
-        str(tail[0]) if after and tail.n_unique() == 1 and after in tail[0] else after,
+        str(head[0]) if before and head.n_unique() == 1 else before,
+        str(tail[0]) if after and tail.n_unique() == 1 else after,
     )
-
-
-def _has_grouping(texts: pl.Series) -> bool:
-    """Whether plain numbers look like 950 and 12.500, which has no decimals in Europe."""
-    pointed = texts.filter(texts.str.contains(".", literal=True))
-    return (
-        0 < len(pointed) < len(texts)
-        and _share(pointed, r"^[+-]?[1-9]\d{0,2}(?:\.\d{3})+$") == 1
-        and _share(texts, r"^[+-]?\d{1,3}(?:\.|$)") == 1
-        and bool(pointed.str.ends_with("0").any())
-    )
-
-
-def _grouped(whole: pl.Series, group: str) -> pl.Series:
-    """Whole numbers as texts of digits, with `group` between thousands."""
-    return pl.Series([f"{int(text):,}".replace(",", group) for text in whole], dtype=pl.String)
 
 
 def _trimmed(text: str, most: int, fewest: int) -> str:

@@ -17,6 +17,7 @@ from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.patterns import has_clock
 from made_exp.datasets.table.sources import COMPRESSED, format_of
 from made_exp.datasets.table.stored import (
     UNITS_OF_SECOND,
@@ -143,11 +144,16 @@ def typed_column(column: Column, texts: pl.Series, stored: pl.DataType | None = 
     text, it is the one of its values.
     """
     dtype = dtype_of(column.stored) if stored in (None, pl.Null) else stored
-    values = texts if is_text(dtype) else _parsed(column, texts)
+    is_digits = dtype is not None and dtype.is_integer() and _is_date(column)  # such as 20241231
+    values = texts if is_text(dtype) or is_digits else _parsed(column, texts)
     is_whole = isinstance(column, Numbers) and _is_whole(column)
     if is_whole and values.dtype.is_float() and dtype is not None and dtype.is_integer():
         values = values.cast(pl.Int128, strict=False)  # beyond Int64
     return values if dtype is None else as_type(values, dtype)
+
+
+def _is_date(column: Column) -> bool:
+    return isinstance(column, Numbers) and isinstance(column.format, DateFormat)
 
 
 def _parsed(column: Column, texts: pl.Series) -> pl.Series:
@@ -207,7 +213,7 @@ def _dates(form: DateFormat, texts: pl.Series) -> pl.Series:
     if form.is_clock:
         return (moments * 1000).cast(pl.Time)
     times = moments.cast(pl.Datetime("us"))
-    is_whole = form.unit in ("days", *MONTHS) and ":" not in form.pattern
+    is_whole = form.unit in ("days", *MONTHS) and not has_clock(form.pattern)
     return times.cast(pl.Date) if is_whole else times
 
 
