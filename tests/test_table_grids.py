@@ -193,3 +193,23 @@ def test_what_is_compared_with_the_data_is_on_the_grid(here):
     moved[:, names.index("salary")] += 1
     moved[:, names.index("price")] += 0.01
     assert np.array_equal(as_read(dataset, moved), read)
+
+
+def test_an_atom_beside_the_grid_stays_where_it_is():
+    source = np.random.default_rng(0)
+    is_none, hundreds = source.random(COUNT) < 0.1, source.integers(200, 900, COUNT)
+    frame = pl.DataFrame(
+        {
+            "pay": np.where(is_none, -1, hundreds * 100),
+            "price": [f"{-1 if n else h / 20:.2f}" for n, h in zip(is_none, hundreds, strict=True)],
+        }
+    )
+    schema = TableSchema.fit(raw_table(frame), np.arange(COUNT))
+    assert [column.grid_written for column in schema.columns] == ["100", "0.05"]
+    x = np.array([[0.0, -1.0], [777.0, 12.34], [39_877.0, 20.0]])
+    x[0, 0] = -1 - schema.columns[0].offset
+    drawn = schema.decode(schema.on_grids(x))
+    assert drawn["price"].to_list() == ["-1.00", "12.35", "20.00"]
+    pay = drawn["pay"].cast(pl.Int64).to_list()
+    assert pay[0] == -1
+    assert [one % 100 for one in pay[1:]] == [0, 0]

@@ -207,7 +207,16 @@ class Numbers(Column):
         ends = 0.0, (self.variable.num_values or 1) - 1.0
         if self.variable.is_real:
             ends = self.low or 0.0, self.high or 0.0
-        return nearest_on(self.grid, values, ends, 10**self._num_decimals, shift)
+        units = 10**self._num_decimals
+        atoms = np.array(self.atoms)  # such as -1: they need not lie on it
+        beside = atoms[~np.isclose(nearest_on(self.grid, atoms, ends, units), atoms)]
+        on_it = nearest_on(self.grid, values, ends, units, shift)
+        return np.where(np.isin(values, beside), values, on_it)
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """The values of its variable that have a probability of their own."""
+        return () if self.variable is None else self.variable.atoms
 
     @property
     def _num_decimals(self) -> int:

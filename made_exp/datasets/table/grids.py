@@ -4,6 +4,7 @@ The density knows nothing of a grid: what is rounded are draws alone.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -21,11 +22,19 @@ Grid = tuple[int, int]
 NO_GRID: Grid = (1, 0)
 
 
-def grid_of(numbers: pl.Series, decimals: int = 0) -> Grid:
+def grid_of(numbers: pl.Series, decimals: int = 0, atoms: Sequence[float] = ()) -> Grid:
     """The widest grid of numbers (N,), none of them null, where many different ones are on one.
 
-    It is in units of their last digit; there is none where numbers have more decimals.
+    It is in units of their last digit; there is none where numbers have more decimals. Where not
+    all are on one, all but the atoms may be.
     """
+    found = _grid(numbers, decimals)
+    if found != NO_GRID or not len(atoms):
+        return found
+    return _grid(numbers.filter(~numbers.cast(pl.Float64).is_in(list(atoms))), decimals)
+
+
+def _grid(numbers: pl.Series, decimals: int) -> Grid:
     for some in (numbers.head(_LOOKED_AT), numbers):  # most are on none from the beginning
         units = _units_of(some, decimals)
         least, distinct = int(units.min() or 0), units.unique()  # type: ignore[arg-type]

@@ -204,7 +204,8 @@ def _numbers(
         return column, column.shifted(cells, numbers, say)
     column = _measured(column, known.cast(pl.Float64).to_numpy(), limits)
     if isinstance(form, NumberFormat) and form.style == "fixed":
-        column = replace(column, grid=grid_of(numbers.drop_nulls(), form.decimals))
+        known = numbers.drop_nulls()
+        column = replace(column, grid=grid_of(known, form.decimals, column.atoms))
     return column, numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
@@ -229,7 +230,7 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
 
 
 def _on_grid_of_units(column: Numbers, units: pl.Series) -> Numbers:
-    apart, point = grid_of(units)
+    apart, point = grid_of(units, 0, [column.offset + a * column.step for a in column.atoms])
     if apart % column.step or apart == column.step:
         return column
     return replace(column, grid=(apart // column.step, (point - column.offset) // column.step))
@@ -258,8 +259,7 @@ def _ends(
     least, greatest = _held(column, lowest, largest)
     if lowest < 0 or isinstance(column.format, DateFormat):
         return least, greatest
-    is_full = largest in [end * 10**column.decimals for end in full]
-    if is_full:
+    if largest in [end * 10**column.decimals for end in full]:
         greatest = largest if (values == largest).sum() >= _MIN_FULL else greatest
     return 0, greatest
 
