@@ -99,12 +99,20 @@ def assert_same_run(one, two):
             assert same(value, second[path]), path
 
 
+def test_nothing_is_tried_where_no_evaluation_comes_in_its_time(tmp_path):
+    run(ensemble(tmp_path, 1, epochs=1), tmp_path / "run")
+    done = load_checkpoint(tmp_path / "run/checkpoints/last.pt")
+    assert not done["scheduler"]["in_trial"]
+    pulls = [member["pull"] for member in done["members"]]
+    assert max(pulls) / min(pulls) > 2 * WIDTH**2
+
+
 def test_members_rest_while_others_try_out_strengths(tmp_path, whole):
-    for epochs, processes in ((1, 1), (3, 2)):
+    for epochs, processes in ((2, 1), (3, 2)):
         settings = ensemble(tmp_path, processes, epochs=epochs)
         settings.scheduler.patience, settings.scheduler.trial = 99, 0.99
         run(settings, tmp_path / str(epochs))
-    before, after = (load_checkpoint(tmp_path / name / "checkpoints/last.pt") for name in "13")
+    before, after = (load_checkpoint(tmp_path / name / "checkpoints/last.pt") for name in "23")
     assert before["state"]["step"] < after["state"]["step"]
     for name, weights in before["model"].items():
         if name.endswith("weight"):

@@ -100,13 +100,13 @@ def test_completed_rows_come_back_whole(table, tmp_path):
     price, when, size, ok, whole, _ = schema.decode(x.numpy()).rows()[0]
     write_completed(tmp_path / "done.csv", schema, x, given, 1)
     header, row = (tmp_path / "done.csv").read_text().splitlines()
-    assert header == "note;who;ok; id ;price;when;size;row"
-    assert row == f'" "" x,  1.50 ";a;{ok};007;{price};{when};{size};{whole}'
+    assert header == "note;who;ok;row; id ;price;when;size"
+    assert row == f'" "" x,  1.50 ";a;{ok};{whole};007;{price};{when};{size}'
     write_completed(tmp_path / "done.parquet", schema, x, given, 1)
     done = pl.read_parquet(tmp_path / "done.parquet")
     assert done.columns == header.replace(" ", "").split(";")
     assert done.row(0)[:2] == (' " x,  1.50 ', "a")
-    assert done.row(0)[2:5] == (ok == "TRUE", "007", float(price))
+    assert done.row(0)[2:6] == (ok == "TRUE", int(whole), "007", float(price))
     write_completed(tmp_path / "two.csv", schema, x[[0, 0]], given.repeated(2), 2)
     assert (tmp_path / "two.csv").read_text().startswith(f"row_;completion;{header}\n")
 
@@ -117,8 +117,8 @@ def test_a_header_comes_back_as_it_was_given(table, tmp_path):
     given = given_as(schema, tmp_path / "g.csv", f"{header}\na,b,c,d,e,f\n")
     write_completed(tmp_path / "done.csv", schema, torch.zeros_like(given.x), given, 1)
     lines = (tmp_path / "done.csv").read_text().splitlines()
-    assert lines[0] == 'who,who," ""who""",\'=who,"",who,price,when,size,ok,row'
-    assert lines[1].startswith("a,b,c,d,e,f,")
+    assert lines[0] == 'price,when,size,ok,row,who,who," ""who""",\'=who,"",who'
+    assert lines[1].endswith(",a,b,c,d,e,f")
     with TableWriter(tmp_path / "scored.csv.gz", ",") as writer:
         for piece in read_pieces([tmp_path / "g.csv"], TextStyle()):
             writer.append(piece.frame.with_columns(log_prob=-1.5), piece.raw.origin.renamed)
@@ -139,7 +139,7 @@ def test_columns_beside_the_table_keep_their_types(table, tmp_path):
     x = torch.from_numpy(schema.encode(raw)[:1])
     write_completed(tmp_path / "done.parquet", schema, x, given, 1)
     done = pl.read_parquet(tmp_path / "done.parquet")
-    assert done.columns == [*frame.columns, *HEADER.split(",")[:5]]
+    assert done.columns == [*HEADER.split(",")[:5], *frame.columns]
     assert done.select(frame.columns).equals(frame)
     assert done.schema["small"] == pl.Int8
     with pytest.raises(ValueError, match=r"column 'tags' holds List\(Int64\), for which text"):
@@ -154,7 +154,7 @@ def test_identifiers_are_not_drawn_where_they_are_given_and_go_on_where_not(tmp_
     x = torch.tensor([[15.5], [16.5]], dtype=torch.float64)
     for text, wanted in (
         ("size,id,same\n,,\n,7,y\n", "size,id,same\n15.500,,x\n16.500,7,y\n"),
-        ('size\n""\n""\n', "size,id,same\n15.500,150,x\n16.500,151,x\n"),
+        ('size\n""\n""\n', "id,same,size\n150,x,15.500\n151,x,16.500\n"),
     ):
         given = given_as(schema, tmp_path / "g.csv", text)
         write_completed(tmp_path / "done.csv", schema, x, given, 1)

@@ -1,5 +1,6 @@
 """Rows that were drawn, written as the table of the run is, around what was given."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ def write_completed(
 ) -> None:
     """Write completed rows: all columns and cells that were given as they were given.
 
-    The columns of the table that were not given follow. Several completions of a row follow each
-    other, numbered by two more columns before all others, from 0.
+    Columns of the table that were not given stand behind those that they follow there. Several
+    completions of a row follow each other, numbered by two more columns before all others, from 0.
 
     Args:
         path: Its ending says how.
@@ -68,7 +69,18 @@ def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> 
         kinds = dict.fromkeys(schema.names, pl.String())
     gaps = Gaps(schema, x, is_there(given.x, given.known).numpy(), Likeness(stored=kinds))
     frame = gaps.filled(library_named("polars"), frame, raw)
+    frame = frame.select(_order(raw.names, schema.names))
     return frame if is_text or was_typed else _typed(schema, frame)
+
+
+def _order(given: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The columns that were given, and behind what they follow in the table those that lack."""
+    order, place = list(given), 0
+    for name in names:
+        if name not in order:
+            order.insert(place, name)
+        place = order.index(name) + 1
+    return order
 
 
 def _typed(schema: TableSchema, frame: pl.DataFrame) -> pl.DataFrame:

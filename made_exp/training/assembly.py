@@ -16,6 +16,7 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import Settings
 from made_exp.settings.training import AnnealSettings, TrainerSettings
 from made_exp.training.batches import Batches
+from made_exp.training.clock import first_evaluation
 from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner, TrainedMember
@@ -64,9 +65,11 @@ def make_trainer(
     shares_members = world.size > 1 and len(model.members) > 1
     batches = _batches(model, dataset, settings, ALONE if shares_members else world, draw)
     graph = wants_graph(model, batches, settings.optimizer.name)
-    pulls, num_trial = _pulls(model, settings, len(batches.data))
-    members = _trained_members(model, settings, pulls, capturable=graph)
     total_steps = settings.trainer.total_steps(len(batches))
+    every = settings.trainer.epochs_between(len(batches), adapts=True)
+    first = every * len(batches) if every else first_evaluation(num_scored, batches.batch_size)
+    pulls, num_trial = _pulls(model, settings, len(batches.data), first / total_steps)
+    members = _trained_members(model, settings, pulls, capturable=graph)
     scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps, num_trial)
     losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
     learner = Learner(model, members, scheduler, losses)
@@ -110,15 +113,21 @@ def _batches(
     return batches
 
 
-def _pulls(model: MADE, settings: Settings, num_rows: int) -> tuple[list[float], int]:
-    """The pull of each member's penalty, and how many, the first ones, try it out for all."""
+def _pulls(
+    model: MADE, settings: Settings, num_rows: int, tried_from: float
+) -> tuple[list[float], int]:
+    """The pull of each member's penalty, and how many, the first ones, try it out for all.
+
+    None do where the trial is over before an evaluation, at a share `tried_from` of the steps.
+    """
     scheduler, trainer = settings.scheduler, settings.trainer
     # A step of a larger batch pulls no more: gradients are means, with less noise to hold against.
     num_batches = max(1, num_rows // trainer.batch_size)
     strengths = trainer.sparsity, num_batches, len(model.members), trainer.sparsity_spread
     pulls = member_pulls(*strengths)
     is_weighed = model.mixture.num_fitted == model.num_orderings == model.num_fixed
-    has_trial = isinstance(scheduler, AnnealSettings) and scheduler.trial > 0 and is_weighed
+    is_long = isinstance(scheduler, AnnealSettings) and 0 < scheduler.trial >= tried_from
+    has_trial = is_long and is_weighed
     num_trial = num_in_trial(pulls) if has_trial else 0
     return (trial_pulls(*strengths, num_trial) if num_trial else pulls), num_trial
 

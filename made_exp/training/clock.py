@@ -8,8 +8,20 @@ from made_exp.training.state import TrainState
 
 EVALUATION_SHARE = 0.1
 """Of the training, what evaluations take at most where nothing says when they come."""
+# The first comes after so many steps; to score an example costs a quarter of training on it.
+_FIRST_EVALUATION, _EVALUATION_COST = 25, 0.25
 # What is gone at most until all processes have agreed that the time is up.
 _NEARLY_UP = 1 - 1e-9
+
+
+def first_evaluation(num_scored: int, batch_size: int) -> float:
+    """Steps of so many examples after which the first evaluation comes, where nothing says when.
+
+    Args:
+        num_scored: Examples that it scores, counted for each density anew.
+        batch_size: Examples of a step.
+    """
+    return max(_FIRST_EVALUATION, _EVALUATION_COST * num_scored / batch_size / EVALUATION_SHARE)
 
 
 @final

@@ -21,7 +21,7 @@ from made_exp.settings.experiment import Settings
 from made_exp.settings.training import AnnealSettings
 from made_exp.training.agreement import Agreement, Wishes
 from made_exp.training.batches import Batches
-from made_exp.training.clock import EVALUATION_SHARE, Clock
+from made_exp.training.clock import Clock, first_evaluation
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner
 from made_exp.training.schedulers import Turn
@@ -35,8 +35,8 @@ from made_exp.training.world import World
 _log = logging.getLogger(__name__)
 _Score = tuple[float, float, tuple[float, ...]]
 # Where the length is not known beforehand: the next evaluation comes when the steps have grown by
-# this share, the first after so many; to score an example costs a quarter of training on it.
-_GROWTH, _FIRST_EVALUATION, _EVALUATION_COST = 0.08, 25, 0.25
+# this share.
+_GROWTH = 0.08
 
 
 class Trainer:
@@ -78,8 +78,7 @@ class Trainer:
         self._epochs = self.settings.total_epochs(len(batches))
         adapts = isinstance(settings.scheduler, AnnealSettings)
         self._eval_every = self.settings.epochs_between(len(batches), adapts=adapts)
-        cost = _EVALUATION_COST * num_scored / batches.batch_size
-        self._first_evaluation = max(_FIRST_EVALUATION, cost / EVALUATION_SHARE)
+        self._first_evaluation = first_evaluation(num_scored, batches.batch_size)
         self._is_consistent = True
         self.clock = Clock(self.state, self.settings.max_minutes)
 
