@@ -68,7 +68,7 @@ def make_trainer(
     total_steps = settings.trainer.total_steps(len(batches))
     every = settings.trainer.epochs_between(len(batches), adapts=True)
     first = every * len(batches) if every else first_evaluation(num_scored, batches.batch_size)
-    pulls, num_trial = _pulls(model, settings, len(batches.data), first / total_steps)
+    pulls, num_trial = _pulls(model, settings, len(batches.data), first / max(total_steps, 1))
     members = _trained_members(model, settings, pulls, capturable=graph)
     scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps, num_trial)
     losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
