@@ -11,6 +11,7 @@ import torch
 from builders import tiny_made
 from experiment_cases import make_settings, sample_run
 
+from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.grids import NO_GRID, grid_of, nearest_on
 from made_exp.datasets.table.schema import TableSchema, fit_table
@@ -204,7 +205,8 @@ def test_an_atom_beside_the_grid_stays_where_it_is():
             "price": [f"{-1 if n else h / 20:.2f}" for n, h in zip(is_none, hundreds, strict=True)],
         }
     )
-    schema = TableSchema.fit(raw_table(frame), np.arange(COUNT))
+    table = fit_table(raw_table(frame), {"train": np.arange(COUNT)})
+    schema = table.schema
     assert [column.grid_written for column in schema.columns] == ["100", "0.05"]
     x = np.array([[0.0, -1.0], [777.0, 12.34], [39_877.0, 20.0]])
     x[0, 0] = -1 - schema.columns[0].offset
@@ -213,3 +215,7 @@ def test_an_atom_beside_the_grid_stays_where_it_is():
     pay = drawn["pay"].cast(pl.Int64).to_list()
     assert pay[0] == -1
     assert [one % 100 for one in pay[1:]] == [0, 0]
+    x = dict.fromkeys(SPLITS, torch.from_numpy(table.x))
+    data = Dataset.of_splits("t", schema.variables, x, schema=schema.to_dict())
+    read = as_read(data, data.train)
+    assert np.allclose(read, frame.cast(pl.Float64).to_numpy(), rtol=0, atol=1e-9)

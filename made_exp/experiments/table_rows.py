@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset
+from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.dates import DateFormat
-from made_exp.datasets.table.grids import NO_GRID, nearest_on
 from made_exp.reporting.comparison import MAX_ROWS, Comparison, compare
 from made_exp.reporting.fields import Field
 from made_exp.variables.variable import Kind, Variable
@@ -84,18 +84,16 @@ def as_read(dataset: Dataset, x: Tensor) -> np.ndarray:
 
 
 def _numbers(x: np.ndarray, variable: Variable, column: Mapping[str, Any]) -> np.ndarray:
-    apart, point = column.get("grid", NO_GRID)
+    x = column_from_dict(column).on_grid(x)
     if not variable.is_real:
-        x = nearest_on((apart, point), x, (0.0, (variable.num_values or 1) - 1.0))
         units = x * column.get("step", 1) + column["offset"]
         form = _date_format(column)
         return units / 10 ** column["decimals"] if form is None else _days(units, form)
     form = column.get("format", column)
-    low, high = column.get("low"), column.get("high")
-    ends = -np.inf if low is None else low, np.inf if high is None else high
     if form.get("style", "fixed") == "fixed" and form["decimals"] >= 0:
-        x = nearest_on((apart, point), x.round(form["decimals"]), ends, 10 ** form["decimals"])
-    return np.clip(x, *ends)
+        x = x.round(form["decimals"])
+    low, high = column.get("low"), column.get("high")
+    return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 def _days(units: np.ndarray, form: DateFormat) -> np.ndarray:
