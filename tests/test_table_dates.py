@@ -165,7 +165,7 @@ def test_years_of_new_rows_are_those_nearest_to_the_column():
 def test_a_finer_moment_than_the_columns_is_none_of_it():
     form = DateFormat.of_texts(texts("2024-01-31 00:00:00", "2024-02-01 00:00:00"))
     assert form.parse(texts("2024-01-31 10:00:00", None)).to_list() == [None, None]
-    assert finest_unit(pl.Series([0, 60 * 10**6])) == "minutes"
+    assert finest_unit(pl.Series([0, 60 * 10**6])) == ("minutes", 1)
 
 
 @settings(deadline=None, max_examples=50)

@@ -195,9 +195,9 @@ def test_a_month_of_days_is_no_column_of_months():
 
 def test_few_first_days_are_days():
     firsts = pl.Series([0, 31 * DAY, 31 * DAY])
-    assert finest_unit(firsts) == "days"
-    assert finest_unit(pl.Series([0, 31 * DAY, 59 * DAY])) == "months"
-    assert finest_unit(pl.Series([0, 31 * DAY, 59 * DAY, 60 * DAY])) == "days"
+    assert finest_unit(firsts) == ("days", 1)
+    assert finest_unit(pl.Series([0, 31 * DAY, 59 * DAY])) == ("months", 1)
+    assert finest_unit(pl.Series([0, 31 * DAY, 59 * DAY, 60 * DAY])) == ("days", 1)
     written = DateFormat.of_texts(texts("01.02.2018", "01.03.2018", "01.05.2018"))
     assert written.unit == "months"
     assert written.write(written.parse(texts("01.05.2018")).to_numpy()).to_list() == ["01.05.2018"]

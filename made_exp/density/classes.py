@@ -130,11 +130,12 @@ def _probabilities(
         own, own_known = groups.cast(codes[rows]), known[rows]
         labels = None if context is None else context[rows]
         for index, log_weight in made.weighted(any_pattern=observed is not None).items():
-            last = _targets_last(made.density(index), targets, own_known)
-            if len(targets) == 1 and _is_last(last, targets[0], own_known):
+            density = made.density(index)
+            is_alone = len(targets) == 1
+            last = _targets_last(density, targets, own_known) if is_alone else density
+            if is_alone and _is_last(last, targets[0], own_known):
                 found = _of_last(last, targets[0], asked[:, 0], own, own_known, labels)
             else:
-                density = made.density(index)
                 found = _one_by_one(density, targets, asked, own, own_known, labels)
             joint[:, rows] = torch.logaddexp(joint[:, rows], found + log_weight)
     return joint.T.softmax(1)

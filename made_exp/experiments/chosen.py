@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,10 +59,12 @@ def _on_grids(x: Tensor, events: Events, formula: Formula) -> Tensor:
 
     What is asked goes to a point beside the nearest one where that is not so, and else stays.
     """
-    asked, columns = variables_of(formula), events.schema.modelled
-    diagram = Diagram.of(formula, range(len(columns)), events.domains)
     given = x.cpu().double().numpy()
     nearest = events.schema.on_grids(given)
+    if np.array_equal(nearest, given, equal_nan=True):
+        return x
+    asked, columns = variables_of(formula), events.schema.modelled
+    diagram = Diagram.of(formula, range(len(columns)), events.domains)
     found = torch.from_numpy(nearest.copy()).to(x)
     for d in asked:
         found[:, d] = x[:, d]

@@ -235,23 +235,23 @@ class DateFormat(Format):
             years = self._with_days(texts.filter(is_read))[0]
             found = replace(found, first_year=first_year_of(years))
         if not has_days(self.pattern):
-            unit = unit_of(self.pattern)
+            unit, day = unit_of(self.pattern), 1
         else:
-            unit = "fraction" if fraction else finest_unit(found.moments(texts))
-        day = month_day(found.moments(texts)) if unit == "months" and has_days(self.pattern) else 1
+            unit, day = ("fraction", 1) if fraction else finest_unit(found.moments(texts))
         case = usual_case(texts.str.strip_suffix(self.zone), self.pattern)
         texts = texts.str.replace(_FRACTION, "$1")
         short = bool(texts.str.contains(r"(?:^|[-/. ])\d(?:[-/. :,]|$)").any())
-        return replace(found, unit=unit, padded=not short, day=day or 1, case=case)
+        return replace(found, unit=unit, padded=not short, day=day, case=case)
 
 
-def finest_unit(moments: pl.Series) -> str:
+def finest_unit(moments: pl.Series) -> tuple[str, int]:
     """The largest of months, days, minutes and seconds of which all microseconds are multiples.
 
-    Months only where all moments (N,) Int64 are on one day of them, see `month_day`.
+    Months only where all moments (N,) Int64 are on one day of them, which follows, see `month_day`.
     """
     moments = moments.drop_nulls()
     for unit, seconds in _UNITS.items():
         if bool((moments % (seconds * 10**6) == 0).all()):
-            return "months" if unit == "days" and month_day(moments) else unit
-    return "fraction"
+            day = month_day(moments) if unit == "days" else None
+            return ("months", day) if day else (unit, 1)
+    return "fraction", 1

@@ -21,7 +21,6 @@ from made_exp.datasets.table.cells import (
 )
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
-from made_exp.datasets.table.months import month_day
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.raw import quoted
 
@@ -93,7 +92,7 @@ def understand(
 def _temporal(cells: Cells, missing: tuple[str, ...]) -> Reading:
     moments = moments_of(cells.raw, missing=missing).drop_nulls()
     dtype = cells.raw.values.dtype
-    unit = finest_unit(moments)
+    unit, day = finest_unit(moments)
     digits = 0
     if unit == "fraction":
         digits = 3 if bool((moments % 1000 == 0).all()) else MAX_FRACTION
@@ -102,7 +101,7 @@ def _temporal(cells: Cells, missing: tuple[str, ...]) -> Reading:
         pattern = "%Y-%m-%d" if dtype == pl.Date else "%H:%M:%S"
     zone = getattr(dtype, "time_zone", None)
     decided = f"the clock of {zone}, whose zone is left out" if zone else ""
-    form = DateFormat(pattern, fraction=digits, unit=unit, day=month_day(moments) or 1)
+    form = DateFormat(pattern, fraction=digits, unit=unit, day=day)
     return Reading("date", form, missing, decided=decided)
 
 

@@ -144,13 +144,14 @@ def _no_header(raw: RawTable) -> list[str]:
 
 def _commas(raw: GivenTable, columns: Sequence[Column]) -> list[str]:
     """Numbers such as 1,234 in text that is separated by semicolons, as decimal commas want it."""
+    if raw.delimiter != ";":
+        return []
     forms = {column.name: column.format for column in columns if isinstance(column, Numbers)}
     return [
         f"column '{name}': the comma of its numbers is read as one of thousands, though semicolons "
         "part the fields; if decimals follow it, write points"
         for name, form in forms.items()
         if isinstance(form, NumberFormat) and (form.group, form.decimals) == (",", 0)
-        if raw.delimiter == ";"
     ]
 
 
