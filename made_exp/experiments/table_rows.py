@@ -84,7 +84,8 @@ def as_read(dataset: Dataset, x: Tensor) -> np.ndarray:
 
 
 def _numbers(x: np.ndarray, variable: Variable, column: Mapping[str, Any]) -> np.ndarray:
-    x = column_from_dict(column).on_grid(x)
+    if "grid" in column:
+        x = column_from_dict(column).on_grid(x)
     if not variable.is_real:
         units = x * column.get("step", 1) + column["offset"]
         form = _date_format(column)
