@@ -8,11 +8,13 @@ import pytest
 import torch
 from builders import MIXED, tiny_made
 
+from made_exp.density.surprise import surprise
 from made_exp.model.entry import as_examples, enter, scored
 from made_exp.variables.conditionals.number_mixture import NumberMixture
 from made_exp.variables.group import make_group
 from made_exp.variables.groups import VariableGroups
-from made_exp.variables.numbers import ATOM, Numbers, numeric_transform
+from made_exp.variables.numbers import ATOM, Numbers
+from made_exp.variables.open_range import BEYOND
 from made_exp.variables.outputs import Conditionals
 from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable, binary_variables
@@ -96,7 +98,7 @@ def test_tables_of_a_group_are_those_of_each_variable(generator):
         for name in ("z", "is_special"):
             found = getattr(alone, name)(codes[:, d])
             assert torch.equal(found, getattr(together, name)(codes)[:, d])
-        transform = numeric_transform(variable)
+        transform = variable.numeric_transform
         torch.testing.assert_close(together.forward(x)[:, d], transform.forward(x[:, d]))
         torch.testing.assert_close(together.log_slopes(x)[:, d], transform.log_slope(x[:, d]))
         torch.testing.assert_close(together.inverse(x)[:, d], transform.inverse(x[:, d]))
@@ -163,6 +165,27 @@ def test_probabilities_of_odd_discrete_rows_sum_to_one(device):
             share = (drawn[:, d] == value).double().mean().item()
             error = math.sqrt(probability * (1 - probability) / len(drawn))
             assert abs(share - probability) < 5 * error + 1e-9
+
+
+def test_whole_numbers_beyond_an_open_range_have_what_an_end_leaves_them(device):
+    """All of them together have one; farther is less likely, and no network sees how far."""
+    variables = (
+        Variable("age", Kind.INTEGER, 12, atoms=(0.0, 7.0), is_open=True, may_be_missing=True),
+        Variable("flag", Kind.BINARY, 2),
+    )
+    model = tiny_made(variables).to(device, torch.float64)
+    far = 2000
+    ages = torch.tensor([*range(-far, 12 + far), math.nan], dtype=torch.float64)
+    x = torch.cartesian_prod(ages, torch.tensor([0.0, 1.0]).double()).to(device)
+    log_probs = model.log_prob(x)
+    assert log_probs.exp().sum().item() == pytest.approx(1, abs=2 * BEYOND / far)
+    assert (log_probs[: 2 * far].view(-1, 2).diff(dim=0) > 0).all()
+    assert (log_probs[2 * (far + 12) : -2].view(-1, 2).diff(dim=0) < 0).all()
+    surprises = surprise(model, x)
+    torch.testing.assert_close(-surprises.sum(1), log_probs)
+    assert surprises[0, 1] == surprises[2 * far, 1]
+    odd = torch.tensor([[0.5, 0.0], [math.inf, 0.0]], device=device)
+    assert not model.groups.possible(odd).all(1).any()
 
 
 def test_log_prob_is_that_of_the_codes_and_the_slopes(generator, device, dtype):

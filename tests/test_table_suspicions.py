@@ -217,7 +217,7 @@ def test_values_of_test_outside_of_train_are_said():
     splits = {"train": np.arange(299), "test": np.arange(299, 300)}
     found = fitted(splits, n=[*[str(i % 40) for i in range(299)], "500"], v=NUMBERS)
     assert found.suspicions == (
-        "column 'n': '500' is outside 0..48, what the model reaches: they count as the end of it",
+        "column 'n': '500' is outside 0..48, what the model reaches: the less likely the farther",
     )
 
 

@@ -23,7 +23,6 @@ from made_exp.density.formula import Formula, join, leaf
 from made_exp.density.predicate import Comparison, Junction, Not, Predicate, Text
 from made_exp.density.tokens import QueryError, as_name, error_at
 from made_exp.errors import did_you_mean
-from made_exp.variables.numbers import numeric_transform
 from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
 
@@ -205,7 +204,7 @@ def _usual(column: Numbers) -> float:
     """A value where most are: of those that come again, if any do."""
     variable = column.variable
     assert variable is not None
-    middle = float(numeric_transform(variable).inverse(torch.zeros(1))[0])
+    middle = float(variable.numeric_transform.inverse(torch.zeros(1))[0])
     seen = variable.echoes or (middle,)
     return min(seen, key=lambda value: abs(value - middle))
 

@@ -56,9 +56,10 @@ class Group:
         return (x >= 0) & (x <= highest)
 
     @property
-    def has_density(self) -> bool:
-        """Whether what the model gives them is a density of z."""
-        return self.numbers is not None and self.numbers.is_real and not self.is_given
+    def has_slopes(self) -> bool:
+        """Whether what the model gives their codes is not yet what their values have."""
+        numbers = None if self.is_given else self.numbers
+        return numbers is not None and (numbers.is_real or numbers.is_open)
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes (B, G) float64 of possible values x (B, G)."""
@@ -73,8 +74,8 @@ class Group:
         return codes.double().masked_fill(codes == self.missing, torch.nan)
 
     def log_slopes(self, x: Tensor) -> Tensor:
-        """Log |dz/dx| (B, G) float64 of values x (B, G) that are there; 0 without a density."""
-        if self.numbers is None or not self.has_density:
+        """Log |dz/dx| (B, G) float64 of values x (B, G) that are there, see `Numbers`; else 0."""
+        if self.numbers is None or not self.has_slopes:
             return torch.zeros(x.shape, dtype=torch.float64, device=x.device)
         return self.numbers.log_slopes(x)
 

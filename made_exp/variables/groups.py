@@ -94,7 +94,7 @@ class VariableGroups(nn.Module):
             group.numbers is not None and (self.variables[d].num_values or 0) > MAX_CODE
             for d, (group, _) in self._place.items()
         )
-        self.has_slopes = any(group.has_density for group in self.alike)
+        self.has_slopes = any(group.has_slopes for group in self.alike)
         self.given = tuple(d for d, variable in enumerate(self.variables) if variable.is_given)
         is_given = torch.tensor([variable.is_given for variable in self.variables])
         self.register_buffer("is_given", is_given, persistent=False)
@@ -202,13 +202,13 @@ class VariableGroups(nn.Module):
         return group.numbers.of(index).decode(codes)
 
     def log_slopes(self, x: Tensor) -> Tensor:
-        """Sum (B,) float64 of log |dz/dx| over the real values of x (B, D) that are there."""
+        """Sum (B,) float64 of `log_slopes_by_variable` over the values of x (B, D)."""
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        pairs = ((group, own) for group, own in self._pairs(x) if group.has_density)
+        pairs = ((group, own) for group, own in self._pairs(x) if group.has_slopes)
         return sum((group.log_slopes(own).sum(1) for group, own in pairs), total)
 
     def log_slopes_by_variable(self, x: Tensor) -> Tensor:
-        """Log |dz/dx| (B, D) float64 of the real values of x (B, D) that are there, 0 elsewhere."""
+        """Log |dz/dx| (B, D) float64 of values x (B, D), see `Numbers.log_slopes`; 0 if missing."""
         return self.joined([group.log_slopes(own) for group, own in self._pairs(x)])
 
     def features(self, x: Tensor) -> Tensor:

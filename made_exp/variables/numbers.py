@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from made_exp.variables.echoes import Echoes, Tables
-from made_exp.variables.transform import STRAIGHT, Transform
+from made_exp.variables.open_range import log_shares
 from made_exp.variables.variable import Kind, Variable, log_growth
 
 # Below all codes of values, and exact in float32 with what follows.
@@ -49,6 +49,7 @@ class Numbers(Tables):
         may_be_missing: Whether a missing value is one more atom.
         is_wide: Whether float32 cannot tell neighbouring whole numbers apart.
         num_values: (G,) of whole numbers, infinite for real ones.
+        is_open: Whether some may lie outside of their range.
         knots: (G, T) in z.
         cells: (G,) width in z of the cell of a whole number where the values are.
         min_scale: (G,) least scale of a component, in units of z.
@@ -72,6 +73,7 @@ class Numbers(Tables):
     _atoms: Tensor
     _tolerance: Tensor
     _resolution: Tensor
+    _is_open: Tensor
     _grows_from: Tensor
 
     def __init__(self, variables: Sequence[Variable]) -> None:
@@ -81,8 +83,9 @@ class Numbers(Tables):
         self.may_be_missing = first.may_be_missing
         self.echoes = Echoes(variables) if first.echoes else None
         self.is_wide = any(map(is_wide, variables))
+        self.is_open = any(one.is_open for one in variables)
         self.grows = any(one.grows_from is not None for one in variables)
-        self.bends = any(numeric_transform(one).bend is not None for one in variables)
+        self.bends = any(one.numeric_transform.bend is not None for one in variables)
         rows = [_row(variable) for variable in variables]
         for name in rows[0]:
             self.register_buffer(name, torch.stack([row[name] for row in rows]), persistent=False)
@@ -124,7 +127,9 @@ class Numbers(Tables):
         return x.where(self._bend.isinf(), bent)
 
     def log_slopes(self, x: Tensor) -> Tensor:
-        """Log dz/dx (..., G) of values, 0 of missing ones; float64."""
+        """Log dz/dx (..., G) of values, of whole ones their `log_shares`; 0 of missing; float64."""
+        if not self.is_real:
+            return log_shares(x.double(), self.num_values).where(self._is_open > 0, 0.0)
         x = x.double()
         slopes = (-self._scale.log()).expand_as(x)
         if self.bends:
@@ -138,13 +143,18 @@ class Numbers(Tables):
         x = x.double()
         if self.is_real:
             return ~x.isinf()
-        return x.isnan() | ((x >= 0) & (x < self.num_values) & (x == x.floor()))
+        is_inside = (x >= 0) & (x < self.num_values)
+        if self.is_open:
+            is_inside |= (self._is_open > 0) & x.isfinite()
+        return x.isnan() | (is_inside & (x == x.floor()))
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes float64 of possible values x, (B, G), or (...) of one; NaN where not observed."""
         if self._scale.ndim == 0 and x.ndim > 1:
             return self.encode(x.flatten()).view(x.shape)
         x = x.double()
+        if self.is_open:
+            x = x.clamp(min=0).minimum(self.num_values - 1)
         codes = self.forward(x) if self.is_real else x
         tolerance = self._tolerance * self._log_growth(x).exp() if self.grows else self._tolerance
         if self.num_atoms:
@@ -239,7 +249,7 @@ def _row(variable: Variable) -> dict[str, Tensor]:
     def table(*values: float) -> Tensor:
         return torch.tensor(values, dtype=torch.float64)
 
-    is_real, transform = variable.is_real, numeric_transform(variable)
+    is_real, transform = variable.is_real, variable.numeric_transform
     atoms, num_values = table(*variable.atoms), float(variable.num_values or math.inf)
     # Where the values are; at the centre of a logarithm there may be none.
     cell = transform.log_slope(transform.inverse(table(0.0)))[0].exp()
@@ -265,6 +275,7 @@ def _row(variable: Variable) -> dict[str, Tensor]:
         "_atoms": atoms,
         "_tolerance": table((1e-3 if variable.digit is None else 0.49) * resolution)[0],
         "_resolution": table(resolution)[0],
+        "_is_open": table(variable.is_open)[0],
         "_grows_from": table(variable.grows_from or math.inf)[0],
     }
 
@@ -277,17 +288,10 @@ def _min_scale(variable: Variable, cell: Tensor) -> Tensor:
     if not variable.is_real:
         return (MIN_CELL_SCALE * cell).clamp(min=MIN_WHOLE_SCALE)
     is_fitted = bool(variable.atoms or variable.echoes or variable.knots)
-    middle = numeric_transform(variable).inverse(torch.zeros_like(cell))
+    middle = variable.numeric_transform.inverse(torch.zeros_like(cell))
     own = variable.log_cells(middle).exp() * cell
     least = WRITTEN_SCALE * own if is_fitted else 0 * cell
     return least.clamp(min=MIN_REAL_SCALE)
-
-
-def numeric_transform(variable: Variable) -> Transform:
-    """The transform of a number; without one of its own a whole number spans -1..1."""
-    if variable.num_values is None or variable.transform != STRAIGHT:
-        return variable.transform
-    return Transform(shift=(variable.num_values - 1) / 2, scale=variable.num_values / 2)
 
 
 def is_wide(variable: Variable) -> bool:

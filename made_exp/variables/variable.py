@@ -107,6 +107,8 @@ class Variable:
             have these shares of their pool, which sum to one.
         reserve: Probability that the pool keeps whatever the network says, in [0, 1).
         is_given: Whether it has no probability: the others are modelled given it.
+        is_open: Whether whole numbers outside of 0..num_values-1 are values too, which share
+            a thousandth of the probability of the end that they lie beyond.
 
     Examples:
         >>> Variable("town", Kind.CATEGORICAL, 3, ("x", "y", "z")).is_number
@@ -127,6 +129,7 @@ class Variable:
     pooled: tuple[float, ...] = ()
     reserve: float = 0.0
     is_given: bool = False
+    is_open: bool = False
     digit: float | None = field(default=None, repr=False)  # the resolution tells runs apart
     grows_from: float | None = field(default=None, repr=False)
 
@@ -189,6 +192,13 @@ class Variable:
     def is_number(self) -> bool:
         """Whether it is modelled by a mixture of smooth components and atoms."""
         return self.kind in (Kind.REAL, Kind.INTEGER)
+
+    @property
+    def numeric_transform(self) -> Transform:
+        """The transform of a number; without one of its own a whole number spans -1..1."""
+        if self.num_values is None or self.transform != STRAIGHT:
+            return self.transform
+        return Transform(shift=(self.num_values - 1) / 2, scale=self.num_values / 2)
 
     @property
     def unit(self) -> float:

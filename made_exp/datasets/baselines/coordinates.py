@@ -232,13 +232,13 @@ def _states_of_number(variable: Variable, codes: Tensor) -> Tensor:
 def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (N, D) of data x (N, D), as `VariableGroups.encode` gives them, and log dz/dx (N, D).
 
-    The latter is of real values, 0 elsewhere. NaN stays what it is where it is no value; tables
+    The latter is of numbers, see `Numbers.log_slopes`, 0 elsewhere. NaN stays what it is where it is no value; tables
     without numbers are their own codes.
     """
     slopes = torch.zeros((), dtype=torch.float64).expand(x.shape)
-    real = [d for d, v in enumerate(variables) if v.is_real and not v.is_given]
-    slopes = slopes.clone() if real else slopes
-    for d in real:
+    sloped = [d for d, v in enumerate(variables) if (v.is_real or v.is_open) and not v.is_given]
+    slopes = slopes.clone() if sloped else slopes
+    for d in sloped:
         slopes[:, d] = Numbers([variables[d]]).of(0).log_slopes(x[:, d])
     return codes_of(variables, x), slopes
 

@@ -161,7 +161,7 @@ class Numbers(Column):
         return whole.cast(pl.Int128)
 
     def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
-        """Values (N,) float64 of whole units (N,), within the range; those outside are said."""
+        """Values (N,) float64 of whole units (N,); those outside of the range are said."""
         assert self.variable is not None
         counted, finer = steps_in(minus(whole, self.offset), self.step)
         if finer.any():
@@ -173,9 +173,9 @@ class Numbers(Column):
         outside = np.flatnonzero((values < 0) | (values > high))
         if len(outside):
             low, high = self.decode(np.array([0.0, high]))
-            what = f"outside {low}..{high}, what the model reaches: they count as the end of it"
+            what = f"outside {low}..{high}, what the model reaches: the less likely the farther"
             say(cells.raw, int(outside[0]), len(outside), what)
-        return np.clip(values, 0, (self.variable.num_values or 1) - 1.0)
+        return values
 
     @property
     def _seconds(self) -> float:

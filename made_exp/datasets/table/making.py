@@ -224,7 +224,7 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     num_values = (math.floor(min(high + margin, greatest)) - first) // step + 1
     values = steps_in(minus(known, first), step)[0].cast(pl.Float64).to_numpy()
     fit = fit_numbers(values, fine=Fineness(1.0), zero=-first / step, limits=limits)
-    variable = Variable(column.name, Kind.INTEGER, num_values, **vars(fit))
+    variable = Variable(column.name, Kind.INTEGER, num_values, is_open=True, **vars(fit))
     column = replace(column, variable=variable, offset=first)
     return replace(column, values=_range(column, values))
 
