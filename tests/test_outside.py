@@ -163,3 +163,35 @@ def test_what_is_no_dataset_is_refused(mine):
     (mine / "odd.py").write_text("def load(**options):\n    return 1\n")
     with pytest.raises(ValueError, match="must return a Dataset, got int"):
         outside.load("mine/odd.py", "load", seed=0, data_dir=mine, arguments={})
+
+
+def test_values_that_are_none_of_their_variable_are_named(mine):
+    (mine / "odd.py").write_text(
+        "import torch\n"
+        "from made_exp.datasets.base import Dataset\n"
+        "from made_exp.variables.variable import binary_variables\n"
+        "def load(**options):\n"
+        "    rows = torch.zeros(9, 2)\n"
+        "    rows[4, 1] = 3\n"
+        "    splits = {'train': torch.zeros(9, 2), 'valid': rows, 'test': rows}\n"
+        "    return Dataset('odd', binary_variables(2), **splits)\n"
+    )
+    message = r"valid\[4, 1\], of binary 'x1', must be one of 0..1, got 3"
+    with pytest.raises(ValueError, match=message):
+        outside.load("mine/odd.py", "load", seed=0, data_dir=mine, arguments={})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("trainer: [", r"preset.yaml, line \d: not YAML: expected the node content"),
+        ("trainer:\n  epochs: 3", "begin with '# @package _global_'"),
+        ("defaults:\n  - override /dataset: shapes", "begin with '# @package _global_'"),
+    ],
+)
+def test_a_preset_that_cannot_be_read_is_explained(mine, capsys, content, message):
+    (mine / "experiment/preset.yaml").write_text(content + "\n")
+    assert main(["--config-dir=mine", "experiment=preset"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert re.search(message, told)

@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from made_exp.cli.command_line import extra_hint, own_data
 from made_exp.errors import (
@@ -27,6 +28,8 @@ from made_exp.settings.experiment import OPTIONS, Settings, option_fields
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Environment variable: 1 shows the traceback of every error."""
+_FILES_OF_SETTINGS = ("experiment", "search")
+_NO_PACKAGE = "the file must begin with '# @package _global_', for its keys are those of the root"
 _TYPES = {"Float": "a float", "Integer": "an integer", "Path": "a path"}
 
 
@@ -99,7 +102,7 @@ def _text(error: BaseException) -> str:
 
 
 def _is_about_config(error: BaseException) -> bool:
-    return type(error).__module__.split(".")[0] in ("hydra", "omegaconf")
+    return type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml")
 
 
 def _is_about_database(error: BaseException) -> bool:
@@ -117,7 +120,18 @@ def explain(error: BaseException) -> str:
         return prefix + _wrong_value(cause) + (_way_out(where[1], cause) if where else "")
     if isinstance(error, OmegaConfBaseException):
         return _wrong_value(error)
+    if isinstance(error, MarkedYAMLError):
+        return _malformed(error)
+    misplaced = re.search(r"Could not override '\w+@(\w+)\.", str(error))
+    if misplaced and misplaced[1] in _FILES_OF_SETTINGS:
+        return f"in {misplaced[1]}/: {_NO_PACKAGE}"
     return _without_noise(str(error))
+
+
+def _malformed(error: MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    place = f"{mark.name}, line {mark.line + 1}: " if mark else ""
+    return f"{place}not YAML: {error.problem or error.context}"
 
 
 def _way_out(file: str, cause: OmegaConfBaseException) -> str:
@@ -180,7 +194,9 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
     known: dict[str, str] = {}
     if schema is Settings:
         path = field = path.split(".")[0]
-        names += ["experiment", "search", "hydra"]
+        if path in _FILES_OF_SETTINGS:
+            return _NO_PACKAGE
+        names += [*_FILES_OF_SETTINGS, "hydra"]
         for name, options in reversed(OPTIONS.items()):
             inside = sorted({one for option in options for one in option_fields(name, option)})
             known |= {setting: f"{name}.{setting}" for setting in inside}

@@ -1,6 +1,7 @@
 """A dataset whose loader is the user's own, outside of this package."""
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -9,7 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from made_exp.datasets.base import Dataset
+import torch
+
+from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.errors import did_you_mean
 
 
@@ -27,7 +30,7 @@ def load(
 
     Raises:
         ValueError: If there is no such function, it does not take these options, or what it
-            returns is no `Dataset`.
+            returns is no `Dataset`, or has a value that is none of its variable.
     """
     found = _module(module)
     if not callable(loader := getattr(found, function, None)):
@@ -38,7 +41,26 @@ def load(
     dataset = loader(seed=seed, data_dir=data_dir, **arguments)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{module}:{function} must return a Dataset, got {type(dataset).__name__}")
+    if not dataset.is_mapped:
+        _check_values(f"{module}:{function}", dataset)
     return dataset
+
+
+def _check_values(name: str, dataset: Dataset) -> None:
+    """Raise ValueError, with row and column, unless all values are some of their variables'."""
+    for split in SPLITS:
+        for d, variable in enumerate(dataset.variables):
+            column, most = dataset.split(split)[:, d].double(), variable.num_values or math.inf
+            is_value = (column >= 0) & (column < most) & (column == column.floor())
+            is_value = column.isfinite() if variable.is_real else is_value | variable.is_open
+            odd = torch.nonzero(~(is_value | column.isnan()))
+            if len(odd):
+                row = int(odd[0])
+                allowed = "a finite number" if variable.is_real else f"one of 0..{most - 1:g}"
+                raise ValueError(
+                    f"{name}: {split}[{row}, {d}], of {variable.kind} '{variable.name}', must be "
+                    f"{allowed}, got {column[row].item():g}"
+                )
 
 
 def load_python(*, loader: str, seed: int, data_dir: Path, arguments: Mapping[str, Any]) -> Dataset:

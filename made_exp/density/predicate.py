@@ -193,6 +193,8 @@ class _Parser:
         if name.text.lower() == "quantile":
             self.expect_sign(",", " and a level, as in quantile(age, 0.9)")
             level = self.level()
+        if self.next.is_sign("("):
+            raise self.expected("')'", self.hint_of_quotes(column))
         self.expect_sign(")")
         return name.text.lower(), column, level
 

@@ -28,7 +28,7 @@ def chosen_samples(
 ) -> Tensor:
     """Rows (count, D) that are as `where` says, as many of each class of `balance` as can be.
 
-    Says what share of the paths that were drawn became rows, where some were lost.
+    Says how many of the paths that were drawn became rows, where some were lost.
 
     Raises:
         ConfigError: If a column or a value is unknown, or no row can be so.
@@ -48,7 +48,7 @@ def chosen_samples(
             rows.append(_on_grids(found.x, events, formula))
             lost += own / found.acceptance
     if lost > count:
-        _log.warning("%.2g of the paths that were drawn became rows", count / lost)
+        _log.info("one path in %.3g that were drawn became a row", lost / count)
     x = torch.cat(rows)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(settings.seed))
     return x[order.to(x.device)].cpu()

@@ -232,8 +232,8 @@ def _states_of_number(variable: Variable, codes: Tensor) -> Tensor:
 def encoded(variables: Sequence[Variable], x: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (N, D) of data x (N, D), as `VariableGroups.encode` gives them, and log dz/dx (N, D).
 
-    The latter is of numbers, see `Numbers.log_slopes`, 0 elsewhere. NaN stays what it is where it is no value; tables
-    without numbers are their own codes.
+    The latter is of numbers, see `Numbers.log_slopes`, 0 elsewhere. NaN stays what it is where it
+    is no value; tables without numbers are their own codes.
     """
     slopes = torch.zeros((), dtype=torch.float64).expand(x.shape)
     sloped = [d for d, v in enumerate(variables) if (v.is_real or v.is_open) and not v.is_given]

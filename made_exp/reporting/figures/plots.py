@@ -126,9 +126,8 @@ def density_plane(
         style(axes, f"{count(len(rows))} {name}", *names)
     top = float(np.quantile(learned, 0.999)) or 1e-12
     shades: dict[str, Any] = {"cmap": _MAP, "vmin": 0, "vmax": top, "origin": "lower"}
-    _density(
-        panels[-1], "Learned density", learned.T, "density", extent=(*x_ends, *y_ends), **shades
-    )
+    shades |= {"aspect": "auto", "extent": (*x_ends, *y_ends)}
+    _density(panels[-1], "Learned density", learned.T, "density", **shades)
     style(panels[-1], "Learned density", *names)
     for axes in panels:
         axes.set(xlim=x_ends, ylim=y_ends)
@@ -137,7 +136,8 @@ def density_plane(
 
 def _density(axes: Axes, title: str, table: np.ndarray, unit: str, **shades: Any) -> None:
     """A table as colours, with its colour bar."""
-    image = axes.imshow(table, interpolation="nearest", aspect="auto", **shades)
+    shades = {"aspect": "equal", **shades}
+    image = axes.imshow(table, interpolation="nearest", **shades)
     style(axes, title, "variable 1 (column)", "variable 0 (row)")
     ticks = ScalarFormatter()
     ticks.set_powerlimits((-2, 3))
