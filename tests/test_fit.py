@@ -214,3 +214,13 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_nothing(tmp_path):
         fit(people(), trainer={"max_steps": 10**6, "patience": None}, scheduler="constant")
     timer.join()
     assert left_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_what_was_understood_is_shown_with_the_progress_alone(capsys, progress):
+    level = logging.getLogger("made_exp").level
+    fit(people(60).assign(land="CH"), max_minutes=None, progress=progress, **TINY)
+    told = capsys.readouterr().err
+    assert ("set aside, not modelled: 'land' (constant)" in told) == progress
+    assert bool(told) == progress
+    assert logging.getLogger("made_exp").level == level

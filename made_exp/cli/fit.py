@@ -56,7 +56,7 @@ def fit(
             earlier. None: none.
         seed: Of everything random.
         path: Where to keep the run, as the command does, with the data beside; None: nowhere.
-        progress: Whether to show it on stderr.
+        progress: Whether to show it on stderr, with what was understood of the columns.
         **settings: Those of the command, by the same names.
 
     Returns:
@@ -93,7 +93,7 @@ def fit(
         if path is not None:
             folder = Path(path)
             _keep_data(made, file, folder)
-        with _unnoticed():
+        with _unnoticed(says=progress):
             _train(made, folder, file, reports=path is not None)
             return _loaded(folder, data)
 
@@ -157,10 +157,13 @@ def _loaded(folder: Path, data: Any) -> "Density":
 
 
 @contextmanager
-def _unnoticed() -> Iterator[None]:
-    """Generators go on from where they were; handlers of the user's alone see what is logged."""
-    logger, handler = logging.getLogger("made_exp"), logging.NullHandler()
+def _unnoticed(*, says: bool) -> Iterator[None]:
+    """Generators go on from where they were; but for `says` only the user's handlers hear."""
+    logger, level = logging.getLogger("made_exp"), logging.getLogger("made_exp").level
+    handler = logging.StreamHandler() if says else logging.NullHandler()
     logger.addHandler(handler)
+    if says:
+        logger.setLevel(logging.INFO)
     state = random.getstate()  # which imports change
     try:
         import torch
@@ -170,3 +173,4 @@ def _unnoticed() -> Iterator[None]:
     finally:
         random.setstate(state)
         logger.removeHandler(handler)
+        logger.setLevel(level)
