@@ -71,7 +71,7 @@ def ensemble(folder):
 
 
 def density(folder):
-    """The recipe for binary tables, small, with its trial, and simple densities in the mixture."""
+    """The recipe for binary tables, small, with simple densities in the mixture."""
     return npz(
         folder,
         "experiment=density",

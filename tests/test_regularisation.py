@@ -53,15 +53,6 @@ def test_the_penalty_minimises_what_it_says():
     torch.testing.assert_close(weight.detach(), wanted, atol=1e-5, rtol=0)
 
 
-def test_a_penalty_that_changes_pulls_by_the_new_amount_on_any_path():
-    weight = nn.Parameter(torch.ones(3, dtype=torch.float64))
-    penalty = L1Penalty([weight], pull=0.1)
-    penalty.change(0.3)
-    penalty.shrink(lr=0.5)
-    penalty.shrink(lr=torch.tensor(0.5, dtype=torch.float64))  # as a CUDA graph has it
-    torch.testing.assert_close(weight.detach(), torch.full((3,), 0.7, dtype=torch.float64))
-
-
 def test_the_penalty_is_the_same_in_one_pass(dtype):
     weight = nn.Parameter(torch.randn(50, 40, generator=torch.Generator().manual_seed(0)).to(dtype))
     plain = nn.Parameter(weight.detach().clone())

@@ -9,7 +9,7 @@ from made_exp.settings.training import (
     PlateauSettings,
     TrainerSettings,
 )
-from made_exp.training.schedulers import Turn, make_scheduler
+from made_exp.training.schedulers import make_scheduler
 
 
 def test_constant_rises_to_the_base_rate():
@@ -48,13 +48,13 @@ def test_anneal_goes_back_to_the_best_and_falls_over_a_share_of_its_steps():
     went_back = [
         made.observe(nll, step) for nll, step in ((3, 0), (2, 400), (2.1, 500), (2.2, 600))
     ]
-    assert went_back == [Turn.ON, Turn.ON, Turn.ON, Turn.BACK]
+    assert went_back == [False, False, False, True]
     assert made.factor(600) == 1
     assert made.factor(700) == pytest.approx(0.5)  # half of the 200 steps: 0.5 x 400
     assert made.factor(800) == pytest.approx(0)
     assert not made.is_over(799)
     assert made.is_over(800)
-    assert made.observe(1.0, 650) is Turn.ON  # annealing begins once
+    assert made.observe(1.0, 650) is False  # annealing begins once
     again = make_scheduler(AnnealSettings(patience=2, fraction=0.5), lr=1, total_steps=10_000)
     again.load_state_dict(made.state_dict())
     assert [again.factor(s) for s in range(600, 900)] == [made.factor(s) for s in range(600, 900)]
@@ -65,50 +65,17 @@ def test_anneal_begins_where_twice_the_steps_gain_less_than_the_noise_of_valid()
     made = make_scheduler(settings, lr=1, total_steps=10_000)
     for nll, step in ((3, 0), (2.5, 100), (2.0, 200), (1.9, 300)):
         assert (
-            made.observe(nll, step, stderr=0.5) is Turn.ON
+            made.observe(nll, step, stderr=0.5) is False
         )  # nothing before 200 was at the full rate
-    assert made.observe(1.9, 400, stderr=0.5) is Turn.ON  # .1 since step 200
+    assert made.observe(1.9, 400, stderr=0.5) is False  # .1 since step 200
     again = make_scheduler(settings, lr=1, total_steps=10_000)
     again.load_state_dict(made.state_dict())
-    assert again.observe(1.84, 600, stderr=0.5) is Turn.ON  # .06 since step 300
+    assert again.observe(1.84, 600, stderr=0.5) is False  # .06 since step 300
     assert again.factor(601) == 1
     assert (
-        again.observe(1.85, 1200, stderr=0.5) is Turn.BACK
+        again.observe(1.85, 1200, stderr=0.5) is True
     )  # nothing since step 600, whose weights it takes
     assert again.factor(1200) == 1 > again.factor(1201)
-
-
-def test_a_trial_comes_first_after_which_steps_and_gains_count_anew():
-    settings = AnnealSettings(patience=2, fraction=0.5, trial=0.2, warmup_steps=9)
-    made = make_scheduler(settings, lr=1, total_steps=10_000, num_trial=3)
-    assert [made.rests(member) for member in range(5)] == [False] * 3 + [True] * 2
-    assert made.observe(3.0, 1000) is Turn.ON
-    assert made.observe(2.0, 2000) is Turn.SETTLE  # a fifth of the steps
-    assert not made.rests(4)
-    again = make_scheduler(settings, lr=1, total_steps=10_000, num_trial=3)
-    again.load_state_dict(made.state_dict())
-    for one in (made, again):
-        assert one.factor(2000) == pytest.approx(0.1)  # the rise of those that begin
-        assert one.factor(2010) == 1
-        for step in (2500, 2600, 2700):  # others have not caught up
-            assert one.observe(1.7, step) is Turn.ON
-        assert one.observe(1.5, 4000) is one.observe(1.6, 4100) is Turn.ON
-        assert one.observe(1.6, 4200) is Turn.BACK
-        assert one.factor(4700) == pytest.approx(0.5)  # half of 2000 steps, down to zero
-        assert one.is_over(5200)
-
-
-@pytest.mark.parametrize("best", [1.9, 2.1])
-def test_a_trial_ends_early_where_valid_says_so_and_is_never_gone_back_to(best):
-    settings = AnnealSettings(patience=1, fraction=0.5, trial=0.2)
-    made = make_scheduler(settings, lr=1, total_steps=10_000, num_trial=3)
-    assert made.observe(2.0, 100) is Turn.ON
-    assert made.observe(2.2, 399, elapsed=0.09) is Turn.ON
-    assert made.observe(2.2, 401, elapsed=0.1) is Turn.SETTLE
-    # A third of what is left of the budget is for annealing.
-    assert made.observe(best, 500, elapsed=0.69) is Turn.ON
-    assert made.observe(2.5, 600, elapsed=0.71) is (Turn.BACK if best < 2 else Turn.ON)
-    assert made.factor(650, 0.71) == pytest.approx(0.5)  # over 100 steps
 
 
 def test_the_rise_of_anneal_takes_at_most_a_fifth_of_a_budget():
@@ -116,26 +83,22 @@ def test_the_rise_of_anneal_takes_at_most_a_fifth_of_a_budget():
     assert anneal.factor(49) == anneal.factor(49, elapsed=0.05) == 0.5
     assert anneal.factor(9, elapsed=0.15) == pytest.approx(0.75)
     assert anneal.factor(9, elapsed=0.2) == anneal.factor(99) == 1
-    settings = AnnealSettings(warmup_steps=1000, fraction=0.5, trial=0.2)
+    settings = AnnealSettings(warmup_steps=1000, fraction=0.5)
     few = make_scheduler(settings, lr=1, total_steps=1500)
     assert [few.factor(s) for s in (0, 150, 300, 1000)] == pytest.approx([1 / 1001, 0.5, 1, 1])
     assert [few.factor(s) for s in (1250, 1500)] == pytest.approx([0.5, 0])  # the last third
-    tried = make_scheduler(settings, lr=1, total_steps=1500, num_trial=3)
-    assert tried.observe(2.0, 300) is Turn.SETTLE
-    assert [tried.factor(s) for s in (450, 600, 1100)] == pytest.approx([0.5, 1, 1])
-    assert [tried.factor(s) for s in (1300, 1500)] == pytest.approx([0.5, 0])
 
 
 def test_anneal_goes_back_to_the_best_where_a_budget_ends_it_too():
     late = make_scheduler(AnnealSettings(patience=9, fraction=0.25), lr=1, total_steps=10_000)
-    assert late.observe(2.0, 400, elapsed=0.5) is Turn.ON
-    assert late.observe(2.1, 500, elapsed=0.7) is Turn.ON
-    assert late.observe(2.2, 600, elapsed=0.85) is Turn.BACK  # a fifth is left from 0.8 on
+    assert late.observe(2.0, 400, elapsed=0.5) is False
+    assert late.observe(2.1, 500, elapsed=0.7) is False
+    assert late.observe(2.2, 600, elapsed=0.85) is True  # a fifth is left from 0.8 on
     assert late.factor(600, 0.85) == 1
     assert late.factor(650, 0.85) == pytest.approx(0.5)  # over 100 steps: 0.25 x 400
     assert late.is_over(700, 0.9)
     best = make_scheduler(AnnealSettings(patience=9, fraction=0.25), lr=1, total_steps=10_000)
-    assert best.observe(2.0, 600, elapsed=0.85) is Turn.ON  # it is the best itself
+    assert best.observe(2.0, 600, elapsed=0.85) is False  # it is the best itself
     assert best.factor(600, 0.925) == pytest.approx(0.5)
 
 

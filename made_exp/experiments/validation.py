@@ -91,15 +91,11 @@ class Validation:
         found = shares.collect(own.get)
         if found is None:
             return None
-        of_members = [rows for rows in found if rows is not None]
-        own_rows = torch.cat(of_members)
+        own_rows = torch.cat([rows for rows in found if rows is not None])
         joint = own_rows if self._extras is None else torch.cat([own_rows, self._extras])
         if self._fits:
             mixture.fit(joint)
-        valid = Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
-        weights = mixture.log_weights(count)[: len(own_rows)].exp()
-        parts = weights.split([len(rows) for rows in of_members])
-        return replace(valid, shares=tuple(float(part.sum()) for part in parts))
+        return Evaluation.from_log_probs(mixture.log_prob(joint), self.model.num_modelled, count)
 
     def _of_orderings(self) -> Evaluation:
         score: Callable[..., Evaluation] = evaluate

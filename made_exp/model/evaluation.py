@@ -28,7 +28,6 @@ class Evaluation:
         num_examples: Number of examples N.
         num_orderings: Orderings in the mixture.
         log_probs: (N,) float64 on the CPU, nats.
-        shares: While training, the weights in 0..1 that members have in the mixture; else none.
     """
 
     nll: float
@@ -38,7 +37,6 @@ class Evaluation:
     num_examples: int
     num_orderings: int
     log_probs: Tensor
-    shares: tuple[float, ...] = ()
 
     @classmethod
     def from_log_probs(cls, log_probs: Tensor, num_dims: int, num_orderings: int) -> Self:
@@ -57,8 +55,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, float | int]:
         """The numbers of this evaluation, as they stand in results.json."""
-        inner = ("log_probs", "shares")
-        return {name: number for name, number in vars(self).items() if name not in inner}
+        return {name: number for name, number in vars(self).items() if name != "log_probs"}
 
 
 @torch.no_grad()

@@ -87,15 +87,6 @@ class MaskedLinear(nn.Module):
         return dense.uniform_(-bound, bound, generator=generator)
 
     @torch.no_grad()
-    def restart(self, generator: torch.Generator) -> None:
-        """Draw the weights anew, and let the bias be 0, in the memory that they have."""
-        self.weight.copy_(self.stored_layout(self._drawn(generator).to(self.weight)))
-        if self.centre is not None:
-            self.weight.add_(self.centre)
-        if self.bias is not None:
-            self.bias.zero_()
-
-    @torch.no_grad()
     def centre_at(self, weight: Tensor) -> None:
         """Add a dense (O, I) to the initial weights; penalties pull towards that, not to zero."""
         self.centre = self.stored_layout(weight.to(self.weight))

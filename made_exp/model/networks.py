@@ -162,14 +162,6 @@ class MaskedNetwork(nn.Module):
         for level in self.levels:
             yield from (edge.layer.centre for edge in level.edges)
 
-    @torch.no_grad()
-    def restart(self, generator: torch.Generator) -> None:
-        """Draw the weights anew; what labels and the outputs' bias add stays as it is."""
-        for edge in self.edges:
-            edge.layer.restart(generator)
-        for parameter in self.conditioning.parameters():
-            parameter.zero_()
-
     def _params(
         self, features: Features, h: Features, degrees: Degrees, context: Tensor | None
     ) -> Tensor:

@@ -128,13 +128,6 @@ class AnnealSettings(WarmupSettings):
         "standard errors of valid that twice the steps must gain, or annealing begins; try 0.1",
         at_least=0,
     )
-    trial: float = setting(
-        0.0,
-        "share of the training in which a third of an ensemble tries out trainer.sparsity_spread "
-        "for all, while the others rest; 0 = each member keeps a strength of its own; try 0.2",
-        at_least=0,
-        below=1,
-    )
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """From settings to a trainer, with the form of the step that is fastest for them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,9 +14,8 @@ from made_exp.model.made import MADE
 from made_exp.model.network_vjp import is_plain
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import Settings
-from made_exp.settings.training import AnnealSettings, TrainerSettings
+from made_exp.settings.training import TrainerSettings
 from made_exp.training.batches import Batches
-from made_exp.training.clock import first_evaluation
 from made_exp.training.cuda_graph import GraphedStep
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner, TrainedMember
@@ -26,7 +25,7 @@ from made_exp.training.regularisation import L1Penalty, WeightAverage
 from made_exp.training.schedulers import make_scheduler
 from made_exp.training.sharing import Shares
 from made_exp.training.step import DirectStep, TrainStep
-from made_exp.training.strengths import member_pulls, num_in_trial, trial_pulls
+from made_exp.training.strengths import member_pulls
 from made_exp.training.world import ALONE, World
 from made_exp.variables.missing import any_left_out
 
@@ -66,11 +65,8 @@ def make_trainer(
     batches = _batches(model, dataset, settings, ALONE if shares_members else world, draw)
     graph = wants_graph(model, batches, settings.optimizer.name)
     total_steps = settings.trainer.total_steps(len(batches))
-    every = settings.trainer.epochs_between(len(batches), adapts=True)
-    first = every * len(batches) if every else first_evaluation(num_scored, batches.batch_size)
-    pulls, num_trial = _pulls(model, settings, len(batches.data), first / max(total_steps, 1))
-    members = _trained_members(model, settings, pulls, capturable=graph)
-    scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps, num_trial)
+    members = _trained_members(model, settings, len(batches.data), capturable=graph)
+    scheduler = make_scheduler(settings.scheduler, settings.optimizer.lr, total_steps)
     losses = torch.zeros(len(batches), dtype=torch.float64, device=batches.device)
     learner = Learner(model, members, scheduler, losses)
     kind = GraphedStep if graph else step_kind(model, batches, settings.trainer)
@@ -113,30 +109,15 @@ def _batches(
     return batches
 
 
-def _pulls(
-    model: MADE, settings: Settings, num_rows: int, tried_from: float
-) -> tuple[list[float], int]:
-    """The pull of each member's penalty, and how many, the first ones, try it out for all.
-
-    None do where the trial is over before an evaluation, at a share `tried_from` of the steps.
-    """
-    scheduler, trainer = settings.scheduler, settings.trainer
-    # A step of a larger batch pulls no more: gradients are means, with less noise to hold against.
-    num_batches = max(1, num_rows // trainer.batch_size)
-    strengths = trainer.sparsity, num_batches, len(model.members), trainer.sparsity_spread
-    pulls = member_pulls(*strengths)
-    is_weighed = model.mixture.num_fitted == model.num_orderings == model.num_fixed
-    is_long = isinstance(scheduler, AnnealSettings) and 0 < scheduler.trial >= tried_from
-    has_trial = is_long and is_weighed
-    num_trial = num_in_trial(pulls) if has_trial else 0
-    return (trial_pulls(*strengths, num_trial) if num_trial else pulls), num_trial
-
-
 def _trained_members(
-    model: MADE, settings: Settings, pulls: Sequence[float], *, capturable: bool
+    model: MADE, settings: Settings, num_rows: int, *, capturable: bool
 ) -> tuple[TrainedMember, ...]:
     """Each member of the model with what trains it."""
-    decay = settings.trainer.weight_averaging
+    trainer, decay = settings.trainer, settings.trainer.weight_averaging
+    # A step of a larger batch pulls no more: gradients are means, with less noise to hold against.
+    num_batches = max(1, num_rows // trainer.batch_size)
+    spread = trainer.sparsity_spread
+    pulls = member_pulls(trainer.sparsity, num_batches, len(model.members), spread)
     return tuple(
         TrainedMember(
             network,

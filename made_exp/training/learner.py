@@ -57,23 +57,12 @@ class TrainedMember:
         if self.average is not None:
             self.average.update(share)
 
-    @torch.no_grad()
-    def restart(self, generator: torch.Generator) -> None:
-        """Begin again, with other weights; see `MaskedNetwork.restart`."""
-        self.network.restart(generator)
-        for values in self.optimizer.state.values():
-            for value in filter(torch.is_tensor, values.values()):
-                value.zero_()  # in place: a CUDA graph knows it
-        if self.average is not None:
-            self.average.restart()
-
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it, besides the weights that are evaluated."""
         own = dict(self.network.named_parameters())
         unaveraged = None if self.average is None else saved_layout(self.network, own)
         return {
             "unaveraged": unaveraged,
-            "pull": None if self.penalty is None else self.penalty.pull,
             "optimizer": optimizer_state(self.network, self.optimizer),
         }
 
@@ -82,8 +71,6 @@ class TrainedMember:
         if self.average is not None:
             self.average.restart()
             self.network.load_state_dict(state["unaveraged"])
-        if self.penalty is not None:
-            self.penalty.change(state["pull"])
         load_optimizer_state(self.network, self.optimizer, state["optimizer"])
 
 
@@ -100,8 +87,7 @@ class Learner:
         model: The model, on its device.
         members: Its members, in their order.
         scheduler: Factor of the learning rate at each step.
-        losses: (batches,) float64, of the present epoch, 0 where a member rests; kept on the
-            device, not to wait for it.
+        losses: (batches,) float64, of the present epoch; kept on the device, not to wait for it.
         state: Progress.
         shares: Which members this process trains; of the others it has what they were at its
             start, or at the last `gather_weights`.

@@ -24,16 +24,13 @@ from made_exp.training.batches import Batches
 from made_exp.training.clock import Clock, first_evaluation
 from made_exp.training.keeper import CheckpointKeeper
 from made_exp.training.learner import Learner
-from made_exp.training.schedulers import Turn
 from made_exp.training.sharing import Shares
 from made_exp.training.signals import StopSignals, stop_signals
 from made_exp.training.state import Observer, Record, TrainState
 from made_exp.training.step import TrainStep
-from made_exp.training.strengths import settle
 from made_exp.training.world import World
 
 _log = logging.getLogger(__name__)
-_Score = tuple[float, float, tuple[float, ...]]
 # Where the length is not known beforehand: the next evaluation comes when the steps have grown by
 # this share.
 _GROWTH = 0.08
@@ -185,9 +182,7 @@ class Trainer:
         state, losses = self.state, self.learner.losses
         self._is_consistent = False
         number = self.learner.number_at(state.step)
-        if self.learner.scheduler.rests(number):
-            losses[state.position] = 0.0
-        elif self.learner.shares.owns(number):
+        if self.learner.shares.owns(number):
             with self.step.beside(number):
                 losses[state.position] = self.train_member(index, state.step)
         else:  # for the display
@@ -205,10 +200,10 @@ class Trainer:
                 raise self._diverged(f"{bad} is not finite", state.step)
             validates = self.world.is_main or learner.shares.is_shared
             valid = self.fit_and_validate(learner.shares) if validates else None
-            nll, stderr, shares = self._agree_on(valid, started)
+            nll, stderr = self._agree_on(valid, started)
             if not math.isfinite(nll):
                 raise self._diverged(f"the validation NLL is {nll}", state.step)
-            turn = learner.scheduler.observe(nll, state.step, state.elapsed, stderr)
+            goes_back = learner.scheduler.observe(nll, state.step, state.elapsed, stderr)
             is_best = state.note_evaluation(nll)
             is_seen = self.observer.looks_at_model(state)
             is_due, is_seen = self.world.from_main((self.keeper.is_due, is_seen))
@@ -219,19 +214,16 @@ class Trainer:
                 lr = self._learning_rate(state.step)
                 record = self.observer.evaluated(state, train_nll, valid, lr, is_best)
             self.keeper.note_evaluation(record, is_best=is_best)
-        if turn is Turn.BACK:
+        if goes_back:
             self.keeper.go_back(self.world)
-        elif turn is Turn.SETTLE:
-            settle(learner, shares, self.batches.seed)
         self._is_consistent = True
         if is_due:
             self._save()
 
-    def _agree_on(self, valid: Evaluation | None, started: float) -> _Score:
-        """NLL, error and shares of members in the main process, whose times all take up."""
+    def _agree_on(self, valid: Evaluation | None, started: float) -> tuple[float, float]:
+        """NLL and its error in the main process, whose times all take up."""
         self.clock.tick()
-        nothing = math.nan, math.nan, ()
-        score = nothing if valid is None else (valid.nll, valid.nll_stderr, valid.shares)
+        score = (math.nan, math.nan) if valid is None else (valid.nll, valid.nll_stderr)
         score, times = self.world.from_main((score, self.clock.tell_evaluation(started)))
         self.clock.hear_evaluation(times)
         return score

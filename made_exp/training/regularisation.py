@@ -31,18 +31,11 @@ class L1Penalty:
     ) -> None:
         self.weights, self.pull = list(weights), pull
         self.centres = [None] * len(self.weights) if centres is None else list(centres)
-        # One variable has no weights.
-        self._on_device = self.weights[0].new_tensor(pull) if self.weights else torch.tensor(pull)
-
-    def change(self, pull: float) -> None:
-        """Pull by another amount from here on, also where a CUDA graph replays the steps."""
-        self.pull = pull
-        self._on_device.fill_(pull)
 
     @torch.no_grad()
     def shrink(self, lr: float | Tensor) -> None:
         """Move every weight towards its centre by what one step of rate `lr` asks for."""
-        most = lr * (self._on_device if isinstance(lr, Tensor) else self.pull)
+        most = lr * self.pull
         for weight, centre in zip(self.weights, self.centres, strict=True):
             if centre is None and not isinstance(most, Tensor):  # one pass over memory for three
                 torch.ops.aten.softshrink.out(weight, most, out=weight)

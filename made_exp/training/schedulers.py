@@ -6,7 +6,6 @@ that the rate reaches its end when the time does.
 
 import math
 from abc import ABC, abstractmethod
-from enum import Enum, auto
 from typing import Any
 
 from typing_extensions import override
@@ -19,34 +18,13 @@ from made_exp.settings.training import (
     SchedulerSettings,
 )
 
-_LONG_AFTER = 4
 LEAST_ANNEALING, LONGEST_RISE = 100, 0.2
 """Of `Anneal`: steps over which it falls at least, where the best moment came at once, and the
 share of a budget in which it has risen."""
 
 
-class Turn(Enum):
-    """What an evaluation leads to.
-
-    Attributes:
-        ON: Training goes on.
-        BACK: It goes on from the weights of the best evaluation.
-        SETTLE: Members that rested begin, with the strengths that the others found.
-    """
-
-    ON = auto()
-    BACK = auto()
-    SETTLE = auto()
-
-
 class Scheduler(ABC):
-    """What the base learning rate is multiplied by at each step.
-
-    Attributes:
-        num_trial: Members that try something out for all, at first; 0 for none.
-    """
-
-    num_trial = 0
+    """What the base learning rate is multiplied by at each step."""
 
     @abstractmethod
     def factor(self, step: int, elapsed: float = 0.0) -> float:
@@ -57,16 +35,16 @@ class Scheduler(ABC):
 
     def observe(
         self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
-    ) -> Turn:
-        """Take note of an evaluation (nats, and its standard error) after `step` steps."""
-        return Turn.ON
+    ) -> bool:
+        """Take note of an evaluation (nats, and its standard error) after `step` steps.
+
+        Returns:
+            Whether training is to go on from the weights of the best evaluation.
+        """
+        return False
 
     def is_over(self, step: int, elapsed: float = 0.0) -> bool:
         """Whether the schedule has come to its end, after `step` steps."""
-        return False
-
-    def rests(self, member: int) -> bool:
-        """Whether the steps of a member (0, 1, ...) are left out until the next evaluation."""
         return False
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,75 +86,51 @@ class Anneal(Scheduler):
     goes back to the best evaluation and anneals over `fraction` of the steps that it took, or what
     is left.
 
-    With a trial all members but the first few rest before that, for a share of the training or
-    until four times the steps gain nothing: weak penalties are the first to overfit. Then all
-    begin, and with them steps and gains anew, once they have caught up.
-
     Args:
-        settings: Patience, least gain, fraction, share of the trial and steps of linear rise.
+        settings: Patience, least gain, fraction and steps of linear rise.
         total_steps: Steps of the whole training at most.
-        num_trial: Members of the trial; 0 for none.
     """
 
-    def __init__(self, settings: AnnealSettings, total_steps: int, num_trial: int = 0) -> None:
-        self.settings, self.total_steps, self.num_trial = settings, total_steps, num_trial
+    def __init__(self, settings: AnnealSettings, total_steps: int) -> None:
+        self.settings, self.total_steps = settings, total_steps
+        self._latest = 1 / (1 + settings.fraction)  # share of a budget before annealing
         self.best, self.best_step, self.bad = math.inf, 0, 0
         self.history: list[tuple[int, float]] = []  # the best NLL after so many steps
-        self.in_trial, self.trial_best = num_trial > 0, math.inf
-        self.begun, self.begun_elapsed, self.settled = 0, 0.0, 0
         self.start, self.start_elapsed, self.length = -1, 0.0, 0
 
     @override
     def factor(self, step: int, elapsed: float = 0.0) -> float:
-        own, share = step - self.begun, self._share(step, elapsed) - self._begun_share
-        if own < self.settings.warmup_steps and share < LONGEST_RISE:
-            return max(_rise(own, self.settings.warmup_steps), share / LONGEST_RISE)
+        warmup, share = self.settings.warmup_steps, self._share(step, elapsed)
+        if step < warmup and share < LONGEST_RISE:
+            return max(_rise(step, warmup), share / LONGEST_RISE)
         return _wave(self._progress(step, elapsed))
 
     @override
     def observe(
         self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
-    ) -> Turn:
+    ) -> bool:
         if self.start >= 0:
-            return Turn.ON
-        self.bad = 0 if valid_nll < self.best or step < self.settled else self.bad + 1
+            return False
+        self.bad = 0 if valid_nll < self.best else self.bad + 1
         if valid_nll < self.best:
             self.best, self.best_step = valid_nll, step
         self.history.append((step, self.best))
-        share = self._share(step, elapsed)
-        if self.in_trial:
-            has_stopped = step > _LONG_AFTER * max(self.best_step, self.settings.warmup_steps)
-            is_over = has_stopped or share >= self.settings.trial
-            return self._end_trial(step, elapsed) if is_over else Turn.ON
+        is_late = self._share(step, elapsed) >= self._latest
         has_stopped = self.bad >= self.settings.patience or self._gains_little(step, stderr)
-        return self._anneal(step, elapsed) if has_stopped or share >= self._latest else Turn.ON
-
-    def _end_trial(self, step: int, elapsed: float) -> Turn:
-        self.in_trial, self.trial_best = False, self.best
-        self.begun, self.begun_elapsed, self.settled = step, elapsed, step + self.best_step
-        self.best, self.best_step, self.bad, self.history = math.inf, step, 0, []
-        return Turn.SETTLE
-
-    def _anneal(self, step: int, elapsed: float) -> Turn:
+        if not has_stopped and not is_late:
+            return False
         self.start, self.start_elapsed = step, elapsed
-        took = self.best_step - self.begun
-        self.length = max(round(self.settings.fraction * took), LEAST_ANNEALING)
-        # What only the trial reached is not where all members stood.
-        return Turn.BACK if self.bad > 0 and self.best <= self.trial_best else Turn.ON
+        self.length = max(round(self.settings.fraction * self.best_step), LEAST_ANNEALING)
+        return self.bad > 0
 
     @override
     def is_over(self, step: int, elapsed: float = 0.0) -> bool:
         return self._progress(step, elapsed) >= 1
 
     @override
-    def rests(self, member: int) -> bool:
-        return self.in_trial and member >= self.num_trial
-
-    @override
     def state_dict(self) -> dict[str, Any]:
-        of_trial = ("in_trial", "trial_best", "begun", "begun_elapsed", "settled")
         names = ("best", "best_step", "bad", "history", "start", "start_elapsed", "length")
-        return {name: getattr(self, name) for name in (*names, *of_trial)}
+        return {name: getattr(self, name) for name in names}
 
     @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -185,29 +139,18 @@ class Anneal(Scheduler):
 
     def _gains_little(self, step: int, stderr: float) -> bool:
         """Whether the second half of the steps, all at the full rate, was not worth its time."""
-        middle, risen = (self.begun + step) / 2, self.begun + self.settings.warmup_steps
-        before = [nll for at, nll in self.history if max(risen, self.settled) < at <= middle]
+        before = [nll for at, nll in self.history if self.settings.warmup_steps < at <= step / 2]
         return bool(before) and before[-1] - self.best < self.settings.least_gain * stderr
 
     def _share(self, step: int, elapsed: float) -> float:
         """Share of a budget of time or steps that is gone."""
         return max(elapsed, step / self.total_steps)
 
-    @property
-    def _begun_share(self) -> float:
-        """Share of a budget before the trial was over; 0 where there is none."""
-        return self._share(self.begun, self.begun_elapsed)
-
-    @property
-    def _latest(self) -> float:
-        """Share of a budget before annealing."""
-        return (1 + self.settings.fraction * self._begun_share) / (1 + self.settings.fraction)
-
     def _progress(self, step: int, elapsed: float) -> float:
         """Share of the annealing that is done, 0 before it begins."""
         share = self._share(step, elapsed)
         if self.start < 0:
-            return max(share - self._latest, 0.0) / max(1 - self._latest, 1e-9)
+            return max(share - self._latest, 0.0) / (1 - self._latest)
         begun = self._share(self.start, self.start_elapsed)
         done = max((step - self.start) / self.length, (share - begun) / max(1 - begun, 1e-9))
         return max(done, 0.0)
@@ -232,14 +175,14 @@ class Plateau(Scheduler):
     @override
     def observe(
         self, valid_nll: float, step: int, elapsed: float = 0.0, stderr: float = 0.0
-    ) -> Turn:
+    ) -> bool:
         if valid_nll < self.best:
             self.best, self.bad = valid_nll, 0
-            return Turn.ON
+            return False
         self.bad += 1
         if self.bad > self.settings.patience:
             self.current, self.bad = max(self.current * self.settings.factor, self.min_factor), 0
-        return Turn.ON
+        return False
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -250,10 +193,8 @@ class Plateau(Scheduler):
         self.current, self.best, self.bad = state["current"], state["best"], int(state["bad"])
 
 
-def make_scheduler(
-    settings: SchedulerSettings, lr: float, total_steps: int, num_trial: int = 0
-) -> Scheduler:
-    """Build a scheduler for a base rate `lr` and a training of `total_steps`; see `Anneal`."""
+def make_scheduler(settings: SchedulerSettings, lr: float, total_steps: int) -> Scheduler:
+    """Build a scheduler for a base rate `lr` and a training of `total_steps`."""
     match settings:
         case ConstantSettings():
             return Cosine(settings.warmup_steps, 1.0, total_steps)
@@ -262,7 +203,7 @@ def make_scheduler(
         case PlateauSettings():
             return Plateau(settings, lr)
         case AnnealSettings():
-            return Anneal(settings, total_steps, num_trial)
+            return Anneal(settings, total_steps)
     raise AssertionError(f"scheduler={settings.name} is not built")
 
 
