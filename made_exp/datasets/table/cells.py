@@ -82,6 +82,10 @@ class Cells:
         """Which of the texts that stand for no value are here."""
         return {text for text in missing if self._stand_for([text]).any()}
 
+    def rows_of(self, tokens: Iterable[str]) -> pl.Series:
+        """(N,) in which rows one of these texts stands."""
+        return self.spread(self._stand_for(tokens)).fill_null(False)
+
     def _stand_for(self, missing: Iterable[str]) -> pl.Series:
         """(K,) which texts are one of `missing`: numbers by what they are worth, codes are none."""
         found = self.texts.is_in(list(missing))

@@ -35,6 +35,7 @@ class Column(ABC):
         kind: What it holds, as the user reads and writes it.
         variable: What the model sees of it; None where it is kept aside.
         missing: Texts that stand for no value, beside the empty one.
+        guessed: Those of them that nobody said do so: where they are given, they stay.
         values: Its range or its values, in a few words.
         num_missing: Its missing cells in the table that it was made from.
         decided: Why it holds this, in a few words, where that is not plain.
@@ -50,6 +51,7 @@ class Column(ABC):
     num_missing: int = 0
     decided: str = ""
     stored: tuple[Any, ...] = ()
+    guessed: tuple[str, ...] = ()
 
     @abstractmethod
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:

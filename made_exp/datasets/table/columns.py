@@ -15,10 +15,10 @@ from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.grids import NO_GRID, Grid, nearest_on
-from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.reading import setting
 from made_exp.datasets.table.stored import dtype_of
 from made_exp.datasets.table.whole import minus, plus, steps_in, times, within_reach
 from made_exp.variables.variable import Variable

@@ -14,10 +14,11 @@ from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
-from made_exp.datasets.table.inference import Reading, understand
+from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.matching import Match, match_columns, say_unknown
 from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable, listed
+from made_exp.datasets.table.reading import Reading
 from made_exp.datasets.table.suspicions import (
     markers_found,
     one_column,

@@ -18,11 +18,11 @@ from made_exp.datasets.table.cells import (
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
-from made_exp.datasets.table.inference import Reading, setting
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.patterns import pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
+from made_exp.datasets.table.reading import Reading, setting
 from made_exp.datasets.table.sentinels import sentinels, sentinels_among_few
 
 _LOOKED_AT = 20_000
