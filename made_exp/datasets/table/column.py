@@ -69,6 +69,9 @@ class Column(ABC):
     def decode(self, values: np.ndarray) -> pl.Series:
         """Texts (N,) of values, null where NaN, written as the column is."""
 
+    def check(self, raw: RawColumn, say: Say = warn_of_place) -> None:  # noqa: B027
+        """Say which cells of a column that is kept aside are unlike those of train."""
+
     def on_grid(self, values: np.ndarray, shift: int = 0) -> np.ndarray:
         """Draws (N,) rounded to the grid of the column, if it has one; or points farther on it."""
         return values

@@ -96,8 +96,12 @@ class TableSchema:
         say_unknown(raw, self.match(raw, needed))
         x = np.full((len(raw), len(self.modelled)), np.nan)
         present = [(d, c) for d, c in enumerate(self.modelled) if c.name in raw.names]
+        hears = [say] if say else []
         for d, column in present:
-            x[:, d] = column.encode(Cells.of(raw.column(column.name)), *([say] if say else []))
+            x[:, d] = column.encode(Cells.of(raw.column(column.name)), *hears)
+        for column in self.columns:
+            if column.variable is None and column.name in raw.names:
+                column.check(raw.column(column.name), *hears)
         return x
 
     def decode(self, x: np.ndarray) -> pl.DataFrame:
