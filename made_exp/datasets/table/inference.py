@@ -45,8 +45,8 @@ def understand(
 ) -> Reading:
     """Decide what a column holds.
 
-    Two different values are binary; whole numbers with few different values, and texts, are
-    categorical; other whole numbers are integer, other numbers real.
+    Two different values are binary; what is stored as categories, whole numbers with few different
+    values, and texts, are categorical; other whole numbers are integer, other numbers real.
 
     Args:
         cells: The column.
@@ -104,7 +104,9 @@ def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | Non
     """By the texts: numbers, dates, or texts without more ado."""
     tokens = MISSING if missing_values is None else tuple(missing_values)
     as_text = Reading("categorical", missing=() if missing_values is None else tokens)
-    if kind in ("categorical", "binary", "identifier") or cells.raw.values.dtype == pl.Boolean:
+    is_declared = cells.raw.stored in (pl.Categorical, pl.Enum) and kind is None
+    is_named = kind in ("categorical", "binary", "identifier") or is_declared
+    if is_named or cells.raw.values.dtype == pl.Boolean:
         return as_text
     texts = cells.known(tokens)
     form = _format_of(texts, kind)
