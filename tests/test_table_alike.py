@@ -40,7 +40,7 @@ def test_other_values_of_a_constant_column_are_said():
 @pytest.mark.parametrize(
     ("train", "new"),
     [
-        ("k", [" k"]), (1.5, ["1.50"]), (3, [3.0]), ("3.0", [3]), (True, ["TRUE"]), (None, [" "]),
+        ("k", [" k"]), (1.5, ["1.50"]), (3, [3.0]), ("3.0", [3]), (True, ["TRUE"]), ("1.5", [" "]),
         (datetime.date(2024, 1, 31), ["2024-01-31T00:00:00"]),
         (datetime.datetime(2024, 1, 31, 9), [datetime.datetime(2024, 1, 31, 9)]),
     ],

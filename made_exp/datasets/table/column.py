@@ -12,6 +12,7 @@ import polars as pl
 from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.raw import RawColumn
+from made_exp.datasets.table.stored import dtype_of, is_text
 from made_exp.variables.variable import Variable
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Column(ABC):
         name: As in the header.
         kind: What it holds, as the user reads and writes it.
         variable: What the model sees of it; None where it is kept aside.
-        missing: Texts that stand for no value, beside the empty one.
+        missing: Texts that stand for no value, beside the empty one, see `no_value`.
         guessed: Those of them that nobody said do so: where they are given, they stay.
         values: Its range or its values, in a few words.
         num_missing: Its missing cells in the table that it was made from.
@@ -52,6 +53,11 @@ class Column(ABC):
     decided: str = ""
     stored: tuple[Any, ...] = ()
     guessed: tuple[str, ...] = ()
+
+    @property
+    def no_value(self) -> tuple[str, ...]:
+        """Texts that stand for no value: the empty one is a value where texts were stored."""
+        return self.missing if is_text(dtype_of(self.stored)) else (*self.missing, "")
 
     @abstractmethod
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:

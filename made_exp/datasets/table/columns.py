@@ -84,7 +84,7 @@ class Numbers(Column):
             return self._counted(cells, self.format, moments, say)
         if isinstance(self.format, NumberFormat) and dtype.is_numeric():
             return self._typed(cells)
-        texts = cells.known(self.missing)
+        texts = cells.known((*self.missing, ""))
         numbers = self.format.parse(texts)
         is_bad = texts.is_not_null() & numbers.is_null()
         if not is_bad.any():
@@ -264,7 +264,7 @@ class Aside(Column):
         if self.kind not in ("constant", "empty"):
             return
         cells = Cells.of(raw)
-        known = cells.known(self.missing)
+        known = cells.known(self.no_value)
         odd = known.is_not_null()
         if self.text is not None:
             odd &= ~same_value(known, self.text)

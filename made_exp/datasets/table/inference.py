@@ -102,13 +102,16 @@ def _some(texts: pl.Series) -> pl.Series:
 
 def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | None) -> Reading:
     """By the texts: numbers, dates, or texts without more ado."""
-    tokens = MISSING if missing_values is None else tuple(missing_values)
-    as_text = Reading("categorical", missing=() if missing_values is None else tokens)
+    tokens = (*(MISSING if missing_values is None else missing_values), *cells.blank)
+    as_text = Reading("categorical", missing=tuple(missing_values or ()))
     is_declared = cells.raw.stored in (pl.Categorical, pl.Enum) and kind is None
-    is_named = kind in ("categorical", "binary", "identifier") or is_declared
-    if is_named or cells.raw.values.dtype == pl.Boolean:
+    is_named = kind in ("categorical", "binary", "identifier")
+    if is_declared or cells.raw.values.dtype == pl.Boolean:
         return as_text
     texts = cells.known(tokens)
+    if is_named:  # an empty text among numbers is none
+        is_none = bool(cells.blank) and _format_of(texts, None) is not None
+        return replace(as_text, missing=(*as_text.missing, *cells.blank)) if is_none else as_text
     form = _format_of(texts, kind)
     if form is None:
         return as_text

@@ -130,7 +130,7 @@ def _categories(
 
 def _listed(values: list[str]) -> str:
     """A few values, and how many there are."""
-    texts = (f"'{value}'" if "," in value else value for value in values)
+    texts = (f"'{value}'" if "," in value or not value else value for value in values)
     whole = [" ".join(text.split()) for text in islice(texts, _NUM_SHOWN)]
     while len(whole) > 1 and len(", ".join(whole)) > _MAX_SHOWN:
         del whole[-1]

@@ -52,7 +52,7 @@ def markers_found(cells: Cells, found: Reading, missing: Sequence[str]) -> set[s
     """Which of the texts that the user says stand for no value are in a column."""
     others = [text for text in found.missing if text not in missing]
     texts = pl.Series(others, dtype=pl.String)
-    dressed = found.form.parse(texts).to_list() if found.form else []
+    dressed = found.form.parse(texts).drop_nulls().to_list() if found.form else []
     here = cells.markers_found(missing) | {one for one in missing if number_of(one) in dressed}
     values = cells.raw.values
     if is_temporal(values.dtype):
