@@ -35,6 +35,8 @@ RUN_BY = {
     "density.simple_events": "test_probability",
     "datasets.table.loader": "test_table_splits",
     "datasets.table.centuries": "test_table_dates",
+    "datasets.table.guesses": "test_table_guesses",
+    "datasets.table.odd": "test_table_guesses",
     "datasets.table.notations": "test_table_numbers",
     "datasets.table.patterns": "test_table_dates",
     "datasets.table.quantities": "test_table_suspicions",

@@ -22,8 +22,8 @@ from made_exp.cli.help import options_in, train_help
 from made_exp.cli.names import as_hydra_has_it, as_typed
 from made_exp.cli.resolvers import conf_dir, conf_hash, members_within, run_id, slug
 from made_exp.cli.validate import settings_from
-from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.raw import leaving_out
+from made_exp.datasets.table.reading import setting
 from made_exp.errors import ConfigError
 from made_exp.model.member_schedules import member_layers
 from made_exp.settings.experiment import OPTIONS, from_dict, option_fields

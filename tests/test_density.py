@@ -387,11 +387,14 @@ def test_a_fixed_order_draws_on_from_the_cell_that_came_out_empty(ordering, seed
             "town": source.choice(["Bern", "Wien", ""], count),
             "diet": source.choice(["all", "fish", ""], count),
         }
-    )
+    ).with_columns(pl.col("town", "diet").replace("", None))
     schema = fit_table(raw_table(frame), {"train": np.arange(count)}, missing="model").schema
     options = {"num_orderings": 2}
     made = tiny_made(schema.variables, ordering=ordering, seed=seed, schedule_options=options)
-    model, blank = Density(made, schema), frame[:1].with_columns(town=pl.lit(""), diet=pl.lit(""))
+    model, blank = (
+        Density(made, schema),
+        frame[:1].with_columns(town=pl.lit(None, pl.String), diet=pl.lit(None, pl.String)),
+    )
     filled = model.complete(blank, num_samples=2000, seed=0)
     assert set(filled["town"]) == {"Bern", "Wien"}
     assert set(filled["diet"]) == {"all", "fish"}

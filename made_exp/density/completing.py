@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.guesses import guessed_rows, say_guessed
 from made_exp.datasets.table.libraries import Library, adopted
 from made_exp.datasets.table.matching import say_absent, say_unknown
 from made_exp.datasets.table.raw import RawColumn, RawTable
@@ -67,6 +68,7 @@ def given_values(schema: TableSchema, raw: RawTable, needed: Collection[str]) ->
     match = schema.match(raw, needed)
     say_absent(raw, match)
     say_unknown(raw, match, "kept as they are")
+    say_guessed(schema.columns, raw)
     return torch.from_numpy(schema.encode(schema.known(raw), needed=needed))
 
 
@@ -142,7 +144,9 @@ class Gaps:
     def _stay(self, given: RawColumn) -> np.ndarray:
         """(N,) which cells of a column stay."""
         d = self._places.get(given.name)
-        return given.values.is_not_null().to_numpy() if d is None else self.there[:, d]
+        if d is None:
+            return given.values.is_not_null().to_numpy()
+        return self.there[:, d] | guessed_rows(self.schema.modelled[d], given)
 
 
 def drawn_values(

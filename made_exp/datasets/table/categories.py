@@ -60,7 +60,7 @@ class Categories(Column):
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         assert self.variable is not None
         assert self.variable.num_values is not None
-        labels = as_labels(cells.known(self.missing))
+        labels = as_labels(cells.known(self.no_value))
         unseen = self.variable.num_values - 1.0 if self.variable.pooled else IMPOSSIBLE
         codes = np.array(
             [np.nan if text is None else self._code(text, unseen) for text in labels], np.float64

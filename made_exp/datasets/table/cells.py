@@ -70,17 +70,26 @@ class Cells:
 
     @cached_property
     def texts(self) -> pl.Series:
-        """(K,) texts without spaces around them; null where nothing is left."""
+        """(K,) texts without spaces around them; of a file of text null where nothing is left."""
         texts = self.written.str.strip_chars()
-        return texts.set(texts == "", None)
+        return texts if self.raw.origin.is_typed else texts.set(texts == "", None)
+
+    @property
+    def blank(self) -> tuple[str, ...]:
+        """The empty text where it may be a value; none where it is null."""
+        return ("",) if self.raw.origin.is_typed else ()
 
     def known(self, missing: Iterable[str]) -> pl.Series:
-        """(K,) texts without spaces around them; null where empty or one of `missing`."""
+        """(K,) texts without spaces around them; null where none or one of `missing`."""
         return self.texts.set(self._stand_for(missing), None)
 
     def markers_found(self, missing: Iterable[str]) -> set[str]:
         """Which of the texts that stand for no value are here."""
         return {text for text in missing if self._stand_for([text]).any()}
+
+    def rows_of(self, tokens: Iterable[str]) -> pl.Series:
+        """(N,) in which rows one of these texts stands."""
+        return self.spread(self._stand_for(tokens)).fill_null(False)
 
     def _stand_for(self, missing: Iterable[str]) -> pl.Series:
         """(K,) which texts are one of `missing`: numbers by what they are worth, codes are none."""

@@ -12,6 +12,7 @@ import polars as pl
 from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.raw import RawColumn
+from made_exp.datasets.table.stored import dtype_of, is_text
 from made_exp.variables.variable import Variable
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class Column(ABC):
         name: As in the header.
         kind: What it holds, as the user reads and writes it.
         variable: What the model sees of it; None where it is kept aside.
-        missing: Texts that stand for no value, beside the empty one.
+        missing: Texts that stand for no value, beside the empty one, see `no_value`.
+        guessed: Those of them that nobody said do so: where they are given, they stay.
         values: Its range or its values, in a few words.
         num_missing: Its missing cells in the table that it was made from.
         decided: Why it holds this, in a few words, where that is not plain.
@@ -50,6 +52,12 @@ class Column(ABC):
     num_missing: int = 0
     decided: str = ""
     stored: tuple[Any, ...] = ()
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def no_value(self) -> tuple[str, ...]:
+        """Texts that stand for no value: the empty one is a value where texts were stored."""
+        return self.missing if is_text(dtype_of(self.stored)) else (*self.missing, "")
 
     @abstractmethod
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
@@ -66,6 +74,9 @@ class Column(ABC):
     @abstractmethod
     def decode(self, values: np.ndarray) -> pl.Series:
         """Texts (N,) of values, null where NaN, written as the column is."""
+
+    def check(self, raw: RawColumn, say: Say = warn_of_place) -> None:  # noqa: B027
+        """Say which cells of a column that is kept aside are unlike those of train."""
 
     def on_grid(self, values: np.ndarray, shift: int = 0) -> np.ndarray:
         """Draws (N,) rounded to the grid of the column, if it has one; or points farther on it."""

@@ -9,16 +9,18 @@ import numpy as np
 import polars as pl
 from typing_extensions import override
 
+from made_exp.datasets.table.alike import same_value
 from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.cells import Cells, is_temporal, moments_of, number_of
 from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.grids import NO_GRID, Grid, nearest_on
-from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.raw import RawColumn
+from made_exp.datasets.table.reading import setting
 from made_exp.datasets.table.stored import dtype_of
 from made_exp.datasets.table.whole import minus, plus, steps_in, times, within_reach
 from made_exp.variables.variable import Variable
@@ -82,7 +84,7 @@ class Numbers(Column):
             return self._counted(cells, self.format, moments, say)
         if isinstance(self.format, NumberFormat) and dtype.is_numeric():
             return self._typed(cells)
-        texts = cells.known(self.missing)
+        texts = cells.known((*self.missing, ""))
         numbers = self.format.parse(texts)
         is_bad = texts.is_not_null() & numbers.is_null()
         if not is_bad.any():
@@ -256,6 +258,20 @@ class Aside(Column):
     @override
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         raise AssertionError(f"'{self.name}' is kept aside")
+
+    @override
+    def check(self, raw: RawColumn, say: Say = warn_of_place) -> None:
+        if self.kind not in ("constant", "empty"):
+            return
+        cells = Cells.of(raw)
+        known = cells.known(self.no_value)
+        odd = known.is_not_null()
+        if self.text is not None:
+            odd &= ~same_value(known, self.text)
+        if odd.any():
+            was = "empty" if self.text is None else f"'{self.text[:60]}'"
+            what = f"unlike train, where all cells are {was}: scores do not look at it"
+            say(raw, cells.first_row(odd), cells.count_rows(odd), what)
 
     @override
     def decode(self, values: np.ndarray) -> pl.Series:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from made_exp.datasets.table.column import Column
-from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.raw import GivenTable
+from made_exp.datasets.table.reading import setting
 from made_exp.errors import did_you_mean
 
 

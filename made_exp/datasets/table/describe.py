@@ -8,8 +8,8 @@ import numpy as np
 from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Numbers
-from made_exp.datasets.table.inference import setting
 from made_exp.datasets.table.raw import leaving_out
+from made_exp.datasets.table.reading import setting
 
 # What a column of a kind is taken for instead, most often.
 _INSTEAD = {

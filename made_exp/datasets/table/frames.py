@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.raw import Origin, RawTable
+from made_exp.datasets.table.stored import is_text
 from made_exp.datasets.table.text import renames, unique_names
 from made_exp.errors import one_line
 
@@ -104,6 +105,8 @@ def _with_unique_names(data: Any) -> Any:
 def _series(column: nw.Series, source: str) -> pl.Series:
     try:
         series = column.to_polars()
+        if isinstance(column.dtype, nw.Categorical | nw.Enum) and not is_text(series.dtype):
+            return _of_categories(column)
         if not isinstance(series.dtype, pl.BaseExtension):
             return series
         absent = column.is_null().to_list()  # intervals and periods of pandas
@@ -111,6 +114,13 @@ def _series(column: nw.Series, source: str) -> pl.Series:
         return pl.Series(series.name, texts, dtype=pl.String)
     except Exception:  # without pyarrow, or several types in one column
         return _of_column(column, source)
+
+
+def _of_categories(column: nw.Series) -> pl.Series:
+    """Categories of pandas that are no texts, such as numbers and dates, by what each is called."""
+    absent = column.is_null().to_list()
+    texts = [None if a else str(v) for v, a in zip(column.to_list(), absent, strict=True)]
+    return pl.Series(column.name, texts, dtype=pl.Categorical)
 
 
 def _of_array(array: np.ndarray) -> pl.DataFrame:

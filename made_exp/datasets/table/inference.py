@@ -3,10 +3,8 @@
 How cells are written is read from all rows; what the values are is left to the training rows.
 """
 
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import final
+from dataclasses import replace
 
 import polars as pl
 
@@ -22,7 +20,8 @@ from made_exp.datasets.table.cells import (
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
-from made_exp.datasets.table.raw import quoted
+from made_exp.datasets.table.odd import are_codes, judge_odd
+from made_exp.datasets.table.reading import Reading, kind_of
 
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
 MAX_FEW = 10
@@ -34,32 +33,11 @@ _UNIQUE = 0.95
 _ID_NAME = (
     r"(?i)^$|^(?:.*[_ ]|row)?(?:id|uuid|guid|index|idx|key)$|^unnamed|^column_1$|^(?:no|nr)\.?$"
 )
-_MAX_ODD = 3
+# So many cells of a column of numbers may be other texts; of more it is one of texts.
+_MOST_ODD = 0.1
 # How cells are written is read from so many of them.
 _LOOKED_AT = 20_000
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
-
-
-@final
-@dataclass
-class Reading:
-    """What was understood of a column.
-
-    Attributes:
-        kind: One of `registry.KINDS`, or "constant" or "empty".
-        form: How numbers and dates are written; None for other kinds.
-        missing: Texts that stand for no value, beside the empty one.
-        decided: Why, in a few words, where that is not plain.
-        suspicions: What the user should look at, in a line each.
-        numbers: (K,) of the texts of the cells, where they are written numbers or dates.
-    """
-
-    kind: str
-    form: Format | None = None
-    missing: tuple[str, ...] = ()
-    decided: str = ""
-    suspicions: list[str] = field(default_factory=list)
-    numbers: pl.Series | None = None
 
 
 def understand(
@@ -67,8 +45,8 @@ def understand(
 ) -> Reading:
     """Decide what a column holds.
 
-    Two different values are binary; whole numbers with few different values, and texts, are
-    categorical; other whole numbers are integer, other numbers real.
+    Two different values are binary; what is stored as categories, whole numbers with few different
+    values, and texts, are categorical; other whole numbers are integer, other numbers real.
 
     Args:
         cells: The column.
@@ -124,11 +102,16 @@ def _some(texts: pl.Series) -> pl.Series:
 
 def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | None) -> Reading:
     """By the texts: numbers, dates, or texts without more ado."""
-    tokens = MISSING if missing_values is None else tuple(missing_values)
-    as_text = Reading("categorical", missing=() if missing_values is None else tokens)
-    if kind in ("categorical", "binary", "identifier") or cells.raw.values.dtype == pl.Boolean:
+    tokens = (*(MISSING if missing_values is None else missing_values), *cells.blank)
+    as_text = Reading("categorical", missing=tuple(missing_values or ()))
+    is_declared = cells.raw.stored in (pl.Categorical, pl.Enum) and kind is None
+    is_named = kind in ("categorical", "binary", "identifier")
+    if is_declared or cells.raw.values.dtype == pl.Boolean:
         return as_text
     texts = cells.known(tokens)
+    if is_named:  # an empty text among numbers is none
+        is_none = bool(cells.blank) and _format_of(texts, None) is not None
+        return replace(as_text, missing=(*as_text.missing, *cells.blank)) if is_none else as_text
     form = _format_of(texts, kind)
     if form is None:
         return as_text
@@ -138,16 +121,16 @@ def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | Non
         tokens += tuple(texts.filter(stand_in).unique(maintain_order=True))
         texts = cells.known(tokens)
         numbers = form.parse(texts)
-    found = Reading(_kind_of(form, numbers), form, tokens, numbers=numbers)
+    found = Reading(kind_of(form, numbers), form, tokens, numbers=numbers)
     odd = texts.is_not_null() & numbers.is_null()
-    if odd.sum() > 0.1 * (len(texts) - texts.null_count()):
+    if cells.count_rows(odd) > _MOST_ODD * cells.count_rows(texts.is_not_null()):
         return as_text
     if odd.any():
-        if not kind and _are_codes(texts, numbers, odd):
+        if not kind and are_codes(texts, numbers, odd):
             odd_one = cells.texts.filter(odd)[0]
             as_text.suspicions.append(f"nearly all are numbers, but '{odd_one}' is a code: texts")
             return as_text
-        _judge_odd(cells, found, odd, kind)
+        judge_odd(cells, found, odd, kind)
     return found
 
 
@@ -155,13 +138,6 @@ def _worth_as(texts: pl.Series, numbers: pl.Series, missing: Sequence[str]) -> p
     """Which of the texts (K,), read as numbers, are worth one of `missing`."""
     worth = [number for token in missing if (number := number_of(token)) is not None]
     return texts.is_not_null() & numbers.cast(pl.Float64).is_in(worth).fill_null(False)
-
-
-def _are_codes(texts: pl.Series, numbers: pl.Series, odd: pl.Series) -> bool:
-    """Whether whole numbers and a few such as 207a name something."""
-    known = numbers.drop_nulls()
-    whole = known.dtype.is_integer() or bool((known == known.floor()).all())
-    return whole and bool(texts.filter(odd).str.contains(r"^(?:\d+[A-Za-z]+|[A-Za-z]+\d+)$").all())
 
 
 def _format_of(texts: pl.Series, kind: str | None) -> Format | None:
@@ -172,34 +148,6 @@ def _format_of(texts: pl.Series, kind: str | None) -> Format | None:
     if zeros.str.contains(r"^0\d").any() and not kind:  # codes such as 007, or dates
         return DateFormat.of_texts(some)
     return NumberFormat.of_texts(some) or (None if kind else DateFormat.of_texts(some))
-
-
-def _kind_of(form: Format, numbers: pl.Series) -> str:
-    if isinstance(form, DateFormat):
-        return "date"
-    is_exponential = isinstance(form, NumberFormat) and form.style == "exponent"
-    return "integer" if numbers.dtype.is_integer() and not is_exponential else "real"
-
-
-def _judge_odd(cells: Cells, found: Reading, odd: pl.Series, kind: str | None) -> None:
-    """Take a few texts that repeat in a column of numbers for missing; refuse others."""
-    different, count = cells.texts.filter(odd).unique(maintain_order=True), cells.count_rows(odd)
-    what = "a date" if found.kind == "date" else "a number"
-    name = cells.raw.name
-    if len(different) > _MAX_ODD or count < 2 * len(different):
-        hint = "" if kind else f" or set {setting('kinds', name, 'categorical')}"
-        raise cells.raw.error(
-            cells.first_row(odd),
-            f"is not {what}, as nearly all others are; correct it, leave it empty{hint}",
-        )
-    found.missing = (*found.missing, *different)
-    found.suspicions.append(
-        f"{', '.join(map(repr, different))} ({count} cells) among {what[2:]}s is taken as missing;"
-        f" else {setting('kinds', name, 'categorical')}"
-    )
-    assert found.form is not None
-    found.numbers = found.form.parse(cells.known(found.missing))
-    found.kind = _kind_of(found.form, found.numbers)
 
 
 def _by_values(cells: Cells, found: Reading) -> Reading:
@@ -291,9 +239,4 @@ def _as_kind(cells: Cells, found: Reading, kind: str) -> Reading:
             odd &= ~known.str.contains(_NUMBER).fill_null(True)
         what = {"date": "a date that is known", "integer": "a whole number"}.get(kind, "a number")
         raise cells.raw.error(cells.first_row(odd), f"is not {what}")
-    return Reading(kind, found.form, found.missing, "as you say", found.suspicions, found.numbers)
-
-
-def setting(name: str, column: str, value: str) -> str:
-    """What to type to overrule a decision on a column."""
-    return shlex.quote(f"dataset.{name}={{{quoted(column)}: {value}}}")
+    return replace(found, kind=kind, decided="as you say")

@@ -18,10 +18,11 @@ from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.fitting import Limits, fit_numbers
 from made_exp.datasets.table.grids import grid_of
-from made_exp.datasets.table.inference import MAX_SPAN, Reading, setting
+from made_exp.datasets.table.inference import MAX_SPAN
 from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import leaving_out
+from made_exp.datasets.table.reading import Reading, setting
 from made_exp.datasets.table.steps import step_of
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
 from made_exp.datasets.table.whole import minus, steps_in
@@ -62,10 +63,8 @@ def make_column(
     """
     kept: dict[str, Any] = {
         "name": cells.raw.name,
-        "kind": reading.kind,
-        "missing": reading.missing,
-        "decided": reading.decided,
         "stored": stored_as(cells.raw.stored) if cells.raw.origin.is_typed else (),
+        **{name: getattr(reading, name) for name in ("kind", "missing", "guessed", "decided")},
     }
     if reading.kind in ("constant", "identifier", "empty"):
         return _aside(cells, reading, kept), None
@@ -131,7 +130,7 @@ def _categories(
 
 def _listed(values: list[str]) -> str:
     """A few values, and how many there are."""
-    texts = (f"'{value}'" if "," in value else value for value in values)
+    texts = (f"'{value}'" if "," in value or not value else value for value in values)
     whole = [" ".join(text.split()) for text in islice(texts, _NUM_SHOWN)]
     while len(whole) > 1 and len(", ".join(whole)) > _MAX_SHOWN:
         del whole[-1]

@@ -30,7 +30,8 @@ def pandas_series(values: pl.Series) -> Any:
 
 def as_pandas(values: pl.Series, dtype: Any) -> Any:
     """The values (N,) in this type of pandas, where that holds them."""
-    from pandas.api.types import is_integer_dtype
+    import pandas as pd
+    from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
     series = pandas_series(values)
     if values.dtype.is_float() and is_integer_dtype(dtype):
@@ -45,7 +46,8 @@ def as_pandas(values: pl.Series, dtype: Any) -> Any:
         named = {str(one): one for one in categories}  # which may be intervals
         series = series.map(lambda value: named.get(value, value), na_action="ignore")
         if not series.dropna().isin(categories).all():
-            return series
+            is_number = is_numeric_dtype(categories.dtype) and values.dtype == pl.Categorical
+            return pd.to_numeric(series.astype(object)) if is_number else series
     try:
         if getattr(dtype, "tz", None) is not None and series.dt.tz is None:
             series = series.dt.tz_localize(dtype.tz, ambiguous=False, nonexistent="shift_forward")

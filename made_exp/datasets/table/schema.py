@@ -14,10 +14,11 @@ from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
-from made_exp.datasets.table.inference import Reading, understand
+from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.matching import Match, match_columns, say_unknown
 from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable, listed
+from made_exp.datasets.table.reading import Reading
 from made_exp.datasets.table.suspicions import (
     markers_found,
     one_column,
@@ -95,8 +96,12 @@ class TableSchema:
         say_unknown(raw, self.match(raw, needed))
         x = np.full((len(raw), len(self.modelled)), np.nan)
         present = [(d, c) for d, c in enumerate(self.modelled) if c.name in raw.names]
+        hears = [say] if say else []
         for d, column in present:
-            x[:, d] = column.encode(Cells.of(raw.column(column.name)), *([say] if say else []))
+            x[:, d] = column.encode(Cells.of(raw.column(column.name)), *hears)
+        for column in self.columns:
+            if column.variable is None and column.name in raw.names:
+                column.check(raw.column(column.name), *hears)
         return x
 
     def decode(self, x: np.ndarray) -> pl.DataFrame:

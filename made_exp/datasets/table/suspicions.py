@@ -18,11 +18,11 @@ from made_exp.datasets.table.cells import (
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
-from made_exp.datasets.table.inference import Reading, setting
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.patterns import pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
+from made_exp.datasets.table.reading import Reading, setting
 from made_exp.datasets.table.sentinels import sentinels, sentinels_among_few
 
 _LOOKED_AT = 20_000
@@ -52,7 +52,7 @@ def markers_found(cells: Cells, found: Reading, missing: Sequence[str]) -> set[s
     """Which of the texts that the user says stand for no value are in a column."""
     others = [text for text in found.missing if text not in missing]
     texts = pl.Series(others, dtype=pl.String)
-    dressed = found.form.parse(texts).to_list() if found.form else []
+    dressed = found.form.parse(texts).drop_nulls().to_list() if found.form else []
     here = cells.markers_found(missing) | {one for one in missing if number_of(one) in dressed}
     values = cells.raw.values
     if is_temporal(values.dtype):
