@@ -187,7 +187,7 @@ def test_a_first_row_of_numbers_is_suspicious_and_may_be_a_row(caplog):
 def test_lines_are_found_after_blank_lines_and_cells_of_several():
     whole = table('a,b\n\n"x\ny",1\n\nz,2\n')
     assert [whole.line_of(row) for row in (0, 1)] == [3, 6]
-    assert line_of_row(Records(b"1\n2\n", ",", "t"), 1, header=False) == 2
+    assert line_of_row(Records(b"1\n2\n", ",", "t"), 1) == 2
 
 
 def test_many_rows_are_read_carefully_in_parts(monkeypatch):

@@ -173,7 +173,9 @@ def _read(file: Path, style: TextStyle) -> tuple[pl.DataFrame, TextTable | None]
     kind, content = typed_format(file), content_of(file)
     if kind is None:
         table = TextTable(content, str(file), style)
-        return table.read(), table
+        frame = table.read()
+        table.empty.say()
+        return frame, table
     with as_read_errors(file, kind):
         frame = read_content(content, kind)
     if not frame.width or not len(frame):

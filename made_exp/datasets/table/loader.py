@@ -66,7 +66,7 @@ def load(
     Raises:
         ValueError: With file, line and column, if a file or a cell cannot be used.
     """
-    style = TextStyle("\t" if delimiter == "\\t" else delimiter, encoding, header)
+    style = TextStyle("\t" if delimiter == "\\t" else delimiter, encoding, header, empty_rows=False)
     given = {"train": path, "valid": valid_path, "test": test_path}
     files = {
         split: find_tables(

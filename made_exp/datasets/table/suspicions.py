@@ -18,6 +18,7 @@ from made_exp.datasets.table.cells import (
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.emptiness import without_value
 from made_exp.datasets.table.inference import Reading, setting
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.patterns import pattern_of_digits
@@ -97,7 +98,7 @@ def suspicious_table(
     first = raw.beginning(_LOOKED_AT)
     doubts = [*_no_header(first), *one_column(raw, columns), *_few_rows(len(splits["train"]))]
     doubts += [*_commas(raw, columns), *_set_aside(columns)]
-    return [*doubts, *_repeated(raw, columns, splits)]
+    return [*doubts, *_without_value(raw), *_repeated(raw, columns, splits)]
 
 
 def one_column(raw: GivenTable, columns: Sequence[Column]) -> list[str]:
@@ -160,6 +161,18 @@ def _few_rows(count: int) -> list[str]:
         return []
     rows = "1 row is" if count == 1 else f"{count} rows are"
     return [f"only {rows} trained on: what is learnt of so few may be chance"]
+
+
+def _without_value(raw: GivenTable) -> list[str]:
+    """Rows of types in which nothing stands; those of text are not read, or asked for."""
+    if raw.delimiter is not None:
+        return []
+    is_empty = without_value(raw.column(name).values for name in raw.names)
+    if not (count := int(is_empty.sum())):
+        return []
+    place = raw.origin.place(int(is_empty.arg_max() or 0))
+    rows = "1 row has" if count == 1 else f"{count} rows have"
+    return [f"{rows} no value at all, and {'is' if count == 1 else 'are'} kept ({place})"]
 
 
 def _set_aside(columns: Sequence[Column]) -> list[str]:
