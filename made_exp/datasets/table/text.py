@@ -23,6 +23,7 @@ import polars as pl
 from made_exp.datasets.table.emptiness import EmptyRows
 from made_exp.datasets.table.layout import lay_out
 from made_exp.datasets.table.records import Records, line_of_row, read_carefully
+from made_exp.datasets.table.tightening import tightened
 
 _log = logging.getLogger(__name__)
 AUTO = "auto"
@@ -82,6 +83,7 @@ class TextTable:
             self.content, self.first_line = self.content[mark.end() :], 2
             found = mark[1].decode() if found == AUTO else found
         self.delimiter = found_delimiter(self.content) if found == AUTO else found
+        self.content = tightened(self.content, self.delimiter)
         self._body = 0
         records = self._records()
         first = next(records, None)
@@ -105,7 +107,8 @@ class TextTable:
     def continued(self, content: bytes, first_line: int) -> Self:
         """Rows of the same text, UTF-8, that come later and begin in this line."""
         later = copy.copy(self)
-        later.content, later.first_line = _with_newlines(content, self.source), first_line
+        later.content = tightened(_with_newlines(content, self.source), self.delimiter)
+        later.first_line = first_line
         later._body = 0
         return later
 
