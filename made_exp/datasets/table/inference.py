@@ -19,6 +19,7 @@ from made_exp.datasets.table.cells import (
     num_different,
     number_of,
 )
+from made_exp.datasets.table.codes import why_codes
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
@@ -142,11 +143,11 @@ def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | Non
     odd = texts.is_not_null() & numbers.is_null()
     if odd.sum() > 0.1 * (len(texts) - texts.null_count()):
         return as_text
+    if not kind and (why := why_codes(cells, form, numbers, odd)):
+        hint = "" if odd.any() else f"; else {setting('kinds', cells.raw.name, 'real')}"
+        as_text.suspicions.append(why + hint)
+        return as_text
     if odd.any():
-        if not kind and _are_codes(texts, numbers, odd):
-            odd_one = cells.texts.filter(odd)[0]
-            as_text.suspicions.append(f"nearly all are numbers, but '{odd_one}' is a code: texts")
-            return as_text
         _judge_odd(cells, found, odd, kind)
     return found
 
@@ -155,13 +156,6 @@ def _worth_as(texts: pl.Series, numbers: pl.Series, missing: Sequence[str]) -> p
     """Which of the texts (K,), read as numbers, are worth one of `missing`."""
     worth = [number for token in missing if (number := number_of(token)) is not None]
     return texts.is_not_null() & numbers.cast(pl.Float64).is_in(worth).fill_null(False)
-
-
-def _are_codes(texts: pl.Series, numbers: pl.Series, odd: pl.Series) -> bool:
-    """Whether whole numbers and a few such as 207a name something."""
-    known = numbers.drop_nulls()
-    whole = known.dtype.is_integer() or bool((known == known.floor()).all())
-    return whole and bool(texts.filter(odd).str.contains(r"^(?:\d+[A-Za-z]+|[A-Za-z]+\d+)$").all())
 
 
 def _format_of(texts: pl.Series, kind: str | None) -> Format | None:

@@ -15,6 +15,7 @@ from made_exp.datasets.table.cells import (
     moments_of,
     number_of,
 )
+from made_exp.datasets.table.codes import maybe_codes
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
@@ -39,7 +40,8 @@ _OTHER_DELIMITERS = ",;\t|^:~ "
 def suspicious_column(cells: Cells, column: Column) -> list[str]:
     """What may be wrong with how a column was understood."""
     if isinstance(column, Numbers):
-        return [*sentinels(cells, column), *_dates_as_numbers(cells, column), *_ambiguous(column)]
+        doubts = [*sentinels(cells, column), *_dates_as_numbers(cells, column)]
+        return [*doubts, *_ambiguous(column), *_worth_the_same(cells, column)]
     if isinstance(column, Categories):
         doubts = [*_missing_as_value(cells, column), *numbers_among_texts(cells, column)]
         doubts += [] if doubts else quantities(cells, column)
@@ -75,6 +77,13 @@ def _ambiguous(column: Numbers) -> list[str]:
     if not (isinstance(form, DateFormat) and form.ambiguous):
         return []
     return [f"read as {form.pattern}, but day and month could be the other way round"]
+
+
+def _worth_the_same(cells: Cells, column: Numbers) -> list[str]:
+    if column.kind != "real" or not (pair := maybe_codes(cells, column.format)):
+        return []
+    listed = f"'{pair[0]}' and '{pair[1]}'"
+    return [f"{listed} are one number; if not, {setting('kinds', column.name, 'categorical')}"]
 
 
 def _missing_as_value(cells: Cells, column: Categories) -> list[str]:
