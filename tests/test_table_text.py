@@ -247,4 +247,6 @@ def test_spaces_before_quotes_are_taken_off_wherever_they_come(tmp_path):
     assert len(pieces) > 1
     assert pl.concat([piece.frame for piece in pieces]).equals(whole)
     assert whole.row(-1) == ("35", "y, z", "1.5")
-    assert tightened(b'1 "x"', " ") == b'1 "x"'
+    assert tightened(b'1 "x"', " ", header=False) == b'1 "x"'
+    assert tightened(b'"a", "b"\n1, 2\n', ",", header=True) == b'"a","b"\n1, 2\n'
+    assert tightened(b'a, "b"\n1, 2\n', ",", header=True) == b'a, "b"\n1, 2\n'

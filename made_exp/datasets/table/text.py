@@ -83,7 +83,7 @@ class TextTable:
             self.content, self.first_line = self.content[mark.end() :], 2
             found = mark[1].decode() if found == AUTO else found
         self.delimiter = found_delimiter(self.content) if found == AUTO else found
-        self.content = tightened(self.content, self.delimiter)
+        self.content = tightened(self.content, self.delimiter, header=header)
         self._body = 0
         records = self._records()
         first = next(records, None)
@@ -107,7 +107,8 @@ class TextTable:
     def continued(self, content: bytes, first_line: int) -> Self:
         """Rows of the same text, UTF-8, that come later and begin in this line."""
         later = copy.copy(self)
-        later.content = tightened(_with_newlines(content, self.source), self.delimiter)
+        content = _with_newlines(content, self.source)
+        later.content = tightened(content, self.delimiter, header=False)
         later.first_line = first_line
         later._body = 0
         return later
