@@ -1,6 +1,6 @@
 """What a column holds, decided by how its cells are written and how many different ones there are.
 
-How cells are written is read from all rows; what the values are is left to the training rows.
+How cells are written is read from the files of train; what the values are, from its rows.
 """
 
 import shlex

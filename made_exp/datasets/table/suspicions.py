@@ -22,6 +22,7 @@ from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.emptiness import without_value
 from made_exp.datasets.table.inference import Reading, setting
 from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.parts import written_apart
 from made_exp.datasets.table.patterns import pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
@@ -42,6 +43,8 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     if isinstance(column, Numbers):
         doubts = [*sentinels(cells, column), *_dates_as_numbers(cells, column)]
         return [*doubts, *_ambiguous(column), *_worth_the_same(cells, column)]
+    if apart := written_apart(cells, column):
+        return apart
     if isinstance(column, Categories):
         doubts = [*_missing_as_value(cells, column), *numbers_among_texts(cells, column)]
         doubts += [] if doubts else quantities(cells, column)
