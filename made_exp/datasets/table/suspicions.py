@@ -27,6 +27,7 @@ from made_exp.datasets.table.patterns import pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.sentinels import sentinels, sentinels_among_few
+from made_exp.datasets.table.totals import totals
 
 _LOOKED_AT = 20_000
 # Rows that repeat are said from this share on, and where a row has so many columns.
@@ -110,7 +111,8 @@ def suspicious_table(
     first = raw.beginning(_LOOKED_AT)
     doubts = [*_no_header(first), *one_column(raw, columns), *_few_rows(len(splits["train"]))]
     doubts += [*_commas(raw, columns), *_set_aside(columns)]
-    return [*doubts, *_without_value(raw), *_repeated(raw, columns, splits)]
+    doubts += [*_without_value(raw), *totals(raw)]
+    return [*doubts, *_repeated(raw, columns, splits)]
 
 
 def one_column(raw: GivenTable, columns: Sequence[Column]) -> list[str]:
