@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_folders import HOSTILE, make_run, make_sweep
 
+from made_exp.report import main as made_report
 from made_exp.reporting.discovery import find_runs
 from made_exp.reporting.output import report
 from made_exp.reporting.records import read_run
@@ -70,11 +71,15 @@ def test_reporting_twice_gives_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["report.csv", "report.md", "report.html"])
-def test_a_file_of_the_users_is_no_report_and_stays(tmp_path, name):
+def test_a_file_of_the_users_is_no_report_and_stays(tmp_path, name, capsys):
     make_run(tmp_path / "a")
     (tmp_path / name).write_text("mine\n")
     with pytest.raises(ValueError, match=f"{name} is no report of made-report"):
         report(tmp_path)
+    assert made_report([f"path={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
     assert (tmp_path / name).read_text() == "mine\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", name]
 

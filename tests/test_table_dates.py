@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from made_exp.datasets.table.dates import DateFormat, finest_unit
 from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.padding import padded_parts
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import TableSchema, fit_table
 
@@ -51,6 +52,11 @@ def texts(*values):
         (["Wed Jan 31 10:00:00 2024", "Wed Jan 31 10:00:02 2024"], 2, "seconds"),
         (["31/Jan/2024:10:00:00 +0100", "31/Jan/2024:10:00:02 +0100"], 2, "seconds"),
         (["2024-01-31 10:00:00+00", "2024-01-31 10:00:30+00"], 30, "seconds"),
+        (["2018-06-07 9:13", "2018-06-07 10:05"], 52, "minutes"),
+        (["6/7/2018 09:13 AM", "6/7/2018 10:05 AM"], 52, "minutes"),
+        (["7-Jun-2018 09:13:05", "7-Jun-2018 10:05:07"], 3122, "seconds"),
+        (["Thu Jun 7 09:13:05 2018", "Thu Jun 7 10:05:07 2018"], 3122, "seconds"),
+        (["7/06/2018", "13/06/2018"], 6, "days"),
     ],
 )
 def test_dates_come_back_as_they_were_written(cells, distance, unit):
@@ -61,6 +67,18 @@ def test_dates_come_back_as_they_were_written(cells, distance, unit):
     assert form.unit == unit
     assert form.write(counted.to_numpy()).to_list() == cells
     assert DateFormat(**{k: v for k, v in form.to_dict().items() if k != "name"}) == form
+
+
+def test_formats_of_old_runs_have_all_zeros_or_none():
+    moment = np.array([24 * 60 * 365 + 61])
+    for padded, text in (
+        (True, "1971-01-01 01:01"),
+        (False, "1971-1-1 1:01"),
+        ("m", "1971-01-1 1:01"),
+    ):
+        form = DateFormat("%Y-%m-%d %H:%M", unit="minutes", padded=padded)
+        assert form.write(moment).to_list() == [text]
+    assert padded_parts(texts("07/6/2018", "x"), "%d/%m/%Y") == "d"
 
 
 def test_draws_of_dates_stay_within_the_calendar():

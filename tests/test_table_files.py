@@ -5,6 +5,7 @@ import gzip
 import io
 import itertools
 import lzma
+import pickle
 import struct
 
 import numpy as np
@@ -57,6 +58,7 @@ def rows(table):
         ("really_compressed.csv", gzip.compress(TEXT, mtime=0)),
         ("t.tsv", TEXT.replace(b",", b"\t")),
         ("t.txt", TEXT.replace(b",", b";")),
+        ("quoted.csv", TEXT.replace(b"a,b", b'"a","b"')),
         ("t.csv", TEXT.decode().encode("utf-16")),
     ],
 )
@@ -148,6 +150,14 @@ def test_parts_of_near_types_are_stacked_and_others_refused(tmp_path):
         ({"t.csv.zst": zstandard.compress(TEXT)[:-9]}, "t.csv.zst", "t.csv.zst: damaged"),
         ({"t.csv.xz": lzma.compress(TEXT)[:-9]}, "t.csv.xz", "t.csv.xz: damaged"),
         ({"t.csv.bz2": bz2.compress(TEXT)[:-9]}, "t.csv.bz2", "t.csv.bz2: damaged"),
+        ({"t.csv": b'[\n  {\n    "a": 1\n  }\n]\n'}, "t.csv", "t.csv is JSON; write it as CSV"),
+        ({"t.csv": b'[{"a": 1}, {"a": 2}]'}, "t.csv", "t.csv is JSON"),
+        ({"t.csv": b'\xef\xbb\xbf{"a": 1}\n{"a": 2}\n'}, "t.csv", "t.csv is JSON"),
+        ({"t.csv": b"[\r\n 1,\r\n 2]"}, "t.csv", "t.csv is JSON"),
+        ({"t.csv": b"\x89PNG\r\n\x1a\n\0"}, "t.csv", "t.csv is a picture"),
+        ({"t.csv": b"\x89HDF\r\n\x1a\n\0"}, "t.csv", "t.csv is HDF5; export the table"),
+        ({"t.csv": pickle.dumps({"a": [1, 2]})}, "t.csv", "t.csv is a pickle; export what"),
+        ({"t.csv": pickle.dumps([1, 2], 2)}, "t.csv", "t.csv is a pickle; export what"),
         ({"t.csv": b"version https://git-lfs.github.com"}, "t.csv", "is a pointer of Git LFS"),
         ({"t.parquet": parquet(FRAME.head(0))}, "t.parquet", "t.parquet has no rows"),
         ({"t.parquet": parquet(FRAME.select([]))}, "t.parquet", "t.parquet has no columns"),

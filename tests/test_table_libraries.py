@@ -36,6 +36,7 @@ PANDAS = {
     "float": SOURCE.normal(size=COUNT).round(3),
     "float32": SOURCE.normal(size=COUNT).astype(np.float32),
     "float of whole": pd.array(holed(range(7, 7 + COUNT))).astype("float64"),
+    "sparse": pd.arrays.SparseArray(SOURCE.choice([0.0, 0.5, 1.5], COUNT), fill_value=0.0),
     "two floats": SOURCE.choice([0.5, 1.5], COUNT),
     "bool": SOURCE.random(COUNT) < 0.5,
     "boolean": pd.array(holed([n % 3 == 0 for n in range(COUNT)]), "boolean"),
@@ -163,6 +164,19 @@ def test_what_a_column_cannot_hold_widens_it():
     filled = library_named("pandas").put(frame, 0, np.array([True, False]), pl.Series(["y"]))
     assert filled["a"].tolist() == ["x", "y"]
     assert frame["a"].isna().sum() == 1  # the user's own is as it was
+
+
+def test_cells_of_a_sparse_column_are_filled():
+    values = pd.arrays.SparseArray([0.0, np.nan, 2.5, np.nan], fill_value=0.0)
+    frame = pd.DataFrame({"a": [1, 2, 3, 4], "s": values})
+    known = np.array([True, False, True, False])
+    filled = library_named("pandas").put(frame, 1, known, pl.Series([0.0, 1.5]))
+    assert filled["s"].tolist() == [0.0, 0.0, 2.5, 1.5]
+    assert filled["s"].dtype == frame["s"].dtype
+    assert raw_table(filled).column("s").values.to_list() == [0.0, 0.0, 2.5, 1.5]
+    filled = library_named("pandas").put(frame, 1, known, pl.Series(["x", "y"]))
+    assert filled["s"].tolist() == [0.0, "x", 2.5, "y"]
+    assert frame["s"].isna().sum() == 2
 
 
 def test_unknown_libraries_and_columns_are_said():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_exp.datasets.table.digits import Fineness, fineness
+from made_exp.datasets.table.exponents import ExponentForm
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat, as_numbers
 from made_exp.datasets.table.signs import around, usual_sign, with_minus
@@ -100,6 +101,12 @@ def test_ranks_are_no_units():
         ["1\u00a0234", "12", "5\u00a0000"],
         ["1’234.5", "12.0", "5’000.0"],
         ["1.50E+03", "2.25E-02"],
+        ["9.83e-9", "1.25e-10", "4.50e+21"],
+        ["1.4876E4", "2.5000E-3", "2.5000E12"],
+        ["1.5e+003", "2.5e-012"],
+        ["1e5", "2e6", "12345", "0.5", "3e12"],
+        ["1E5", "2E7", "12345", "0.5"],
+        ["1e+05", "2e+06", "12345", "0.5"],
         ["+1.50", "-2.25", "+0.00"],
         ["+$1.50", "-$2.25"],
     ],
@@ -120,6 +127,13 @@ def test_a_notation_is_found_by_the_few_cells_that_show_it(rare):
 )
 def test_codes_and_texts_are_no_numbers(cells):
     assert NumberFormat.of_texts(texts(*cells)) is None
+
+
+def test_exponents_have_the_form_that_most_have():
+    form = ExponentForm.of_texts(texts("1e5", "1e+6", "1e7", "1e-08", "1e-9", "12", None))
+    assert form == ("e", "", 1)
+    assert [form.apply(f"{n:.1e}") for n in (1e9, 1e-12, 5)] == ["1.0e9", "1.0e-12", "5.0e0"]
+    assert ExponentForm.of_texts(texts("12")) == ExponentForm()
 
 
 def test_brackets_are_read_where_no_cell_of_train_had_them():

@@ -148,7 +148,7 @@ GOOD = [f"{i}.5,{'abc'[i % 3]}" for i in range(40)]
         (["v,k", *GOOD, "1,2,3"], "line 42 has 3 fields, the header has 2"),
         (["v,k", *GOOD, '1,"a'], 'line 42: a quote (") is opened here'),
         (["v,k", "1.5,a"], "too few rows (1) for the splits train, valid, test"),
-        (["v,k", *[","] * 30], "no column is left to be modelled"),
+        (["v,k", *[","] * 30], "no rows but such whose cells are all empty"),
         (["v,k"], "has a header but no rows"),
     ],
 )

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_exp.datasets.table import text
+from made_exp.datasets.table.files import read_frame
 from made_exp.datasets.table.layout import lay_out
+from made_exp.datasets.table.pieces import read_pieces
 from made_exp.datasets.table.records import Records, line_of_row, read_carefully
 from made_exp.datasets.table.text import TextStyle, TextTable, found_delimiter, unique_names
+from made_exp.datasets.table.tightening import tightened
 
 CELLS = st.text(st.sampled_from('a1.é ,;"\n\t'), max_size=4)
 SETTINGS = settings(max_examples=200, deadline=None)
@@ -107,6 +110,14 @@ def test_the_delimiter_is_found(delimiter):
         ('a,b\n5" pipe,6" pipe\n', [('5" pipe', '6" pipe')]),
         ('a,b\n"x\n\ny",\n', [("x\n\ny", None)]),
         ("a,b\n 1 , x\n", [(" 1 ", " x")]),
+        (
+            '"a", "b"\n"1", "x, ""y"""\n2, "3\n4"\n5, z\n',
+            [("1", 'x, "y"'), ("2", "3\n4"), ("5", " z")],
+        ),
+        ('a;b\n "1";   "x"\n', [("1", "x")]),
+        ('a,b\n"1, ""x""", 2\n', [('1, "x"', " 2")]),
+        ('a,b\n1, "x" y\n', [("1", ' "x" y')]),
+        ('a,b\n5", "x"\n', [('5"', ' "x"')]),
     ],
 )
 def test_texts_of_many_writers_are_read(content, expected):
@@ -187,7 +198,7 @@ def test_a_first_row_of_numbers_is_suspicious_and_may_be_a_row(caplog):
 def test_lines_are_found_after_blank_lines_and_cells_of_several():
     whole = table('a,b\n\n"x\ny",1\n\nz,2\n')
     assert [whole.line_of(row) for row in (0, 1)] == [3, 6]
-    assert line_of_row(Records(b"1\n2\n", ",", "t"), 1, header=False) == 2
+    assert line_of_row(Records(b"1\n2\n", ",", "t"), 1) == 2
 
 
 def test_many_rows_are_read_carefully_in_parts(monkeypatch):
@@ -225,3 +236,17 @@ def test_utf_16_without_a_mark_is_named_by_its_byte_order(encoding):
     ):
         TextTable(content, "t.csv", TextStyle())
     assert TextTable(content, "t.csv", TextStyle(encoding=encoding)).read().rows() == [("1", "é")]
+
+
+def test_spaces_before_quotes_are_taken_off_wherever_they_come(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = ['"34", "x", "0.5"', '"35", "y, z", "1.5"'] * 200
+    path.write_text("\n".join(["age,town,v", *["33,x,2.5"] * 200, *rows]))
+    pieces = list(read_pieces([path], TextStyle(), block=700))
+    whole = read_frame([path], TextStyle())[0]
+    assert len(pieces) > 1
+    assert pl.concat([piece.frame for piece in pieces]).equals(whole)
+    assert whole.row(-1) == ("35", "y, z", "1.5")
+    assert tightened(b'1 "x"', " ", header=False) == b'1 "x"'
+    assert tightened(b'"a", "b"\n1, 2\n', ",", header=True) == b'"a","b"\n1, 2\n'
+    assert tightened(b'a, "b"\n1, 2\n', ",", header=True) == b'a, "b"\n1, 2\n'

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from made_exp.errors import ConfigError
 from made_exp.files import atomic_write_text
 from made_exp.reporting.discovery import find_runs
 from made_exp.reporting.page import make_page
@@ -97,10 +98,12 @@ def report(
 
 
 def _refuse_others(file: Path) -> None:
-    """Raise ValueError where there is a file that is no report of an earlier call."""
+    """Raise ConfigError where there is a file that is no report of an earlier call."""
     if not file.exists():
         return
     with open(file, "rb") as stream:
         beginning = stream.read(_LOOKED_AT)
     if _MARKS[file.suffix] not in beginning:
-        raise ValueError(f"{file} is no report of made-report; give output=FOLDER, or move it away")
+        raise ConfigError(
+            f"{file} is no report of made-report; give output=FOLDER, or move it away"
+        )

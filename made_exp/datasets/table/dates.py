@@ -1,6 +1,5 @@
 """Dates and times as people write them: ISO, 31.12.2024, Jul 2018, with clock times and zones."""
 
-import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Self, final
@@ -23,6 +22,7 @@ from made_exp.datasets.table.months import (
     month_pattern,
     unit_of,
 )
+from made_exp.datasets.table.padding import PADDED, padded_parts, without_zeros
 from made_exp.datasets.table.patterns import (
     CLOCKS,
     TWINS,
@@ -53,7 +53,7 @@ class DateFormat(Format):
         zone: What ends every text, such as Z; "%z" where offsets differ: then written as +00:00.
         unit: What is counted: quarters, months, days, minutes, seconds, or the last digit of the
             fraction.
-        padded: Whether days, months and hours below ten begin with a zero.
+        padded: Which parts below ten begin with a zero, as strftime names days, months and hours.
         ambiguous: Whether day and month could as well be the other way round.
         first_year: Of the hundred that years of two digits stand for.
         day: Of the month on which all dates are that count months; 31 for the last one.
@@ -65,7 +65,7 @@ class DateFormat(Format):
     fraction: int = 0
     zone: str = ""
     unit: str = "days"
-    padded: bool = True
+    padded: str | bool = PADDED
     ambiguous: bool = False
     first_year: int = FIRST_YEAR
     day: int = 1
@@ -158,9 +158,7 @@ class DateFormat(Format):
         moments = self.start_of(pl.Series(np.asarray(np.round(values), np.int64)))
         if self.is_clock:
             moments = moments % (86400 * 10**6)
-        pattern = self.pattern
-        if not self.padded:
-            pattern = re.sub("%([dmHI])", r"%-\1", pattern)
+        pattern = without_zeros(self.pattern, self.padded)
         texts = in_case(moments.cast(pl.Datetime("us")).dt.strftime(pattern), self.case)
         if self.fraction:
             digits = (moments % 10**6).cast(pl.String).str.zfill(MAX_FRACTION)
@@ -240,8 +238,8 @@ class DateFormat(Format):
             unit, day = ("fraction", 1) if fraction else finest_unit(found.moments(texts))
         case = usual_case(texts.str.strip_suffix(self.zone), self.pattern)
         texts = texts.str.replace(_FRACTION, "$1")
-        short = bool(texts.str.contains(r"(?:^|[-/. ])\d(?:[-/. :,]|$)").any())
-        return replace(found, unit=unit, padded=not short, day=day, case=case)
+        padded = padded_parts(texts, self.pattern)
+        return replace(found, unit=unit, padded=padded, day=day, case=case)
 
 
 def finest_unit(moments: pl.Series) -> tuple[str, int]:

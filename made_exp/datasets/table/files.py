@@ -81,6 +81,12 @@ _MAGIC = {
     rb"SQLite format 3\x00": "a database; export the table as CSV",
     rb"version https://git-lfs": "a pointer of Git LFS; fetch the file itself: git lfs pull",
     rb"%PDF-": "a PDF",
+    rb"\x89PNG": "a picture",
+    rb"\x89HDF": "HDF5; export the table as CSV or Parquet",
+    rb"\x80[\x02-\x05][\x95c\]}(]": "a pickle; export what it holds as CSV or Parquet",
+    rb"(?:\xef\xbb\xbf)?\s*[\[{](?:\s*[\"{}\[\]]|[ \t]*\r?\n)": (
+        "JSON; write it as CSV, from Python with pandas.read_json(...).to_csv(...)"
+    ),
 }
 """What the bytes of a file begin with -> what it is."""
 
@@ -173,7 +179,9 @@ def _read(file: Path, style: TextStyle) -> tuple[pl.DataFrame, TextTable | None]
     kind, content = typed_format(file), content_of(file)
     if kind is None:
         table = TextTable(content, str(file), style)
-        return table.read(), table
+        frame = table.read()
+        table.empty.say()
+        return frame, table
     with as_read_errors(file, kind):
         frame = read_content(content, kind)
     if not frame.width or not len(frame):

@@ -7,6 +7,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 
+from made_exp.datasets.table.pandas_types import dense_frame
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.stored import is_text
 from made_exp.datasets.table.text import renames, unique_names
@@ -93,9 +94,9 @@ def _source(data: Any) -> str:
 
 
 def _with_unique_names(data: Any) -> Any:
-    """The same with names of columns that are unique texts, where they are not."""
+    """The same with names of columns that are unique texts, where they are not, and dense."""
     if hasattr(data, "set_axis") and hasattr(data, "columns"):  # pandas
-        names = column_names(data)
+        names, data = column_names(data), dense_frame(data)
         return data if names == list(data.columns) else data.set_axis(names, axis=1)
     if hasattr(data, "rename_columns"):  # pyarrow
         return data.rename_columns(column_names(data))

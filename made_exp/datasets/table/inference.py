@@ -1,6 +1,6 @@
 """What a column holds, decided by how its cells are written and how many different ones there are.
 
-How cells are written is read from all rows; what the values are is left to the training rows.
+How cells are written is read from the files of train; what the values are, from its rows.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,11 @@ from made_exp.datasets.table.cells import (
     num_different,
     number_of,
 )
+from made_exp.datasets.table.codes import why_codes
 from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
-from made_exp.datasets.table.odd import are_codes, judge_odd
+from made_exp.datasets.table.odd import judge_odd
 from made_exp.datasets.table.reading import Reading, kind_of
 
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
@@ -125,11 +126,11 @@ def _written(cells: Cells, kind: str | None, missing_values: Sequence[str] | Non
     odd = texts.is_not_null() & numbers.is_null()
     if cells.count_rows(odd) > _MOST_ODD * cells.count_rows(texts.is_not_null()):
         return as_text
+    if not kind and (why := why_codes(cells, form, numbers, odd)):
+        hint = "" if odd.any() else f"; else {setting('kinds', cells.raw.name, 'real')}"
+        as_text.suspicions.append(why + hint)
+        return as_text
     if odd.any():
-        if not kind and are_codes(texts, numbers, odd):
-            odd_one = cells.texts.filter(odd)[0]
-            as_text.suspicions.append(f"nearly all are numbers, but '{odd_one}' is a code: texts")
-            return as_text
         judge_odd(cells, found, odd, kind)
     return found
 

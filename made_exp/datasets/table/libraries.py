@@ -12,7 +12,7 @@ import polars as pl
 from typing_extensions import override
 
 from made_exp.datasets.table.frames import column_names, polars_frame
-from made_exp.datasets.table.pandas_types import as_pandas, pandas_series
+from made_exp.datasets.table.pandas_types import as_pandas, dense, pandas_series
 from made_exp.datasets.table.stored import as_type
 from made_exp.errors import did_you_mean
 
@@ -163,12 +163,15 @@ class Pandas(Library):
     def put(self, frame: Any, place: int, is_given: np.ndarray, values: pl.Series) -> Any:
         from pandas.api.types import is_numeric_dtype
 
-        column, rows = frame.iloc[:, place].copy(), np.flatnonzero(~is_given)
+        given, rows = frame.iloc[:, place], np.flatnonzero(~is_given)
+        column = dense(given).copy()
         drawn = as_pandas(values, column.dtype)
         if drawn.dtype != column.dtype:
             are_numbers = values.dtype.is_numeric() and is_numeric_dtype(column.dtype)
             column = column.astype("float64" if are_numbers else object)
         column.iloc[rows] = drawn.array
+        if drawn.dtype == dense(given).dtype:
+            column = column.astype(given.dtype)
         frame = frame.copy()
         frame.isetitem(place, column)
         return frame

@@ -66,7 +66,7 @@ def load(
     Raises:
         ValueError: With file, line and column, if a file or a cell cannot be used.
     """
-    style = TextStyle("\t" if delimiter == "\\t" else delimiter, encoding, header)
+    style = TextStyle("\t" if delimiter == "\\t" else delimiter, encoding, header, empty_rows=False)
     given = {"train": path, "valid": valid_path, "test": test_path}
     files = {
         split: find_tables(
@@ -126,6 +126,7 @@ def _fit(
 ) -> tuple[FittedTable, Rows]:
     """The table, understood, and the rows of each split; it is of so many files for each."""
     rows = rows_of_files(raw, counts)
+    num_first = len(rows["train"])
     if split_column is not None:
         rows = rows_by_column(raw, split_column)
         if "valid" not in rows and not valid_fraction:
@@ -137,7 +138,7 @@ def _fit(
         raw = raw.select([name for name in raw.names if name != split_column])
     choice = SplitChoice(valid_fraction, test_fraction, folds, fold, seed)
     rows = share_out(rows, choice, raw.origin.source)
-    return fit_table(raw, rows, **options), rows
+    return fit_table(raw, rows, num_first=num_first, **options), rows
 
 
 def _dataset(name: str, fitted: FittedTable, rows: Rows) -> Dataset:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from typing_extensions import override
 
+from made_exp.datasets.table.exponents import ExponentForm
 from made_exp.datasets.table.formats import LEADING_ZERO, Format
 from made_exp.datasets.table.notations import (
     GROUPING,
@@ -44,7 +45,9 @@ class NumberFormat(Format):
         style: "fixed", "exponent" (1.2e-03) or "shortest" (an exponent where that is shorter).
         digits: Significant digits of the shortest style.
         group_sign: What `group` is written as: of the spaces and apostrophes one in particular.
-        exponent_sign: What an exponent begins with.
+        exponent_sign: What an exponent begins with; this and the next two, see `ExponentForm`.
+        exponent_plus: What one above zero has then.
+        exponent_digits: How many digits it has at least.
         plus: What positive numbers begin with.
         negative: How one below zero is written around its prefix, digits and suffix.
         zero: Whether 0.5 begins with a zero.
@@ -63,6 +66,8 @@ class NumberFormat(Format):
     digits: int = ALL_DIGITS
     group_sign: str = ""
     exponent_sign: str = "e"
+    exponent_plus: str = "+"
+    exponent_digits: int = 2
     plus: str = ""
     negative: str = PLAIN
     zero: bool = True
@@ -130,9 +135,10 @@ class NumberFormat(Format):
     def _plain(self, values: np.ndarray) -> list[str]:
         if self.style == "exponent":
             texts = [f"{v:.{self.decimals}e}" for v in (values + 0.0).tolist()]
-            return [text.replace("e", self.exponent_sign) for text in texts]
+            return list(map(self._exponents.apply, texts))
         if self.style == "shortest":
-            return [_shortest(v, self.digits) for v in (values + 0.0).tolist()]
+            texts = [_shortest(v, self.digits) for v in (values + 0.0).tolist()]
+            return list(map(self._exponents.apply, texts))
         if values.dtype.kind in "iO":
             tail = "." + "0" * self.min_decimals if self.min_decimals else ""
             return [f"{v}{tail}" for v in values.tolist()]
@@ -141,6 +147,10 @@ class NumberFormat(Format):
         if self.min_decimals == self.decimals:
             return texts
         return [_trimmed(text, self.decimals, self.min_decimals) for text in texts]
+
+    @property
+    def _exponents(self) -> ExponentForm:
+        return ExponentForm(self.exponent_sign, self.exponent_plus, self.exponent_digits)
 
     @override
     def describe(self) -> str:
@@ -215,7 +225,7 @@ class NumberFormat(Format):
         return replace(
             self,
             group_sign=str(groups.mode().sort()[0]) if len(groups) else "",
-            exponent_sign="E" if bare.str.contains("E", literal=True).any() else "e",
+            **ExponentForm.of_texts(bare)._asdict(),
             plus="+" if has_plus else "",
             signed_zero=bool((has_sign | ~is_zero).all()),
             zero=not len(below_one) or bool(below_one.str.contains("^[+-]?0").any()),

@@ -8,13 +8,6 @@ from made_exp.datasets.table.reading import Reading, kind_of, setting
 _MAX_ODD = 3
 
 
-def are_codes(texts: pl.Series, numbers: pl.Series, odd: pl.Series) -> bool:
-    """Whether whole numbers and a few such as 207a name something."""
-    known = numbers.drop_nulls()
-    whole = known.dtype.is_integer() or bool((known == known.floor()).all())
-    return whole and bool(texts.filter(odd).str.contains(r"^(?:\d+[A-Za-z]+|[A-Za-z]+\d+)$").all())
-
-
 def judge_odd(cells: Cells, found: Reading, odd: pl.Series, kind: str | None) -> None:
     """Take a few texts that repeat in a column of numbers for missing; refuse others.
 

@@ -28,6 +28,20 @@ def pandas_series(values: pl.Series) -> Any:
     return pd.Series(content, name=name)
 
 
+def dense(column: Any) -> Any:
+    """A column of pandas in which cells can be set, as those of a sparse one cannot."""
+    return column.sparse.to_dense() if hasattr(column, "sparse") else column
+
+
+def dense_frame(frame: Any) -> Any:
+    """A frame of pandas without sparse columns, of which polars makes texts."""
+    sparse = [place for place, dtype in enumerate(frame.dtypes) if hasattr(dtype, "fill_value")]
+    frame = frame.copy(deep=False) if sparse else frame
+    for place in sparse:
+        frame.isetitem(place, dense(frame.iloc[:, place]))
+    return frame
+
+
 def as_pandas(values: pl.Series, dtype: Any) -> Any:
     """The values (N,) in this type of pandas, where that holds them."""
     import pandas as pd

@@ -118,10 +118,12 @@ def _text_pieces(file: Path, style: TextStyle, block: int) -> Iterator[Piece]:
             frame = table.read()
             find_line = partial(_line_of, table)
             origin = Origin((str(file),), find_line=find_line, renamed=table.renamed)
-            yield Piece(RawTable.of_frame(frame, origin, table.delimiter), frame)
+            if len(frame):
+                yield Piece(RawTable.of_frame(frame, origin, table.delimiter), frame)
         line += content.count(b"\n")
     if table is None:
-        TextTable(b"", str(file), style)  # says that it is empty
+        table = TextTable(b"", str(file), style)  # says that it is empty
+    table.empty.say()
 
 
 def _line_of(table: TextTable, _: int, row: int) -> int:

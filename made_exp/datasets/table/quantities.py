@@ -10,7 +10,8 @@ from made_exp.datasets.table.column import Column
 
 # Texts are suspected of being numbers where so many differ, and missing words where so few do.
 _MIN_NUMBERS, _MAX_WORDS = 20, 3
-_UNDECIDED = ("", "nearly every row has its own: set aside")
+UNDECIDED = ("", "nearly every row has its own: set aside")
+"""What is said of columns that nothing but their texts decided on."""
 _SIGN = r"[+\-\u2212]?"
 _LIKE_NUMBER = (
     rf"^=?[\"'(]?{_SIGN}\p{{Sc}}?\s?{_SIGN}"
@@ -42,7 +43,7 @@ _HOURS = r"^#[:hH]#"
 def numbers_among_texts(cells: Cells, column: Column) -> list[str]:
     """Texts most of which are numbers or dates, where they are many."""
     different = cells.known(column.missing).drop_nulls().unique(maintain_order=True)
-    if column.decided not in _UNDECIDED or len(different) < _MIN_NUMBERS:
+    if column.decided not in UNDECIDED or len(different) < _MIN_NUMBERS:
         return []
     alike = different.str.contains(f"{_LIKE_NUMBER}|{_LIKE_DATE}|{_WEEKS}")
     alike |= different.str.contains(_NAMED_MONTH) & different.str.contains(r"\d")
@@ -64,7 +65,7 @@ def numbers_among_texts(cells: Cells, column: Column) -> list[str]:
 def quantities(cells: Cells, column: Column) -> list[str]:
     """Texts that differ in their digits alone, as PT30M, 5'11", 10-20, 3.5 kg and 2 lb do."""
     different = cells.known(column.missing).drop_nulls().unique(maintain_order=True)
-    if column.kind == "binary" or column.decided not in _UNDECIDED or len(different) < _MIN_NUMBERS:
+    if column.kind == "binary" or column.decided not in UNDECIDED or len(different) < _MIN_NUMBERS:
         return []
     shapes = different.str.replace(_DURATION, "P1").str.replace_all(_DIGITS, "#")
     counts = shapes.value_counts(sort=True, name="count")

@@ -84,6 +84,13 @@ class RawColumn:
     origin: Origin
     stored: pl.DataType
 
+    def part(self, start: int, end: int) -> Self:
+        """The rows from one to another, without the last."""
+        rows = np.arange(start, end)
+        if len(rows) == len(self.values):
+            return self
+        return replace(self, values=self.values[start:end], origin=self.origin.take(rows))
+
     def place(self, row: int) -> str:
         """'FILE, line 7, column 'age'' of a row."""
         return f"{self.origin.place(row)}, column '{self.name}'"

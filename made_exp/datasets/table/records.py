@@ -2,9 +2,12 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 
 import polars as pl
+
+from made_exp.datasets.table.emptiness import has_no_cell
 
 _ROWS = 50_000
 
@@ -76,11 +79,10 @@ def read_carefully(records: Records, names: list[str]) -> pl.DataFrame:
     return pl.concat([*parts, _frame(rows, names)])
 
 
-def line_of_row(records: Records, row: int, header: bool) -> int:
-    """The line in which a row begins, counted from 0 after the header."""
-    for _ in range(row + 1 + header):
-        next(records)
-    return records.line
+def line_of_row(records: Records, row: int, *, empty_rows: bool = True) -> int:
+    """The line in which a row begins, counted from 0, with those whose cells are empty or not."""
+    rows = (records.line for record in records if empty_rows or not has_no_cell(record))
+    return next(itertools.islice(rows, row, None))
 
 
 def _frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:

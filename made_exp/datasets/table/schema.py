@@ -15,6 +15,7 @@ from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.fitting import Limits
 from made_exp.datasets.table.inference import understand
+from made_exp.datasets.table.later import with_later
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.matching import Match, match_columns, say_unknown
 from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable, listed
@@ -179,6 +180,7 @@ def fit_table(
     raw: GivenTable,
     splits: Mapping[str, np.ndarray],
     *,
+    num_first: int | None = None,
     keep: Callable[[np.ndarray], np.ndarray] = _as_it_is,
     kinds: Mapping[str, str] | None = None,
     missing_values: Sequence[str] | None = None,
@@ -188,11 +190,13 @@ def fit_table(
     ignored: Sequence[str] = (),
     context: Sequence[str] = (),
 ) -> FittedTable:
-    """Understand a table: how it is written from all rows, what its values are from train.
+    """Understand a table: how it is written from its first rows, what its values are from train.
 
     Args:
         raw: All its rows.
         splits: Numbers of the rows of "train", and of other splits.
+        num_first: How many rows say how it is written, all by default; those after them, none of
+            train, are read as new rows are.
         keep: Gives the values (N,) of a column back, from where they are to stay. One column at
             a time is in memory where the table is not.
         kinds: What a column holds, by its name, where the user says so.
@@ -214,16 +218,20 @@ def fit_table(
         raise ValueError(f"{raw.origin.source}: no column is left")
     check_context(context, raw, wanted)
 
+    first = len(raw) if num_first is None else num_first
+
     def look(name: str) -> tuple[Cells, Reading]:
-        cells = Cells.of(raw.column(name))
+        cells = Cells.of(raw.column(name).part(0, first))
         return cells, understand(cells, kinds.get(name), missing_values)
 
     seen, num_numeric = dict[str, tuple[Cells, Reading]](), 0
     unseen = dict.fromkeys(missing_values or ())
     for name in wanted:
         found = look(name)
-        for text in markers_found(*found, tuple(unseen)):
-            del unseen[text]
+        here = markers_found(*found, tuple(unseen))
+        if unseen and first < len(raw):
+            here |= Cells.of(raw.column(name).part(first, len(raw))).markers_found(unseen)
+        unseen = {text: None for text in unseen if text not in here}
         num_numeric += found[1].kind in _NUMERIC
         if raw.is_in_memory:
             seen[name] = found
@@ -249,6 +257,9 @@ def fit_table(
             limits=limits,
             say=hear,
         )
+        if first < len(raw):
+            later = raw.column(name).part(first, len(raw))
+            column, own = with_later(column, own, later, said)
         column = as_given(column, own) if name in context else column
         found_odd = reading.suspicions or suspicious_column(cells, column)
         doubts += [f"column '{name}': {doubt}" for doubt in found_odd]

@@ -15,15 +15,19 @@ from made_exp.datasets.table.cells import (
     moments_of,
     number_of,
 )
+from made_exp.datasets.table.codes import maybe_codes
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.emptiness import without_value
 from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.parts import written_apart
 from made_exp.datasets.table.patterns import pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.reading import Reading, setting
 from made_exp.datasets.table.sentinels import sentinels, sentinels_among_few
+from made_exp.datasets.table.totals import totals
 
 _LOOKED_AT = 20_000
 # Rows that repeat are said from this share on, and where a row has so many columns.
@@ -38,7 +42,10 @@ _OTHER_DELIMITERS = ",;\t|^:~ "
 def suspicious_column(cells: Cells, column: Column) -> list[str]:
     """What may be wrong with how a column was understood."""
     if isinstance(column, Numbers):
-        return [*sentinels(cells, column), *_dates_as_numbers(cells, column), *_ambiguous(column)]
+        doubts = [*sentinels(cells, column), *_dates_as_numbers(cells, column)]
+        return [*doubts, *_ambiguous(column), *_worth_the_same(cells, column)]
+    if apart := written_apart(cells, column):
+        return apart
     if isinstance(column, Categories):
         doubts = [*_missing_as_value(cells, column), *numbers_among_texts(cells, column)]
         doubts += [] if doubts else quantities(cells, column)
@@ -76,6 +83,13 @@ def _ambiguous(column: Numbers) -> list[str]:
     return [f"read as {form.pattern}, but day and month could be the other way round"]
 
 
+def _worth_the_same(cells: Cells, column: Numbers) -> list[str]:
+    if column.kind != "real" or not (pair := maybe_codes(cells, column.format)):
+        return []
+    listed = f"'{pair[0]}' and '{pair[1]}'"
+    return [f"{listed} are one number; if not, {setting('kinds', column.name, 'categorical')}"]
+
+
 def _missing_as_value(cells: Cells, column: Categories) -> list[str]:
     """Words for no value that are taken for a category: NA may be Namibia."""
     found = cells.texts.is_in([word for word in MISSING if word.strip("-.\u2013\u2014")])
@@ -97,6 +111,7 @@ def suspicious_table(
     first = raw.beginning(_LOOKED_AT)
     doubts = [*_no_header(first), *one_column(raw, columns), *_few_rows(len(splits["train"]))]
     doubts += [*_commas(raw, columns), *_set_aside(columns)]
+    doubts += [*_without_value(raw), *totals(raw)]
     return [*doubts, *_repeated(raw, columns, splits)]
 
 
@@ -160,6 +175,18 @@ def _few_rows(count: int) -> list[str]:
         return []
     rows = "1 row is" if count == 1 else f"{count} rows are"
     return [f"only {rows} trained on: what is learnt of so few may be chance"]
+
+
+def _without_value(raw: GivenTable) -> list[str]:
+    """Rows of types in which nothing stands; those of text are not read, or asked for."""
+    if raw.delimiter is not None:
+        return []
+    is_empty = without_value(raw.column(name).values for name in raw.names)
+    if not (count := int(is_empty.sum())):
+        return []
+    place = raw.origin.place(int(is_empty.arg_max() or 0))
+    rows = "1 row has" if count == 1 else f"{count} rows have"
+    return [f"{rows} no value at all, and {'is' if count == 1 else 'are'} kept ({place})"]
 
 
 def _set_aside(columns: Sequence[Column]) -> list[str]:

@@ -20,8 +20,10 @@ from typing import Self, final
 
 import polars as pl
 
+from made_exp.datasets.table.emptiness import EmptyRows
 from made_exp.datasets.table.layout import lay_out
 from made_exp.datasets.table.records import Records, line_of_row, read_carefully
+from made_exp.datasets.table.tightening import tightened
 
 _log = logging.getLogger(__name__)
 AUTO = "auto"
@@ -43,12 +45,14 @@ class TextStyle:
         encoding: Of Python's names, or "auto": UTF-8, or UTF-16 where a mark says so.
         header: Whether the first record holds the names of the columns.
         or_utf8: Whether text that can only be UTF-8 is read so, whatever `encoding` is.
+        empty_rows: Whether rows whose cells are all empty are rows of the table.
     """
 
     delimiter: str = AUTO
     encoding: str = AUTO
     header: bool = True
     or_utf8: bool = False
+    empty_rows: bool = True
 
 
 @final
@@ -64,64 +68,69 @@ class TextTable:
         delimiter: The one that was given or found.
         names: Of the columns, unique.
         renamed: What the header calls columns, where that is not their name.
+        empty: Of the rows that were left out, here and in what it is `continued` by.
 
     Raises:
         ValueError: If it is empty or no text; with the line.
     """
 
     def __init__(self, content: bytes, source: str, style: TextStyle) -> None:
-        self.source, self.header = source, style.header
+        self.source, self._has_empty, header = source, style.empty_rows, style.header
+        self.empty = EmptyRows(source)
         self.content = _with_newlines(_to_utf8(content, style, source), source)
         self.first_line, found = 1, style.delimiter
         if mark := _SEPARATOR_LINE.match(self.content):  # Excel's own hint
             self.content, self.first_line = self.content[mark.end() :], 2
             found = mark[1].decode() if found == AUTO else found
         self.delimiter = found_delimiter(self.content) if found == AUTO else found
+        self.content = tightened(self.content, self.delimiter, header=header)
+        self._body = 0
         records = self._records()
         first = next(records, None)
         if first is None:
-            what = "a line of column names is needed" if style.header else "it has no rows"
+            what = "a line of column names is needed" if header else "it has no rows"
             raise ValueError(f"{source} is empty; {what}")
         self._check_width(first, found)
-        names = [name.strip() for name in first] if style.header else [""] * len(first)
-        self.names = unique_names(names, source, quiet=not style.header)
-        pairs = zip(self.names, first, strict=True) if style.header else ()
+        names = [name.strip() for name in first] if header else [""] * len(first)
+        self.names = unique_names(names, source, quiet=not header)
+        pairs = zip(self.names, first, strict=True) if header else ()
         self.renamed = {name: given for name, given in pairs if name != given}
-        if style.header and len(first) > 1 and all(map(_NUMBER.fullmatch, first)):
+        if header and len(first) > 1 and all(map(_NUMBER.fullmatch, first)):
             _log.warning(
                 "%s: the names of its columns are numbers (%s, ...): if that is a row, give "
                 "dataset.header=false",
                 source,
                 ", ".join(first[:3]),
             )
-        self._body = records.position if style.header else 0
+        self._body = records.position if header else 0
 
     def continued(self, content: bytes, first_line: int) -> Self:
         """Rows of the same text, UTF-8, that come later and begin in this line."""
         later = copy.copy(self)
-        later.content, later.first_line = _with_newlines(content, self.source), first_line
-        later.header, later._body = False, 0
+        content = _with_newlines(content, self.source)
+        later.content = tightened(content, self.delimiter, header=False)
+        later.first_line = first_line
+        later._body = 0
         return later
 
     def read(self) -> pl.DataFrame:
-        """All rows, every cell a text; empty cells are null.
+        """All rows but those left out, every cell a text; empty cells are null.
 
         Raises:
             ValueError: If there are none, or a record does not fit; with the line.
         """
         frame = self.read_fast()
         if frame is None:
-            records = self._records()
-            if self.header:
-                next(records)
-            frame = read_carefully(records, self.names)
+            frame = read_carefully(self._records(), self.names)
         if not len(frame):
             raise ValueError(f"{self.source} has a header but no rows")
-        return frame
+        if self._has_empty:
+            return frame
+        return self.empty.left_out(frame, lambda row: line_of_row(self._records(), row))
 
     def line_of(self, row: int) -> int:
         """The line, from 1, where a row of `read` begins."""
-        return line_of_row(self._records(), row, self.header)
+        return line_of_row(self._records(), row, empty_rows=self._has_empty)
 
     def read_fast(self) -> pl.DataFrame | None:
         """What polars reads, or None where it cannot or where it disagrees with the bytes."""
@@ -151,7 +160,8 @@ class TextTable:
         return frame.with_columns(pl.all().replace("", None)) if has_quotes else frame
 
     def _records(self) -> Records:
-        return Records(self.content, self.delimiter, self.source, self.first_line)
+        line = self.first_line + self.content.count(b"\n", 0, self._body)
+        return Records(self.content[self._body :], self.delimiter, self.source, line)
 
     def _check_width(self, first: Sequence[str], asked: str) -> None:
         other = found_delimiter(self.content)
