@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -151,7 +152,7 @@ def test_ranges_and_categories_come_from_train_alone(caplog):
     assert c.categories == ("a", "b", "c")
     assert (c.num_values, c.pooled) == (4, (1.0,))
     x = schema.encode(raw)
-    assert x[-1].tolist() == [n.num_values - 1, 3]
+    assert x[-1].tolist() == [900 - 76, 3]
     assert "line 102, column 'n': '900' is outside 76..223" in caplog.text
     assert "line 102, column 'c': 'z' is not in the training rows" in caplog.text
     found = fit_table(raw, {"train": np.arange(100)})
@@ -282,12 +283,15 @@ def test_large_offsets_are_subtracted_exactly():
 
 @pytest.mark.parametrize("size", ["9e18", str(2**63 - 1), str(2**63), "1e19", "1e300", "9" * 50])
 @pytest.mark.parametrize(("first", "sign"), [(0, ""), (0, "-"), (-(2**63), "")])
-def test_new_whole_numbers_of_any_size_count_as_the_end_of_the_range(caplog, size, first, sign):
+def test_new_whole_numbers_of_any_size_stay_outside_of_the_range(caplog, size, first, sign):
     schema = fit(table(n=[str(first + 2 * i) for i in range(100)]))
-    num_values = schema.variables[0].num_values
-    found = schema.encode(table(n=[sign + size]))
-    assert found.tolist() == [[0.0 if sign else num_values - 1.0]]
+    num_values, offset = schema.variables[0].num_values, schema.columns[0].offset
+    [[found]] = schema.encode(table(n=[sign + size]))
+    whole = min(int(Decimal(size)), 2**100)
+    assert found == pytest.approx((-whole if sign else whole) - offset, rel=1e-15)
+    assert not 0 <= found < num_values
     assert "outside" in caplog.text
+    assert "the less likely the farther" in caplog.text
 
 
 @pytest.mark.parametrize("first", [-(2**63), 2**63 - 998, 2**63 - 5, 2**64 - 998, 2**70])

@@ -22,7 +22,7 @@ from made_exp.datasets.table.dates import MAX_FRACTION, DateFormat, finest_unit
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.odd import judge_odd
-from made_exp.datasets.table.reading import Reading, kind_of
+from made_exp.datasets.table.reading import Reading, kind_of, setting
 
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
 MAX_FEW = 10
