@@ -486,7 +486,7 @@ def test_a_budget_of_time_trains_as_many_members_as_it_serves():
     ("overrides", "depths"),
     [
         ([], {(1000,): 6, (1000,) * 3: 18}),
-        (["trainer.max_minutes=2"], {(1000,): 2, (1000,) * 2: 6}),
+        (["trainer.max_minutes=2"], {(1000,): 3, (1000,) * 2: 7}),
     ],
 )
 def test_short_budgets_of_the_density_recipe_have_no_residual_blocks(overrides, depths):

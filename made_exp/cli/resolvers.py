@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from made_exp.settings.experiment import OPTIONS, Settings
 
 _LONGEST_SLUG = 60
-_MEMBERS_OF_A_MINUTE, _LEAST_MEMBERS, _MOST_MEMBERS = 6, 4, 24
+_MEMBERS_OF_A_MINUTE, _LEAST_MEMBERS, _MOST_MEMBERS = 7, 4, 24
 _NO_NAME = ("resume", "notes")
 
 
