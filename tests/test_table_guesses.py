@@ -50,7 +50,7 @@ def test_guessed_cells_of_frames_stay_and_are_said(caplog):
     with caplog.at_level(logging.WARNING):
         done = model.complete(frame, seed=0)
     check_completed(done.rows(named=True))
-    assert "column 'grade': 'K' (and 1 more cells) are taken as missing, and kept" in caplog.text
+    assert "column 'grade': 'K' and 1 more cells are taken as missing, and kept" in caplog.text
     assert "column 'time': '24:00' is taken as missing, and kept as given" in caplog.text
     assert "'NA'" not in caplog.text
     blank = frame.with_columns(grade=None, dose=None, time=None)

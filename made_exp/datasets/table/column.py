@@ -20,11 +20,19 @@ Say = Callable[[RawColumn, int, int, str], None]
 """Hears of cells unlike those of train: their column, the first row, how many, what they are."""
 
 
+def saying(tell: Callable[[str], object], where: Callable[[RawColumn, int], str]) -> Say:
+    """Tells what it hears in a sentence, which begins with where the first cell is."""
+
+    def say(raw: RawColumn, row: int, count: int, what: str) -> None:
+        more = f" and {count - 1} more cells are" if count > 1 else " is"
+        tell(f"{where(raw, row)}: '{raw.shown(row)}'{more} {what}")
+
+    return say
+
+
 def warn_of_place(raw: RawColumn, row: int, count: int, what: str) -> None:
     """Warn of cells with the place of the first one."""
-    more = f" (and {count - 1} more cells)" if count > 1 else ""
-    verb = "are" if count > 1 else "is"
-    _log.warning("%s: '%s'%s %s %s", raw.place(row), raw.shown(row), more, verb, what)
+    saying(lambda text: _log.warning("%s", text), RawColumn.place)(raw, row, count, what)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.cells import Cells, as_labels
-from made_exp.datasets.table.column import Column, Say
+from made_exp.datasets.table.column import Column, Say, saying
 from made_exp.datasets.table.columns import Aside
 from made_exp.datasets.table.raw import RawColumn
 
@@ -19,12 +19,7 @@ def with_later(
     Raises:
         ValueError: If a cell is no value of the column, with file and line.
     """
-
-    def hear(raw: RawColumn, row: int, count: int, what: str) -> None:
-        more = f" and {count - 1} more cells" if count > 1 else ""
-        verb = "are" if count > 1 else "is"
-        said.append(f"{raw.place(row)}: '{raw.shown(row)}'{more} {verb} {what}")
-
+    hear = saying(said.append, RawColumn.place)
     cells = Cells.of(later)
     if isinstance(column, Aside):
         if column.kind == "constant":

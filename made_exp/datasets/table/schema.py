@@ -9,26 +9,21 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.cells import Cells
-from made_exp.datasets.table.column import Column, Say
+from made_exp.datasets.table.column import Column, Say, saying
 from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.context import as_given, check_context
 from made_exp.datasets.table.describe import describe_column
-from made_exp.datasets.table.fitting import Limits
-from made_exp.datasets.table.inference import understand
 from made_exp.datasets.table.later import with_later
+from made_exp.datasets.table.looking import FirstLook
 from made_exp.datasets.table.making import make_column
 from made_exp.datasets.table.matching import Match, match_columns, say_unknown
-from made_exp.datasets.table.raw import GivenTable, RawColumn, RawTable, listed
-from made_exp.datasets.table.reading import Reading
+from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.suspicions import (
-    markers_found,
     one_column,
     suspicious_column,
     suspicious_table,
 )
 from made_exp.variables.variable import Variable
-
-_NUMERIC = ("integer", "real", "decimal", "date")
 
 
 @final
@@ -211,71 +206,52 @@ def fit_table(
         ValueError: If a column is unknown, or a cell does not fit; with its place.
     """
     kinds = kinds or {}
-    for names, what in ((drop, "drop"), (columns, "columns"), (tuple(kinds), "kinds")):
-        raw.check_names(names, f"dataset.{what}")
-    wanted = [name for name in (columns or raw.names) if name not in set(drop)]
-    if not wanted:
-        raise ValueError(f"{raw.origin.source}: no column is left")
+    wanted = _wanted(raw, kinds, drop, columns)
     check_context(context, raw, wanted)
-
     first = len(raw) if num_first is None else num_first
-
-    def look(name: str) -> tuple[Cells, Reading]:
-        cells = Cells.of(raw.column(name).part(0, first))
-        return cells, understand(cells, kinds.get(name), missing_values)
-
-    seen, num_numeric = dict[str, tuple[Cells, Reading]](), 0
-    unseen = dict.fromkeys(missing_values or ())
+    look = FirstLook(raw, wanted, first, kinds, missing_values)
+    said, doubts = look.unseen(), list[str]()
+    made, values = list[Column](), list[np.ndarray]()
     for name in wanted:
-        found = look(name)
-        here = markers_found(*found, tuple(unseen))
-        if unseen and first < len(raw):
-            here |= Cells.of(raw.column(name).part(first, len(raw))).markers_found(unseen)
-        unseen = {text: None for text in unseen if text not in here}
-        num_numeric += found[1].kind in _NUMERIC
-        if raw.is_in_memory:
-            seen[name] = found
-    limits = Limits.among(num_numeric)
-    said = [
-        f"dataset.missing_values: '{text}' stands in none of the columns {listed(wanted)}"
-        for text in unseen
-    ]
-
-    def hear(raw: RawColumn, row: int, count: int, what: str) -> None:
-        more = f" and {count - 1} more cells" if count > 1 else ""
-        verb = "are" if count > 1 else "is"
-        said.append(f"column '{raw.name}': '{raw.shown(row)}'{more} {verb} {what}")
-
-    made, values, doubts = list[Column](), list[np.ndarray](), list[str]()
-    for name in wanted:
-        cells, reading = seen.pop(name) if name in seen else look(name)
+        cells, reading = look.take(name)
         column, own = make_column(
             cells,
             reading,
             splits["train"],
             models_missing=missing == "model",
-            limits=limits,
-            say=hear,
+            limits=look.limits,
+            say=saying(said.append, lambda raw, row: f"column '{raw.name}'"),
         )
         if first < len(raw):
-            later = raw.column(name).part(first, len(raw))
-            column, own = with_later(column, own, later, said)
+            column, own = with_later(column, own, raw.column(name).part(first, len(raw)), said)
         column = as_given(column, own) if name in context else column
         found_odd = reading.suspicions or suspicious_column(cells, column)
         doubts += [f"column '{name}': {doubt}" for doubt in found_odd]
         made.append(column)
         values += [] if own is None else [keep(own)]
     if len(values) <= len(context):
-        why = ", ".join(
-            f"'{column.name}' ({'given' if column.name in context else column.kind})"
-            for column in made
-        )
-        raise ValueError(
-            f"{raw.origin.source}: no column is left to be modelled: {why}; "
-            + "; ".join(["keep one by 'dataset.kinds={NAME: categorical}'", *one_column(raw, made)])
-        )
+        raise _nothing_left(raw, made, context)
     others = (name for name in raw.names if name not in set(wanted))
     ignored = (*ignored, *raw.left_out, *others)
     schema = TableSchema(tuple(made), raw.delimiter or ",", ignored)
     doubts += suspicious_table(raw, schema.columns, splits)
     return FittedTable(schema, tuple(values), (*doubts, *said))
+
+
+def _wanted(
+    raw: GivenTable, kinds: Mapping[str, str], drop: Sequence[str], columns: Sequence[str]
+) -> list[str]:
+    for names, what in ((drop, "drop"), (columns, "columns"), (tuple(kinds), "kinds")):
+        raw.check_names(names, f"dataset.{what}")
+    wanted = [name for name in (columns or raw.names) if name not in set(drop)]
+    if not wanted:
+        raise ValueError(f"{raw.origin.source}: no column is left")
+    return wanted
+
+
+def _nothing_left(raw: GivenTable, made: Sequence[Column], context: Sequence[str]) -> ValueError:
+    why = ", ".join(
+        f"'{column.name}' ({'given' if column.name in context else column.kind})" for column in made
+    )
+    hints = "; ".join(["keep one by 'dataset.kinds={NAME: categorical}'", *one_column(raw, made)])
+    return ValueError(f"{raw.origin.source}: no column is left to be modelled: {why}; {hints}")
