@@ -108,6 +108,7 @@ def test_a_run_after_another_meets_no_process_of_that_one(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.slow
 def test_processes_end_without_threads_that_could_abort_them(tmp_path, monkeypatch):
     monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
     program = tmp_path / "names_threads.py"

@@ -47,6 +47,7 @@ def sweep_with_a_kill(command, sweep, arguments, number=0, times=1):
             end(process.pid)
 
 
+@pytest.mark.slow
 def test_joblib_goes_on_with_the_others(command, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = tmp_path / "sweep"

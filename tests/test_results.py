@@ -53,6 +53,7 @@ def test_rows_name_presets_that_exist(scripts):
     assert all(row.others or row.remark or row.files for row in rows)
 
 
+@pytest.mark.slow
 def test_fast_run_writes_tables_pictures_and_record_and_is_not_repeated(tmp_path):
     out, data = tmp_path / "out", tmp_path / "data"
     (out / "docs").mkdir(parents=True)

@@ -22,6 +22,7 @@ sys.exit(app.main(sys.argv[1:]))
 FAST = ["dataset=gaussian_1d", "model=histogram", "trainer=debug", "trainer.tensorboard=false"]
 
 
+@pytest.mark.slow
 def test_a_killed_trial_fails_and_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
