@@ -401,3 +401,16 @@ def test_a_fixed_order_draws_on_from_the_cell_that_came_out_empty(ordering, seed
     if ordering == "natural":
         prob = model.probability("town = Bern", f"age = {blank['age'][0]} and town is not missing")
         assert (filled["town"] == "Bern").mean() == pytest.approx(prob, abs=0.05)
+
+
+def test_codes_beyond_the_range_are_impossible_and_rows_beyond_it_unlikely():
+    schema = fit_table(raw_table(people()), {"train": np.arange(150)}).schema
+    density = Density(tiny_made(schema.variables), schema, "polars")
+    rows = people().head(2).with_columns(age=pl.Series([-400, 400], dtype=people()["age"].dtype))
+    assert np.isfinite(density.log_prob(rows)).all()
+    assert np.isfinite(density.surprise(rows)["age"].to_numpy()).all()
+    codes = density.encode(people().head(3))
+    place = density.schema.names.index("age")
+    codes[0, place], codes[1, place] = -1, schema.variables[place].num_values
+    assert density.log_prob(codes).isneginf().tolist() == [True, True, False]
+    assert density.surprise(codes)[:, place].isposinf().tolist() == [True, True, False]

@@ -13,7 +13,7 @@ from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.classes import class_probabilities, classes_of, targets_of
 from made_exp.density.completing import complete_frame
-from made_exp.density.entry import array_of, generator_of, numbers_of, rows_like
+from made_exp.density.entry import array_of, generator_of, is_beyond, numbers_of, rows_like
 from made_exp.density.likeness import Likeness
 from made_exp.density.probability import Probability, probability
 from made_exp.density.surprise import surprise, surprise_given_others
@@ -21,6 +21,7 @@ from made_exp.density.wrapped import Wrapped
 from made_exp.errors import whole_number
 from made_exp.model.made import MADE
 
+_NO = float("-inf")
 _SURPRISES = {"earlier": surprise, "others": surprise_given_others}
 
 
@@ -28,7 +29,8 @@ _SURPRISES = {"earlier": surprise, "others": surprise_given_others}
 class Density(Wrapped):
     """An exact density, in evaluation mode.
 
-    Tensors hold numbers as the model has them, and what is answered to them are tensors. Frames
+    Tensors hold numbers as the model has them, codes that it draws of whole numbers and categories,
+    and what is answered to them are tensors. Frames
     (pandas, polars, pyarrow) and arrays hold the values of the table, with columns in any order and
     others beside them; answers are frames of the same library. Several threads may ask at once.
 
@@ -80,7 +82,8 @@ class Density(Wrapped):
         """
         x = numbers_of(data, self.schema)
         log_probs = self.made.log_prob(x, context, num_orderings, grad)  # type: ignore[arg-type]
-        return log_probs if isinstance(data, Tensor) else array_of(log_probs)
+        beyond = is_beyond(data, self.groups.variables)
+        return array_of(log_probs) if beyond is None else log_probs.masked_fill(beyond.any(1), _NO)
 
     def sample(
         self,
@@ -205,8 +208,11 @@ class Density(Wrapped):
             raise ValueError(f"given must be one of {', '.join(_SURPRISES)}, got {given!r}")
         x = torch.as_tensor(numbers_of(data, self.schema))
         found = _SURPRISES[given](self.made, x, **options)
-        if isinstance(data, Tensor) or self.schema is None:
-            return found if isinstance(data, Tensor) else array_of(found)
+        beyond = is_beyond(data, self.groups.variables)
+        if beyond is not None:
+            return found.masked_fill(beyond, -_NO)
+        if self.schema is None:
+            return array_of(found)
         return rows_like(data, found, [column.name for column in self.schema.modelled])
 
     def predict_proba(

@@ -1,5 +1,6 @@
 """What users hand to a density, as the numbers of its model, and what they get for numbers."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.libraries import adopted
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import whole_number
+from made_exp.variables.variable import Variable
 
 
 def numbers_of(
@@ -37,6 +39,18 @@ def numbers_of(
             "a tensor or an array (rows, variables) is needed"
         )
     return np.asarray(data)
+
+
+def is_beyond(data: Any, variables: Sequence[Variable]) -> Tensor | None:
+    """Where codes of a tensor (B, D) are none that is drawn, (B, D) bool; None of other data.
+
+    Rows of a table may hold whole numbers beyond the range of their column, a tensor may not.
+    """
+    if not isinstance(data, Tensor):
+        return None
+    most = [v.num_values if v.is_open and v.num_values else math.inf for v in variables]
+    ends = torch.tensor(most, dtype=torch.float64, device=data.device)
+    return ends.isfinite() & ((data < 0) | (data >= ends))
 
 
 def generator_of(seed: int | None, generator: torch.Generator | None) -> torch.Generator | None:
