@@ -14,7 +14,7 @@ import torch
 from builders import load_dataset
 
 from made_exp.datasets import debd, mnist, shapes, uci
-from made_exp.datasets.base import SPLITS, Dataset, fingerprint, reference_nll
+from made_exp.datasets.base import SPLITS, Dataset, _told, fingerprint, reference_nll
 from made_exp.datasets.download import cached
 from made_exp.datasets.registry import DATASETS, DEBD_TABLES, OUTSIDE
 from made_exp.variables.variable import Kind, Variable, binary_variables
@@ -60,6 +60,16 @@ def test_fingerprint_is_of_the_content_not_of_the_name():
     other[0, 0] = 1
     assert fingerprint(dataset) != fingerprint(binary_dataset(train=other))
     assert fingerprint(dataset) != fingerprint(binary_dataset(valid=other))
+
+
+def test_fingerprint_leaves_out_what_is_at_its_default():
+    """A field that a later version adds does not make the data of older runs strangers."""
+    plain = Variable("a", Kind.CATEGORICAL, 3)
+    assert _told(plain) == "(name='a',kind=<Kind.CATEGORICAL: 'categorical'>,num_values=3)"
+    assert _told(replace(plain, reserve=0.5)) == _told(plain)[:-1] + ",reserve=0.5)"
+    assert _told({"offset": 3, "later": None, "other": ()}) == _told({"offset": 3})
+    assert len({_told({"offset": offset}) for offset in (None, 0, 3, 4)}) == 4
+    assert _told([(1.0, plain), "x"]) == f"[[1.0,{_told(plain)}],'x']"
 
 
 def test_reference_nll_is_that_of_the_table():

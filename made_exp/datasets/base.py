@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +15,8 @@ from made_exp.variables.variable import Kind, Variable
 SPLITS = ("train", "valid", "test")
 # Fields that no result depends on.
 _SAID_ALONE = ("name", "note", "notices", "class_names", "is_mapped", "reading")
+
+_EMPTY = ("None", "False", "''", "()", "[]", "{}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,16 +178,34 @@ def _known(split: str) -> str:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 (hex) over everything in the dataset that a result depends on."""
+    """SHA-256 (hex) over everything in the dataset that a result depends on.
+
+    What later versions add to the records of a dataset, a variable or a column leaves it as it is
+    where it is at its default.
+    """
     digest = hashlib.sha256()
     for field in fields(dataset):
         value = getattr(dataset, field.name)
         if isinstance(value, Tensor):
             digest.update(f"{field.name}{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.contiguous().numpy().data)
-        elif field.name not in _SAID_ALONE:
-            digest.update(f"{field.name}{value!r}".encode())
+        elif field.name not in _SAID_ALONE and value != field.default:
+            digest.update(f"{field.name}{_told(value)}".encode())
     return digest.hexdigest()
+
+
+def _told(value: Any) -> str:
+    """A text of plain values and records, without what is at its default, or empty in a mapping."""
+    if is_dataclass(value):
+        known = ((one, getattr(value, one.name)) for one in fields(value) if one.repr)
+        told = (f"{one.name}={_told(own)}" for one, own in known if own != one.default)
+        return f"({','.join(told)})"
+    if isinstance(value, Mapping):
+        told = (f"{key!r}:{_told(one)}" for key, one in value.items() if repr(one) not in _EMPTY)
+        return f"{{{','.join(told)}}}"
+    if isinstance(value, tuple | list):
+        return f"[{','.join(map(_told, value))}]"
+    return repr(value)
 
 
 def binarize(grey: Tensor, uniforms: Tensor) -> Tensor:
