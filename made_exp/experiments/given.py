@@ -13,9 +13,9 @@ from torch import Tensor
 
 from made_exp.datasets.base import Dataset
 from made_exp.datasets.table.column import warn_of_place
+from made_exp.datasets.table.empty_parts import find_parts
 from made_exp.datasets.table.files import read_frame
 from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
-from made_exp.datasets.table.sources import find_tables
 from made_exp.density.completing import given_values, known_in
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.experiments.finished import FinishedRun
@@ -94,8 +94,9 @@ def _read_table(path: str, run: FinishedRun) -> tuple[Tensor, Tensor, RawTable, 
         ConfigError: If the table cannot be read, or is not like that of the run.
     """
     with as_config_errors():
-        files = find_tables(path, Path.cwd(), "observed")
-        frame, origin, delimiter = read_frame(files, run.text_style)
+        style = run.text_style
+        files = find_parts(path, Path.cwd(), "observed", header=style.header)
+        frame, origin, delimiter = read_frame(files, style)
         raw = RawTable.of_frame(frame, origin, delimiter)
         x = given_values(run.schema, raw, run.schema.given)
     # What a column cannot hold stays where it is, and nothing is drawn from it.

@@ -10,9 +10,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from made_exp.datasets.table.empty_parts import find_parts
 from made_exp.datasets.table.pieces import ROWS, read_pieces
 from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
-from made_exp.datasets.table.sources import find_tables
 from made_exp.experiments.finished import FinishedRun
 
 MAX_NOTICES = 12
@@ -79,7 +79,8 @@ def new_rows(run: FinishedRun, data: str, notices: Notices) -> Iterator[NewRows]
         return
     if run.model.num_classes:
         raise ValueError(f"data: this model has classes; give .npz with x and labels, not {data}")
-    for piece in read_pieces(find_tables(data, Path.cwd(), "data"), run.text_style):
+    style = run.text_style
+    for piece in read_pieces(find_parts(data, Path.cwd(), "data", header=style.header), style):
         _say_unknown(run, piece.raw, notices)
         x = run.schema.encode(run.schema.known(piece.raw), notices.hear)
         yield NewRows(torch.from_numpy(x), piece.frame, piece.raw)

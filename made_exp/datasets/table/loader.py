@@ -13,11 +13,11 @@ import numpy as np
 from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.storage import COLUMN_MEMORY, Kept, kept_table, stays_on_disk, write_rows
 from made_exp.datasets.table.choosing import Chosen
+from made_exp.datasets.table.empty_parts import find_parts
 from made_exp.datasets.table.files import read_tables
 from made_exp.datasets.table.raw import GivenTable
 from made_exp.datasets.table.room import needed_memory
 from made_exp.datasets.table.schema import FittedTable, fit_table
-from made_exp.datasets.table.sources import find_tables
 from made_exp.datasets.table.splits import (
     Rows,
     SplitChoice,
@@ -69,8 +69,11 @@ def load(
     style = TextStyle("\t" if delimiter == "\\t" else delimiter, encoding, header, empty_rows=False)
     given = {"train": path, "valid": valid_path, "test": test_path}
     files = {
-        split: find_tables(
-            paths, data_dir, f"dataset.{'' if split == 'train' else split + '_'}path"
+        split: find_parts(
+            paths,
+            data_dir,
+            f"dataset.{'' if split == 'train' else split + '_'}path",
+            header=header,
         )
         for split, paths in given.items()
         if paths is not None

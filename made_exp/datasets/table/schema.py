@@ -12,6 +12,7 @@ from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.column import Column, Say, saying
 from made_exp.datasets.table.columns import column_from_dict
 from made_exp.datasets.table.context import as_given, check_context
+from made_exp.datasets.table.dependent import dependent_columns
 from made_exp.datasets.table.describe import describe_column
 from made_exp.datasets.table.later import with_later
 from made_exp.datasets.table.looking import FirstLook
@@ -235,6 +236,7 @@ def fit_table(
     ignored = (*ignored, *raw.left_out, *others)
     schema = TableSchema(tuple(made), raw.delimiter or ",", ignored)
     doubts += suspicious_table(raw, schema.columns, splits)
+    doubts += dependent_columns(schema.modelled, values, splits["train"])
     return FittedTable(schema, tuple(values), (*doubts, *said))
 
 
