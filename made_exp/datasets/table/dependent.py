@@ -34,7 +34,7 @@ def dependent_columns(
     spread = np.where(varies := x.std(0) > 0, x.std(0), 1)
     rounding = 10 * np.finfo(float).eps * (np.abs(x).max(0) / spread).max()
     x = (x - x.mean(0)) / spread
-    left = np.abs(np.linalg.qr(x, mode="r").diagonal()) / np.sqrt(len(x))
+    left = np.abs(np.asarray(np.linalg.qr(x, mode="r")).diagonal()) / np.sqrt(len(x))
     found = [int(d) for d in np.flatnonzero(varies & (left < max(_NOTHING, rounding))) if d]
     lines = [_said(x, d, [name for name, _ in real]) for d in found[:_MOST]]
     more = len(found) - _MOST
@@ -46,6 +46,6 @@ def _said(x: np.ndarray, d: int, names: Sequence[str]) -> str:
     by = [names[int(j)] for j in np.flatnonzero(np.abs(weights) > 1e-6)]
     return (
         f"column '{names[d]}' follows from {listed(by)} by a linear formula: its density given "
-        f"them has no bound, and no likelihood says anything; leave it out: "
+        f"them has no bound, so the NLL says nothing; leave it out: "
         f"'dataset.drop=[{names[d]}]'"
     )
