@@ -181,6 +181,18 @@ def test_resume_goes_on_with_the_settings_of_the_run(experiment, folder, monkeyp
     assert main([*there, "model.hidden_sizes=[8]"]) == 2
 
 
+def test_a_budget_may_change_and_what_was_chosen_by_it_stays(experiment):
+    np.savez("table.npz", train=np.zeros((9, 2), np.uint8))
+    typed = ["experiment=density", "dataset.path=table.npz", "trainer.max_minutes=2"]
+    assert main([*typed, "hydra.run.dir=here"]) == 0
+    assert main(["resume=here", "trainer.max_minutes=30"]) == 0
+    before, after = (call[0] for call in experiment.calls)
+    assert (before.trainer.max_minutes, after.trainer.max_minutes) == (2, 30)
+    assert after.ordering == before.ordering
+    assert before.ordering.num_orderings == 10
+    assert main(["resume=here", "trainer.max_minutes=9", "ordering.num_orderings=12"]) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

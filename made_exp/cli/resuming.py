@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ _PATHS = (
     *("dataset.path", "dataset.valid_path", "dataset.test_path", "dataset.loader"),
     "ordering.order",
 )
+_BY_BUDGET = ("ordering.num_orderings", "ordering.residual")
+"""What an experiment may have chosen by `trainer.max_minutes`, which may change."""
 
 
 def continued(command: CommandLine) -> CommandLine:
@@ -43,9 +46,9 @@ def continued(command: CommandLine) -> CommandLine:
         command = command.with_config_dir(began.pop(0).partition("=")[2])
     saved = run.saved_config() or {}
     placed = [_placed(text, saved) for text in began]
-    files = [text for text in _files_of(saved) if text not in placed]
-    before = command.of([*files, *placed])
     typed = {override.key_or_group for override in command.parsed}
+    keys = (*_PATHS, *_BY_BUDGET) if "trainer.max_minutes" in typed else _PATHS
+    before = command.of([*placed, *_values_of(saved, keys, besides=placed)])
     pairs = zip(before.overrides, before.parsed, strict=True)
     kept = [text for text, override in pairs if override.key_or_group not in typed]
     return command.of([*kept, *texts])
@@ -75,13 +78,20 @@ def _typed_for(run: RunDirectory) -> list[str]:
     return shlex.split(command)[1:] if command else []
 
 
-def _files_of(saved: dict[str, Any]) -> list[str]:
-    """Overrides for the files that an experiment named, wherever it is read from now."""
-    return [
-        f"{key}={_quoted(value)}"
-        for key in _PATHS
-        if isinstance(value := _saved_value(saved, key), str)
-    ]
+def _values_of(saved: dict[str, Any], keys: Sequence[str], besides: Sequence[str]) -> Iterator[str]:
+    """Overrides for some settings as a run has them, `besides` those that are given already.
+
+    So a file that an experiment named lies where it was found then, whatever folder one is in now.
+    """
+    given = {_key(text) for text in besides}
+    for key in keys:
+        value = _saved_value(saved, key)
+        if key not in given and isinstance(value, str | int | float):
+            yield f"{key}={_quoted(value) if isinstance(value, str) else value}"
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0].lstrip("+")
 
 
 def _saved_value(saved: dict[str, Any], key: str) -> Any:
@@ -91,7 +101,7 @@ def _saved_value(saved: dict[str, Any], key: str) -> Any:
 
 def _placed(text: str, saved: dict[str, Any]) -> str:
     """The override, with the file that was found then whatever folder one is in now."""
-    key = text.partition("=")[0].lstrip("+")
+    key = _key(text)
     if key not in _PATHS or (value := _saved_value(saved, key)) is None:
         return text
     items = [_quoted(item) if isinstance(item, str) else str(item) for item in _as_list(value)]
