@@ -37,26 +37,26 @@ def statuses(sweep):
 def test_joblib_runs_reports_and_resumes_a_sweep_though_jobs_fail(command, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = tmp_path / "sweep"
-    arguments = [*FAST, "optimizer.lr=1e-3,1e300", "seed=0,1", "hydra/launcher=joblib"]
+    arguments = [*FAST, "optimizer.lr=1e-3,1e300", "hydra/launcher=joblib"]
     arguments += [f"hydra.sweep.dir={sweep}"]
     first = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=250)
     assert first.returncode == 1, first.stderr
-    expected = [(0, "completed"), (1, "completed"), (2, "failed"), (3, "failed")]
+    expected = [(0, "completed"), (1, "failed")]
     assert statuses(sweep) == expected
-    assert "error: 2 of 4 jobs failed" in first.stderr
+    assert "error: 1 of 2 jobs failed" in first.stderr
     pids = {json.loads(path.read_text())["pid"] for path in sweep.glob("*/command.json")}
-    assert len(pids) == 4  # a process each, so that one that is killed costs no other
+    assert len(pids) == 2  # a process each, so that one that is killed costs no other
     assert os.getpid() not in pids
-    kept = {path: path.stat().st_mtime_ns for path in sweep.glob("00[01]*/results.json")}
-    assert len(kept) == 2
+    kept = {path: path.stat().st_mtime_ns for path in sweep.glob("000*/results.json")}
+    assert len(kept) == 1
     here = [text for text in arguments if not text.startswith("hydra/launcher")]
     assert train(["-m", *here, "resume=true"]) == 1
-    skipped = [(0, "skipped"), (1, "skipped"), (2, "failed"), (3, "failed")]
+    skipped = [(0, "skipped"), (1, "failed")]
     assert statuses(sweep) == sorted(expected + skipped)
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert main([f"path={sweep}"]) == 0
     table = (sweep / "report.csv").read_text()
-    assert all(table.count(status) == 2 for status in ("completed", "failed")), table
+    assert all(table.count(status) == 1 for status in ("completed", "failed")), table
 
 
 @pytest.mark.slow
