@@ -4,6 +4,7 @@ import math
 import shlex
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -17,12 +18,16 @@ from test_simple_densities import all_codes
 from test_simple_members import model_of
 
 from made_exp import sample as made_sample
+from made_exp.datasets.table.frames import raw_table
+from made_exp.datasets.table.schema import fit_table
 from made_exp.density.chosen_rows import rows_where
 from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
-from made_exp.density.formula import variables_of
+from made_exp.density.formula import Leaf, variables_of
 from made_exp.density.mixture import Effort, in_order
 from made_exp.density.predicate import parse_predicate
+from made_exp.experiments.chosen import _as_drawn
+from made_exp.variables.subset import Subset
 
 __all__ = ["here", "model", "run"]
 EVENTS = ("count >= 3", "switch = 1 and level in {0, 2}", "colour = 1 or switch is missing")
@@ -99,6 +104,31 @@ def test_rows_that_are_hardly_ever_so_are_refused_with_their_probability(monkeyp
     ) as found:
         rows_where(model, events, formula, 6000, Effort())
     assert str(found.value).endswith("ask for something likelier, or for fewer rows")
+
+
+def drawn(text):
+    """What is drawn given a predicate on wages of 1.00 to 126.00 and a town."""
+    cents = np.random.default_rng(0).integers(100, 12600, 400)
+    frame = pl.DataFrame({"wage": cents / 100, "town": ["x", "y"] * 200})
+    events = Events(fit_table(raw_table(frame), {"train": np.arange(400)}).schema)
+    column = events.schema.modelled[0]
+    return _as_drawn(events.formula(parse_predicate(text), text), events), column
+
+
+@pytest.mark.parametrize("text", ["wage > 2000", "wage < -3", "wage >= 500 and town = x"])
+def test_numbers_farther_out_than_draws_go_are_refused(text):
+    with pytest.raises(ValueError, match=r"^no row that is drawn is so: numbers of 'wage' are dra"):
+        drawn(text)
+
+
+def test_numbers_that_are_asked_for_lie_where_draws_do():
+    formula, column = drawn("wage > 100")
+    ((low, high),) = formula.subset.intervals
+    assert low == pytest.approx(100.005)
+    assert high == pytest.approx(column.high + 0.005)
+    formula, column = drawn("wage > 2000 or town = x")
+    assert variables_of(formula) == {0, 1}
+    assert drawn("town = x")[0] == Leaf(1, Subset.of_codes([0]))
 
 
 def sample(*arguments):

@@ -285,9 +285,11 @@ def test_computed_numbers_are_found_as_they_stand(operator, holds):
     fitted = fit_table(raw, {"train": np.arange(COUNT)})
     table = fitted.schema, torch.from_numpy(fitted.x)
     for name, values in (("x0", ages), ("x1", pay)):
-        number = float(np.median(values))
-        found = answer(table, f"{name} {operator} {number!r}")
-        assert found == holds(values, number).tolist()
+        middle = float(np.median(values))
+        above = np.unique(values[values > middle])[0]
+        for number in (middle, (middle + above) / 2, middle + 0.2 * (above - middle)):
+            found = answer(table, f"{name} {operator} {float(number)!r}")
+            assert found == holds(values, number).tolist()
 
 
 @pytest.mark.parametrize("first", [2**60, 2**64 - 200])

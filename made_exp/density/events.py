@@ -240,11 +240,13 @@ def last_digit(variable: Variable) -> float:
 def _edge(side: int, variable: Variable, number: float) -> float:
     """The edge between a number, with those on its other side, and values below (-1) or above (1).
 
-    A computed number stands for its cell, wherever that begins; a written one for that of its last
-    digit, or it lies between two cells.
+    A written number stands for the cell of its last digit, or lies between two cells; a computed
+    one for itself, since others lie nearer to it than the cell of an atom is wide.
     """
     unit = last_digit(variable)
-    if variable.digit is not None or variable.grows_from is not None or not unit:
+    if variable.digit is not None:
+        return number + side * variable.digit
+    if variable.grows_from is not None or not unit:
         cell = float(variable.log_cells(torch.tensor(number)).exp()) if unit else 0.0
         return number + side * cell / 2
     place = number / unit

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.table.categories import Categories
+from made_exp.datasets.table.columns import Numbers
 from made_exp.density.chosen_rows import rows_where
 from made_exp.density.diagram import Diagram
-from made_exp.density.events import Events
+from made_exp.density.events import Events, last_digit
 from made_exp.density.formula import Formula, join, leaf, variables_of
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Text, parse_predicate
+from made_exp.density.probability import is_contradiction
 from made_exp.density.tokens import QueryError
 from made_exp.errors import as_config_errors
 from made_exp.experiments.finished import FinishedRun
@@ -37,7 +39,9 @@ def chosen_samples(
         events = Events(run.schema)
         known: Formula = True
         if settings.where is not None:
-            known = events.formula(parse_predicate(settings.where), settings.where)
+            known = _as_drawn(
+                events.formula(parse_predicate(settings.where), settings.where), events
+            )
         groups = [(known, count)]
         if settings.balance is not None:
             groups = _balanced(events, settings.balance, known, count)
@@ -52,6 +56,29 @@ def chosen_samples(
     x = torch.cat(rows)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(settings.seed))
     return x[order.to(x.device)].cpu()
+
+
+def _as_drawn(formula: Formula, events: Events) -> Formula:
+    """A formula that also says of the numbers it asks for that draws can be so far out.
+
+    Raises:
+        QueryError: If no draw can be so.
+    """
+    limited = formula
+    for d in sorted(variables_of(formula)):
+        column = events.schema.modelled[d]
+        if not isinstance(column, Numbers) or column.low is None or column.high is None:
+            continue
+        half = last_digit(events.variables[d]) / 2
+        inside = Subset(((column.low - half, column.high + half),), events.domains[d].missing)
+        limited = join(True, [limited, leaf(d, inside, events.domains)], events.domains)
+        if is_contradiction(limited, events) and not is_contradiction(formula, events):
+            low, high = column.decode(np.array([column.low, column.high]))
+            raise QueryError(
+                f"no row that is drawn is so: numbers of '{column.name}' are drawn between {low} "
+                f"and {high}; made-query knows how likely others are"
+            )
+    return limited
 
 
 def _on_grids(x: Tensor, events: Events, formula: Formula) -> Tensor:

@@ -24,6 +24,8 @@ from made_exp.variables.variable import Kind, Variable, log_growth
 ATOM = -(2.0**21)
 # Farther out all values look alike; their densities stay finite in float32.
 MAX_Z = 1e6
+# Float64 holds the hyperbolic sine of no more.
+_MAX_BENT, _FARTHEST = 710.0, math.sinh(710.0)
 # In units of z. Without it a component that settles on a repeated value would have an unbounded
 # density; with it no value gains more than log(1000) = 6.9 nats over a broad component.
 MIN_REAL_SCALE = 1e-3
@@ -114,7 +116,8 @@ class Numbers(Tables):
         """Z (..., G) float64 of values x (..., G), clamped to +-MAX_Z; see `Transform`."""
         x = x.double()
         if self.bends:
-            x = x.where(self._bend.isinf(), ((x - self._centre) / self._bend).asinh())
+            bent = ((x - self._centre) / self._bend).asinh().clamp(-_MAX_BENT, _MAX_BENT)
+            x = x.where(self._bend.isinf(), bent)
         return ((x - self._shift) / self._scale).clamp(-MAX_Z, MAX_Z)
 
     def inverse(self, z: Tensor) -> Tensor:
@@ -123,8 +126,8 @@ class Numbers(Tables):
         if not self.bends:
             return x
         # The largest number is drawn where it is exceeded.
-        bent = (x.sinh() * self._bend + self._centre).nan_to_num()
-        return x.where(self._bend.isinf(), bent)
+        bent = x.clamp(-_MAX_BENT, _MAX_BENT).sinh() * self._bend + self._centre
+        return x.where(self._bend.isinf(), bent.nan_to_num())
 
     def log_slopes(self, x: Tensor) -> Tensor:
         """Log dz/dx (..., G) of values, of whole ones their `log_shares`; 0 of missing; float64."""
@@ -133,7 +136,7 @@ class Numbers(Tables):
         x = x.double()
         slopes = (-self._scale.log()).expand_as(x)
         if self.bends:
-            distance = (x - self._centre) / self._bend
+            distance = ((x - self._centre) / self._bend).clamp(-_FARTHEST, _FARTHEST)
             bent = slopes - self._bend.log() - distance.hypot(x.new_ones(())).log()
             slopes = slopes.where(self._bend.isinf(), bent)
         return slopes.masked_fill(x.isnan(), 0.0)
@@ -156,7 +159,9 @@ class Numbers(Tables):
         if self.is_open:
             x = x.clamp(min=0).minimum(self.num_values - 1)
         codes = self.forward(x) if self.is_real else x
-        tolerance = self._tolerance * self._log_growth(x).exp() if self.grows else self._tolerance
+        tolerance = self._tolerance
+        if self.grows:
+            tolerance = tolerance * log_growth(x, self._grows_from).exp()
         if self.num_atoms:
             middles = (self._atoms[..., 1:] + self._atoms[..., :-1]) / 2
             nearest = torch.searchsorted(middles, x.movedim(-1, 0).contiguous())
@@ -166,8 +171,8 @@ class Numbers(Tables):
             codes = torch.where(is_atom, ATOM - nearest.movedim(0, -1), codes)
         if self.echoes is not None:
             index = self.echoes.find(x, tolerance)
-            is_echo = (index >= 0) & (codes > ATOM)
-            codes = torch.where(is_echo, ATOM - self.num_special - index, codes)
+            own = ATOM - self.num_special - index
+            codes = torch.where((index >= 0) & (codes > ATOM), own, codes)
         if self.may_be_missing:
             codes = codes.masked_fill(x.isnan(), ATOM - self.num_atoms)
         return codes
@@ -175,8 +180,7 @@ class Numbers(Tables):
     def decode(self, codes: Tensor) -> Tensor:
         """Values (B, G) float64 of codes (B, G); NaN where missing or not observed."""
         x = self.inverse(codes) if self.is_real else codes.double()
-        x = self._instead(x, codes, "levels")
-        return x.masked_fill(self.is_missing(codes), torch.nan)
+        return self._instead(x, codes, "levels").masked_fill(self.is_missing(codes), torch.nan)
 
     def z(self, codes: Tensor) -> Tensor:
         """Z (..., G) of codes (..., G), in their dtype."""
@@ -214,10 +218,7 @@ class Numbers(Tables):
             return logs
         values = self.echoes.at(self.echoes.levels, index)
         logs = logs - self.log_slopes(values) - self._resolution.log()
-        return logs - self._log_growth(values) if self.grows else logs
-
-    def _log_growth(self, x: Tensor) -> Tensor:
-        return log_growth(x, self._grows_from)
+        return logs - log_growth(values, self._grows_from) if self.grows else logs
 
     def _echo(self, codes: Tensor) -> Tensor:
         """Which echo codes (...) are, int64; negative where they are none."""

@@ -22,6 +22,8 @@ from made_exp.datasets.table.numbers import NumberFormat
 _CLOSEST = 0.1
 # Cells are at most so wide, in deviations, unless all values are farther apart.
 _WIDEST = 0.1
+# Standard deviations between the first and the last tenth of normal values.
+_MIDDLE = 2.563
 # Numbers were computed where their last digit is worth so little of the largest.
 _COMPUTED = {False: 1e-15, True: 1e-7}  # whether in float32
 # Numbers with so many decimals were also computed where all end as binary fractions do.
@@ -29,10 +31,13 @@ _FEWEST_DECIMALS = 3
 # People write so many significant digits at most; more are a computer's.
 _WRITTEN = {False: 12, True: 6}  # whether in float32
 _LOOKED_AT = 20_000
+# Values as small as this beside the usual ones count as of another magnitude.
+_TINY = 1e-6
 # The resolution of numbers such as 1e-309.
 _LEAST = 1e-300
-# Nearer values, in spans of the column, differ by how they were computed.
-_ROUNDING = 1e-9
+# Nearer values, in spans of the column, differ by how they were computed; a span is so many
+# deviations at most.
+_ROUNDING, _SPAN = 1e-9, 100.0
 
 
 class Fineness(NamedTuple):
@@ -69,15 +74,32 @@ class Fineness(NamedTuple):
 
 def fineness(form: Format, values: np.ndarray, *, single: bool = False) -> Fineness:
     """How finely values (N,), written in this format and held in float64 or single, are known."""
-    if isinstance(form, NumberFormat) and _has_significant_digits(form, values, single):
-        least = max(10.0 ** float(_powers(np.abs(values[values != 0]).min())), _LEAST)
-        return Fineness(max(least * 10.0 ** (1 - _num_digits(form)), _LEAST), None, least)
+    if isinstance(form, NumberFormat):
+        if _has_significant_digits(form, values, single):
+            return _growing(values, _num_digits(form))
+        if _spans_magnitudes(values) and is_computed(form, values, single=single):
+            return _growing(values, _WRITTEN[single])
     digit = last_digit(form, values)
     if is_computed(form, values, single=single):
         apart = _apart(values)
         if apart > digit:
             return Fineness(apart, digit)
     return Fineness(digit)
+
+
+def _growing(values: np.ndarray, num_digits: int) -> Fineness:
+    """Cells of so many significant digits, from the least of values (N,) on."""
+    least = max(10.0 ** float(_powers(np.abs(values[values != 0]).min())), _LEAST)
+    return Fineness(max(least * 10.0 ** (1 - num_digits), _LEAST), None, least)
+
+
+def _spans_magnitudes(values: np.ndarray) -> bool:
+    """Whether a tenth of values (N,) are so small beside half of them that no digit serves both."""
+    sizes = np.abs(values[values != 0])
+    if not len(sizes):
+        return False
+    low, middle = np.quantile(sizes, (0.1, 0.5))
+    return bool(low < _TINY * middle)
 
 
 def _has_significant_digits(form: NumberFormat, values: np.ndarray, single: bool) -> bool:
@@ -124,6 +146,14 @@ def is_computed(form: Format | None, values: np.ndarray, *, single: bool = False
     return is_binary or bool(digit <= _COMPUTED[single] * np.abs(values).max())
 
 
+def _spread(distinct: np.ndarray) -> float:
+    """The deviation of values (K,), or that of normal ones with the same middle if it is less."""
+    low, high = np.quantile(distinct / 2, (0.1, 0.9))  # halves, whose differences float64 holds
+    middle = 2 * (high - low) / _MIDDLE
+    whole = float(distinct.std())
+    return float(min(whole, middle)) if middle > 0 else whole
+
+
 def last_digit(form: Format, values: np.ndarray) -> float:
     """What the last digit of values (N,) is worth, no less than float64 can tell apart."""
     finest = float(np.spacing(np.abs(values).max())) or 1e-300
@@ -142,16 +172,18 @@ def _usual(values: np.ndarray) -> float:
 def _apart(values: np.ndarray) -> float:
     """How far values that repeat lie apart; 0 where all of them differ, or one is left.
 
-    A spike far from all others, such as zeros among amounts, is no wider than others are apart, or
-    than a share of the deviation.
+    A spike far from all others, such as zeros among amounts or -9999, is no wider than others are
+    apart, or than a share of the deviation, as their middle has it.
     """
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) == len(values) or len(distinct) < 2:
         return 0.0
     with np.errstate(over="ignore"):
+        once = distinct[counts == 1]
+        deviation = _spread(once if len(once) > len(distinct) / 2 else distinct)
+        span = min(distinct[-1] - distinct[0], _SPAN * deviation)
         gaps = np.diff(distinct)
-        gaps = np.where(gaps > _ROUNDING * (distinct[-1] - distinct[0]), gaps, np.inf)
-        deviation = float(values.std())
+        gaps = np.where(gaps > _ROUNDING * span, gaps, np.inf)
     nearest = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
     closest = np.quantile(nearest[counts > 1], _CLOSEST, method="lower")
     usual = np.quantile(nearest, 0.5, method="lower")
