@@ -93,9 +93,9 @@ class Echoes(Tables):
         Text and float32 may change a value by less than `tolerance` (..., G).
         """
         if self.starts.ndim == 0:
-            return _nearest(self.levels, x, tolerance)
+            return _found(self.levels, x, tolerance)
         parts = [
-            _nearest(self.levels[start : start + size], x[..., g], tolerance[..., g])
+            _found(self.levels[start : start + size], x[..., g], tolerance[..., g])
             for g, (start, size) in enumerate(self._places)
         ]
         return torch.stack(parts, -1)
@@ -115,7 +115,18 @@ class Echoes(Tables):
         return found.clamp(max=len(self.ends) - 1)
 
 
-def _nearest(levels: Tensor, x: Tensor, tolerance: Tensor) -> Tensor:
+def nearest(levels: Tensor, x: Tensor) -> Tensor:
+    """Which of levels (..., V), rising, is nearest to each of x (..., N); the lower of two.
+
+    By their distances: between neighbours in float64 there is no middle.
+    """
+    above = torch.searchsorted(levels, x.contiguous()).clamp(max=levels.shape[-1] - 1)
+    below = (above - 1).clamp(min=0)
+    low, high = ((levels[i] if levels.ndim == 1 else levels.gather(-1, i)) for i in (below, above))
+    return torch.where(x - low <= high - x, below, above)
+
+
+def _found(levels: Tensor, x: Tensor, tolerance: Tensor) -> Tensor:
     """The place in levels (V,) of each of x (...); -1 where it is farther than the tolerance."""
-    index = torch.searchsorted((levels[1:] + levels[:-1]) / 2, x.contiguous())
+    index = nearest(levels, x)
     return torch.where((levels[index] - x).abs() <= tolerance, index, -1)

@@ -16,7 +16,7 @@ from typing import Literal, Self, final
 import torch
 from torch import Tensor
 
-from made_exp.variables.echoes import Echoes, Tables
+from made_exp.variables.echoes import Echoes, Tables, nearest
 from made_exp.variables.open_range import log_shares
 from made_exp.variables.variable import Kind, Variable, log_growth
 
@@ -163,12 +163,11 @@ class Numbers(Tables):
         if self.grows:
             tolerance = tolerance * log_growth(x, self._grows_from).exp()
         if self.num_atoms:
-            middles = (self._atoms[..., 1:] + self._atoms[..., :-1]) / 2
-            nearest = torch.searchsorted(middles, x.movedim(-1, 0).contiguous())
+            index = nearest(self._atoms, x.movedim(-1, 0))
             # What text and float32 make of a value may differ in its last digits.
-            distance = (x - self._atoms.gather(-1, nearest).movedim(0, -1)).abs()
+            distance = (x - self._atoms.gather(-1, index).movedim(0, -1)).abs()
             is_atom = distance <= tolerance
-            codes = torch.where(is_atom, ATOM - nearest.movedim(0, -1), codes)
+            codes = torch.where(is_atom, ATOM - index.movedim(0, -1), codes)
         if self.echoes is not None:
             index = self.echoes.find(x, tolerance)
             own = ATOM - self.num_special - index
