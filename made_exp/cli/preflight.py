@@ -148,7 +148,9 @@ def _check_sweep(command: CommandLine) -> None:
     if base.resume and folder is None:
         raise ConfigError("resume=true needs hydra.sweep.dir=DIR")
     if folder and any(folder.glob("*/status.json")) and (searches or not base.resume):
-        remedy = "take another" if searches else "resume=true continues it"
+        remedy = "resume=true continues it"
+        if searches:
+            remedy = "take another; hydra.sweeper.study_name=NAME goes on with a study"
         raise ConfigError(f"hydra.sweep.dir: '{folder}' already holds a sweep; {remedy}")
     _refuse_unwritable(Path(str(base.hydra.sweep.dir)), "hydra.sweep.dir")
     listed = [name for name in _OF_SWEEPS if folder and (folder / name).exists()]

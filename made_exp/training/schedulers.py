@@ -18,6 +18,7 @@ from made_exp.settings.training import (
     SchedulerSettings,
 )
 
+_SLACK = 0.05
 LEAST_ANNEALING, LONGEST_RISE = 100, 0.2
 """Of `Anneal`: steps over which it falls at least, where the best moment came at once, and the
 share of a budget in which it has risen."""
@@ -58,6 +59,9 @@ class Scheduler(ABC):
 class Cosine(Scheduler):
     """A linear rise to the base rate, then half a cosine down to a fraction of it at the last step.
 
+    A budget of time bends it only where it binds: while no larger share of the time is gone than
+    of the steps, and a twentieth of what is left, the rate is a function of the step.
+
     Args:
         warmup_steps: Steps of the rise.
         final_fraction: In 0..1; with 1 the rate stays.
@@ -73,7 +77,8 @@ class Cosine(Scheduler):
         warmup, final = self.warmup_steps, self.final_fraction
         if step < warmup:
             return _rise(step, warmup)
-        progress = max((step - warmup) / max(self.total_steps - warmup, 1), elapsed)
+        late = self.total_steps * (elapsed - _SLACK * (1 - elapsed))  # the step that it is time for
+        progress = (max(step, late) - warmup) / max(self.total_steps - warmup, 1)
         return final + (1 - final) * _wave(progress)
 
 
