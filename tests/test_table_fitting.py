@@ -287,6 +287,13 @@ def test_computed_numbers_of_many_magnitudes_are_known_by_significant_digits(mag
     assert computed(uniforms).grows_from is None
 
 
+def test_what_rounding_left_of_zero_is_no_magnitude():
+    months = np.sin(2 * np.pi * (np.arange(1200) % 12) / 12)  # 1e-16 where it is 0
+    fine = computed(months)
+    assert fine.grows_from is None
+    assert len(fit_numbers(months, fine=fine).atoms) >= 7
+
+
 def test_draws_of_the_widest_range_have_a_density():
     variable = Variable("x", Kind.REAL, transform=Transform(0.0, 1e-300, 300.0, 200.0))
     numbers = Numbers([variable]).of(0)

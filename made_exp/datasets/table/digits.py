@@ -94,12 +94,13 @@ def _growing(values: np.ndarray, num_digits: int) -> Fineness:
 
 
 def _spans_magnitudes(values: np.ndarray) -> bool:
-    """Whether a tenth of values (N,) are so small beside half of them that no digit serves both."""
+    """Whether a tenth of values (N,) are so small beside half of them that no digit serves both.
+
+    Where these are a few numbers again and again, they are what rounding left of zero.
+    """
     sizes = np.abs(values[values != 0])
-    if not len(sizes):
-        return False
-    low, middle = np.quantile(sizes, (0.1, 0.5))
-    return bool(low < _TINY * middle)
+    small = sizes[sizes < _TINY * np.median(sizes)] if len(sizes) else sizes
+    return len(small) > len(sizes) / 10 and len(np.unique(small)) > len(small) / 2
 
 
 def _has_significant_digits(form: NumberFormat, values: np.ndarray, single: bool) -> bool:
