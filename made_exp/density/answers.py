@@ -48,6 +48,7 @@ class Answer:
         rows: Of a distribution, in the order of the values.
         note: What is to be said of it, or "".
         is_probability: Whether it is one.
+        counted: How many rows of the data are so, and of how many; None where that was not asked.
     """
 
     question: str
@@ -60,6 +61,7 @@ class Answer:
     note: str = ""
     is_probability: bool = False
     error: str = ""
+    counted: tuple[int, int] | None = None
 
     def as_dict(self, rows: int | None = None) -> dict[str, Any]:
         """Only plain values; of a probability also how many of `rows` rows it is."""
@@ -73,6 +75,8 @@ class Answer:
         content |= {"is_exact": self.is_exact, "num_samples": self.num_samples}
         if rows is not None and self.is_probability and self.value is not None:
             content |= {"rows": self.value * rows, "rows_stderr": self.stderr * rows}
+        if self.counted is not None:
+            content["counted"] = dict(zip(("rows", "of"), self.counted, strict=True))
         return content | ({"note": self.note} if self.note else {})
 
 

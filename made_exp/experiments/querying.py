@@ -1,13 +1,17 @@
 """Answering questions with a finished run: lines to read, JSON, a table or a picture."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+from torch import Tensor
 
+from made_exp.datasets.parts import ROWS
 from made_exp.datasets.table.writing import write_frame
 from made_exp.density.answers import Answer, answer
+from made_exp.density.counting import rows_so
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Question
 from made_exp.density.tokens import each_of
@@ -46,12 +50,30 @@ def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
             lambda question: answer(run.model, schema, question, effort),
             [question.place for question in questions],
         )
+    if settings.counted:
+        answers = _counted(run, questions, answers)
     content = [one.as_dict(settings.rows) for one in answers]
     if target is not None:
         _write(target, answers, settings)
     if settings.json:
         return json_text(content, indent=2)
     return "\n".join(_lines(one, settings.rows) for one in answers)
+
+
+def _counted(
+    run: FinishedRun, questions: Sequence[Question], answers: Sequence[Answer]
+) -> list[Answer]:
+    """The answers with the rows of train and valid that are so, for which the data are read."""
+    splits = [run.dataset.train, run.dataset.valid]
+    return [
+        replace(one, counted=rows_so(run.schema, question, _parts_of(splits)))
+        for question, one in zip(questions, answers, strict=True)
+    ]
+
+
+def _parts_of(splits: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Some rows of each split at a time."""
+    return (part for x in splits for part in x.split(ROWS))
 
 
 def _target(
@@ -96,8 +118,12 @@ def _table(answers: Sequence[Answer], rows: int | None) -> pl.DataFrame:
         else:
             lines.append(shared | {"of": None, "value": one.value, "stderr": one.stderr})
             lines[-1]["rows"] = content.get("rows")
+            if one.counted is not None:
+                lines[-1] |= {"counted": one.counted[0], "counted_of": one.counted[1]}
     schema = {"query": pl.String, "of": pl.String, "value": pl.Float64, "stderr": pl.Float64,
               "is_exact": pl.Boolean, "rows": pl.Float64}  # fmt: skip
+    if any(one.counted for one in answers):
+        schema |= {"counted": pl.Int64, "counted_of": pl.Int64}
     frame = pl.DataFrame(lines, schema=schema)
     return frame if rows is not None else frame.drop("rows")
 
@@ -122,6 +148,10 @@ def _lines(one: Answer, rows: int | None) -> str:
     counted = ""
     if rows is not None and one.is_probability:
         counted = f"   {_number(one.value * rows, one.stderr * rows)} of {rows} rows"
+    if one.counted is not None:
+        so, of = one.counted
+        share = f", {so / of:.4g}" if of else ""
+        counted += f"   data: {so} of {of} rows{share}"
     name = f"P({question})" if one.is_probability else question
     return f"{name} = {shown}   ({how}){counted}"
 

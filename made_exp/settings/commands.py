@@ -150,6 +150,7 @@ class QuerySettings(CheckedSettings):
     rows: int | None = setting(
         None, "how many rows there are: say how many of them are so", at_least=1
     )
+    counted: bool = setting(False, "say beside each probability how many rows of the data are so")
     num_samples: int = setting(1000, "paths, where an answer is not exact", at_least=2)
     seed: int = setting(0, "of the paths", at_least=0)
     json: bool = setting(False, "print JSON")
