@@ -84,6 +84,7 @@ def test_a_model_draws_and_keeps_both():
     assert set(model.sample(300, seed=0)["c"]) == {"A", "A ", "b"}
     given = rows.with_columns(d=pl.lit(None, pl.String))
     assert model.complete(given, seed=0)["c"].to_list() == rows["c"].to_list()
+    assert list(model.predict_proba(rows, "c").columns) == ["A", "A ", "b"]
 
 
 def test_missing_texts_have_no_spaces_of_their_own():
