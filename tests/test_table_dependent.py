@@ -25,6 +25,7 @@ def said(**columns):
         ({"a": A, "b": B, "c": C, "sum": A - 3 * B}, "sum", "a, b"),
         ({"a": 1e6 + A, "b": B, "f": 32 + 1.8 * (1e6 + A)}, "f", "a"),
         ({"a": np.where(B > 1, np.nan, A), "b": B, "c": 2 * A}, "c", "a"),
+        ({"a": 1e300 * A, "b": B, "c": 1e300 * A + 1e300 * B}, "c", "a, b"),
     ],
 )
 def test_a_column_that_follows_from_others_is_named(columns, name, by):
@@ -41,6 +42,9 @@ def test_a_column_that_follows_from_others_is_named(columns, name, by):
         {"a": A.round(3), "b": (A / 3).round(3)},
         {"a": A, "k": (A > 0).astype(int)},
         {str(i): RANDOM.normal(size=30) for i in range(40)},
+        {"a": A, "e": 10 ** RANDOM.uniform(-300, 300, 400), "f": B},
+        {"a": 1e308 * np.tanh(A), "e": 10 ** RANDOM.uniform(-300, 300, 400), "f": 1e-300 * B},
+        {"a": A, "e": 1e16 + 2 * (B > 0), "f": C},
     ],
 )
 def test_others_are_not(columns):

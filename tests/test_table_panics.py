@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from decimal import Decimal
 
 import polars as pl
+import pyarrow as pa
 import pytest
+from pyarrow import feather, parquet
 
 from made_exp.datasets.table.files import read_tables
+from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.panics import panics_unsaid
 from made_exp.datasets.table.text import TextStyle
 
@@ -51,3 +55,14 @@ def test_closed_standard_error_is_left_alone():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout == "read\n"
+
+
+@pytest.mark.parametrize("write", [parquet.write_table, feather.write_feather])
+def test_decimals_of_more_digits_than_polars_has_are_named(tmp_path, write, capfd):
+    digits = pa.array([Decimal("1.5"), Decimal("2.5")], pa.decimal256(50, 2))
+    table = pa.table({"a": [1, 2], "d": digits})
+    write(table, tmp_path / "t.bin")
+    with pytest.raises(ValueError, match=r"t.bin as \w+: decimals of more than 38 digits; write"):
+        read_tables([tmp_path / "t.bin"], TextStyle())
+    assert raw_table(table).column("d").values.to_list() == [1.5, 2.5]
+    assert capfd.readouterr().err == ""

@@ -218,3 +218,19 @@ def test_labels_of_a_pair_end_above_the_next_one(draw):
         pair_bottom = frame.y1 + 34 - table._PAIR_HEIGHT
         for label in axes.get_xticklabels():
             assert label.get_window_extent().y0 > pair_bottom + 8  # half a heading
+
+
+@pytest.mark.parametrize("sign", [[1], [-1, 1]])
+@pytest.mark.parametrize("size", [(-300, 300), (290, 300), (-320, -310)])
+def test_numbers_of_any_size_are_drawn(draw, sign, size):
+    generator = np.random.default_rng(0)
+    x = generator.choice(sign, 400) * 10 ** generator.uniform(*size, 400)
+    data = np.stack([x, generator.normal(size=400)], axis=1)
+    bend = float(np.median(np.abs(x))) / 100
+    fields = (Field("x", bend=bend), Field("y"))
+    compared = compare(data, data[:100], fields).columns[0]
+    assert all(np.isfinite([compared["data"], *compared["deviation"].values()]))
+    assert draw(data, data[:100], fields).axes
+    edges = axis.axis_of(fields[0], x).edges
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges) > 0).all()

@@ -240,8 +240,8 @@ def test_a_few_decimals_can_be_masses_of_cells():
     assert schema.variables[0].kind is Kind.INTEGER
     assert schema.decode(schema.encode(raw))["p"].to_list() == raw.column("p").values.to_list()
     dressed = fit(table(p=[f"${n}.50" for n in range(50)]))
-    with pytest.raises(ValueError, match=r"'50.00' is not a number written as '\$#'"):
-        dressed.encode(table(p=["50.00"]))
+    with pytest.raises(ValueError, match=r"'5O' is not a number written as '\$#'"):
+        dressed.encode(table(p=["5O"]))
     said = []
     between = schema.encode(table(p=["40.62"]), lambda *told: said.append(told[3]))
     assert np.array_equal(between, schema.encode(table(p=["40.6"])))

@@ -152,11 +152,12 @@ def test_other_encodings_are_named_and_then_read():
         ("\n\r\n", "t.csv is empty"),
         ("a,b\n", "t.csv has a header but no rows"),
         ("a,b\n1,2\n1,2,3\n", "t.csv, line 3 has 3 fields, the header has 2"),
-        ("a,b\n1,2\n\n1\n", "t.csv, line 4 has 1 fields, the header has 2"),
-        ('a,b\n"x\ny",2\n1\n', "t.csv, line 4 has 1 fields"),
+        ("a,b\n1,2\n\n1\n", "t.csv, line 4 has 1 field, the header has 2"),
+        ("a\tb\tc\n1\t2\t3\n\t\n", "t.csv, line 3 has 2 fields, the header has 3"),
+        ('a,b\n"x\ny",2\n1\n', "t.csv, line 4 has 1 field"),
         ('a,b\n1,2\n1,"2\n3,4\n', 't.csv, line 3: a quote (") is opened here and not closed'),
         ('a,b\n1,2\n1,"2"x\n', "t.csv, line 3: text after a closing quote"),
-        ("a,b\n1,2\n1,x\0y\n", "t.csv, line 3 holds a NUL byte"),
+        ("a,b\n1,2\n1,x\0y\n", "t.csv, line 3 holds a NUL byte, which no text has"),
         ("sep=;\na;b\n1;2;3\n", "t.csv, line 3 has 3 fields"),
     ],
 )
@@ -199,6 +200,31 @@ def test_lines_are_found_after_blank_lines_and_cells_of_several():
     whole = table('a,b\n\n"x\ny",1\n\nz,2\n')
     assert [whole.line_of(row) for row in (0, 1)] == [3, 6]
     assert line_of_row(Records(b"1\n2\n", ",", "t"), 1) == 2
+
+
+@pytest.mark.parametrize("blank", ["   ", "\t", " \t ", '"  "'])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_of_spaces_are_blank_beside_several_columns(blank, end):
+    whole = table(end.join(["a,b", "1,2", blank, "3,4", blank, ""]))
+    assert whole.delimiter == ","
+    assert whole.read().rows() == [("1", "2"), ("3", "4")]
+    assert whole.line_of(1) == 4
+    assert table(end.join(["a,b", "1,2", blank])).read().rows() == [("1", "2")]
+    later = whole.continued(blank.encode(), 7)
+    assert later.read().rows() == []
+    assert later.continued(f"{blank}{end}5,6{end}".encode(), 8).line_of(0) == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a\n1\n  \n3\n", [("1",), ("  ",), ("3",)]),
+        ("a\tb\n1\t2\n\t\n  \n3\t4\n", [("1", "2"), (None, None), ("3", "4")]),
+        ("a;b\n1,5;2\n  \n3,5;4\n", [("1,5", "2"), ("3,5", "4")]),
+    ],
+)
+def test_lines_of_spaces_may_be_rows(content, expected):
+    assert rows(content) == expected
 
 
 def test_many_rows_are_read_carefully_in_parts(monkeypatch):

@@ -81,7 +81,9 @@ def classes_of(schema: TableSchema, targets: Sequence[int]) -> tuple[np.ndarray,
 def _texts(column: Column) -> list[str]:
     assert column.variable is not None
     values = np.arange(_num_classes(column.variable), dtype=np.float64)
-    return [text.strip() for text in column.decode(values)]
+    texts = list(column.decode(values))
+    short = [text.strip() for text in texts]
+    return short if len(set(short)) == len(texts) else texts
 
 
 def _num_classes(variable: Variable) -> int:

@@ -99,7 +99,9 @@ class FrameWriter(RowWriter):
             pl.Series(free_name(name, taken), values.numpy()).fill_nan(None)
             for name, values in columns.items()
         ]
-        self._table.append(rows.frame.with_columns(added), rows.raw.origin.renamed)
+        origin = rows.raw.origin
+        frame = rows.frame.with_columns(added)
+        self._table.append(frame, origin.renamed, like=origin.sources[0])
 
 
 @final

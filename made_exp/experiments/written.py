@@ -50,7 +50,8 @@ def write_completed(
     if given.table is None:
         return write_frame(path, frame, schema.delimiter)
     delimiter = given.table.delimiter or schema.delimiter
-    write_frame(path, frame, delimiter, given.table.origin.renamed)
+    origin = given.table.origin
+    write_frame(path, frame, delimiter, origin.renamed, like=origin.sources[0])
 
 
 def _completed(path: Path, schema: TableSchema, drawn: Tensor, given: Given) -> pl.DataFrame:

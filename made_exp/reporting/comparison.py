@@ -87,8 +87,11 @@ def _told(
         value, of_data, of_samples = labels[worst], *map(float, shares[:, worst])
         return {"value": value, "data": of_data, "samples": of_samples}
     known = [x[~np.isnan(x)] for x in (data, samples)]
-    means = [float(x.mean()) if len(x) else None for x in known]
-    deviations = [float(x.std()) if len(x) else None for x in known]
+    # The squares of numbers such as 1e300 are too large; powers of two leave their digits alone.
+    power = int(np.frexp(np.abs(np.concatenate(known)).max(initial=0.0))[1])
+    known = [np.ldexp(x, -power) for x in known]
+    means = [float(np.ldexp(x.mean(), power)) if len(x) else None for x in known]
+    deviations = [float(np.ldexp(x.std(), power)) if len(x) else None for x in known]
     deviation = {"data": deviations[0], "samples": deviations[1]}
     mean_z = _z_of_means(*known) if all(map(len, known)) else 0.0
     return {"data": means[0], "samples": means[1], "mean_z": mean_z, "deviation": deviation}

@@ -4,6 +4,7 @@ import polars as pl
 
 from made_exp.datasets.table.cells import as_labels, number_of
 from made_exp.datasets.table.instants import iso_moments
+from made_exp.datasets.table.nearly_zero import flushed
 
 _TRUTHS = ("true", "false")
 
@@ -16,7 +17,8 @@ def same_value(texts: pl.Series, text: str) -> pl.Series:
         alike |= texts.str.to_lowercase() == wanted[0].lower()
     number, moment = number_of(wanted[0]), iso_moments(wanted, None)[0]
     if number is not None:
-        alike |= (texts.cast(pl.Float64, strict=False) == number).fill_null(False)
+        both = flushed(texts.cast(pl.Float64, strict=False)), flushed(pl.Series([number]))[0]
+        alike |= (both[0] == both[1]).fill_null(False)
     if moment is not None:
         alike |= (iso_moments(texts, None) == moment).fill_null(False)
     return alike.fill_null(False)

@@ -13,6 +13,7 @@ import polars as pl
 import zstandard
 
 from made_exp.datasets.table.sources import format_of
+from made_exp.datasets.table.types_back import types_put_back
 from made_exp.datasets.table.writing import delimiter_of, for_text, header_line
 from made_exp.errors import one_line
 from made_exp.files import atomic_path, folder_of_parts
@@ -57,12 +58,15 @@ class TableWriter(ExitStack):
         self._is_first = True
         return self
 
-    def append(self, frame: pl.DataFrame, renamed: Mapping[str, str] | None = None) -> None:
+    def append(
+        self, frame: pl.DataFrame, renamed: Mapping[str, str] | None = None, like: str = ""
+    ) -> None:
         """Write these rows after the others.
 
         Args:
             frame: The rows.
             renamed: What columns are called in a file of text, where that is not their name.
+            like: Where they came from: see `types_put_back`.
 
         Raises:
             ValueError: If the format cannot hold them.
@@ -80,7 +84,7 @@ class TableWriter(ExitStack):
                 frame.write_parquet(self._parts[-1])
         except pl.exceptions.PolarsError as error:
             raise ValueError(f"cannot write {self.path}: {one_line(error)}") from error
-        self._is_first = False
+        self._is_first, self._like = False, like
 
     def __exit__(self, *error: Any) -> bool | None:
         """Put the file together where the body raised nothing."""
@@ -89,4 +93,7 @@ class TableWriter(ExitStack):
             whole = pl.concat(parts, how="vertical_relaxed")
             sink = whole.sink_parquet if self._kind == "Parquet" else whole.sink_ipc
             sink(self._file)
+            again = self._folder / "again"
+            if self._kind == "Parquet" and types_put_back(self._file, self._like, again):
+                again.replace(self._file)
         return super().__exit__(*error)

@@ -22,6 +22,7 @@ from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.raw import RawColumn
 from made_exp.datasets.table.reading import setting
 from made_exp.datasets.table.stored import dtype_of
+from made_exp.datasets.table.undressed import either, read_plainly
 from made_exp.datasets.table.whole import minus, plus, steps_in, times, within_reach
 from made_exp.variables.variable import Variable
 
@@ -73,6 +74,7 @@ class Numbers(Column):
 
         Dates may also be written plainly, with or without an offset; those finer than what is
         counted are taken as the month, day, minute or second in which they lie, and said.
+        Numbers may, where somebody hears of it.
 
         Raises:
             ValueError: For a cell that is none, with where it stands; for a finer date if nobody
@@ -89,12 +91,13 @@ class Numbers(Column):
         is_bad = texts.is_not_null() & numbers.is_null()
         if not is_bad.any():
             return cells.spread(numbers)
-        bad, numbers = cells.spread(is_bad).fill_null(False), cells.spread(numbers)
+        numbers, rest = cells.spread(numbers), texts.set(~is_bad, None)
         if isinstance(self.format, DateFormat):
-            moments = self.plain_moments(texts.set(~is_bad, None))
-            plain = self._counted(cells, self.format, cells.spread(moments), say)
-            numbers = numbers.zip_with(~bad, plain)
-            bad &= numbers.is_null()
+            moments = cells.spread(self.plain_moments(rest))
+            numbers = either(numbers, self._counted(cells, self.format, moments, say))
+        elif isinstance(self.format, NumberFormat) and say is not None:
+            numbers = either(numbers, read_plainly(cells, self.format, rest, say))
+        bad = cells.spread(is_bad).fill_null(False) & numbers.is_null()
         if bad.any():
             what = "a number" if isinstance(self.format, NumberFormat) else "a date"
             form = self.format.describe()

@@ -31,19 +31,25 @@ def dependent_columns(
     x = x[np.isfinite(x).all(1)]
     if len(x) < 2 * len(real):
         return []
+    # The squares of numbers such as 1e300 are too large; powers of two leave their digits alone.
+    x = np.ldexp(x, -np.frexp(np.abs(x).max(0))[1])
     spread = np.where(varies := x.std(0) > 0, x.std(0), 1)
     rounding = 10 * np.finfo(float).eps * (np.abs(x).max(0) / spread).max()
     x = (x - x.mean(0)) / spread
     left = np.abs(np.asarray(np.linalg.qr(x, mode="r")).diagonal()) / np.sqrt(len(x))
     found = [int(d) for d in np.flatnonzero(varies & (left < max(_NOTHING, rounding))) if d]
-    lines = [_said(x, d, [name for name, _ in real]) for d in found[:_MOST]]
+    said = (_said(x, d, [name for name, _ in real]) for d in found[:_MOST])
+    lines = [line for line in said if line]
     more = len(found) - _MOST
     return lines + [f"... and {more} more columns that others determine"] * (more > 0)
 
 
 def _said(x: np.ndarray, d: int, names: Sequence[str]) -> str:
+    """What it follows from; "" where none of the earlier columns has a part in it."""
     weights = np.linalg.lstsq(x[:, :d], x[:, d], rcond=1e-9)[0]
     by = [names[int(j)] for j in np.flatnonzero(np.abs(weights) > 1e-6)]
+    if not by:
+        return ""
     return (
         f"column '{names[d]}' follows from {listed(by)} by a linear formula: its density given "
         f"them has no bound, so the NLL says nothing; leave it out: "

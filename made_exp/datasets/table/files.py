@@ -81,6 +81,8 @@ _MAGIC = {
     rb"SQLite format 3\x00": "a database; export the table as CSV",
     rb"version https://git-lfs": "a pointer of Git LFS; fetch the file itself: git lfs pull",
     rb"%PDF-": "a PDF",
+    rb"(?:\xef\xbb\xbf)?\s*<(?i:!doctype html|html\b)": "a web page (HTML); export it as CSV",
+    rb"(?:\xef\xbb\xbf)?\s*<(?i:\?xml\b)": "XML; export it as CSV",
     rb"\x89PNG": "a picture",
     rb"\x89HDF": "HDF5; export the table as CSV or Parquet",
     rb"\x80[\x02-\x05][\x95c\]}(]": "a pickle; export what it holds as CSV or Parquet",
@@ -89,6 +91,7 @@ _MAGIC = {
     ),
 }
 """What the bytes of a file begin with -> what it is."""
+_TOO_LONG = r"precision must be between|primitive `Int256`"  # as Polars calls decimal256
 
 
 def read_tables(files: Sequence[Path], style: TextStyle, chosen: Chosen = ALL) -> RawTable:
@@ -243,10 +246,13 @@ def as_read_errors(file: Path, kind: str) -> Iterator[None]:
     try:
         with panics_unsaid():
             yield
-    except pl.exceptions.PanicException as error:
-        raise ValueError(f"cannot read {file} as {kind}: damaged ({one_line(error)})") from error
-    except Exception as error:
-        raise ValueError(f"cannot read {file} as {kind}: {one_line(error)}") from error
+    except (Exception, pl.exceptions.PanicException) as error:
+        why, is_damaged = one_line(error), isinstance(error, pl.exceptions.PanicException)
+        if re.search(_TOO_LONG, why):
+            why = "decimals of more than 38 digits; write them with fewer, or as float64"
+        elif is_damaged:
+            why = f"damaged ({why})"
+        raise ValueError(f"cannot read {file} as {kind}: {why}") from error
 
 
 def content_of(file: Path) -> bytes:

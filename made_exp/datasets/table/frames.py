@@ -1,6 +1,7 @@
 """From data frames in memory, of any library, to what was given in them."""
 
 import os
+from contextlib import nullcontext
 from typing import Any
 
 import narwhals as nw
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.pandas_types import dense_frame
+from made_exp.datasets.table.panics import panics_unsaid
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.stored import is_text
 from made_exp.datasets.table.text import renames, unique_names
@@ -105,7 +107,9 @@ def _with_unique_names(data: Any) -> Any:
 
 def _series(column: nw.Series, source: str) -> pl.Series:
     try:
-        series = column.to_polars()
+        # Polars panics at decimals of more than 38 digits.
+        with panics_unsaid() if column.dtype == nw.Unknown else nullcontext():
+            series = column.to_polars()
         if isinstance(column.dtype, nw.Categorical | nw.Enum) and not is_text(series.dtype):
             return _of_categories(column)
         if not isinstance(series.dtype, pl.BaseExtension):
@@ -113,7 +117,10 @@ def _series(column: nw.Series, source: str) -> pl.Series:
         absent = column.is_null().to_list()  # intervals and periods of pandas
         texts = [None if a else str(v) for v, a in zip(column.to_list(), absent, strict=True)]
         return pl.Series(series.name, texts, dtype=pl.String)
-    except Exception:  # without pyarrow, or several types in one column
+    except (
+        Exception,
+        pl.exceptions.PanicException,
+    ):  # without pyarrow, or several types in one column
         return _of_column(column, source)
 
 

@@ -23,6 +23,7 @@ from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.odd import judge_odd
 from made_exp.datasets.table.reading import Reading, kind_of, setting
+from made_exp.datasets.table.spaces import labels_of, spaced_values
 
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
 MAX_FEW = 10
@@ -153,7 +154,7 @@ def _format_of(texts: pl.Series, kind: str | None) -> Format | None:
 
 def _by_values(cells: Cells, found: Reading) -> Reading:
     """Refine a reading by how many different values there are."""
-    known = cells.known(found.missing)
+    known = _values(cells, found)
     num_known = len(cells) - cells.count_rows(known.is_null()) - cells.raw.values.null_count()
     if cells.codes is None:
         num_known = len(known) - known.null_count()
@@ -171,6 +172,13 @@ def _by_values(cells: Cells, found: Reading) -> Reading:
     if found.kind in ("constant", "binary", "categorical", "identifier"):
         found.form, found.numbers = None, None
     return found
+
+
+def _values(cells: Cells, found: Reading) -> pl.Series:
+    """(K,) the values, null where missing; texts that differ by spaces may be two."""
+    if found.form is not None:
+        return cells.known(found.missing)
+    return labels_of(cells, found.missing, spaced_values(cells, found.missing))
 
 
 def _num_distinct(known: pl.Series) -> int:
@@ -226,7 +234,7 @@ def _as_kind(cells: Cells, found: Reading, kind: str) -> Reading:
     if kind == "identifier":
         return Reading(kind, None, found.missing, "as you say: set aside")
     if kind in ("binary", "categorical"):
-        distinct = _num_distinct(known)
+        distinct = _num_distinct(_values(cells, found))
         if kind == "binary" and distinct > 2:
             raise ValueError(
                 f"column '{cells.raw.name}' of {cells.raw.origin.source} has {distinct} different "

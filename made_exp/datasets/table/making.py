@@ -23,6 +23,7 @@ from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import leaving_out
 from made_exp.datasets.table.reading import Reading, setting
+from made_exp.datasets.table.spaces import labels_of, spaced_values
 from made_exp.datasets.table.steps import step_of
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
 from made_exp.datasets.table.whole import minus, steps_in
@@ -105,7 +106,8 @@ def _aside(cells: Cells, reading: Reading, kept: Mapping[str, Any]) -> Aside:
 def _categories(
     cells: Cells, reading: Reading, train: np.ndarray, kept: Mapping[str, Any]
 ) -> Categories:
-    labels = as_labels(cells.known(reading.missing))
+    spaced = spaced_values(cells, reading.missing)
+    labels = labels_of(cells, reading.missing, spaced)
     trained = _count(labels, cells.counted(train))
     if not trained:
         raise _no_value(cells)
@@ -124,13 +126,13 @@ def _categories(
             pooled=pool.shares,
             reserve=pool.reserve,
         )
-    spellings = tuple(_spelled(cells, list(variable.categories or ())))
+    spellings = tuple(_spelled(cells, list(variable.categories or ()), spaced))
     return Categories(**kept, variable=variable, spellings=spellings, values=_listed(list(ordered)))
 
 
 def _listed(values: list[str]) -> str:
     """A few values, and how many there are."""
-    texts = (f"'{value}'" if "," in value or not value else value for value in values)
+    texts = (f"'{v}'" if "," in v or not v or v != v.strip() else v for v in values)
     whole = [" ".join(text.split()) for text in islice(texts, _NUM_SHOWN)]
     while len(whole) > 1 and len(", ".join(whole)) > _MAX_SHOWN:
         del whole[-1]
@@ -155,15 +157,13 @@ def _in_order(values: list[str]) -> list[str]:
     return [values[i] for i in numbers.arg_sort()]
 
 
-def _spelled(cells: Cells, labels: list[str]) -> list[str]:
+def _spelled(cells: Cells, labels: list[str], spaced: Sequence[str] = ()) -> list[str]:
     """The most common way in which each label is written in the column, spaces included."""
-    counts = pl.DataFrame(
-        {"label": as_labels(cells.texts), "text": cells.written, "rows": cells.counted()}
-    )
+    labelled = labels_of(cells, (), spaced)
+    counts = pl.DataFrame({"label": labelled, "text": cells.written, "rows": cells.counted()})
     counts = counts.group_by("label", "text").sum()
-    best = counts.sort("rows", "text", descending=[True, False]).unique(
-        "label", keep="first", maintain_order=True
-    )
+    best = counts.sort("rows", "text", descending=[True, False])
+    best = best.unique("label", keep="first", maintain_order=True)
     found = dict(best.select("label", "text").iter_rows())
     return [found[label] for label in labels]
 

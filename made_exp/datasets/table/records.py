@@ -20,14 +20,24 @@ class Records:
         delimiter: One character.
         source: How messages call the text.
         first_line: Number of its first line.
+        is_wide: Whether records have several fields, so that a line of spaces is a blank one.
 
     Attributes:
         line: Number of the line where the last record began, from 1.
         position: How many bytes of the content were read.
     """
 
-    def __init__(self, content: bytes, delimiter: str, source: str, first_line: int = 1) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        delimiter: str,
+        source: str,
+        first_line: int = 1,
+        *,
+        is_wide: bool = False,
+    ) -> None:
         self.source, self.line, self.position = source, first_line, 0
+        self._is_wide = is_wide
         self._first_line, self._content = first_line, content
         self._reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
 
@@ -41,7 +51,7 @@ class Records:
             ValueError: For a quote in a wrong place, or bytes that are no text; with the line.
         """
         record: list[str] = []
-        while not record:
+        while not record or (self._is_wide and len(record) == 1 and not record[0].strip()):
             self.line = self._first_line + self._reader.line_num
             try:
                 record = next(self._reader)
@@ -69,8 +79,8 @@ def read_carefully(records: Records, names: list[str]) -> pl.DataFrame:
     for record in records:
         if len(record) != len(names):
             raise ValueError(
-                f"{records.source}, line {records.line} has {len(record)} fields, the header has "
-                f"{len(names)}"
+                f"{records.source}, line {records.line} has {len(record)} "
+                f"field{'s' * (len(record) != 1)}, the header has {len(names)}"
             )
         rows.append(record)
         if len(rows) == _ROWS:

@@ -20,6 +20,7 @@ from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.emptiness import without_value
+from made_exp.datasets.table.nearly_zero import nearly_zero
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.parts import written_apart
 from made_exp.datasets.table.patterns import pattern_of_digits
@@ -27,6 +28,7 @@ from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.reading import Reading, setting
 from made_exp.datasets.table.sentinels import sentinels, sentinels_among_few
+from made_exp.datasets.table.spaces import counted_as_one
 from made_exp.datasets.table.totals import totals
 
 _LOOKED_AT = 20_000
@@ -43,15 +45,17 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     """What may be wrong with how a column was understood."""
     if isinstance(column, Numbers):
         doubts = [*sentinels(cells, column), *_dates_as_numbers(cells, column)]
-        return [*doubts, *_ambiguous(column), *_worth_the_same(cells, column)]
+        doubts += [*_ambiguous(column), *_worth_the_same(cells, column)]
+        return doubts + (nearly_zero(cells) if column.kind == "real" else [])
     if apart := written_apart(cells, column):
         return apart
     if isinstance(column, Categories):
         doubts = [*_missing_as_value(cells, column), *numbers_among_texts(cells, column)]
         doubts += [] if doubts else quantities(cells, column)
-        return [*doubts, *sentinels_among_few(column)]
+        return [*doubts, *sentinels_among_few(column), *counted_as_one(cells, column.missing)]
     if column.kind != "identifier":
-        return []
+        is_number = cells.raw.values.dtype.is_float()
+        return nearly_zero(cells) if is_number else counted_as_one(cells, column.missing)
     return numbers_among_texts(cells, column) or quantities(cells, column)
 
 

@@ -84,7 +84,7 @@ class TextTable:
             found = mark[1].decode() if found == AUTO else found
         self.delimiter = found_delimiter(self.content) if found == AUTO else found
         self.content = tightened(self.content, self.delimiter, header=header)
-        self._body = 0
+        self._body, self._is_later, self.names = 0, False, list[str]()
         records = self._records()
         first = next(records, None)
         if first is None:
@@ -109,8 +109,7 @@ class TextTable:
         later = copy.copy(self)
         content = _with_newlines(content, self.source)
         later.content = tightened(content, self.delimiter, header=False)
-        later.first_line = first_line
-        later._body = 0
+        later.first_line, later._body, later._is_later = first_line, 0, True
         return later
 
     def read(self) -> pl.DataFrame:
@@ -122,7 +121,7 @@ class TextTable:
         frame = self.read_fast()
         if frame is None:
             frame = read_carefully(self._records(), self.names)
-        if not len(frame):
+        if not len(frame) and not self._is_later:
             raise ValueError(f"{self.source} has a header but no rows")
         if self._has_empty:
             return frame
@@ -161,7 +160,9 @@ class TextTable:
 
     def _records(self) -> Records:
         line = self.first_line + self.content.count(b"\n", 0, self._body)
-        return Records(self.content[self._body :], self.delimiter, self.source, line)
+        is_wide = len(self.names) > 1
+        rest = self.content[self._body :]
+        return Records(rest, self.delimiter, self.source, line, is_wide=is_wide)
 
     def _check_width(self, first: Sequence[str], asked: str) -> None:
         other = found_delimiter(self.content)
@@ -187,10 +188,11 @@ def found_delimiter(content: bytes) -> str:
 
 def _widths(sample: str, delimiter: str) -> list[int]:
     """Number of fields of each record, up to one that cannot be read; of at least one."""
-    widths = []
+    widths = list[int]()
     with contextlib.suppress(csv.Error):
         for record in csv.reader(io.StringIO(sample, newline="\n"), delimiter=delimiter):
-            widths += [len(record)] if record else []
+            is_blank = not record or (widths and not "".join(record).strip())
+            widths += [] if is_blank else [len(record)]
     return widths or [1]
 
 
@@ -258,9 +260,13 @@ def _to_utf8(content: bytes, style: TextStyle, source: str) -> bytes:
 def _with_newlines(content: bytes, source: str) -> bytes:
     if (at := content.find(b"\0")) >= 0:
         line = content.count(b"\n", 0, at) + 1
+        what = f"{source}, line {line} holds a NUL byte"
+        beginning = content[:_SAMPLE]
+        if beginning.count(b"\0") < len(beginning) / 4:
+            raise ValueError(f"{what}, which no text has: it is damaged, or not text; correct it")
         order = "be" if content[:1] == b"\0" else "le"
         raise ValueError(
-            f"{source}, line {line} holds a NUL byte: this is no text, or text in UTF-16 without a "
-            f"mark: save the file as UTF-8, or train on it with dataset.encoding=utf-16-{order}"
+            f"{what}: this is no text, or text in UTF-16 without a mark: save the file as UTF-8, "
+            f"or train on it with dataset.encoding=utf-16-{order}"
         )
     return content if b"\n" in content else content.replace(b"\r", b"\n")

@@ -26,6 +26,7 @@ from made_exp.datasets.table.stored import (
     is_text,
     whole_type,
 )
+from made_exp.datasets.table.types_back import types_put_back
 from made_exp.files import atomic_write_bytes
 
 _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -95,7 +96,11 @@ def header_line(names: Sequence[str], renamed: Mapping[str, str], separator: str
 
 
 def write_frame(
-    path: Path, frame: pl.DataFrame, delimiter: str, renamed: Mapping[str, str] | None = None
+    path: Path,
+    frame: pl.DataFrame,
+    delimiter: str,
+    renamed: Mapping[str, str] | None = None,
+    like: str = "",
 ) -> None:
     """Write a table, atomically; columns of texts as they are, but for formulas.
 
@@ -104,11 +109,14 @@ def write_frame(
         frame: The rows; null where there is nothing.
         delimiter: Of text, where the ending does not say it.
         renamed: What columns are called in a file of text, where that is not their name.
+        like: Where the rows came from: see `types_put_back`.
     """
     buffer = io.BytesIO()
     match format_of(path):
         case "Parquet":
             frame.write_parquet(buffer)
+            again = io.BytesIO()
+            buffer = again if types_put_back(buffer, like, again) else buffer
         case "Arrow":
             frame.write_ipc(buffer)
         case _:

@@ -11,6 +11,7 @@ from made_exp.reporting.fields import Field
 
 _NUM_BINS = 40
 _TAIL = 0.005  # of the data on each side may lie beyond the axis
+_FINEST = 2.0**-52  # of a span: that all differences are multiples of less says nothing
 _SPAN, _BENT = 30.0, 50.0  # ratios of large to small from which a scale may be bent
 
 
@@ -35,7 +36,7 @@ def axis_of(field: Field, x: np.ndarray) -> Axis:
     if x.min() > 0 and _is_logarithmic(low, float(np.median(x)), high):
         edges = np.exp(_even(*_range(np.log(x))))
         return Axis(_snapped(edges, step, float(x.min())) if step else edges, "log")
-    if x.min() < 0 < x.max() and field.bend and high - low >= _BENT * field.bend:
+    if x.min() < 0 < x.max() and field.bend and high / 4 - low / 4 >= _BENT * field.bend / 4:
         edges = field.bend * np.sinh(_even(*_range(np.arcsinh(x / field.bend))))
         return Axis(edges, "asinh", field.bend)
     low, high = _range(x)
@@ -69,24 +70,25 @@ def _snapped(edges: np.ndarray, step: float, value: float) -> np.ndarray:
 
 def _is_logarithmic(low: float, middle: float, high: float) -> bool:
     """Whether the median of positive numbers is nearer to the middle of a logarithmic axis."""
-    if high < _SPAN * low or not low < middle < high:
+    if high / _SPAN < low or not low < middle < high:
         return False
     linear = (middle - low) / (high - low)
-    bent = np.log(middle / low) / np.log(high / low)
+    low, middle, high = np.log([low, middle, high])  # their ratios may be too large
+    bent = (middle - low) / (high - low)
     return bool(abs(bent - 0.5) < abs(linear - 0.5))
 
 
 def _range(x: np.ndarray) -> tuple[float, float]:
     """From the smallest to the largest, but for tails that would take more than half."""
     low, high = np.quantile(x, [_TAIL, 1 - _TAIL], method="nearest")
-    if x.max() - x.min() <= 2 * (high - low):
+    if x.max() / 4 - x.min() / 4 <= high / 2 - low / 2:
         low, high = x.min(), x.max()
     return float(low), float(high)
 
 
 def _even(low: float, high: float) -> np.ndarray:
     pad = 0.0 if high > low else 0.5 * abs(low) or 0.5
-    return np.linspace(low - pad, high + pad, _NUM_BINS + 1)
+    return 4 * np.linspace((low - pad) / 4, (high + pad) / 4, _NUM_BINS + 1)
 
 
 def _step(x: np.ndarray) -> float:
@@ -96,6 +98,8 @@ def _step(x: np.ndarray) -> float:
         return 1.0 if float(values[0]).is_integer() else 0.0
     steps = np.diff(values)
     step = float(steps.min())
+    if step < _FINEST * float(steps.max()):
+        return 0.0
     multiples = steps / step
     is_even = np.abs(multiples - np.round(multiples)).max() < 1e-3
     return step if is_even and len(values) > 2 else 0.0
@@ -104,8 +108,8 @@ def _step(x: np.ndarray) -> float:
 def set_axis(axes: Axes, name: str, axis: Axis, field: Field) -> None:
     """Give the axis "x" or "y" of `axes` its range, scale and ticks."""
     options = {"linear_width": axis.bend} if axis.scale == "asinh" else {}
-    getattr(axes, f"set_{name}scale")(axis.scale, **options)
     getattr(axes, f"set_{name}lim")(axis.edges[0], axis.edges[-1])
+    getattr(axes, f"set_{name}scale")(axis.scale, **options)
     ticks = getattr(axes, f"{name}axis")
     if field.is_date:
         locator = AutoDateLocator(minticks=3, maxticks=6)
@@ -115,7 +119,7 @@ def set_axis(axes: Axes, name: str, axis: Axis, field: Field) -> None:
     if axis.scale == "linear":
         ticks.set_major_locator(MaxNLocator(5))
     elif axis.scale == "log":
-        decades = np.log10(axis.edges[-1] / axis.edges[0])
+        decades = np.ptp(np.log10(axis.edges[[0, -1]]))
         ticks.set_major_locator(LogLocator(subs=(1.0,) if decades > 3 else (1.0, 3.0), numticks=8))
     else:
         ticks.set_major_locator(AsinhLocator(axis.bend, numticks=6))

@@ -100,10 +100,10 @@ def style(axes: Axes, title: str = "", x_label: str = "", y_label: str = "") -> 
 def render(figure: Figure) -> np.ndarray:
     """Draw `figure`; return it as (height, width, 3) uint8.
 
-    Letters that the font lacks are boxes: nothing is said of them.
+    Letters that the font lacks are boxes: nothing is said of them, nor of ticks beyond float64.
     """
     canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
