@@ -10,6 +10,9 @@ from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import fit_table
 from made_exp.datasets.table.spaces import counted_as_one, labels_of, spaced_values
+from made_exp.density.events import Events
+from made_exp.density.predicate import parse_predicate
+from made_exp.variables.subset import Subset
 
 TINY = {"trainer": {"max_steps": 20, "device": "cpu"}, "model": {"hidden_sizes": [8]}}
 COUNT = 120
@@ -93,3 +96,13 @@ def test_missing_texts_have_no_spaces_of_their_own():
     labels = labels_of(cells, ["?"], ["A ", "? "])
     assert labels.drop_nulls().unique().sort().to_list() == ["", "A", "A "]
     assert counted_as_one(cells, ["?"]) == []
+
+
+def test_questions_tell_them_apart_as_the_table_does():
+    schema = fitted(raw_table(frame("A", "A ", "b"))).schema
+    codes = {name: n for n, name in enumerate(schema.variables[0].categories)}
+    for name in ("A", "A ", "b", " b"):
+        text = f"c = '{name}'"
+        formula = Events(schema).formula(parse_predicate(text), text)
+        code = codes.get(name, codes[name.strip()])
+        assert formula.subset == Subset.of_codes([code])

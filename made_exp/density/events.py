@@ -124,6 +124,8 @@ def _code_of(column: Categories, value: Text, text: str) -> int:
     """The code of a category."""
     assert column.variable is not None
     names = column.variable.categories or ()
+    if value.text in names:  # another may differ by spaces
+        return names.index(value.text)
     label = as_labels(pl.Series([value.text.strip()]))[0]
     if label in names:
         return names.index(label)
