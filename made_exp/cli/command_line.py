@@ -45,7 +45,7 @@ class CommandLine:
         overrides: Overrides alone.
         parsed: The same, parsed.
         multirun: Whether -m was given.
-        help: Whether --help was given.
+        help, version: Whether --help, or --version, was given.
         asked: What help is asked for: with --help, whatever was typed beside flags.
         runs: Whether jobs are to be run; False for flags that only show something.
         config_name, config_path, config_dir: Hydra's flags of these names.
@@ -56,6 +56,7 @@ class CommandLine:
     parsed: list[Override]
     multirun: bool
     help: bool
+    version: bool
     asked: list[str]
     runs: bool
     config_name: str | None
@@ -136,6 +137,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
         parsed=[_parse(override) for override in overrides],
         multirun=args.multirun,
         help=args.help,
+        version=args.version,
         asked=args.overrides if args.help else [],
         runs=not shows,
         config_name=args.config_name,
