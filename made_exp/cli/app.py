@@ -42,7 +42,7 @@ def _run(argv: list[str]) -> int:
         return 0
     if not command.runs:
         return _launch(command)
-    command = preflight(taught(continued(command)))
+    command = preflight(taught(continued(command)).with_varied_first())
     if settings := described(command):
         import_experiment()
         from made_exp.experiments.understanding import describe

@@ -80,6 +80,18 @@ class CommandLine:
             self, argv=flags + texts, overrides=texts, parsed=[_parse(text) for text in texts]
         )
 
+    def with_varied_first(self) -> Self:
+        """The same with what differs between jobs first, by which names of jobs then begin.
+
+        As it is where the order of overrides may matter: one key twice, or a dictionary.
+        """
+        keys = [override.key_or_group for override in self.parsed]
+        if len({*keys}) < len(keys) or any(isinstance(one.value(), dict) for one in self.parsed):
+            return self
+        pairs = zip(self.overrides, self.parsed, strict=True)
+        first = sorted(pairs, key=lambda pair: not pair[1].is_sweep_override())
+        return self.of([text for text, _ in first])
+
     def with_config_dir(self, folder: str) -> Self:
         """The same with options of the user's own in `folder`, unless a folder is named."""
         if self.config_dir is not None:
