@@ -270,7 +270,10 @@ def test_a_folder_with_files_of_somebody_else_is_left_alone(experiment, folder, 
     (folder / "mine").mkdir()
     (folder / "mine/config.json").write_text('{"mine": 1}')
     assert main(["hydra.run.dir=mine"]) == 2
-    assert "directory already holds a run" in capsys.readouterr().err
+    assert (
+        "'mine' holds no run, but files that one would write (config.json)"
+        in capsys.readouterr().err
+    )
     assert [path.name for path in (folder / "mine").iterdir()] == ["config.json"]
     assert (folder / "mine/config.json").read_text() == '{"mine": 1}'
 
