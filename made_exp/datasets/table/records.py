@@ -69,8 +69,8 @@ def read_carefully(records: Records, names: list[str]) -> pl.DataFrame:
     for record in records:
         if len(record) != len(names):
             raise ValueError(
-                f"{records.source}, line {records.line} has {len(record)} fields, the header has "
-                f"{len(names)}"
+                f"{records.source}, line {records.line} has {len(record)} "
+                f"{'field' if len(record) == 1 else 'fields'}, the header has {len(names)}"
             )
         rows.append(record)
         if len(rows) == _ROWS:
