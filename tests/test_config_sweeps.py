@@ -357,6 +357,19 @@ def test_search_survives_failures_and_prints_the_best(experiment, capsys):
     assert "made-train trainer.batch_size=50" in captured.out
 
 
+def test_the_best_job_is_run_again_without_its_search(tmp_path):
+    def best(*overrides):
+        entry = {"folder": "000_a", "overrides": [*overrides], "objective": 1.0}
+        sweeps.append(tmp_path, entry | {"status": "completed"})
+        return re.search(r"best job +(made-train .*)", sweeps.what_next(tmp_path))[1]
+
+    found = best("optimizer.lr=0.1", "search=resmade", "dataset=mnist")
+    assert found == "made-train model=resmade optimizer.lr=0.1 dataset=mnist"
+    found = best("search=histogram", "dataset=bimodal_1d")
+    assert found == "made-train model=histogram dataset=bimodal_1d"
+    assert best("search=my_own", "seed=1") == "made-train search=my_own seed=1"
+
+
 def test_later_jobs_set_nothing_aside_from_the_search_for_garbage():
     import made_exp.experiments.experiment  # noqa: F401
     from made_exp.cli.job import import_experiment
