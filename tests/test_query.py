@@ -251,6 +251,11 @@ def ask(*arguments):
     return query_command.main(["run=outputs/runs/RUN", *arguments])
 
 
+def test_it_is_said_where_the_answers_are_written(here, capsys):
+    assert ask("distribution(sex)", "path=kids.png") == 0
+    assert capsys.readouterr().out.endswith("\nwritten: kids.png\n")
+
+
 def run_schema():
     return FinishedRun("outputs/runs/RUN", "cpu").schema
 
