@@ -425,6 +425,8 @@ def test_help_is_one_screen_that_leads_on(capsys):
     for group, options in OPTIONS.items():
         assert all(re.search(rf"\b{option}\b", text) for option in options), group
         assert train_help(asked=[group]).startswith(f"{group}\n")
+    assert "table|csv" in text.split()
+    assert train_help(asked=["dataset"]).count("missing_values=") == 1
     assert main(["--help", "trainer.epochs=5"]) == 0
     assert "max_minutes" in capsys.readouterr().out
     assert main(["--help", "modle"]) == 2

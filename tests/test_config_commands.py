@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from made_exp import __version__
 from made_exp import eval as eval_command
 from made_exp import export as export_command
 from made_exp import report as report_command
 from made_exp import sample as sample_command
+from made_exp.cli.app import main as train_main
 from made_exp.cli.key_value import Command
+from made_exp.cli.version import version_text
 from made_exp.errors import CheckpointError, ConfigError
 from made_exp.settings.base import CheckedSettings, setting
 
@@ -117,6 +120,13 @@ def test_a_command_is_a_class_of_settings_and_a_function(capsys):
     assert text.startswith("made-tea: Makes tea.")
     assert "how long" in text
     assert text.endswith("Examples:\n  made-tea minutes=5\n")
+
+
+@pytest.mark.parametrize("main", [train_main, *MAINS.values()])
+def test_each_command_says_the_version_of_this_package(main, capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{version_text()}\n"
+    assert version_text().startswith(f"made-exp {__version__} (hydra 1.")
 
 
 @pytest.mark.parametrize("command", MAINS)

@@ -13,7 +13,7 @@ import pytest
 
 from made_exp.cli import job, sweeps
 from made_exp.cli.app import main
-from made_exp.cli.command_line import command_for
+from made_exp.cli.command_line import command_for, parse_command_line
 from made_exp.errors import ConfigError, TrainingError
 from made_exp.runs.folder import RunDirectory, RunState
 from made_exp.settings.fingerprint import fingerprint
@@ -115,6 +115,22 @@ def test_reentered_sweep_skips_what_is_finished(experiment):
     assert main([*again, "resume=true"]) == 0
     assert [settings.seed for settings, _, _ in experiment.calls] == [1]
     assert {path.name for path in Path("here").glob("0*")} == {"000_seed-0", "001_seed-1"}
+
+
+def test_names_of_jobs_begin_with_what_differs(experiment):
+    constants = ["experiment=made_shapes", "trainer.max_minutes=0.15", "model.hidden_sizes=[77,77]"]
+    assert main(["-m", *constants, "optimizer.lr=0.1,0.2", "hydra.sweep.dir=s", "seed=1,2"]) == 0
+    names = sorted(path.parent.name for path in Path("s").glob("*/config.json"))
+    varied = ["lr-0.1_seed-1", "lr-0.1_seed-2", "lr-0.2_seed-1", "lr-0.2_seed-2"]
+    begin = [f"{number:03d}_{text}_experiment-" for number, text in enumerate(varied)]
+    assert [name[: len(start)] for name, start in zip(names, begin, strict=True)] == begin
+    assert not any(set("=,") & set(name) for name in names)
+
+
+def test_overrides_whose_order_may_matter_keep_it():
+    for typed in (["seed=1", "seed=2,3"], ["notes={a: 1}", "notes.a=2,3"]):
+        command = parse_command_line(["-m", *typed])
+        assert command.with_varied_first() == command
 
 
 def test_extended_sweep_finds_finished_jobs_under_other_numbers(experiment):
@@ -254,7 +270,10 @@ def test_a_folder_with_files_of_somebody_else_is_left_alone(experiment, folder, 
     (folder / "mine").mkdir()
     (folder / "mine/config.json").write_text('{"mine": 1}')
     assert main(["hydra.run.dir=mine"]) == 2
-    assert "directory already holds a run" in capsys.readouterr().err
+    assert (
+        "'mine' holds no run, but files that one would write (config.json)"
+        in capsys.readouterr().err
+    )
     assert [path.name for path in (folder / "mine").iterdir()] == ["config.json"]
     assert (folder / "mine/config.json").read_text() == '{"mine": 1}'
 
@@ -336,6 +355,19 @@ def test_search_survives_failures_and_prints_the_best(experiment, capsys):
     assert code == (1 if failed else 0)
     assert "best validation NLL 10.0000 nats" in captured.out
     assert "made-train trainer.batch_size=50" in captured.out
+
+
+def test_the_best_job_is_run_again_without_its_search(tmp_path):
+    def best(*overrides):
+        entry = {"folder": "000_a", "overrides": [*overrides], "objective": 1.0}
+        sweeps.append(tmp_path, entry | {"status": "completed"})
+        return re.search(r"best job +(made-train .*)", sweeps.what_next(tmp_path))[1]
+
+    found = best("optimizer.lr=0.1", "search=resmade", "dataset=mnist")
+    assert found == "made-train model=resmade optimizer.lr=0.1 dataset=mnist"
+    found = best("search=histogram", "dataset=bimodal_1d")
+    assert found == "made-train model=histogram dataset=bimodal_1d"
+    assert best("search=my_own", "seed=1") == "made-train search=my_own seed=1"
 
 
 def test_later_jobs_set_nothing_aside_from_the_search_for_garbage():

@@ -52,6 +52,11 @@ def test_frames_and_the_tensors_they_stand_for_have_one_likelihood(density):
     assert np.array_equal(density.log_prob(frame.select("member", "age", "wage", "town")), of_frame)
 
 
+def test_what_is_printed_of_a_density_is_one_line(density):
+    assert repr(density) == ("Density(4 columns of a table: town, age, wage, member; orderings: 3)")
+    assert repr(Density(tiny_made())).startswith("Density(8 variables: ")
+
+
 def test_without_a_table_arrays_are_taken_as_they_are():
     made = tiny_made()
     x = np.eye(8, dtype=np.uint8)

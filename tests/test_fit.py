@@ -140,7 +140,8 @@ def test_settings_are_those_of_the_command(tmp_path):
     [
         ({"trainer": {"max_step": 3}}, "'max_step' is not a setting of trainer=default"),
         ({"max_steps": 3}, "unknown key 'max_steps'. Did you mean 'trainer.max_steps'"),
-        ({"max_minuts": 3}, "unknown key 'max_minuts'. Did you mean 'trainer.max_minutes'"),
+        ({"max_minuts": 3}, "fit has no argument 'max_minuts'. Did you mean 'max_minutes'"),
+        ({"model": {"hidden_size": [3]}}, "Did you mean 'hidden_sizes'"),
         ({"ordering": "rnadom"}, "Did you mean 'random'"),
         ({"ordering": "natural"}, "Leave out ordering=natural, or experiment=table"),
         ({"ordering": 3}, "ordering must be the name of an option or a dictionary"),

@@ -167,6 +167,15 @@ def test_values_that_train_did_not_have_are_called_so():
     assert [row.value for row in rows] == ["a", "b", "c", "not in train"]
 
 
+def test_categories_that_are_numbers_are_told_in_their_order():
+    frame = pl.DataFrame({"n": ["2", "10", "2", "0", None, "10", "2"] * 20})
+    kinds = {"n": "categorical"}
+    schema = fit_table(raw_table(frame), {"train": np.arange(140)}, kinds=kinds).schema
+    made = tiny_made(schema.variables)
+    rows = answer(made, schema, parse_question("distribution(n)"), Effort()).rows
+    assert [row.value for row in rows][:3] == ["0", "2", "10"]
+
+
 def test_a_condition_rarer_than_rows_of_train_is_said(model):
     x, probs = table_of(model)
     prob = float(probs[x[:, 3] > 2].sum())
@@ -240,6 +249,11 @@ def test_examples_of_the_help_text_work(example, here, capsys):
 
 def ask(*arguments):
     return query_command.main(["run=outputs/runs/RUN", *arguments])
+
+
+def test_it_is_said_where_the_answers_are_written(here, capsys):
+    assert ask("distribution(sex)", "path=kids.png") == 0
+    assert capsys.readouterr().out.endswith("\nwritten: kids.png\n")
 
 
 def run_schema():

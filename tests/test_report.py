@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -18,6 +20,8 @@ from made_exp.reporting.records import read_run
 from made_exp.reporting.run_settings import cell_text, differing_settings, settings_of
 from made_exp.reporting.summary import make_tables
 from made_exp.reporting.tables import to_csv, to_markdown
+from made_exp.runs.folder import RunDirectory
+from made_exp.runs.holding import is_free
 
 
 def csv_rows(path):
@@ -226,6 +230,24 @@ def test_status_of_unfinished_runs(tmp_path):
     assert status == {"fresh": "running", "stale": "unfinished", "stopped": "stopped"}
     assert read_run(fresh, "x").epochs == 20
     assert read_run(fresh, "x").seconds == 30.0
+
+
+def test_a_run_whose_process_was_killed_is_told_with_how_it_goes_on(tmp_path):
+    begun = "run = RunDirectory(sys.argv[1]); run.create(); lock = run.locked(); lock.__enter__()"
+    killed = "run.start({}, 'abc'); os.kill(os.getpid(), 9)"
+    imports = "import os, sys; from made_exp.runs.folder import RunDirectory"
+    code = "; ".join([imports, begun, killed])
+    folder = tmp_path / "a run"
+    assert subprocess.run([sys.executable, "-c", code, str(folder)]).returncode == -9
+    found = read_run(folder, "x")
+    assert found.status == "unfinished"
+    assert found.error == f"nobody works on it: made-train 'resume={folder}' goes on"
+    with RunDirectory(folder).locked():  # looking at it takes no lock away
+        assert read_run(folder, "x").status == "running"
+        assert not is_free(folder)
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(status | {"host": "elsewhere"}))
+    assert read_run(folder, "x").status == "running"
 
 
 def test_failed_jobs_that_left_no_folder_are_known_from_the_sweep(tmp_path):

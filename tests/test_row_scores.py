@@ -217,7 +217,9 @@ def test_values_that_train_never_had_are_scored_and_said(ask, tmp_path):
     bad = outcome["rows_of_probability_0"]
     scores = pl.read_csv(tmp_path / "s.csv")["log_prob"].cast(pl.Float64)
     assert bad == scores.is_infinite().sum()
+    assert outcome["rows_in_mean"] == 3 - bad
     if bad:
+        assert "rows of probability 0" in outcome["notices"][0]
         row = outcome["first_of_probability_0"][0]
         assert (row["column"], row["value"]) == ("town", "Rom")
         assert row["row"].endswith("line 3")

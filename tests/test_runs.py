@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import asdict
@@ -39,7 +40,8 @@ def test_paths_are_those_of_the_contract(run):
 def test_state_follows_the_run(run):
     assert run.read_status()["state"] is RunState.NEW
     run.start({"seed": 0}, "abc")
-    assert run.read_status() == {"state": RunState.RUNNING, "fingerprint": "abc"}
+    started = {"state": RunState.RUNNING, "fingerprint": "abc", "host": platform.node()}
+    assert run.read_status() == started
     assert run.saved_config() == {"seed": 0}
     run.write_status(RunState.COMPLETED, "abc", objective=1.5)
     assert run.finished_objective("abc") is None  # results.json is the proof

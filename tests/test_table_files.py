@@ -138,6 +138,12 @@ def test_parts_of_near_types_are_stacked_and_others_refused(tmp_path):
         ({"f/read.me": b""}, "f", "'{}/f' is a folder without tables in it"),
         ({"f/g/t.csv": TEXT}, "f", "f/*/*.csv' would read those below it"),
         ({}, "nope.csv", "dataset file not found: nope.csv (dataset.path)"),
+        (
+            {"people.csv": TEXT},
+            "poeple.csv",
+            "poeple.csv (dataset.path). Did you mean '{}/people.csv'",
+        ),
+        ({"people.csv": TEXT}, "x.csv", "; set MADE_DATA_DIR or give an absolute path"),
         ({}, "nope-*.csv", "dataset.path: no file matches 'nope-*.csv'"),
         ({"t.xlsx": b"PK\3\4"}, "t.xlsx", "is a workbook; export the sheet as CSV"),
         ({"t.csv": b"PK\3\4"}, "t.csv", "is a workbook or a zip archive; export it as CSV"),
@@ -206,6 +212,8 @@ def test_other_columns_are_named_with_the_nearest():
     with pytest.raises(ValueError, match=r"new has no column 'income'; the table has .*'incomes'"):
         refuse_other_columns(["age", "incomes"], ["age", "income"], "new", "the table has")
     refuse_other_columns(["b", "a"], ["a", "b"], "new", "the table has")
+    with pytest.raises(ValueError, match=r"the table has 'a, b', c$"):
+        refuse_other_columns(["c"], ["a, b", "c"], "new", "the table has")
 
 
 def test_paths_are_looked_for_here_and_then_in_the_data_folder(tmp_path, monkeypatch):

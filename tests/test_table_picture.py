@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle, StepPatch
 
+from made_exp.datasets.table.naming import by_number
 from made_exp.reporting.comparison import compare
-from made_exp.reporting.fields import Field
+from made_exp.reporting.fields import Field, bins_of
 from made_exp.reporting.figures import axis, canvas, marginals, pairs, table
 
 
@@ -122,6 +123,26 @@ def test_dates_are_on_an_axis_of_time(draw):
     days = np.random.default_rng(0).integers(18000, 18400, size=(300, 1)).astype(float)
     axes = draw(days, days, (Field("day", is_date=True),)).axes[0]
     assert any("2020" in label.get_text() for label in axes.get_xticklabels())
+
+
+def test_quarters_are_called_so(draw):
+    months = np.datetime64("2019-01") + 3 * np.random.default_rng(0).integers(0, 14, size=300)
+    days = months.astype("datetime64[D]").astype(float)[:, None]
+    field = Field("when", is_date=True, is_quarter=True)
+    axes = draw(days, days, (field,)).axes[0]
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert "2020Q1" in names
+    assert len({*names}) == len(names)
+    assert [field.text(day) for day in (days.min(), days.max())] == ["2019Q1", "2022Q2"]
+
+
+def test_categories_that_are_numbers_are_in_their_order():
+    names = ("0", "10", "2", "1")  # by how often they are
+    data = np.repeat(np.arange(4.0), [40, 30, 20, 10])
+    shown, _ = marginals.bars_of(Field("children", names), data, data)
+    assert [bar.name for bar in shown] == ["0", "1", "2", "10"]
+    assert bins_of(data, Field("children", names), 9).labels[:4] == ("0", "1", "2", "10")
+    assert by_number(["b", "1", "a"]) == by_number(["nan", "1", "0"]) == [0, 1, 2]
 
 
 def test_more_columns_than_fit_show_the_worst_first(draw):

@@ -18,6 +18,7 @@ from made_exp.cli.resolvers import conf_dir
 from made_exp.cli.resuming import continued
 from made_exp.cli.search import guard_search
 from made_exp.cli.teaching import taught
+from made_exp.cli.version import version_text
 from made_exp.errors import as_config_errors, is_the_disks
 
 
@@ -36,9 +37,12 @@ def _run(argv: list[str]) -> int:
     if command.help:
         print(train_help(command.config_dir, command.asked))
         return 0
+    if command.version:
+        print(version_text())
+        return 0
     if not command.runs:
         return _launch(command)
-    command = preflight(taught(continued(command)))
+    command = preflight(taught(continued(command)).with_varied_first())
     if settings := described(command):
         import_experiment()
         from made_exp.experiments.understanding import describe

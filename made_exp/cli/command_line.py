@@ -45,7 +45,7 @@ class CommandLine:
         overrides: Overrides alone.
         parsed: The same, parsed.
         multirun: Whether -m was given.
-        help: Whether --help was given.
+        help, version: Whether --help, or --version, was given.
         asked: What help is asked for: with --help, whatever was typed beside flags.
         runs: Whether jobs are to be run; False for flags that only show something.
         config_name, config_path, config_dir: Hydra's flags of these names.
@@ -56,6 +56,7 @@ class CommandLine:
     parsed: list[Override]
     multirun: bool
     help: bool
+    version: bool
     asked: list[str]
     runs: bool
     config_name: str | None
@@ -78,6 +79,18 @@ class CommandLine:
         return replace(
             self, argv=flags + texts, overrides=texts, parsed=[_parse(text) for text in texts]
         )
+
+    def with_varied_first(self) -> Self:
+        """The same with what differs between jobs first, by which names of jobs then begin.
+
+        As it is where the order of overrides may matter: one key twice, or a dictionary.
+        """
+        keys = [override.key_or_group for override in self.parsed]
+        if len({*keys}) < len(keys) or any(isinstance(one.value(), dict) for one in self.parsed):
+            return self
+        pairs = zip(self.overrides, self.parsed, strict=True)
+        first = sorted(pairs, key=lambda pair: not pair[1].is_sweep_override())
+        return self.of([text for text, _ in first])
 
     def with_config_dir(self, folder: str) -> Self:
         """The same with options of the user's own in `folder`, unless a folder is named."""
@@ -136,6 +149,7 @@ def parse_command_line(argv: list[str]) -> CommandLine:
         parsed=[_parse(override) for override in overrides],
         multirun=args.multirun,
         help=args.help,
+        version=args.version,
         asked=args.overrides if args.help else [],
         runs=not shows,
         config_name=args.config_name,

@@ -1,5 +1,6 @@
 """The text of made-train --help: groups, options, settings, examples."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,12 +87,22 @@ def _defaults(config: Path) -> dict[str, str]:
 def _names(group: str, folders: list[Path], chosen: str | None) -> str:
     """The options of a group, in as few lines as they need."""
     built_in = OPTIONS.get(group, {})
-    options = {*built_in, *(option for folder in folders for option in options_in(folder, group))}
-    marked = [f"*{option}" if option == chosen else option for option in sorted(options)]
+    own = {option for folder in folders for option in options_in(folder, group)}
+    twins = {option: twin for option, schema in built_in.items() if (twin := _twin_of(schema))}
+    marked = []
+    for option in sorted({*built_in, *own} - twins.keys()):
+        others = [name for name, twin in twins.items() if twin == option]
+        marked.append("*" * (option == chosen) + "|".join([option, *others]))
     return textwrap.fill(
         " ".join(marked), 98, initial_indent=f"  {group:<11}", subsequent_indent=" " * 13,
         break_on_hyphens=False,
     )  # fmt: skip
+
+
+def _twin_of(schema: type) -> str | None:
+    """The option that this one is by another name, with the same settings, if it is such."""
+    found = re.fullmatch(r"The same as (\w+)\.", str(schema.__doc__))
+    return found[1] if found else None
 
 
 def _group(group: str, folders: list[Path], chosen: str | None) -> str:
@@ -110,8 +121,9 @@ def _option(group: str, option: str, folder: Path, mark: str) -> list[str]:
     text = description_of(file) if file.exists() else str(described_by.__doc__)
     short = textwrap.shorten(text.splitlines()[0], 78, placeholder=" ...")
     lines = [f" {mark} {option:<16} {short}"]
-    if group in OPTIONS and option in OPTIONS[group] and option != "debug":
-        for name, default, meaning in described(OPTIONS[group][option]):
+    schema = OPTIONS.get(group, {}).get(option)
+    if schema is not None and option != "debug" and not _twin_of(schema):
+        for name, default, meaning in described(schema):
             start = f"{name}={default}"
             lines += textwrap.wrap(
                 f"{start:<29} {meaning}", 98, initial_indent=" " * 8, subsequent_indent=" " * 38

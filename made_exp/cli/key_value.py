@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from made_exp.cli.messages import answered, explain
+from made_exp.cli.version import version_text
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.settings.base import described
 
@@ -45,8 +46,12 @@ class Command(Generic[T]):
         return answered(lambda: self._run(list(sys.argv[1:] if argv is None else argv)))
 
     def _run(self, arguments: list[str]) -> int:
-        asks_help = bool({"--help", "-h"} & set(arguments))
-        print(self.help() if asks_help else self.run(self.parse(arguments)))
+        if "--version" in arguments:
+            print(version_text())
+        elif {"--help", "-h"} & set(arguments):
+            print(self.help())
+        else:
+            print(self.run(self.parse(arguments)))
         return 0
 
     def parse(self, arguments: Sequence[str]) -> T:

@@ -1,6 +1,7 @@
 """Settings as Python values, checked as those of the command are."""
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from made_exp.cli.command_line import parse_command_line
 from made_exp.cli.compose import compose_config
 from made_exp.cli.messages import explain
 from made_exp.cli.validate import settings_from
-from made_exp.errors import ConfigError
+from made_exp.errors import ConfigError, did_you_mean
 from made_exp.settings.experiment import OPTIONS, Settings
 
+_ARGUMENTS = ("experiment", "max_minutes", "path", "progress")
 _OF_THE_COMMAND = ("resume", "describe", "search", "hydra")
 
 
@@ -37,6 +39,8 @@ def settings_of(
     for key in flat:
         if key.split(".")[0] in _OF_THE_COMMAND or key in ("dataset", "dataset.path"):
             raise ConfigError(f"'{key}' is a setting of the command made-train, not of fit")
+        if get_close_matches(key, _ARGUMENTS, 1, 0.8):
+            raise ConfigError(f"fit has no argument '{key}'{did_you_mean(key, _ARGUMENTS)}")
     choices = {"experiment": experiment, "dataset": dataset}
     choices |= {key: value for key, value in flat.items() if key in OPTIONS}
     command = parse_command_line(

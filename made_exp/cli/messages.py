@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from threading import Timer
 from typing import Any
 
@@ -208,7 +209,8 @@ def not_of_option(group: str, field: str, option: str | None) -> str:
     """What to say of a setting that `option` of `group` does not have."""
     known = option_fields(group, option) if option else []
     others = [name for name in OPTIONS[group] if field in option_fields(group, name)]
-    where = f". It exists in: {', '.join(others)}" if others else did_you_mean(field, known)
+    is_near = get_close_matches(field, known, 1, 0.8) or not others
+    where = did_you_mean(field, known) if is_near else f". It exists in: {', '.join(others)}"
     chosen = f"{group}={option}" if option else group
     settings = ", ".join(known) or "it has none"
     return f"'{field}' is not a setting of {chosen} ({settings}){where}"

@@ -127,13 +127,13 @@ def check_folder(folder: Path, settings: Settings, key: str) -> None:
     """Raise ConfigError if `folder` holds a run that `settings` may not overwrite or continue."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{key}: '{folder}' is not a folder")
-    with as_config_errors():
-        RunDirectory(folder).check(settings)
     if others := files_of_others(folder):
         raise ConfigError(
             f"{key}: '{folder}' holds no run, but files that one would write ({others[0]}); take"
             " another folder, or move them"
         )
+    with as_config_errors():
+        RunDirectory(folder).check(settings)
 
 
 def _check_sweep(command: CommandLine) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from made_exp.cli.command_line import command_for
-from made_exp.cli.resolvers import slug  # workers import this module first
+from made_exp.cli.resolvers import conf_dir, slug  # workers import this module first
 
 RESULTS_FILE = "results.jsonl"
 
@@ -118,6 +118,25 @@ def failure_table(sweep_dir: Path, entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _without_search(entry: dict[str, Any]) -> list[str]:
+    """Overrides of a job, with the options that a ready search chose in place of the search."""
+    texts = list(entry["overrides"])
+    search = next((text for text in texts if text.startswith("search=")), None)
+    if search is None:
+        return texts
+    folders = [conf_dir(), *map(Path, filter(None, [entry.get("config_dir")]))]
+    files = [folder / "search" / f"{search.removeprefix('search=')}.yaml" for folder in folders]
+    config = next((OmegaConf.load(file) for file in files if file.is_file()), None)
+    if not isinstance(config, DictConfig) or config.keys() - {"defaults", "hydra"}:
+        return texts
+    rest = [text for text in texts if text is not search]
+    typed = {text.partition("=")[0] for text in rest}
+    defaults = [entry for entry in config.get("defaults", ()) if OmegaConf.is_dict(entry)]
+    pairs = ((str(key), value) for entry in defaults for key, value in entry.items())
+    chosen = {key.removeprefix("override /"): value for key, value in pairs}
+    return [f"{k}={v}" for k, v in chosen.items() if "/" not in k and k not in typed] + rest
+
+
 def what_next(sweep_dir: Path) -> str:
     """The best job in `sweep_dir`, its command, and those that compare all; '' if none is done."""
     done = [entry for entry in read(sweep_dir) if entry.get("objective") is not None]
@@ -126,7 +145,7 @@ def what_next(sweep_dir: Path) -> str:
     best = min(done, key=lambda entry: entry["objective"])
     folder = os.path.relpath(sweep_dir) if Path.cwd() in sweep_dir.parents else str(sweep_dir)
     lines = (
-        ("best job", command_for(best["overrides"], best.get("config_dir"))),
+        ("best job", command_for(_without_search(best), best.get("config_dir"))),
         ("a page with charts", f"made-report {shlex.quote(f'path={folder}')}"),
         ("curves, pictures", f"tensorboard --logdir {shlex.quote(folder)}"),
     )

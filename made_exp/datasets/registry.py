@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from made_exp.errors import did_you_mean
 from made_exp.variables.variable import Kind
 
 if TYPE_CHECKING:
@@ -158,9 +159,17 @@ def find_file(
                 raise ValueError(f"{setting}: '{candidate}' is a folder, not a file")
     except OSError as error:
         raise ValueError(f"{setting}: cannot look for '{path}' ({error})") from error
-    raise ValueError(
-        f"{what} not found: {path} ({setting}); set MADE_DATA_DIR or give an absolute path"
-    )
+    hint = _named_alike(given) or _named_alike(data_dir / given)
+    hint = hint or "; set MADE_DATA_DIR or give an absolute path"
+    raise ValueError(f"{what} not found: {path} ({setting}){hint}")
+
+
+def _named_alike(path: Path) -> str:
+    """The question whether the file beside `path` is meant whose name is nearly the same, or ''."""
+    if not path.parent.is_dir():
+        return ""
+    beside = (other for other in path.parent.iterdir() if other.suffix == path.suffix)
+    return did_you_mean(path.stem, {other.stem: str(other) for other in beside})
 
 
 def find_arrays(path: str, data_dir: Path) -> Path:

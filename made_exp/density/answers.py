@@ -8,6 +8,7 @@ import numpy as np
 
 from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.columns import Numbers
+from made_exp.datasets.table.naming import by_number
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.events import Events
 from made_exp.density.measures import error_written, mean, quantile, written
@@ -19,7 +20,7 @@ from made_exp.density.tokens import QueryError, error_at
 from made_exp.model.made import MADE
 
 _MOST_BINS = 24
-_UNSEEN = "not in train"
+_MISSING, _UNSEEN = "missing", "not in train"
 
 
 @final
@@ -137,6 +138,8 @@ def _rows(spread: Spread) -> list[Row]:
     assert variable is not None
     if variable.is_number and len(groups) > _MOST_BINS:
         groups = _bins(spread)
+    elif not variable.is_number:
+        groups = _by_number(spread)
     rows = []
     for group in groups:
         inside = np.zeros(len(spread.subsets))
@@ -144,6 +147,14 @@ def _rows(spread: Spread) -> list[Row]:
         prob, stderr = spread.mean_of(inside)
         rows.append(Row(_name(spread, group), prob, 0.0 if spread.found.is_exact else stderr))
     return rows
+
+
+def _by_number(spread: Spread) -> list[list[int]]:
+    """Categories as they are, or in the order of the numbers that all of them are."""
+    names = [_name(spread, [place]) for place in range(len(spread.subsets))]
+    named = [place for place, name in enumerate(names) if name not in (_MISSING, _UNSEEN)]
+    order = [named[place] for place in by_number([names[place] for place in named])]
+    return [[place] for place in [*order, *(p for p in range(len(names)) if p not in named)]]
 
 
 def _bins(spread: Spread) -> list[list[int]]:
@@ -181,7 +192,7 @@ def _name(spread: Spread, group: list[int]) -> str:
     """A value as the column writes it, or the ends of an interval."""
     values = spread.values[group]
     if np.isnan(values).any():
-        return "missing"
+        return _MISSING
     column = spread.column
     edges = [edge for place in group for edge in spread.subsets[place].edges]
     low, high = min(edges), max(edges)

@@ -49,8 +49,7 @@ class Density(Wrapped):
     """
 
     def __init__(self, made: MADE, schema: TableSchema | None = None, frames: Any = None) -> None:
-        super().__init__(made)
-        self.schema = schema
+        super().__init__(made, schema)
         self._likeness = Likeness.of(frames, schema)
 
     def log_prob(

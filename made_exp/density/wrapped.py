@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from made_exp.datasets.table.schema import TableSchema
 from made_exp.model.made import MADE
 from made_exp.variables.groups import VariableGroups
+
+_MOST_SHOWN = 12
 
 
 @cache
@@ -23,12 +26,23 @@ class Wrapped(nn.Module, ABC):
 
     Args:
         made: The model; it is put into evaluation mode.
+        schema: How its variables are written in a table; None where it is of none.
     """
 
-    def __init__(self, made: MADE) -> None:
+    def __init__(self, made: MADE, schema: TableSchema | None = None) -> None:
         super().__init__()
-        self.made = made
+        self.made, self.schema = made, schema
         self.eval()
+
+    @override
+    def __repr__(self) -> str:
+        names = [variable.name for variable in self.groups.variables]
+        shown = ", ".join(names[:_MOST_SHOWN]) + ", ..." * (len(names) > _MOST_SHOWN)
+        what = "variables" if self.schema is None else "columns of a table"
+        parts = [f"{len(names)} {what}: {shown}", f"orderings: {self.num_orderings}"]
+        if self.made.extras:
+            parts.append(f"simple densities: {', '.join(self.made.extras)}")
+        return f"{type(self).__name__}({'; '.join(parts)})"
 
     def completion_log_prob(
         self, x: Tensor, observed: Tensor, context: Tensor | None = None

@@ -57,7 +57,8 @@ def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
         _write(target, answers, settings)
     if settings.json:
         return json_text(content, indent=2)
-    return "\n".join(_lines(one, settings.rows) for one in answers)
+    lines = [_lines(one, settings.rows) for one in answers]
+    return "\n".join([*lines, *([] if target is None else [f"written: {target}"])])
 
 
 def _counted(

@@ -14,6 +14,7 @@ _UNSCORED = (
     "rows are not scored in which a cell is missing that others are given: this model has fixed "
     "orders; models of experiment=table and ordering=agnostic score any cells"
 )
+_IMPOSSIBLE = "rows of probability 0, whose log_prob is -inf, have no part in mean_log_prob"
 
 
 @final
@@ -67,10 +68,12 @@ class RowSummary:
         found: dict[str, Any] = {
             "mean_log_prob": mean,
             "mean_log_prob_stderr": stderr,
+            "rows_in_mean": count,
             "rows_of_probability_0": self._num_impossible,
         }
         if self._impossible:
             found["first_of_probability_0"] = self._impossible
+            notices.add(_IMPOSSIBLE)
         if self._num_unscored:
             found["rows_not_scored"] = self._num_unscored
             notices.add(_UNSCORED)

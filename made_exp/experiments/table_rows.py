@@ -44,10 +44,12 @@ def _field(variable: Variable, column: Mapping[str, Any]) -> Field:
     if names is not None and _has_rare(variable):
         names = (*names[: _first_rare(variable)], f"{len(variable.pooled) - 1} rare ones")
     bend = variable.transform.bend
+    dates = _date_format(column)
     return Field(
         variable.name,
         names,
-        is_date=_date_format(column) is not None,
+        is_date=dates is not None,
+        is_quarter=dates is not None and dates.unit == "quarters",
         is_missing_a_value=variable.may_be_missing,
         bend=None if bend is None else bend * column.get("step", 1),
     )

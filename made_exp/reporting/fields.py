@@ -6,6 +6,8 @@ from typing import final
 
 import numpy as np
 
+from made_exp.datasets.table.naming import by_number
+
 MISSING, UNSEEN = "missing", "never seen"
 _MIN_SPIKE = 5  # rows that a number needs for a bin of its own
 _EPOCH = np.datetime64("1970-01-01", "s")
@@ -19,7 +21,8 @@ class Field:
     Attributes:
         name: The column's name.
         names: Texts of the values 0..K-1; None for numbers and dates.
-        is_date: Whether values are days since 1970-01-01.
+        is_date: Whether values are days since 1970-01-01, and
+        is_quarter: whether these stand for quarters.
         is_missing_a_value: Whether a missing cell (NaN) is a value that is compared; otherwise
             such cells are left out.
         bend: For numbers, the size at which the model's transform turns logarithmic, if it does.
@@ -28,6 +31,7 @@ class Field:
     name: str
     names: tuple[str, ...] | None = None
     is_date: bool = False
+    is_quarter: bool = False
     is_missing_a_value: bool = False
     bend: float | None = None
 
@@ -38,6 +42,9 @@ class Field:
             return self.names[int(value)] if known else UNSEEN
         if self.is_date:
             date = _EPOCH + np.timedelta64(round(value * 86400), "s")
+            if self.is_quarter:
+                months = int(date.astype("datetime64[M]").astype(int))
+                return f"{1970 + months // 12}Q{months % 12 // 3 + 1}"
             return str(date).removesuffix("T00:00:00").replace("T", " ")
         return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1e4 else f"{value + 0.0:.4g}"
 
@@ -79,7 +86,8 @@ def bins_of(data: np.ndarray, field: Field, size: int) -> Bins:
     """About `size` bins (at least 2) in which the data (n,) lie alike, spikes on their own.
 
     Numbers are in rising order and the ranges of the rest end at quantiles; categories are in the
-    order of their frequency, those that are not among the most frequent together.
+    order of their frequency, or of the numbers that they all are, those that are not among the most
+    frequent together.
     """
     known = data[~np.isnan(data)]
     values, counts = np.unique(known, return_counts=True)
@@ -97,11 +105,18 @@ def bins_of(data: np.ndarray, field: Field, size: int) -> Bins:
         shares = np.linspace(0, 1, size - len(own) + 1)[1:-1]
         edges = np.unique(np.quantile(rest, shares, method="inverted_cdf"))
         edges = edges[edges < rest.max()]
-    keys = values[own] if field.names is None else -counts[own]
+    keys = values[own] if field.names is None else _places(values[own], counts[own], field)
     order = np.argsort(np.concatenate([keys, edges, [np.inf]]), kind="stable")
     labels = [field.text(value) for value in values[own]] + _ranges(edges, field)
     named = (*(labels[bin] for bin in order), MISSING)
     return Bins(values[own], edges, np.argsort(order), named, field.is_missing_a_value)
+
+
+def _places(values: np.ndarray, counts: np.ndarray, field: Field) -> np.ndarray:
+    """Where each of the values (S,) that have names comes: frequent ones first, or by number."""
+    order = np.argsort(-counts, kind="stable")
+    order = order[by_number([field.text(value) for value in values[order]])]
+    return np.argsort(order)
 
 
 def _ranges(edges: np.ndarray, field: Field) -> list[str]:

@@ -1,5 +1,6 @@
 """What the files of one run say, whether it finished, crashed or left half of a file."""
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,8 +29,8 @@ class RunRecord:
     Attributes:
         name: Path of the run's folder, relative to the folder that is reported.
         path: The folder; it may be missing where a sweep knows of the job only.
-        status: completed, failed, stopped, running, unfinished (no sign of life for a quarter of
-            an hour) or damaged (its results cannot be read).
+        status: completed, failed, stopped, running, unfinished (its process has died, or gave no
+            sign of life for a quarter of an hour) or damaged (its results cannot be read).
         settings: By dotted name; of runs that failed early only what was given on the command
             line.
         is_complete_config: Whether `settings` are all settings.
@@ -96,7 +97,7 @@ def read_run(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> R
         dataset=text_in(settings, "dataset.name") or text_in(results, "dataset"),
         curve=curve,
         picture=_picture(run),
-        error=(text_in(status, "error") or text_in(entry, "error")) if failed else "",
+        error=_error(run, state, status, entry) if failed else "",
         traceback=read_traceback(path) if failed else "",
         problems=tuple(problems),
     )
@@ -139,6 +140,15 @@ def _state(
     return "running" if _is_alive(run) else "unfinished"
 
 
+def _error(
+    run: RunDirectory, state: str, status: Mapping[str, Any], entry: Mapping[str, Any]
+) -> str:
+    told = text_in(status, "error") or text_in(entry, "error")
+    if told or state != "unfinished" or not run.status.exists():
+        return told
+    return f"nobody works on it: {shlex.join(['made-train', f'resume={run.path}'])} goes on"
+
+
 def _is_infinite(results: Mapping[str, Any]) -> bool:
     """Whether an example of test has probability zero; JSON has no word for the NLL then."""
     test, outliers = results.get("test"), results.get("outliers")
@@ -146,6 +156,8 @@ def _is_infinite(results: Mapping[str, Any]) -> bool:
 
 
 def _is_alive(run: RunDirectory) -> bool:
+    if run.is_abandoned():
+        return False
     paths = (run.path, run.metrics, run.last, run.status, run.path / "train.log")
     times = (path.stat().st_mtime for path in paths if path.exists())
     return time.time() - max(times, default=0.0) < _STALE_SECONDS

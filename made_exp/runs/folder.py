@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import Any
 
 from made_exp.errors import RunError, TrainingError, is_the_disks
 from made_exp.files import atomic_write_json, remove_unfinished
-from made_exp.runs.holding import Lease, held
+from made_exp.runs.holding import Lease, held, is_free
 from made_exp.settings.experiment import Settings
 from made_exp.settings.fingerprint import changed_keys
 
@@ -125,6 +126,12 @@ class RunDirectory:
         except (ValueError, KeyError, TypeError):
             return {"state": RunState.RUNNING}
 
+    def is_abandoned(self) -> bool:
+        """Whether its run was begun on this machine, and the process died without a word."""
+        status = self.read_status()
+        is_here = status.get("host") == platform.node()
+        return status["state"] is RunState.RUNNING and is_here and is_free(self.path)
+
     def write_status(self, state: RunState, fingerprint: str, **details: Any) -> None:
         """Replace status.json by this state; `details` are plain JSON values."""
         self.check_held()
@@ -208,7 +215,7 @@ class RunDirectory:
             if self.results.exists():  # a finished run is given more epochs
                 self.results.replace(self.previous_results)
             atomic_write_json(self.config, config)
-            self.write_status(RunState.RUNNING, fingerprint)
+            self.write_status(RunState.RUNNING, fingerprint, host=platform.node())
 
 
 def finished_sibling(path: Path, fingerprint: str) -> RunDirectory | None:

@@ -23,6 +23,8 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 # A lease is renewed so often, and abandoned if it was not for so long; one that was taken over is
 # certain when nobody else has taken it for a moment. In seconds.
 _BEAT, _ABANDONED, _MOMENT = 10.0, 60.0, 0.5
+# So long somebody who asks whether a folder is free may have its lock.
+_LOOK = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +43,7 @@ def held(folder: Path) -> Iterator["Lease | None"]:
     """
     lock, lease = FileLock(folder / LOCK), None
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOOK, poll_interval=_LOOK / 5)
     except Timeout:
         raise _is_held(folder) from None
     except (OSError, NotImplementedError) as error:
@@ -57,6 +59,19 @@ def held(folder: Path) -> Iterator["Lease | None"]:
         lock.release()
         if lease is not None:
             lease.release()
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a process of this machine once held `folder` by a lock and none does now.
+
+    False where that cannot be known. It looks by a lock beside which others can look.
+    """
+    with suppress(ImportError, OSError), open(folder / LOCK, "rb") as file:
+        import fcntl  # systems without it have other locks
+
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return not (folder / OWNER).exists()
+    return False
 
 
 def _is_held(folder: Path) -> RunError:

@@ -246,8 +246,9 @@ def leaving_out(name: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The names, the first twenty of many."""
-    return ", ".join(names[:20]) + (f", ... ({len(names)})" if len(names) > 20 else "")
+    """The names, the first twenty of many; one with a comma, or with nothing to see, in quotes."""
+    told = (f"'{name}'" if "," in name or not name.strip() else name for name in names[:20])
+    return ", ".join(told) + (f", ... ({len(names)})" if len(names) > 20 else "")
 
 
 def _plain_type(values: pl.Series) -> pl.Series:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import MONTHLY, AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import AsinhLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from made_exp.reporting.fields import Field
@@ -115,6 +115,9 @@ def set_axis(axes: Axes, name: str, axis: Axis, field: Field) -> None:
         locator = AutoDateLocator(minticks=3, maxticks=6)
         ticks.set_major_locator(locator)
         ticks.set_major_formatter(ConciseDateFormatter(locator))
+        if field.is_quarter:
+            locator.intervald[MONTHLY] = [3, 6]
+            ticks.set_major_formatter(FuncFormatter(lambda value, _: field.text(value)))
         return
     if axis.scale == "linear":
         ticks.set_major_locator(MaxNLocator(5))

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import blended_transform_factory
 
+from made_exp.datasets.table.naming import by_number
 from made_exp.reporting.fields import MISSING, Field
 from made_exp.reporting.figures.axis import axis_of, set_axis
 from made_exp.reporting.figures.canvas import (
@@ -91,6 +92,7 @@ def bars_of(
     if field.names is not None:
         order = np.argsort(-counts, kind="stable")
         shown = values[order[: MAX_BARS if len(values) <= MAX_BARS else MAX_BARS - 1]]
+        shown = shown[by_number([field.text(value) for value in shown])]
     elif len(values) <= MAX_BARS and 2 * np.isin(drawn, values).sum() >= len(drawn):
         shown = values
     else:
