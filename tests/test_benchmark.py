@@ -39,7 +39,7 @@ def modules(monkeypatch):
     return {"candidates": candidates, "measure": measure, "report": report, "training": training}
 
 
-@pytest.mark.parametrize("command", ["training", "kernels"])
+@pytest.mark.parametrize("command", ["kernels", pytest.param("training", marks=pytest.mark.slow)])
 def test_runs_without_the_packages_of_the_command_line(command, tmp_path):
     sizes = ["--dims", "12", "--sizes", "8", "20x20@3", "--quick", "--out", str(tmp_path)]
     done = benchmark(

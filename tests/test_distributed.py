@@ -75,6 +75,7 @@ def assert_equal_to_rounding(first, second):
         torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_and_resume(tmp_path, monkeypatch):
     monkeypatch.setenv("MADE_DATA_DIR", str(tmp_path / "data"))
     # SGD, because adaptive rates magnify rounding where a gradient is almost zero.

@@ -48,7 +48,10 @@ def test_checkpoints_cost_less_than_three_percent_with_the_defaults(tmp_path):
 
 @pytest.mark.parametrize(
     ("signum", "code", "ordering"),
-    [(signal.SIGTERM, 143, "natural"), (signal.SIGINT, 130, "ensemble")],
+    [
+        (signal.SIGTERM, 143, "natural"),
+        pytest.param(signal.SIGINT, 130, "ensemble", marks=pytest.mark.slow),
+    ],
 )
 def test_the_command_stops_on_a_signal_and_goes_on_later(tmp_path, signum, code, ordering):
     config = make_config(tmp_path)

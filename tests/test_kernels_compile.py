@@ -90,6 +90,7 @@ def test_kernel_compiles_for_rows_that_are_not_aligned(kernel):
     assert "fma.rn.f32" in machine_code(kernel, "fp32", aligned=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_tiles_of_half_precision_fit_and_use_tensor_cores(kernel):
     sizes = [(100, 500), (100, 8000), (1000, 500), (1000, 8000)]

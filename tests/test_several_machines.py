@@ -166,6 +166,7 @@ sys.exit(max(task.wait() for task in tasks))
 """
 
 
+@pytest.mark.slow
 def test_the_script_for_slurm_trains_an_ensemble_to_the_bits_of_one(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs/machines.md").read_text()
     (script,) = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)

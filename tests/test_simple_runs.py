@@ -95,7 +95,11 @@ def test_a_loaded_model_holds_its_simple_densities(folder):
     assert not any(line.startswith(",") for line in lines)
 
 
-@pytest.mark.parametrize("ordering", [AGNOSTIC, ENSEMBLE], ids=["agnostic", "ensemble"])
+@pytest.mark.parametrize(
+    "ordering",
+    [pytest.param(AGNOSTIC, marks=pytest.mark.slow), ENSEMBLE],
+    ids=["agnostic", "ensemble"],
+)
 def test_interrupted_and_resumed_equals_uninterrupted(folder, tmp_path, ordering):
     path = folder / "full.csv"
     run(settings(path, ordering, max_steps=12), tmp_path / "whole")

@@ -74,7 +74,13 @@ def people():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", EXPECTED)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        MADEDensity,
+        *(pytest.param(k, marks=pytest.mark.slow) for k in (MADEClassifier, MADEImputer)),
+    ],
+)
 def test_estimators_pass_the_checks_of_scikit_learn(kind):
     found = check_estimator(
         tiny(kind), expected_failed_checks=EXPECTED[kind], on_skip=None, on_fail=None

@@ -194,6 +194,7 @@ def assert_same_run(one, other):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow
 def test_processes_share_what_is_mapped(folder):
     options = ("ordering=ensemble", "ordering.num_orderings=3", "dataset.missing=model")
     options += ("model.baselines=[independent]", "trainer.max_steps=9", "trainer.device=cpu")
