@@ -21,6 +21,7 @@ from made_exp.model.evaluation import (
     paired_difference,
 )
 from made_exp.variables.outputs import Conditionals
+from made_exp.variables.transform import Transform
 from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
@@ -199,3 +200,24 @@ def test_rows_that_repeat_are_scored_once_and_count_as_often_as_they_are(generat
     few = x[: 3 * len(x) // 10].unique(dim=0)  # none comes again: as they are
     assert distinct(few)[0] is few
     assert distinct(x.double())[1] is None  # real values
+
+
+@pytest.mark.parametrize("grows_from", [None, 0.1])
+def test_smooth_draws_of_numbers_written_to_a_digit_count_in_its_cell(generator, grows_from):
+    """Values that come again have their cells' whole mass, whichever component draws them."""
+    torch.manual_seed(2)
+    levels = tuple(n / 100 for n in range(20, 400))
+    carat = Variable(
+        "carat",
+        Kind.REAL,
+        transform=Transform(shift=2.0, scale=0.5),
+        resolution=0.01,
+        echoes=levels,
+        echo_counts=(2,) * len(levels),
+        grows_from=grows_from,
+    )
+    model = tiny_made([carat, Variable("k", Kind.BINARY, 2)])
+    assert check_samples(model, generator).passed
+    component = model.component(0)
+    raw = model.sample(4000, generator=generator, component=0)
+    assert evidence_against(component, component.groups.encode(raw), generator) > 20

@@ -5,6 +5,7 @@ of all inputs where they can be counted, `check_samples` scores samples against 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -16,6 +17,7 @@ from made_exp.model.component import Component
 from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
 from made_exp.variables.missing import all_values
+from made_exp.variables.variable import Variable
 
 MAX_INPUTS = 2**16
 NUM_SAMPLES = 1000
@@ -151,12 +153,25 @@ def check_samples(model: MADE, generator: torch.Generator, context: Tensor | Non
     samples = model.sample(NUM_SAMPLES, generator=generator, context=context, component=0)
     if not torch.isfinite(model.log_prob(samples, context)).all():
         return Check("samples", False, "a sample has probability zero, or none at all")
-    codes = component.groups.encode(samples)
+    codes = component.groups.encode(_as_written(samples, component.groups.variables))
     log_evidence = evidence_against(component, codes, generator, context)
     explained = (
         f"other conditionals explain {NUM_SAMPLES} samples e^{log_evidence:.1f} times as well"
     )
     return Check("samples", log_evidence <= math.log(MAX_EVIDENCE), explained)
+
+
+def _as_written(x: Tensor, variables: Sequence[Variable]) -> Tensor:
+    """Samples x (N, D), real numbers with values of their own rounded to their last digit.
+
+    Of such a value p counts the mass of its whole cell, whichever component draws it.
+    """
+    written = x.clone()
+    for d, variable in enumerate(variables):
+        if variable.is_real and (variable.atoms or variable.echoes) and variable.digit is None:
+            cells = variable.log_cells(x[:, d]).exp()
+            written[:, d] = (x[:, d] / cells).round() * cells
+    return written
 
 
 @torch.no_grad()
