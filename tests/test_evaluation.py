@@ -202,7 +202,7 @@ def test_rows_that_repeat_are_scored_once_and_count_as_often_as_they_are(generat
     assert distinct(x.double())[1] is None  # real values
 
 
-@pytest.mark.parametrize("grows_from", [None, 0.1])
+@pytest.mark.parametrize("grows_from", [None, 1.0])
 def test_smooth_draws_of_numbers_written_to_a_digit_count_in_its_cell(generator, grows_from):
     """Values that come again have their cells' whole mass, whichever component draws them."""
     torch.manual_seed(2)
