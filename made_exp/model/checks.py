@@ -16,6 +16,7 @@ from made_exp.masks.connectivity import Connectivity, connectivity, reachable_by
 from made_exp.model.component import Component
 from made_exp.model.evaluation import Each
 from made_exp.model.made import MADE
+from made_exp.variables.echoes import nearest
 from made_exp.variables.missing import all_values
 from made_exp.variables.variable import Variable
 
@@ -162,15 +163,19 @@ def check_samples(model: MADE, generator: torch.Generator, context: Tensor | Non
 
 
 def _as_written(x: Tensor, variables: Sequence[Variable]) -> Tensor:
-    """Samples x (N, D), real numbers with values of their own rounded to their last digit.
+    """Samples x (N, D), in which real numbers in the cell of a value of its own are that value.
 
     Of such a value p counts the mass of its whole cell, whichever component draws it.
     """
     written = x.clone()
     for d, variable in enumerate(variables):
-        if variable.is_real and (variable.atoms or variable.echoes) and variable.digit is None:
-            cells = variable.log_cells(x[:, d]).exp()
-            written[:, d] = (x[:, d] / cells).round() * cells
+        if not variable.is_real or not (variable.atoms or variable.echoes):
+            continue
+        levels = torch.tensor(sorted({*variable.atoms, *variable.echoes}), dtype=torch.float64)
+        levels = levels.to(x.device)
+        own = levels[nearest(levels, x[:, d])]
+        is_inside = (x[:, d] - own).abs() <= variable.log_cells(own).exp() / 2
+        written[:, d] = torch.where(is_inside, own, x[:, d])
     return written
 
 
