@@ -130,6 +130,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_line(small_disk):
     assert str(small_disk / "run") in told
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_and_a_folder_that_is_removed_are_one_line(small_disk, tmp_path):
     long = ["trainer.epochs=1000000", "trainer.max_steps=1000000", "trainer.patience=null"]
     for name in ("fills", "removed"):

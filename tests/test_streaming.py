@@ -203,6 +203,7 @@ def test_processes_share_what_is_mapped(folder):
     assert_same_run("here", "there")
 
 
+@pytest.mark.slow
 def test_all_of_a_run_works_on_disk(folder, capsys):
     """Interrupted in memory, it goes on from disk; then it is scored and drawn from."""
     options = ("ordering=agnostic", "trainer.batch_size=20")

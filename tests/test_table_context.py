@@ -175,6 +175,7 @@ def test_a_finished_run_is_scored_anew(run, capsys):
     assert set(told["columns"]) == set(told["counting"]) == {"colour", "weight", "mark"}
 
 
+@pytest.mark.slow
 def test_a_run_with_given_columns_resumes_bit_for_bit(run):
     options = ("dataset.context=[class,size]", *RUN, "trainer.epochs=30")
     assert train(*options, "hydra.run.dir=whole") == 0
