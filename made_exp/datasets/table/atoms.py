@@ -19,25 +19,30 @@ MANY_ROWS, SOME_ROWS = 100, 10
 _NEIGHBOURS = 50  # in small tables a tenth of all: a narrow cluster has no more
 
 
-def find_atoms(values: np.ndarray, step: float, most: int = MAX_ATOMS) -> np.ndarray:
+def find_atoms(
+    values: np.ndarray, step: float, most: int = MAX_ATOMS, *, are_computed: bool = False
+) -> np.ndarray:
     """The values that stand out of their neighbourhood: spikes, such as 92 % zeros.
 
     On the column's grid of this step, c rows hold the value where e are expected from the rows
     nearby. It is an atom where c is several times e and the gain of likelihood
     c log(c / e) - (c - e) is beyond what chance gives. Ties of rounded smooth data are none, but
-    where values are few and rows many, all of them are.
+    where values are few and rows many, all of them are: of computed numbers, which no rounding
+    makes repeat, where rows are fewer already.
 
     Args:
         values: (N,) float64, finite.
         step: Width of a cell of the grid, > 0: what the last digit is worth.
         most: At most so many are found.
+        are_computed: Whether they have all digits that float64 holds.
 
     Returns:
         The values, rising.
     """
     distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= most and len(values) >= MANY_ROWS * len(distinct):
-        return distinct[counts >= SOME_ROWS]
+    rows, least = (SOME_ROWS, MIN_COUNT) if are_computed else (MANY_ROWS, SOME_ROWS)
+    if len(distinct) <= most and len(values) >= rows * len(distinct):
+        return distinct[counts >= least]
     enough = counts >= max(MIN_COUNT, MIN_SHARE * len(values))
     if not enough.any():
         return np.empty(0)

@@ -33,7 +33,9 @@ def dependent_columns(
         return []
     # The squares of numbers such as 1e300 are too large; powers of two leave their digits alone.
     x = np.ldexp(x, -np.frexp(np.abs(x).max(0))[1])
-    spread = np.where(varies := x.std(0) > 0, x.std(0), 1)
+    deviations = x.std(0)
+    varies = deviations > 0
+    spread = np.where(varies, deviations, 1)
     rounding = 10 * np.finfo(float).eps * (np.abs(x).max(0) / spread).max()
     x = (x - x.mean(0)) / spread
     left = np.abs(np.asarray(np.linalg.qr(x, mode="r")).diagonal()) / np.sqrt(len(x))

@@ -5,7 +5,7 @@ from typing import Self, final
 
 import numpy as np
 
-from made_exp.datasets.table.atoms import MAX_ATOMS, MIN_COUNT, SOME_ROWS, find_atoms
+from made_exp.datasets.table.atoms import MAX_ATOMS, find_atoms
 from made_exp.datasets.table.digits import Fineness
 from made_exp.datasets.table.echoes import find_echoes
 from made_exp.variables.transform import Transform, bends_from
@@ -88,16 +88,9 @@ def fit_numbers(
 
 
 def _atoms(values: np.ndarray, fine: Fineness, most: int) -> np.ndarray:
-    """The atoms of values (N,), rising; see `find_atoms`.
-
-    Where computed numbers are few, they are levels, whatever lies between them.
-    """
-    if fine.digit is not None:
-        distinct, counts = np.unique(values, return_counts=True)
-        if len(distinct) <= most and len(values) >= SOME_ROWS * len(distinct):
-            return distinct[counts >= MIN_COUNT]
+    """The atoms of values (N,), rising; see `find_atoms`."""
     if fine.grows_from is None:
-        return find_atoms(values, fine.resolution, most)
+        return find_atoms(values, fine.resolution, most, are_computed=fine.digit is not None)
     distinct, index = np.unique(values, return_inverse=True)
     places = fine.places(distinct)
     return distinct[np.isin(places, find_atoms(places[index], 1.0, most))]
