@@ -1,19 +1,24 @@
 """The same tests on any device and in any precision: `pytest --device cuda --dtype float32`."""
 
+import gc
 import logging
 import os
 import signal
 
-# Tiny tensors: with several threads the tests, and the commands they start, mostly wait.
+# Tiny tensors and tables: with several threads the tests, and the commands they start, mostly wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 # A shell starts what it sends to the background with Ctrl-C ignored; the tests send it themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+from made_exp.reporting import figures
 
 # What a shell may have set for commands; the tests that need one set it themselves.
 for _name in (
@@ -60,6 +65,12 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_collection_finish(session):
+    """Thousands of collected tests are no garbage; to look for it in them takes a quarter."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def device(request):
     return torch.device(request.config.getoption("--device"))
@@ -73,6 +84,15 @@ def dtype(request):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _blank_pictures_of_tables(request):
+    """The picture of a table takes a third of a short run: only marked modules have it drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.node.get_closest_marker("pictures"):
+            patch.setattr(figures, "table_picture", lambda *a, **kw: np.zeros((4, 4, 3), "u1"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -91,6 +91,7 @@ def test_ray_runs_two_jobs(command, tmp_path):
     assert os.getpid() not in pids
 
 
+@pytest.mark.slow
 def test_preempted_job_is_started_again_and_continues(command, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     arguments = [*FAST, "seed=0", "hydra/launcher=submitit_local", "trainer.epochs=100000"]

@@ -1,7 +1,12 @@
-"""Every command and every Python block of the documents is run, in a short form."""
+"""Every command and every Python block of the documents is run, in a short form.
+
+Of trainings that differ in single settings alone, one is run; the others are checked as far as the
+command checks what it is told before it starts.
+"""
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import os
 import re
@@ -21,7 +26,7 @@ from test_architecture import MODULES, own_imports
 
 from made_exp.cli.app import main as made_train
 from made_exp.cli.command_line import parse_command_line
-from made_exp.cli.compose import compose_config, fixed_overrides
+from made_exp.cli.compose import compose_config
 from made_exp.cli.help import train_help
 from made_exp.cli.preflight import preflight
 from made_exp.cli.resuming import continued
@@ -30,7 +35,7 @@ from made_exp.datasets.base import SPLITS, Dataset
 from made_exp.datasets.registry import DATASETS, DEBD_TABLES
 from made_exp.errors import ConfigError
 from made_exp.eval import main as made_eval
-from made_exp.experiments import experiment, pictures
+from made_exp.experiments import experiment
 from made_exp.export import main as made_export
 from made_exp.query import main as made_query
 from made_exp.report import main as made_report
@@ -99,6 +104,15 @@ def settings_of(document):
             yield words
 
 
+def is_one_of(seen, command):
+    """Whether a made-train differs from one before in single settings alone, not in options."""
+    words = [word for word in shlex.split(command) if not re.match(r"\w+\.[\w.]+=", word)]
+    kind = tuple(sorted(words))
+    known = kind in seen
+    seen.add(kind)
+    return known and words[0] == "made-train" and "resume=" not in command
+
+
 # test_adding runs the commands of the guide, once it has added what they name.
 GUIDE = ROOT / "docs/adding.md"
 COMMANDS = sorted({c for document in DOCUMENTS if document != GUIDE for c in commands_of(document)})
@@ -106,6 +120,8 @@ SETTINGS = sorted({words for document in DOCUMENTS for words in settings_of(docu
 EXAMPLES = [f"{main.program} {words}" for main in PROGRAMS for words in main.examples]
 EXAMPLES += re.findall(r"^  (made-train .*)", train_help(), re.M)
 EXAMPLES = [example for example in EXAMPLES if example not in COMMANDS]
+SEEN: set[tuple[str, ...]] = set()
+REPEATED = {text for text in [*COMMANDS, *EXAMPLES] if is_one_of(SEEN, text)}
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 
 
@@ -176,10 +192,6 @@ def shell(place, monkeypatch, capsys):
     for name in ("MADE_RUN_ID", "LOCAL_RANK", "HYDRA_FULL_ERROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(experiment, "load_dataset", standing_in)
-    # Drawn by test_table_picture; it would take half of the time here.
-    monkeypatch.setattr(
-        pictures.figures, "table_picture", lambda *args, **kw: np.zeros((4, 4, 3), "u1")
-    )
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     return Shell(monkeypatch)
 
@@ -189,8 +201,10 @@ class Shell:
 
     def __init__(self, monkeypatch):
         self.monkeypatch = monkeypatch
+        self.is_repeated = False
 
     def run(self, command):
+        self.is_repeated = command in REPEATED
         words = shlex.split(as_here(command))
         while "=" in words[0]:
             self.monkeypatch.setenv(*words.pop(0).split("=", 1))
@@ -222,8 +236,11 @@ class Shell:
             composed(arguments)  # run by test_config_launchers
             return
         resumed = IMAGES if "resume=true" in arguments else ()
-        cfg = compose_config(command, fixed_overrides(command))
-        short = [*resumed, *shortened(cfg), *search(arguments)]
+        chosen = tuple(word for word in arguments if re.match("(experiment|model|ordering)=", word))
+        short = [*resumed, *shortened(chosen), *search(arguments)]
+        if self.is_repeated:
+            composed([*arguments, *short])
+            return
         assert made_train([*arguments, *short]) == 0
 
     def made_eval(self, arguments):
@@ -358,6 +375,7 @@ def as_here(command):
     """A command with the files that are here in place of those it names, and few tables."""
     command = command.replace("$MADE_DATA_DIR", os.environ["MADE_DATA_DIR"])
     command = command.replace("TABLE.npz", "table.npz")
+    command = command.replace("'seed=range(3)'", "seed=0").replace("seed=0,1,2", "seed=0,1")
     command = command.replace("dataset.table=glob(*)", "dataset.table=glob([nl*,pl*])")
     return re.sub(r"outputs/tables/\w+\.npz", "table.npz", command)
 
@@ -384,8 +402,10 @@ def search(arguments):
     return ["hydra.sweeper.n_trials=1", "hydra.sweeper.storage=null"] if is_search else []
 
 
-def shortened(cfg):
-    """Overrides that keep what is told, but train hardly anything."""
+@functools.cache
+def shortened(chosen):
+    """Overrides that keep the options that were chosen, but train hardly anything."""
+    cfg = compose_config(parse_command_line([]), list(chosen))
     sizes = {"made": "model.hidden_sizes=[8]", "resmade": "model.hidden_size=8"}
     fewer = ["ordering.num_orderings=2"] if (cfg.ordering.get("num_orderings") or 0) > 2 else []
     return [*SHORT, *fewer, *([sizes[cfg.model.name]] if cfg.model.name in sizes else [])]
@@ -438,7 +458,11 @@ def test_settings_that_are_named_exist(shell, words):
     if "=" not in words:
         assert any(name in option_fields(group, option) for option in OPTIONS[group])
         return
-    for context in (IMAGES, TABLE, ("ordering=agnostic",), ("ordering=ensemble",)):
+    contexts = (IMAGES, TABLE, ("ordering=agnostic",), ("ordering=ensemble",))
+    likely = sorted(
+        contexts, key=lambda context: not any(w.startswith(f"{group}=") for w in context)
+    )
+    for context in likely:
         with contextlib.suppress(ConfigError):
             given = [*context, *shlex.split(words)]
             assert preflight(parse_command_line(given)).overrides

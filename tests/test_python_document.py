@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from made_exp.sklearn import MADEClassifier, MADEDensity, MADEImputer
+
+pytestmark = pytest.mark.pictures
 
 DOCUMENT = Path(__file__).parents[1] / "docs/python.md"
 SHORT = {

@@ -8,6 +8,8 @@ import pytest
 
 from made_exp.cli.app import main
 
+pytestmark = pytest.mark.pictures
+
 SHORT = (
     "trainer.max_steps=24", "trainer.min_steps=24", "trainer.tensorboard=false",
     "trainer.progress=off", "trainer.num_samples=4", "model.hidden_sizes=[9,9]",

@@ -21,6 +21,8 @@ from made_exp.reporting.quality import quality_of
 from made_exp.reporting.similarity import column_scores, pair_scores
 from made_exp.reporting.synthetic import Likelihood, make_synthetic_page, scores_of
 
+pytestmark = pytest.mark.pictures
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 FIELDS = (
     Field("size"),

@@ -186,7 +186,7 @@ def test_a_finer_moment_than_the_columns_is_none_of_it():
     assert finest_unit(pl.Series([0, 60 * 10**6])) == ("minutes", 1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.datetimes().filter(lambda t: t.year >= 1000), min_size=1, max_size=20))
 def test_any_moments_come_back(moments):
     cells = texts(*(t.replace(microsecond=0).isoformat() for t in moments))

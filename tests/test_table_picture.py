@@ -9,6 +9,8 @@ from made_exp.reporting.comparison import compare
 from made_exp.reporting.fields import Field, bins_of
 from made_exp.reporting.figures import axis, canvas, marginals, pairs, table
 
+pytestmark = pytest.mark.pictures
+
 
 @pytest.fixture
 def draw(monkeypatch):

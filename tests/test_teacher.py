@@ -28,7 +28,6 @@ from made_exp.cli.compose import compose_config
 from made_exp.cli.teaching import taught
 from made_exp.cli.validate import settings_from
 from made_exp.errors import ConfigError
-from made_exp.experiments import pictures
 from made_exp.experiments.experiment import run
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.teacher import Teacher
@@ -187,8 +186,6 @@ def tables(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MADE_DATA_DIR", str(folder / "data"))
-        # Drawn by test_table_picture.
-        patch.setattr(pictures.figures, "table_picture", lambda *a, **kw: np.zeros((4, 4, 3), "u1"))
         table = ["dataset=table", "dataset.path=t.csv", 'dataset.kinds={"the weight": real}']
         table += ["dataset.context=[class]", "dataset.drop=[mark]"]
         mixture = ["ordering=ensemble", "ordering.num_orderings=2", "model.baselines=[independent]"]
