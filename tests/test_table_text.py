@@ -202,6 +202,19 @@ def test_lines_are_found_after_blank_lines_and_cells_of_several():
     assert line_of_row(Records(b"1\n2\n", ",", "t"), 1) == 2
 
 
+@pytest.mark.parametrize("above", ["\n", "  \n", ",,\n", "\n;;\n \t\n", "sep=,\n,\n"])
+def test_empty_lines_above_the_names_are_none_of_the_table(above):
+    read = table(f"{above}a,b\n1,2\n3,4")
+    assert (read.names, read.read().rows()) == (["a", "b"], [("1", "2"), ("3", "4")])
+    assert read.line_of(1) == above.count("\n") + 3
+    with pytest.raises(ValueError, match=f"line {above.count(chr(10)) + 3} has 3 fields"):
+        table(f"{above}a,b\n1,2\n3,4,5").read()
+
+
+def test_empty_names_above_numbers_are_the_header():
+    assert table(",\n1,2\n3,4").read().rows() == [("1", "2"), ("3", "4")]
+
+
 @pytest.mark.parametrize("blank", ["   ", "\t", " \t ", '"  "'])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_lines_of_spaces_are_blank_beside_several_columns(blank, end):

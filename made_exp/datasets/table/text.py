@@ -32,6 +32,7 @@ _DELIMITERS = "\t;|,"
 _SAMPLE = 2**16
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_EMPTY_LINES = re.compile(rb"(?:[\t ;|,]*\n)+(?=([^\n]+))")
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -82,6 +83,9 @@ class TextTable:
         if mark := _SEPARATOR_LINE.match(self.content):  # Excel's own hint
             self.content, self.first_line = self.content[mark.end() :], 2
             found = mark[1].decode() if found == AUTO else found
+        if header and (above := _empty_lines_above(self.content)):
+            self.first_line += above.count(b"\n")
+            self.content = self.content[len(above) :]
         self.delimiter = found_delimiter(self.content) if found == AUTO else found
         self.content = tightened(self.content, self.delimiter, header=header)
         self._body, self._is_later, self.names = 0, False, list[str]()
@@ -172,6 +176,15 @@ class TextTable:
                 f"{self.source} has one column only when split at '{self.delimiter}'; "
                 f"did you mean dataset.delimiter={typed}?"
             )
+
+
+def _empty_lines_above(content: bytes) -> bytes:
+    """Lines of blanks and delimiters above one without a number, which has the names then."""
+    found = _EMPTY_LINES.match(content)
+    if found is None:
+        return b""
+    cells = re.split(f"[{_DELIMITERS}]", found[1].decode(errors="replace"))
+    return b"" if any(map(_NUMBER.fullmatch, cells)) else found[0]
 
 
 def found_delimiter(content: bytes) -> str:
