@@ -162,6 +162,17 @@ def test_a_bad_table_is_one_line_and_nothing_is_written(folder, capsys, lines, m
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def test_a_bad_table_leaves_a_folder_of_somebody_as_it_was(folder):
+    (folder / "bad.csv").write_text("v,k\n1,2,3\n")
+    (folder / "mine/.hydra").mkdir(parents=True)
+    (folder / "mine/notes.txt").write_text("keep")
+    (folder / "mine/.hydra/own").write_text("keep")
+    before = {path: path.is_file() and path.read_text() for path in (folder / "mine").rglob("*")}
+    assert train("dataset.path=bad.csv", "hydra.run.dir=mine") == 2
+    there = {path: path.is_file() and path.read_text() for path in (folder / "mine").rglob("*")}
+    assert there == before
+
+
 def test_odd_tables_are_trained_on(folder, caplog):
     wide = [",".join(f"{i * d % 7}.{d}" for d in range(12)) for i in range(1, 9)]
     (folder / "wide.csv").write_text("\n".join([",".join(f"c{d}" for d in range(12)), *wide, ""]))

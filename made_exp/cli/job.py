@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import platform
-import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -208,13 +207,18 @@ def _record(
 def _remove_traces(run_dir: Path) -> None:
     """Remove what was written before the mistake was found, and the folders if that was all."""
     run = RunDirectory(run_dir)
-    files = {run.config.name, run.status.name, ".hydra", LOCK, OWNER, "train.log", *_PROVENANCE}
+    hydra = run_dir / ".hydra"
+    names = (run.config.name, run.status.name, "train.log", *_PROVENANCE, LOCK, OWNER)
     with contextlib.suppress(OSError, RunError), run.locked():
         for folder in (run.checkpoints, run.samples):
             if folder.exists():
                 folder.rmdir()  # Fails where there is something in it.
-        if {entry.name for entry in os.scandir(run_dir)} <= files:
-            shutil.rmtree(run_dir)
-            for parent in run_dir.absolute().parents:
-                if parent in sweeps.missing_folders:
-                    parent.rmdir()  # Fails where another run has come.
+        if run.metrics.exists() or any(run_dir.glob("events.out.tfevents.*")):
+            return  # It has begun.
+        for path in (*hydra.glob("*.yaml"), *(run_dir / name for name in names)):
+            path.unlink(missing_ok=True)
+        for folder in (hydra, run_dir):
+            folder.rmdir()  # Fails where somebody keeps files in it.
+        for parent in run_dir.absolute().parents:
+            if parent in sweeps.missing_folders:
+                parent.rmdir()  # Fails where another run has come.
