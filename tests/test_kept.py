@@ -14,11 +14,12 @@ from made_exp.density import kept, mixture
 from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
 from made_exp.density.kept import Kept, kept_of
-from made_exp.density.mixture import Effort, estimate, starts_of
+from made_exp.density.mixture import Effort, estimate
 from made_exp.density.paths import Walk
 from made_exp.density.predicate import parse_predicate
 from made_exp.density.probability import probability
 from made_exp.density.spread import spread_of
+from made_exp.density.starts import starts_of
 from made_exp.density.uniforms import Uniforms, uniforms_of
 
 EVENTS = (

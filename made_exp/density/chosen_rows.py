@@ -15,10 +15,11 @@ from torch import Tensor
 from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
 from made_exp.density.formula import Formula, variables_of
-from made_exp.density.mixture import Effort, estimate, in_order, starts_of
+from made_exp.density.mixture import Effort, estimate, in_order
 from made_exp.density.paths import Listed, Walk
 from made_exp.density.probability import is_contradiction
 from made_exp.density.simple_events import drawn_rows
+from made_exp.density.starts import starts_of
 from made_exp.density.terms import Starts, Terms
 from made_exp.density.tokens import QueryError
 from made_exp.density.uniforms import uniforms_of

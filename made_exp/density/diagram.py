@@ -136,9 +136,13 @@ class Diagram:
 
     def contains(self, x: Tensor) -> Tensor:
         """Whether the formula is true of rows x (B, D) in data space."""
+        return self.can_contain(x, len(self.levels))
+
+    def can_contain(self, x: Tensor, num_levels: int) -> Tensor:
+        """Whether it can be true of rows x (B, D) by their values at the first levels, (B,)."""
         nodes = torch.zeros(len(x), dtype=torch.long, device=x.device)
         true = torch.ones_like(nodes, dtype=torch.bool)
-        for level in self.levels:
+        for level in self.levels[:num_levels]:
             nodes = level.next_nodes(nodes.clamp(min=0), x[:, level.variable])
             true &= nodes >= 0
         return true

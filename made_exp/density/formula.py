@@ -75,6 +75,16 @@ def _merged(is_all: bool, first: Subset, second: Subset) -> Subset:
     return first & second if is_all else first | second
 
 
+def negation(formula: Formula, domains: Sequence[Subset]) -> Formula:
+    """The formula that is true where this one is false."""
+    if isinstance(formula, bool):
+        return not formula
+    if isinstance(formula, Leaf):
+        return leaf(formula.variable, domains[formula.variable].without(formula.subset), domains)
+    parts = [negation(part, domains) for part in formula.parts]
+    return join(not formula.is_all, parts, domains)
+
+
 def variables_of(formula: Formula) -> frozenset[int]:
     """The variables that stand in a formula."""
     if isinstance(formula, bool):

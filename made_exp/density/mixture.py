@@ -6,7 +6,7 @@ P(A | B) = sum_m w_m P_m(A and B) / sum_m w_m P_m(B)
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Self, final
 
 import torch
 
@@ -15,6 +15,7 @@ from made_exp.density.formula import Formula, variables_of
 from made_exp.density.kept import kept_of
 from made_exp.density.paths import Listed, Walk
 from made_exp.density.simple_events import simple_terms
+from made_exp.density.starts import starts_of
 from made_exp.density.terms import Parts, Starts, Terms
 from made_exp.density.uniforms import uniforms_of
 from made_exp.model.component import Component
@@ -53,10 +54,22 @@ class Estimate:
     """The terms of events under each density of the mixture, log-weights included.
 
     Attributes:
-        terms: Of the densities in turn.
+        terms: Of the densities in turn; of several parts, which begin apart, one after the other.
+        num_parts: How many these are.
     """
 
     terms: tuple[Terms, ...]
+    num_parts: int = 1
+
+    def beside(self, other: Self) -> Self:
+        """These parts and others."""
+        return type(self)(self.terms + other.terms, self.num_parts + other.num_parts)
+
+    @property
+    def by_density(self) -> list[tuple[Terms, ...]]:
+        """The terms of all parts, for each density."""
+        count = len(self.terms) // self.num_parts
+        return [self.terms[number::count] for number in range(count)]
 
     @property
     def is_exact(self) -> bool:
@@ -88,6 +101,8 @@ def estimate(
     effort: Effort,
     domains: Sequence[Subset],
     parts: Parts | None = None,
+    starts: Starts | None = None,
+    beside: Estimate | None = None,
 ) -> Estimate:
     """The terms of an event under all densities of the mixture.
 
@@ -98,11 +113,17 @@ def estimate(
         effort: How.
         domains: What each variable can hold.
         parts: A column that is told apart.
+        starts: What rows begin with; None: what the event allows.
+        beside: Another event of rows that begin alike: drawn together where it is drawn.
     """
     weighted = made.weighted()
-    starts = starts_of(made, formula, domains)
-    diagram = Diagram.of(formula, range(made.num_dims), domains)
+    starts = starts or starts_of(made, formula, domains)
     asked = variables_of(formula) | (frozenset({parts.variable}) if parts else frozenset())
+    if asked <= {*made.groups.given} or not len(starts.x):
+        shares = None if parts is None else parts.holding(starts.x)
+        every = (starts.log_shares + log_weight for log_weight in weighted.values())
+        return Estimate(tuple(Terms(logs, True, shares) for logs in every))
+    diagram = Diagram.of(formula, range(made.num_dims), domains)
     walks = {
         index: _walk(made, index, formula, diagram, first, asked, starts, effort, domains, parts)
         for index in weighted
@@ -116,7 +137,10 @@ def estimate(
         count = max(_FEWEST_PATHS, math.ceil(effort.num_samples * math.exp(log_weight)))
         if index in walks:
             walk, listed = walks[index], lists[index]
+            is_beside = beside is not None and not beside.terms[len(found)].is_exact
             # Beside draws a list is worth no more than draws of the same network would be.
+            if is_beside and len(starts.x) > 1:
+                listed = None
             if listed is not None and (are_listed or len(listed[0]) <= count):
                 terms = walk.take(Listed(walk, *listed))
             else:
@@ -156,7 +180,9 @@ def _drawn(made: MADE, walk: Walk, count: int, seed: int, num_networks: int) -> 
     kept = kept_of(made, walk, count, seed, num_networks) if num_networks else None
     begun = None if kept is None else kept.begin(walk, count)
     if begun is None:
-        uniforms = uniforms_of(count, 1 + 2 * len(walk.order), seed)
+        # Rows of all questions begin alike where anything is given.
+        num_steps = made.num_dims if made.groups.given else len(walk.order)
+        uniforms = uniforms_of(count, 1 + 2 * num_steps, seed)
         return walk.drawn(count, uniforms.to(made.device))
     width = 1 + 2 * (len(walk.order) - begun.num_steps)
     uniforms = uniforms_of(len(begun.x), width, seed) if begun.params is None else begun.x
@@ -177,39 +203,3 @@ def in_order(
         mask[list(group)] = True
         component = component.observed_first(mask)
     return component
-
-
-def starts_of(made: MADE, formula: Formula, domains: Sequence[Subset]) -> Starts:
-    """Values of given variables: those of train, or the only ones that an event allows.
-
-    Raises:
-        ValueError: If it is not known which values they have.
-    """
-    given = made.groups.given
-    x = torch.full((1, made.num_dims), torch.nan, dtype=torch.float64)
-    none = torch.zeros(1, dtype=torch.float64)
-    if given:
-        pinned = [_only_value(formula, d, made, domains) for d in given]
-        if all(value is not None for value in pinned):
-            x[0, list(given)] = torch.tensor(pinned, dtype=torch.float64)
-        else:
-            rows = made.rows_of_train()
-            x, none = rows.x, rows.shares.log()
-    return Starts(x.to(made.device), none.to(made.device))
-
-
-def _only_value(formula: Formula, d: int, made: MADE, domains: Sequence[Subset]) -> float | None:
-    """The value that a variable must have, if it is one."""
-    if d not in variables_of(formula):
-        return None
-    subset = Diagram.of(formula, [d], domains).levels[0].subsets[0]
-    if subset == Subset(missing=True):
-        return math.nan
-    if len(subset.intervals) != 1 or subset.missing:
-        return None
-    low, high = subset.intervals[0]
-    variable = made.groups.variables[d]
-    middle, width = (low + high) / 2, 1.0
-    if variable.is_real and math.isfinite(middle):
-        width = float(variable.log_cells(torch.tensor(middle)).exp())
-    return middle if high - low <= width * (1 + 1e-9) else None

@@ -21,7 +21,6 @@ from made_exp.density.diagram import Diagram, Level, list_values
 from made_exp.density.terms import Begun, Parts, Starts, Terms
 from made_exp.model.component import Component
 from made_exp.model.made import MADE
-from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.group import Group
 from made_exp.variables.groups import VariableGroups
 from made_exp.variables.restricted import Restricted
@@ -84,9 +83,11 @@ class Walk:
 
     def drawn(self, count: int, uniforms: Tensor) -> Terms:
         """So many paths, drawn by uniforms (n, 1 + 2T) in [0, 1)."""
-        x = self.starts.x[categorical_quantile(self.starts.log_shares.exp(), uniforms[:, 0])]
+        x = self.starts.drawn(uniforms[:, 0])
         nodes = torch.zeros(count, dtype=torch.long, device=x.device)
-        return self.take(_Drawn(self, x, nodes, uniforms))
+        paths = _Drawn(self, x, nodes, uniforms)
+        paths.logs += self.starts.log_total
+        return self.take(paths)
 
     def resumed(self, begun: Begun, uniforms: Tensor) -> Terms:
         """What paths (n,) that have begun find, by uniforms (n, 1 + 2T) in [0, 1).

@@ -1,6 +1,7 @@
 """The probability of a predicate, given another."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self, final
 
@@ -9,10 +10,11 @@ from torch import Tensor
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.density.diagram import Diagram
 from made_exp.density.events import Events
-from made_exp.density.formula import Formula, Leaf, join, variables_of
+from made_exp.density.formula import Formula, Leaf, join, negation, variables_of
 from made_exp.density.mixture import Effort, Estimate, estimate
 from made_exp.density.predicate import parse_predicate
-from made_exp.density.terms import variance_of_sum
+from made_exp.density.starts import split_starts, starts_of
+from made_exp.density.terms import Starts, Terms, variance_of_sum
 from made_exp.density.tokens import QueryError
 from made_exp.model.made import MADE
 
@@ -124,15 +126,53 @@ def probability_of(
     Raises:
         ValueError: If the condition has probability 0.
     """
-    below = condition_of(made, events, known, effort)
     both = join(True, [asked, known], events.domains)
-    if is_contradiction(both, events):
-        what = "" if is_contradiction(asked, events) else " under the condition"
-        return Probability(0.0, note=f"a contradiction: no row can be so{what}")
-    if both == known:
+    if is_contradiction(both, events) or both == known:
+        condition_of(made, events, known, effort)
+        return _plain(asked, both, events)
+    # Apart are rows that may be as asked, that must be, and that cannot: an event and its opposite
+    # have the same parts, and of the first there are as many draws however rare they are.
+    every = starts_of(made, known, events.domains)
+    able, never = split_starts(made, every, both, events.domains)
+    opposite = join(True, [negation(asked, events.domains), known], events.domains)
+    free, always = split_starts(made, able, opposite, events.domains)
+    some = estimate(made, both, variables_of(known), effort, events.domains, starts=free)
+    whole = _known_terms(made, events, known, effort, always)
+    below = None
+    if known is not True:
+        beside = _known_terms(made, events, known, effort, free, some)
+        apart = _known_terms(made, events, known, effort, never)
+        below = _possible(beside.beside(whole).beside(apart))
+    return ratio(some.beside(whole), below, rareness(below, effort))
+
+
+def _plain(asked: Formula, both: Formula, events: Events) -> Probability:
+    """Of what no row can be, or each is where the condition holds."""
+    if not is_contradiction(both, events):
         return Probability(1.0, note="every row is so")
-    above = estimate(made, both, variables_of(known), effort, events.domains)
-    return ratio(above, below, rareness(below, effort))
+    what = "" if is_contradiction(asked, events) else " under the condition"
+    return Probability(0.0, note=f"a contradiction: no row can be so{what}")
+
+
+def _known_terms(
+    made: MADE,
+    events: Events,
+    known: Formula,
+    effort: Effort,
+    starts: Starts | None = None,
+    beside: Estimate | None = None,
+) -> Estimate:
+    """The terms of a condition; see `estimate`."""
+    return estimate(
+        made, known, variables_of(known), effort, events.domains, starts=starts, beside=beside
+    )
+
+
+def _possible(known: Estimate) -> Estimate:
+    """The terms of a condition; QueryError where their sum is 0."""
+    if known.log_total == -math.inf:
+        raise QueryError("the condition has probability 0 under this model")
+    return known
 
 
 def is_contradiction(formula: Formula, events: Events) -> bool:
@@ -154,10 +194,7 @@ def condition_of(made: MADE, events: Events, known: Formula, effort: Effort) -> 
         return None
     if is_contradiction(known, events):
         raise QueryError("the condition has probability 0: no row can be so (a contradiction)")
-    found = estimate(made, known, variables_of(known), effort, events.domains)
-    if found.log_total == -math.inf:
-        raise QueryError("the condition has probability 0 under this model")
-    return found
+    return _possible(_known_terms(made, events, known, effort))
 
 
 def rareness(known: Estimate | None, effort: Effort) -> str:
@@ -174,7 +211,10 @@ def rareness(known: Estimate | None, effort: Effort) -> str:
 
 
 def ratio(above: Estimate, below: Estimate | None, note: str = "") -> Probability:
-    """The total of some terms by that of others, with its standard error."""
+    """The total of some terms by that of others, with its standard error.
+
+    Below has the parts of those above, in the same order, and maybe more.
+    """
     log_value = above.log_total - (0.0 if below is None else below.log_total)
     value = math.exp(log_value) if log_value > -math.inf else 0.0
     is_exact = above.is_exact and (below is None or below.is_exact)
@@ -186,22 +226,33 @@ def ratio(above: Estimate, below: Estimate | None, note: str = "") -> Probabilit
     total = 1.0 if below is None else math.exp(below.log_total - scales[1])
     unit = relative / total
     variance = 0.0
-    for number, terms in enumerate(above.terms):
-        top = terms.each((terms.logs - scales[0]).exp())
-        parts = [] if terms.is_exact else [top]
-        if below is not None and not below.terms[number].is_exact:
-            other = below.terms[number]
-            low = other.each((other.logs - scales[1]).exp()) * unit
-            parts = _joined(top, low) if terms.is_drawn_with(other) else [*parts, low]
-        own = sum(map(variance_of_sum, parts))
-        variance += max(own, terms.least_variance(scales[0]))
+    for number, tops in enumerate(above.by_density):
+        lows = () if below is None else below.by_density[number]
+        each = [(top, top.each((top.logs - scales[0]).exp())) for top in tops]
+        each += [(low, low.each((low.logs - scales[1]).exp()) * -unit) for low in lows]
+        least = [top.least_variance(scales[0]) for top in tops]
+        least += [low.least_variance(scales[1]) * unit**2 for low in lows[1:]]
+        variance += max(_variance(each), *least)
     stderr = math.sqrt(variance) / total * math.exp(scales[0] - scales[1])
     return Probability(min(value, 1.0), min(stderr, 1.0), count, False, note)
 
 
-def _joined(top: Tensor, low: Tensor) -> list[Tensor]:
-    """Terms (n,) whose sum is sum(top) - sum(low), those of the same draws together."""
-    out = top.new_zeros(max(len(top), len(low)))
-    out[: len(top)] += top
-    out[: len(low)] -= low
-    return [out]
+def _variance(each: Sequence[tuple[Terms, Tensor]]) -> float:
+    """Variance of the sum of all values (n,) of terms, those of the same draws together."""
+    sums = list[tuple[Terms, Tensor]]()
+    for terms, values in each:
+        mates = [place for place, (mate, _) in enumerate(sums) if mate.is_drawn_with(terms)]
+        if mates:
+            mate, known = sums[mates[0]]
+            sums[mates[0]] = mate, _added(known, values)
+        elif not terms.is_exact:
+            sums.append((terms, values))
+    return sum((variance_of_sum(values) for _, values in sums), 0.0)
+
+
+def _added(first: Tensor, second: Tensor) -> Tensor:
+    """The sums of values (n,) and (m,), zeros after the shorter ones."""
+    out = first.new_zeros(max(len(first), len(second)))
+    out[: len(first)] += first
+    out[: len(second)] += second
+    return out

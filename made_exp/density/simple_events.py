@@ -13,7 +13,6 @@ from made_exp.model.made import MADE
 from made_exp.model.request import Request
 from made_exp.model.samplers import draw_uniforms
 from made_exp.model.simple import SimpleComponent, num_uniforms
-from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.subset import Subset
 
 MAX_BOXES = 64
@@ -58,7 +57,7 @@ def simple_terms(
     x = drawn_rows(made, component, starts, max(count, _FEWEST_DRAWS), seed)
     logs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     logs.masked_fill_(~diagram.contains(x), -torch.inf)
-    log_hit = -math.log(len(x))
+    log_hit = float(starts.log_total) - math.log(len(x))
     shares = None if parts is None else parts.holding(x)
     return Terms(logs + log_hit, False, shares, x, log_hit)
 
@@ -105,8 +104,7 @@ def drawn_rows(
     generator = torch.Generator().manual_seed(seed)
     size = (count, 1 + num_uniforms(made.num_dims))
     uniforms = draw_uniforms(size, torch.float64, generator).to(made.device)
-    rows = categorical_quantile(starts.log_shares.exp(), uniforms[:, 0])
-    given = _codes(made, starts.x[rows], made.groups.given)
+    given = _codes(made, starts.drawn(uniforms[:, 0]), made.groups.given)
     drawn = component.draw(Request(uniforms[:, 1:], given=given.double()))
     return made.groups.decode(made.groups.cast(drawn)).double()
 

@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.subset import Subset
 
 
@@ -20,11 +21,24 @@ class Starts:
 
     Attributes:
         x: (R, D) in data space, NaN but for given variables; a single row where none is given.
-        log_shares: (R,) float64, of the rows.
+        log_shares: (R,) float64, of the rows; they need not sum to one.
     """
 
     x: Tensor
     log_shares: Tensor
+
+    @property
+    def log_total(self) -> Tensor:
+        """Logarithm of the sum of the shares, ()."""
+        return self.log_shares.logsumexp(0)
+
+    def drawn(self, uniforms: Tensor) -> Tensor:
+        """Rows (n, D), drawn by their shares, for uniforms (n,) in [0, 1)."""
+        return self.x[categorical_quantile(self.log_shares.softmax(0), uniforms)]
+
+    def of(self, chosen: Tensor) -> "Starts":
+        """Those that are chosen (R,) bool."""
+        return Starts(self.x[chosen], self.log_shares[chosen])
 
 
 @final
