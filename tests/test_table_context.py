@@ -148,22 +148,57 @@ def test_rows_with_the_given_columns_alone_are_completed(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["given={class: dog}"], "given: 'size' is missing; the model is of the other columns"),
+        (
+            ["given={class: dog, mark: ''}"],
+            "given: 'size' is missing; the model is of the other columns given class, size; "
+            'where="class = dog" takes the others from train',
+        ),
         (["given={clas: dog}"], "given: the model has no column 'clas'. Did you mean 'class'?"),
         (["given={class: dgo, size: 1.5}"], "'dgo' is no value of 'class' in train. Did you mean"),
         (["given={class: '', size: 1.5}"], "given 'class', which has no value there"),
         (["given=dog"], "given must be {NAME: VALUE, ...}, got 'dog'"),
         (["given={class: dog}", "observed=bad.csv"], "both say what is known"),
         (["observed=bad.csv"], "bad.csv, line 3, column 'class': the model is of the other"),
-        (["observed=half.csv"], "half.csv has no column 'size'"),
+        (["observed=half.csv"], "half.csv has no column 'size'; .*add it, empty, where nothing"),
+        (["observed=other.csv"], "no column 'class'; .*add it, with a value in each row"),
     ],
 )
 def test_what_a_draw_needs_is_said(run, capsys, arguments, message):
     (run / "bad.csv").write_text("class,size\nowl,1.5\n,2.5\n")
     (run / "half.csv").write_text("class\nowl\n")
+    (run / "other.csv").write_text("size\n1.5\n")
     assert made_sample.main(["run=run", *arguments, "path=none.csv"]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert all(part in error for part in message.split(".*")), error
     assert not (run / "none.csv").exists()
+
+
+def test_classes_that_are_given_are_balanced(run):
+    assert made_sample.main(["run=run", "balance=class", "num_samples=60", "path=even.csv"]) == 0
+    rows = drawn(run / "even.csv")
+    assert Counter(row["class"] for row in rows) == {"cat": 20, "dog": 20, "owl": 20}
+    assert Counter(row["colour"] for row in rows if row["class"] == "owl")["o"] > 12
+
+
+def test_rows_without_what_is_given_are_not_scored_and_why_is_said(run, capsys):
+    cells = ["c,cat,4.0,1.5,x", "c,,4.0,1.5,x", "c,cat,4.0,,x", "c,emu,4.0,99,x"]
+    (run / "gaps.csv").write_text("\n".join([HEADER, *cells]) + "\n")
+    assert made_eval.main(["run=run", "data=gaps.csv", "path=scores.csv"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows_in_mean"] + told["rows_not_scored"] == 4
+    notices = " ".join(told["notices"])
+    assert "in which 'class' is empty: this column is given" in notices
+    assert "fixed orders" not in notices
+    assert "probability" not in notices
+    assert "likely" not in notices
+    assert "share" not in notices
+
+
+def test_a_frame_without_what_is_given_is_not_completed(run):
+    model = load_run(run / "run")
+    frame = pl.DataFrame({"class": ["cat", None], "size": [1.5, 2.5], "mark": ["x", "y"]})
+    with pytest.raises(ValueError, match=r"x\[1, 1\] is missing: .* given 'class'"):
+        model.complete(frame, seed=0)
 
 
 def test_a_finished_run_is_scored_anew(run, capsys):

@@ -20,6 +20,7 @@ from made_exp.datasets.table.writing import typed_column
 from made_exp.density.likeness import Likeness
 from made_exp.density.surprise import serves_any_order
 from made_exp.masks.observed import from_first_on
+from made_exp.model.entry import check_given
 from made_exp.model.made import MADE
 
 # Draws of a cell until one is a value and not missing, where missing is a value of the model.
@@ -44,6 +45,7 @@ def complete_frame(
     raw = raw_table(frame)
     needed = schema.names if isinstance(frame, np.ndarray) else schema.given
     x = given_values(schema, raw, needed)
+    check_given(made.groups, x.to(made.device))
     known = known_in(made, x)
     numbers = np.arange(len(x)).repeat(num_samples)
     if num_samples != 1:

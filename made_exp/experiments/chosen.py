@@ -108,8 +108,8 @@ def _balanced(events: Events, name: str, known: Formula, count: int) -> list[tup
     """For each class of a column that can be what its rows are, and how many there are to be."""
     d = events.variable(Text(name, 0, len(name)), name)
     column, variable = events.schema.modelled[d], events.variables[d]
-    if not isinstance(column, Categories) or variable.is_given:
-        what = "is given" if variable.is_given else f"holds {column.kind} values"
+    if not isinstance(column, Categories):
+        what = f"holds {column.kind} values"
         raise QueryError(f"balance: '{name}' {what}; it must be a column of classes")
     num_values = (variable.num_values or 0) - bool(variable.pooled)  # never seen ones are none
     if num_values > _MOST_CLASSES:

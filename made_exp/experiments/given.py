@@ -17,6 +17,7 @@ from made_exp.datasets.table.empty_parts import find_parts
 from made_exp.datasets.table.files import read_frame
 from made_exp.datasets.table.raw import Origin, RawColumn, RawTable, listed
 from made_exp.density.completing import given_values, known_in
+from made_exp.density.tokens import as_name
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
 from made_exp.experiments.finished import FinishedRun
 from made_exp.masks.observed import check_observed
@@ -142,7 +143,7 @@ def given_row(run: FinishedRun, values: Mapping[str, str]) -> Given:
         if lacking := [name for name in schema.given if name not in values]:
             raise ValueError(
                 f"given: '{lacking[0]}' is missing; the model is of the other columns given "
-                f"{', '.join(schema.given)}"
+                f"{', '.join(schema.given)}{_where_instead(values)}"
             )
         frame = pl.DataFrame({name: [text] for name, text in values.items()})
         raw = RawTable.of_frame(frame, Origin(("given",)))
@@ -157,6 +158,12 @@ def given_row(run: FinishedRun, values: Mapping[str, str]) -> Given:
 
         x = torch.from_numpy(schema.encode(raw, refuse, needed=()))
     return Given(x, _with_context(run, x, ~torch.isnan(x), raw), None, raw)
+
+
+def _where_instead(values: Mapping[str, str]) -> str:
+    """How to draw rows of some of the values alone, those that can be asked for."""
+    asked = " and ".join(f"{as_name(n)} = {as_name(v)}" for n, v in values.items() if v)
+    return f'; where="{asked}" takes the others from train' if asked else ""
 
 
 def _examples(

@@ -8,11 +8,15 @@ from torch import Tensor
 
 from made_exp.experiments.new_rows import NewRows, Notices
 from made_exp.variables.groups import VariableGroups
+from made_exp.variables.missing import left_out
 
 _MAX_IMPOSSIBLE, _MAX_USUAL = 5, 10_000
 _UNSCORED = (
     "rows are not scored in which a cell is missing that others are given: this model has fixed "
     "orders; models of experiment=table and ordering=agnostic score any cells"
+)
+_NOT_GIVEN = (
+    "rows are not scored in which '{name}' {what}: this column is given, the model is of the others"
 )
 _IMPOSSIBLE = "rows of probability 0, whose log_prob is -inf, have no part in mean_log_prob"
 
@@ -32,6 +36,7 @@ class RowSummary:
         self._groups, self._cells = groups, torch.zeros(0, groups.num_dims, dtype=torch.float64)
         self._impossible = list[dict[str, str]]()
         self.count, self._num_impossible, self._num_unscored = 0, 0, 0
+        self._why_unscored = dict[str, None]()
         self._total = self._squares = 0.0
 
     def add(self, rows: NewRows, log_prob: Tensor, cells: Tensor | None) -> None:
@@ -44,6 +49,7 @@ class RowSummary:
         self._total += float(known.sum())
         self._squares += float(known.square().sum())
         self._num_unscored += int(log_prob.isnan().sum())
+        self._why_unscored |= dict.fromkeys(self._reasons(rows.x[log_prob.isnan()]))
         bad = torch.nonzero(log_prob == -torch.inf).flatten()
         self._num_impossible += len(bad)
         for row in bad[: _MAX_IMPOSSIBLE - len(self._impossible)].tolist():
@@ -76,9 +82,22 @@ class RowSummary:
             notices.add(_IMPOSSIBLE)
         if self._num_unscored:
             found["rows_not_scored"] = self._num_unscored
-            notices.add(_UNSCORED)
+            for line in self._why_unscored:
+                notices.add(line)
         lines = notices.lines()
         return found | ({"notices": lines} if lines else {})
+
+    def _reasons(self, x: Tensor) -> list[str]:
+        """Why rows x (N, D) are not scored."""
+        groups, found = self._groups, list[str]()
+        empty = left_out(x, groups.variables)
+        odd = ~groups.possible(x.to(groups.is_given.device)).cpu()
+        for d in groups.given:
+            name = groups.variables[d].name
+            for rows, what in ((empty, "is empty"), (odd, "holds a value that train did not have")):
+                found += [_NOT_GIVEN.format(name=name, what=what)] * bool(rows[:, d].any())
+        lacks = (empty | odd)[:, list(groups.given)].any(1)
+        return found + [_UNSCORED] * bool((~lacks).any())
 
     def _why(self, rows: NewRows, row: int) -> dict[str, str]:
         """Where a row of probability 0 stands, and its first cell that is no value there."""

@@ -137,11 +137,11 @@ def as_given(
     """
     x = as_examples(x, groups.num_dims, device)
     may_be_missing = [variable.may_be_missing for variable in groups.variables]
+    check_given(groups, x)
     observed = check_observed(observed, x, groups.num_dims, may_be_missing)
     if groups.given and not observed[:, list(groups.given)].all():
         names = ", ".join(f"'{groups.variables[d].name}'" for d in groups.given)
         raise ValueError(f"observed must be true of {names}, which the model is given")
-    check_given(groups, x)
     bad = ~groups.possible(x) & observed
     if bad.any():
         row, column = torch.nonzero(bad)[0].tolist()

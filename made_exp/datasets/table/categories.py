@@ -78,10 +78,20 @@ class Categories(Column):
             odd = codes == unseen
         if odd.any():
             chosen = pl.Series(odd)
-            chance = "share what is kept for such" if self.variable.pooled else "have probability 0"
-            what = f"not in the training rows: such values {chance}"
+            what = f"not in the training rows: {self._unseen_ones}"
             say(cells.raw, cells.first_row(chosen), cells.count_rows(chosen), what)
         return cells.spread(pl.Series(codes)).fill_null(np.nan).to_numpy()
+
+    @property
+    def _unseen_ones(self) -> str:
+        """What the model makes of values that train did not have."""
+        assert self.variable is not None
+        if self.variable.is_given:
+            pooled, alone = "all such values are given alike", "such values cannot be given"
+        else:
+            pooled = "such values share what is kept for such"
+            alone = "such values have probability 0"
+        return pooled if self.variable.pooled else alone
 
     @cached_property
     def reach(self) -> float:

@@ -156,13 +156,12 @@ class Numbers(Column):
         rounding = (1e-14 * scaled.abs()).clip(1e-6)
         odd = ((scaled - whole).abs() > rounding).fill_null(False)
         if odd.any():
-            digits = f" with {self.decimals} decimals" if self.decimals else ""
-            what = f"a number{digits}" if self.decimals else "a whole number"
+            what = f"a number with {self.decimals} decimals" if self.decimals else "a whole number"
             real = setting("kinds", self.name, "real")
             if say is None:
                 raise cells.raw.error(int(odd.arg_max() or 0), f"is not {what}; set {real}")
-            row, count = int(odd.arg_max() or 0), int(odd.sum())
-            say(cells.raw, row, count, f"not {what}: counted as the nearest, or train with {real}")
+            what = f"not {what}: counted as the nearest, or train with {real}"
+            say(cells.raw, int(odd.arg_max() or 0), int(odd.sum()), what)
         return whole.cast(pl.Int128)
 
     def shifted(self, cells: Cells, whole: pl.Series, say: Say) -> np.ndarray:
@@ -170,15 +169,16 @@ class Numbers(Column):
         assert self.variable is not None
         counted, finer = steps_in(minus(whole, self.offset), self.step)
         if finer.any():
-            row, count = int(finer.arg_max() or 0), int(finer.sum())
             what = f"between two steps of {self._seconds:.9g} seconds: counted as the earlier"
-            say(cells.raw, row, count, what)
+            say(cells.raw, int(finer.arg_max() or 0), int(finer.sum()), what)
         values = counted.cast(pl.Float64).fill_null(np.nan).to_numpy()
         high = (self.variable.num_values or 1) - 1.0
         outside = np.flatnonzero((values < 0) | (values > high))
         if len(outside):
             low, high = self.decode(np.array([0.0, high]))
-            what = f"outside {low}..{high}, what the model reaches: the less likely the farther"
+            given = self.variable.is_given
+            far = "train had none there" if given else "the less likely the farther"
+            what = f"outside {low}..{high}, what the model reaches: {far}"
             say(cells.raw, int(outside[0]), len(outside), what)
         return values
 

@@ -29,9 +29,15 @@ class Match(NamedTuple):
 
 
 def match_columns(
-    raw: GivenTable, modelled: Sequence[str], others: Collection[str], needed: Collection[str]
+    raw: GivenTable,
+    modelled: Sequence[str],
+    others: Collection[str],
+    needed: Collection[str],
+    filled: Collection[str] = (),
 ) -> Match:
     """Compare the columns of new rows with those that are modelled, and others that may be there.
+
+    Those that are `filled` have no empty cells.
 
     Raises:
         ValueError: If a column that is needed is not there, none of the table's is, or one is
@@ -43,7 +49,9 @@ def match_columns(
     source, the_table = raw.origin.source, f"the table has {listed(modelled)}"
     if missing:
         hint = did_you_mean(missing[0], unknown).replace("Did you mean", "Is it")
-        hint = hint or "; add it, empty, where nothing of it is known"
+        is_filled = missing[0] in filled
+        known = "with a value in each row, as the others are modelled given it"
+        hint = hint or f"; add it, {known if is_filled else 'empty, where nothing of it is known'}"
         raise ValueError(
             f"{source} has no column '{missing[0]}'; {the_table}{_of_array(raw, hint)}"
         )

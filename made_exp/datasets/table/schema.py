@@ -70,7 +70,9 @@ class TableSchema:
     def match(self, raw: GivenTable, needed: Collection[str]) -> Match:
         """How the columns of new rows go with those of the table; see `match_columns`."""
         others = {*self.names, *self.ignored}
-        return match_columns(raw, [column.name for column in self.modelled], others, needed)
+        filled = {v.name for v in self.variables if v.is_given and not v.may_be_missing}
+        modelled = [column.name for column in self.modelled]
+        return match_columns(raw, modelled, others, needed, filled)
 
     def known(self, raw: RawTable) -> RawTable:
         """The columns of new rows that are the table's, in their order."""
