@@ -178,6 +178,12 @@ def test_classes_that_are_given_are_balanced(run):
     rows = drawn(run / "even.csv")
     assert Counter(row["class"] for row in rows) == {"cat": 20, "dog": 20, "owl": 20}
     assert Counter(row["colour"] for row in rows if row["class"] == "owl")["o"] > 12
+    where = "where=size = 1.5 and (class = owl or class = cat)"
+    arguments = ["run=run", "balance=class", where, "num_samples=20", "path=even.csv"]
+    assert made_sample.main(arguments) == 0
+    rows = drawn(run / "even.csv")
+    pairs = Counter((row["class"], row["size"]) for row in rows)
+    assert pairs == {("cat", "1.5"): 10, ("owl", "1.5"): 10}
 
 
 def test_rows_without_what_is_given_are_not_scored_and_why_is_said(run, capsys):

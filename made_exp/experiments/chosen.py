@@ -15,9 +15,11 @@ from made_exp.density.formula import Formula, join, leaf, variables_of
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Text, parse_predicate
 from made_exp.density.probability import is_contradiction
+from made_exp.density.starts import starts_of
 from made_exp.density.tokens import QueryError
 from made_exp.errors import as_config_errors
 from made_exp.experiments.finished import FinishedRun
+from made_exp.model.made import MADE
 from made_exp.settings.commands import SampleSettings
 from made_exp.variables.subset import Subset
 
@@ -44,7 +46,7 @@ def chosen_samples(
             )
         groups = [(known, count)]
         if settings.balance is not None:
-            groups = _balanced(events, settings.balance, known, count)
+            groups = _balanced(run.model, events, settings.balance, known, count)
         rows, lost = [], 0.0
         for number, (formula, own) in enumerate(groups):
             effort = Effort(seed=settings.seed * 1000 + number, context=label)
@@ -104,7 +106,9 @@ def _on_grids(x: Tensor, events: Events, formula: Formula) -> Tensor:
     return found
 
 
-def _balanced(events: Events, name: str, known: Formula, count: int) -> list[tuple[Formula, int]]:
+def _balanced(
+    made: MADE, events: Events, name: str, known: Formula, count: int
+) -> list[tuple[Formula, int]]:
     """For each class of a column that can be what its rows are, and how many there are to be."""
     d = events.variable(Text(name, 0, len(name)), name)
     column, variable = events.schema.modelled[d], events.variables[d]
@@ -119,6 +123,7 @@ def _balanced(events: Events, name: str, known: Formula, count: int) -> list[tup
         for code in range(num_values)
     ]
     formulas = [formula for formula in formulas if formula is not False]
+    formulas = [own for own in formulas if len(starts_of(made, own, events.domains).x)]
     if not formulas:
         raise QueryError("no row can be so: a contradiction")
     shares = [count * (k + 1) // len(formulas) - count * k // len(formulas)
