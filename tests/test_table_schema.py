@@ -185,6 +185,13 @@ def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():
     assert real.decode(np.array([[-3.0], [1e9]]))["r"].to_list() == ["0.0", "36.8"]
 
 
+def test_numbers_never_positive_in_train_are_never_drawn_positive():
+    schema = fit(table(n=[str(-(i % 30)) for i in range(100)]))
+    assert schema.decode(np.array([[-1e9], [1e9]]))["n"].to_list() == ["-36", "0"]
+    real = fit(table(r=[f"{-(i % 30) - 0.5}" for i in range(100)]))
+    assert real.decode(np.array([[-1e9], [3.0]]))["r"].to_list() == ["-36.8", "0.0"]
+
+
 MINUS = ("-9999", "-9999.0", "-9999.00", "-9.999e3", "-9.999,00 €", "(9,999.00)")
 
 

@@ -23,7 +23,7 @@ from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import leaving_out
 from made_exp.datasets.table.reading import Reading, setting
-from made_exp.datasets.table.spaces import labels_of, spaced_values
+from made_exp.datasets.table.spaces import labels_of
 from made_exp.datasets.table.steps import step_of
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
 from made_exp.datasets.table.whole import minus, steps_in
@@ -106,8 +106,7 @@ def _aside(cells: Cells, reading: Reading, kept: Mapping[str, Any]) -> Aside:
 def _categories(
     cells: Cells, reading: Reading, train: np.ndarray, kept: Mapping[str, Any]
 ) -> Categories:
-    spaced = spaced_values(cells, reading.missing)
-    labels = labels_of(cells, reading.missing, spaced)
+    labels = labels_of(cells, reading.missing, reading.own)
     trained = _count(labels, cells.counted(train))
     if not trained:
         raise _no_value(cells)
@@ -126,7 +125,7 @@ def _categories(
             pooled=pool.shares,
             reserve=pool.reserve,
         )
-    spellings = tuple(_spelled(cells, list(variable.categories or ()), spaced))
+    spellings = tuple(_spelled(cells, list(variable.categories or ()), reading.own))
     return Categories(**kept, variable=variable, spellings=spellings, values=_listed(list(ordered)))
 
 
@@ -157,9 +156,9 @@ def _in_order(values: list[str]) -> list[str]:
     return [values[i] for i in numbers.arg_sort()]
 
 
-def _spelled(cells: Cells, labels: list[str], spaced: Sequence[str] = ()) -> list[str]:
+def _spelled(cells: Cells, labels: list[str], own: Sequence[str] = ()) -> list[str]:
     """The most common way in which each label is written in the column, spaces included."""
-    labelled = labels_of(cells, (), spaced)
+    labelled = labels_of(cells, (), own)
     counts = pl.DataFrame({"label": labelled, "text": cells.written, "rows": cells.counted()})
     counts = counts.group_by("label", "text").sum()
     best = counts.sort("rows", "text", descending=[True, False])
@@ -256,8 +255,10 @@ def _ends(
     lowest: Any = values.min()
     largest: Any = values.max()
     least, greatest = _held(column, lowest, largest)
-    if lowest < 0 or isinstance(column.format, DateFormat):
+    if isinstance(column.format, DateFormat) or lowest < 0 < largest:
         return least, greatest
+    if lowest < 0:
+        return least, 0
     if largest in [end * 10**column.decimals for end in full]:
         greatest = largest if (values == largest).sum() >= _MIN_FULL else greatest
     return 0, greatest

@@ -28,7 +28,7 @@ from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.reading import Reading, setting
 from made_exp.datasets.table.sentinels import sentinels, sentinels_among_few
-from made_exp.datasets.table.spaces import counted_as_one
+from made_exp.datasets.table.spaces import counted_as_one, numbers_counted_as_one
 from made_exp.datasets.table.totals import totals
 
 _LOOKED_AT = 20_000
@@ -52,6 +52,7 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     if isinstance(column, Categories):
         doubts = [*_missing_as_value(cells, column), *numbers_among_texts(cells, column)]
         doubts += [] if doubts else quantities(cells, column)
+        doubts += numbers_counted_as_one(cells, column.missing, column.own)
         return [*doubts, *sentinels_among_few(column), *counted_as_one(cells, column.missing)]
     if column.kind != "identifier":
         is_number = cells.raw.values.dtype.is_float()
