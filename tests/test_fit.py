@@ -118,6 +118,12 @@ def test_binary_arrays_are_taken_by_the_recipe_for_them():
     assert (type(drawn), drawn.dtype, drawn.shape) == (np.ndarray, x.dtype, (3, 6))
 
 
+def test_masked_cells_are_not_trained_on():
+    x = np.ma.masked_array(np.ones((20, 2), np.int64), mask=np.eye(20, 2) > 0)
+    with pytest.raises(ValueError, match="must hold finite numbers: row 0, column 0 is nan"):
+        fit(x, experiment=None)
+
+
 def test_settings_are_those_of_the_command(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     values = {

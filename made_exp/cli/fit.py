@@ -103,12 +103,14 @@ def _write(data: Any, experiment: str | None, folder: Path) -> tuple[str, Path]:
     from torch import Tensor
 
     from made_exp.datasets.table.frames import polars_frame
+    from made_exp.datasets.tables import unmasked
 
     if isinstance(data, Tensor):
         data = data.detach().cpu().numpy()
     with as_config_errors():
         if isinstance(data, np.ndarray) and experiment != "table":
             file = folder / "data.npz"
+            data = unmasked(data)
             np.savez(file, train=data, test=data[:0])
             return "npz", file
         file = folder / "data.parquet"
