@@ -176,7 +176,11 @@ def test_wrong_settings_are_answered_and_leave_nothing(tmp_path, settings, messa
     [
         ([[1]], "a data frame of pandas, polars or pyarrow"),
         (people(0), "the frame of pandas has no rows"),
-        (pd.DataFrame({"a": [object()] * 9}), "the frame of pandas"),
+        (
+            pd.DataFrame({"n": range(9), "a": [object()] * 9}),
+            "the frame of pandas: column 'a' holds values of type object; numbers, texts, booleans",
+        ),
+        (np.ones((9, 2)) * 1j, "the array: column 'x0' holds values of type complex128; numbers, "),
         (people(1), "the data"),
         (pd.DataFrame({"a": [np.inf, *np.arange(40) ** 0.5]}), "the data, row 0, column 'a'"),
     ],
