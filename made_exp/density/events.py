@@ -190,7 +190,7 @@ def _number_of(column: Numbers, value: Text, text: str) -> float:
     form, written = column.format, pl.Series([value.text.strip()])
     number = form.parse(written)[0]
     if number is None and isinstance(form, DateFormat):
-        moment = None if form.is_clock else column.plain_moments(written)[0]
+        moment = form.plain_moments(written, column.clock)[0]
         number = None if moment is None else form.place_of(moment)
     elif number is None:
         number = NumberFormat().parse(written)[0]
