@@ -41,6 +41,7 @@ RUN_BY = {
     "datasets.table.patterns": "test_table_dates",
     "datasets.table.quantities": "test_table_suspicions",
     "datasets.table.sentinels": "test_table_suspicions",
+    "datasets.table.setting_aside": "test_table_schema",
     "datasets.table.steps": "test_table_steps",
     "density.classes": "test_density",
     "datasets.table.matching": "test_density",

@@ -1,6 +1,6 @@
 """Texts that differ in the spaces around them alone: one value in text, several where typed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import polars as pl
 
@@ -30,6 +30,17 @@ def spaced_values(cells: Cells, missing: Iterable[str]) -> tuple[str, ...]:
         return ()
     found = _several(cells, missing)
     return tuple(found.filter(_HAS_SPACES)["text"].sort())
+
+
+def spelled(cells: Cells, labels: list[str], spaced: Sequence[str] = ()) -> list[str]:
+    """The most common way in which each label is written in the column, spaces included."""
+    labelled = labels_of(cells, (), spaced)
+    counts = pl.DataFrame({"label": labelled, "text": cells.written, "rows": cells.counted()})
+    counts = counts.group_by("label", "text").sum()
+    best = counts.sort("rows", "text", descending=[True, False])
+    best = best.unique("label", keep="first", maintain_order=True)
+    found = dict(best.select("label", "text").iter_rows())
+    return [found[label] for label in labels]
 
 
 def counted_as_one(cells: Cells, missing: Iterable[str]) -> list[str]:
