@@ -26,6 +26,7 @@ FLOORS = [
 RUN_BY = {
     "cli.fit": "test_fit",
     "cli.answers": "test_lost_jobs",
+    "cli.dashes": "test_errors",
     "cli.launchers": "test_lost_jobs",
     "cli.ray_train": "test_ray_cluster",
     "cli.search": "test_search",
