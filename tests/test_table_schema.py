@@ -77,6 +77,23 @@ def test_column_kind(cells, kind):
     assert kind_of(*cells) == kind
 
 
+@pytest.mark.parametrize(
+    ("cells", "different", "drawn"),
+    [
+        ([f"{i:05d}" for i in range(100, 500)] + ["00100"] * 8, 400, None),  # zip codes
+        ([f"{i:05d}" for i in range(100, 500)] + ["NA"], 401, None),
+        ([f"{i:05d}" for i in range(100, 500)] + [""], 400, "00500"),
+        ([f"u{i}" for i in range(400)] + ["u7 "] * 8, 400, None),
+        ([f"{i:05d}" for i in range(100, 500)] * 2, 400, None),
+    ],
+)
+def test_identifiers_are_counted_once_and_go_on_only_where_all_differ(cells, different, drawn):
+    raw = table(zip=cells, size=[f"{i % 9}.5" for i in range(len(cells))])
+    column = fit(raw, kinds={"zip": "identifier"}).columns[0]
+    assert column.values == f"{different}"
+    assert column.decode(np.zeros(2))[0] == drawn
+
+
 def test_na_is_missing_among_numbers_and_a_value_among_texts():
     raw = table(iso=["NA", "ZA", "BW", "AO"] * 5, v=["1.5", "NA", "2.5", "3.5"] * 5)
     x = fit(raw).encode(raw)

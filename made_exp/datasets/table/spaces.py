@@ -4,7 +4,7 @@ Spaces: one value in text, several where typed. 3.0 and 3: one value among numbe
 has one of them; several among texts, such as versions.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import polars as pl
 
@@ -60,6 +60,17 @@ def _spaced(cells: Cells, missing: Iterable[str]) -> tuple[str, ...]:
         return ()
     found = _several(cells, missing)
     return tuple(found.filter(_IS_OTHER)["text"].sort())
+
+
+def spelled(cells: Cells, labels: list[str], own: Sequence[str] = ()) -> list[str]:
+    """The most common way in which each label is written in the column, spaces included."""
+    labelled = labels_of(cells, (), own)
+    counts = pl.DataFrame({"label": labelled, "text": cells.written, "rows": cells.counted()})
+    counts = counts.group_by("label", "text").sum()
+    best = counts.sort("rows", "text", descending=[True, False])
+    best = best.unique("label", keep="first", maintain_order=True)
+    found = dict(best.select("label", "text").iter_rows())
+    return [found[label] for label in labels]
 
 
 def counted_as_one(cells: Cells, missing: Iterable[str]) -> list[str]:
