@@ -26,6 +26,7 @@ FLOORS = [
 RUN_BY = {
     "cli.fit": "test_fit",
     "cli.answers": "test_lost_jobs",
+    "cli.dashes": "test_errors",
     "cli.launchers": "test_lost_jobs",
     "cli.ray_train": "test_ray_cluster",
     "cli.search": "test_search",
@@ -41,6 +42,7 @@ RUN_BY = {
     "datasets.table.patterns": "test_table_dates",
     "datasets.table.quantities": "test_table_suspicions",
     "datasets.table.sentinels": "test_table_suspicions",
+    "datasets.table.setting_aside": "test_table_schema",
     "datasets.table.steps": "test_table_steps",
     "density.classes": "test_density",
     "datasets.table.matching": "test_density",

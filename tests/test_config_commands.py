@@ -182,7 +182,19 @@ def test_help_is_short_and_complete(command, capsys):
             "num_orderings=2: a .safetensors file holds the whole model",
         ),
         ("made-report", ["path=nope"], "path: 'nope' is not a folder"),
-        ("made-report", ["--group-by=seed"], "unknown setting '--group-by'"),
+        ("made-eval", ["./run=1, odd"], "cannot parse './run=1, odd': write run=./run=1, odd"),
+        (
+            "made-report",
+            ["--group-by=seed"],
+            "unknown setting '--group-by' (path, group_by, sort, output); settings have no dashes: "
+            "write group_by=seed",
+        ),
+        (
+            "made-eval",
+            ["--run", "nope", "--plots"],
+            "unknown setting '--run' (run, split, num_orderings, compare, plots, batch_size, data, "
+            "path, top, surprise, others, device); settings have no dashes: write run=nope",
+        ),
     ],
 )
 def test_mistakes(command, arguments, message, capsys):

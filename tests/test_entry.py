@@ -8,6 +8,7 @@ import pytest
 import torch
 from builders import MIXED, tiny_made
 
+from made_exp.density.density import Density
 from made_exp.density.surprise import surprise
 from made_exp.model.entry import as_examples, enter, scored
 from made_exp.variables.conditionals.number_mixture import NumberMixture
@@ -262,6 +263,19 @@ def test_arrays_are_taken(dtype):
     assert torch.equal(model.log_prob(x), model.log_prob(torch.from_numpy(x.astype(np.int64))))
     with pytest.raises(ValueError, match="x must hold numbers"):
         as_examples(np.array([["a"] * 6]), 6, torch.device("cpu"))
+
+
+def test_masked_cells_of_arrays_are_missing(generator):
+    model = tiny_made(ODD, ordering="agnostic", schedule_options={"num_orderings": 3})
+    x = odd_rows(7, generator).nan_to_num(1.0).numpy()
+    masked = np.ma.masked_array(x, mask=np.arange(x.size).reshape(x.shape) % 5 == 0)
+    wanted = model.log_prob(np.where(masked.mask, np.nan, x))
+    assert torch.equal(model.log_prob(masked), wanted)
+    assert np.array_equal(Density(model).log_prob(masked), wanted.double().numpy())
+    whole = np.ma.masked_array(np.ones((2, 3), np.uint8))
+    assert as_examples(whole, 3, torch.device("cpu")).dtype == torch.uint8
+    whole[0, 1] = np.ma.masked
+    assert as_examples(whole, 3, torch.device("cpu"))[0].isnan().tolist() == [False, True, False]
 
 
 def test_gradients_are_kept_on_demand_alone():

@@ -149,6 +149,34 @@ def test_unknown_columns_and_values_are_pointed_at(table, text, message, place):
     assert mark.index("^") - 2 == place
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("score = -1", 8),
+        ("score != -1.0", 9),
+        ("score in {3, -1}", 13),
+        ("score not in {-1}", 14),
+        ("count = -1 or score > -1", 8),
+        ("score = NONE", 8),
+        ("level = -1", 8),
+    ],
+)
+def test_what_stands_for_no_value_is_asked_for_as_missing(text, place):
+    scores, markers = [i / 4 if i % 9 else -1.0 for i in range(COUNT)], ["-1", "NONE"]
+    given = {"score": scores, "count": [i % 50 - 2 for i in range(COUNT)]}
+    frame = pl.DataFrame(given | {"level": [str(i % 5 - 1) for i in range(COUNT)]})
+    options = {"missing_values": markers, "missing": "model"}
+    fitted = fit_table(raw_table(frame), {"train": np.arange(COUNT)}, **options)
+    events, name = Events(fitted.schema), text.split()[0]
+    with pytest.raises(QueryError) as caught:
+        events.formula(parse_predicate(text), text)
+    first, _, mark = str(caught.value).split("\n")
+    assert f"stands for no value here: write {name} is missing" in first
+    assert mark.index("^") - 2 == place
+    for more in ("score > -1", "score between -1 and 3", "score is missing"):
+        assert events.formula(parse_predicate(more), more) is not False
+
+
 # Codes are not in the order of the numbers: 10 is rare, and so is in the pool at the end.
 RATINGS = {1: 40, 2.5: 30, 3: 60, 4: 50, 5: 20, 10: 2, 7: 1, 0: 1}
 

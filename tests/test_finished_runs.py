@@ -13,9 +13,11 @@ from made_exp.errors import CheckpointError, ConfigError
 from made_exp.experiments.experiment import run
 from made_exp.experiments.finished import FinishedRun
 from made_exp.experiments.given import given_examples
+from made_exp.experiments.scoring import difference_of
 from made_exp.model.evaluation import evaluate
 from made_exp.runs.folder import RunDirectory
 from made_exp.settings.commands import SampleSettings
+from made_exp.variables.variable import Kind, Variable
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,8 +67,21 @@ def test_runs_on_different_data_are_not_compared(folder, tmp_path):
     with np.load(tmp_path / "table.npz") as archive:
         np.savez(tmp_path / "table.npz", **{**archive, "test": archive["valid"]})
     run(settings, tmp_path / "other")
-    with pytest.raises(ValueError, match="cannot be compared"):
+    with pytest.raises(ValueError, match=r"cannot be compared: their test examples differ in numb"):
         evaluate_run(folder / "fixed", compare=tmp_path / "other", device="cpu")
+
+
+def test_columns_are_named_in_which_examples_differ():
+    a, b, c = (Variable(name, Kind.BINARY, 2) for name in "abc")
+    x = np.array([[0.0, 1.0], [np.nan, 0.0]])
+    y = np.array([[0.0, 1.0], [np.nan, 1.0]])
+    assert difference_of((a, b), x, (a, b), x) == ""
+    assert difference_of((a, b), x, (a, b), y) == "columns b"
+    assert difference_of((a, b), x, (Variable("a", Kind.CATEGORICAL, 3), b), y) == "columns a, b"
+    assert difference_of((a, b), x, (b, a), x) == "the order of their columns"
+    assert difference_of((a, b), x, (a,), x[:, :1]) == "columns that one has alone: b"
+    assert difference_of((a, c), x, (a, b), x) == "columns that one has alone: c, b"
+    assert difference_of((a, b), x, (a, b), x[:1]) == "number: 2 and 1"
 
 
 def test_samples_are_written_in_every_format(folder, tmp_path):

@@ -118,6 +118,12 @@ def test_binary_arrays_are_taken_by_the_recipe_for_them():
     assert (type(drawn), drawn.dtype, drawn.shape) == (np.ndarray, x.dtype, (3, 6))
 
 
+def test_masked_cells_are_not_trained_on():
+    x = np.ma.masked_array(np.ones((20, 2), np.int64), mask=np.eye(20, 2) > 0)
+    with pytest.raises(ValueError, match="must hold finite numbers: row 0, column 0 is nan"):
+        fit(x, experiment=None)
+
+
 def test_settings_are_those_of_the_command(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     values = {
@@ -170,7 +176,11 @@ def test_wrong_settings_are_answered_and_leave_nothing(tmp_path, settings, messa
     [
         ([[1]], "a data frame of pandas, polars or pyarrow"),
         (people(0), "the frame of pandas has no rows"),
-        (pd.DataFrame({"a": [object()] * 9}), "the frame of pandas"),
+        (
+            pd.DataFrame({"n": range(9), "a": [object()] * 9}),
+            "the frame of pandas: column 'a' holds values of type object; numbers, texts, booleans",
+        ),
+        (np.ones((9, 2)) * 1j, "the array: column 'x0' holds values of type complex128; numbers, "),
         (people(1), "the data"),
         (pd.DataFrame({"a": [np.inf, *np.arange(40) ** 0.5]}), "the data, row 0, column 'a'"),
     ],

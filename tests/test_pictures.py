@@ -1,5 +1,6 @@
 """What is drawn of a model beside its data."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -15,7 +16,7 @@ from made_exp.experiments import pictures, table_rows
 from made_exp.experiments.run_summary import summary
 from made_exp.reporting.comparison import compare
 from made_exp.runs.folder import RunDirectory
-from made_exp.variables.variable import Kind, Variable
+from made_exp.variables.variable import Kind, Variable, binary_variables
 
 
 @pytest.fixture
@@ -176,3 +177,12 @@ def test_the_summary_names_what_differs_most(tmp_path):
     }
     text = summary(results, RunDirectory(tmp_path))
     assert "in a (z 12.3), a x b (z -5.0)" in text
+
+
+def test_a_small_table_of_ones_own_has_its_names(drawn):
+    variables = (Variable("v", Kind.CATEGORICAL, 2, categories=("1", "1.0")), *binary_variables(1))
+    x = torch.zeros(40, 2)
+    schema = {"columns": []}
+    dataset = Dataset("own", variables, x, x, x, schema=schema)
+    assert table_rows.is_table(dataset)
+    assert not table_rows.is_table(replace(dataset, schema=None))

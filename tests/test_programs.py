@@ -104,6 +104,28 @@ def test_a_written_program_is_the_model_for_any_number_of_rows():
     assert json.loads(extra["made_exp"]) == {"columns": ["letter"]}
 
 
+def test_a_program_of_great_logits_does_not_underflow():
+    pytest.importorskip("onnxruntime")
+    made = made_of("binary", torch.float32)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter *= 300
+    (x,) = all_rows(made)
+    expected = made.log_prob(x)
+    assert expected.min() < -400
+    for suffix, run in ((".onnx", programs._run_onnx), (".pt2", programs._run_pt2)):
+        found = run(programs.program_of(made, suffix, {}))(x)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [-torch.inf, torch.nan, 7.0])
+def test_a_program_that_differs_from_its_model_is_refused_in_one_line(monkeypatch, wrong):
+    made = made_of("binary", torch.float32)
+    monkeypatch.setattr(programs, "_run_pt2", lambda content: lambda x: torch.full((64,), wrong))
+    with pytest.raises(ValueError, match=r"path: the \.pt2 program differs .* take \.safetensors"):
+        programs.program_of(made, ".pt2", {})
+
+
 def test_other_models_are_refused():
     made = build_made(MIXED, make_schedules("natural", 6, [8]))
     with pytest.raises(ValueError, match=r"'weight' is real: take \.safetensors"):

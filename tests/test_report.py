@@ -35,7 +35,7 @@ def test_a_sweep_with_failures(tmp_path):
     assert table.dataset == "mnist"
     titles = [column.title for column in table.columns]
     # In the order of the config; what is equal in all runs is not shown.
-    expected = "run lr seed,test NLL,s.e.,valid NLL,epochs,seconds,status"
+    expected = "run lr seed,test NLL,s.e. (examples),valid NLL,epochs,seconds,status"
     assert titles == expected.replace("run lr seed", "run,lr,seed").split(",")
     tests = [row.cells["test_nll"] for row in table.rows]
     assert tests[:4] == sorted(tests[:4])
@@ -91,6 +91,7 @@ def test_a_file_of_the_users_is_no_report_and_stays(tmp_path, name, capsys):
 def test_seeds_are_averaged(tmp_path):
     found = report(make_sweep(tmp_path / "s", seeds=(0, 1, 2)), group_by="seed")
     (table,) = found.tables
+    assert "s.e. (runs)" in [column.title for column in table.columns]
     best, second, failed = table.rows
     assert best.cells["optimizer.lr"] == 1e-3
     assert best.cells["test_nll"] == pytest.approx(81.0)

@@ -13,6 +13,9 @@ from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.padding import padded_parts
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import TableSchema, fit_table
+from made_exp.density.events import Events
+from made_exp.density.predicate import parse_predicate
+from made_exp.density.tokens import QueryError
 
 
 def texts(*values):
@@ -184,6 +187,23 @@ def test_a_finer_moment_than_the_columns_is_none_of_it():
     form = DateFormat.of_texts(texts("2024-01-31 00:00:00", "2024-02-01 00:00:00"))
     assert form.parse(texts("2024-01-31 10:00:00", None)).to_list() == [None, None]
     assert finest_unit(pl.Series([0, 60 * 10**6])) == ("minutes", 1)
+
+
+@pytest.mark.parametrize("is_typed", [False, True])
+def test_times_of_the_day_may_be_asked_for_without_seconds(is_typed):
+    seconds = np.random.default_rng(0).integers(0, 86400, 60)
+    times = pl.Series("t", seconds * 10**9).cast(pl.Time)
+    frame = pl.DataFrame([times if is_typed else times.cast(pl.String), pl.Series("n", range(60))])
+    schema = fit_table(raw_table(frame), {"train": np.arange(60)}).schema
+
+    def asked(text):
+        return Events(schema).formula(parse_predicate(text), text)
+
+    assert asked("t >= 12:00") == asked("t >= 12:00:00") != asked("t > 12:00")
+    assert asked("t > '12:00:00.5'") == asked("t > 12:00")
+    for text in ("t >= 25:00", "t >= 2024-01-31", "t >= '2024-01-31 12:00'"):
+        with pytest.raises(QueryError, match=r"is not a date as 't' holds them, such as \d\d:"):
+            asked(text)
 
 
 @settings(deadline=None, max_examples=20)

@@ -382,3 +382,13 @@ def test_what_tells_datasets_apart_is_as_it_was_before_there_were_cells():
     content = variable.to_dict()
     del content["digit"]
     assert Variable.from_dict(content) == variable
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_what_is_owed_is_transformed_as_what_is_owned(shift):
+    values = np.random.default_rng(0).exponential(100, 2000) + shift
+    fine = Fineness(0.01)
+    owned, owed = (fit_numbers(x, fine=fine).transform for x in (values, -values))
+    assert (owed.centre, owed.bend, owed.scale) == pytest.approx((0, owned.bend, owned.scale))
+    assert owed.shift == pytest.approx(-owned.shift)
+    assert owned.bend < 100

@@ -213,6 +213,24 @@ def test_a_finer_date_counts_as_the_month_in_which_it_lies(caplog):
     assert found.tolist() == [table.x[1, 0]] * 3
 
 
+def test_a_month_is_finer_than_quarters(caplog):
+    cells = [f"{2010 + n // 4}Q{n % 4 + 1}" for n in range(40)]
+    schema = fitted(cells).schema
+
+    def asked(text):
+        return Events(schema).formula(parse_predicate(text), text)
+
+    assert asked("m = 2012-11") == asked("m = 2012-11-15")  # no row can be so
+    assert asked("m >= 2012-11") == asked("m >= 2012-11-15") == asked("m >= 2013Q1")
+    assert asked("m < 2012-11") == asked("m <= 2012Q4")
+    assert asked("m = 2012-10") == asked("m = 2012-10-01") == asked("m = 2012Q4")
+    row = pl.DataFrame({"m": ["2012-11", "2012-10", "2012-11-15", "2012Q4"], "k": ["a"] * 4})
+    found = schema.encode(raw_table(row))[:, 0]
+    assert (found == found[3]).all()
+    what = "'2012-11' and 1 more cells are finer than the quarters that the model knows"
+    assert what in caplog.text
+
+
 def test_a_model_of_months_sums_to_one_and_draws_months(tmp_path):
     values = [f"{day:%b %Y}" for day in FIRSTS]
     schema = fitted(values).schema

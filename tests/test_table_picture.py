@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, StepPatch
 
 from made_exp.datasets.table.naming import by_number
@@ -257,3 +258,15 @@ def test_numbers_of_any_size_are_drawn(draw, sign, size):
     edges = axis.axis_of(fields[0], x).edges
     assert np.isfinite(edges).all()
     assert (np.diff(edges) > 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("is_quarter", [False, True])
+def test_dates_over_any_span_have_ticks(is_quarter):
+    field = Field("x", is_date=True, is_quarter=is_quarter)
+    for span in np.geomspace(1e-6, 3e6, 100):  # days
+        axes = Figure().subplots()
+        low = 18000.3 if span < 5e5 else -6e5
+        axis.set_axis(axes, "x", axis.Axis(np.array([low, low + span])), field)
+        ticks = axes.get_xticks()
+        assert 1 <= ((ticks >= low) & (ticks <= low + span)).sum() <= 7

@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import fit_table
+from made_exp.datasets.table.writing import typed
 
 
 def lines_of(source, row):
@@ -70,6 +72,18 @@ def test_durations_are_seconds():
         frame = pl.DataFrame({"t": pl.Series(times, dtype=pl.Duration(unit))})
         values = RawTable.of_frame(frame, Origin(("t",))).columns[0].values
         assert values.to_list() == [86400.5, None]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_durations_in_milliseconds_are_the_numbers_with_3_decimals(unit):
+    counts = np.random.default_rng(0).integers(-(10**5), 10**5, 500)
+    times = pl.Series("t", counts).cast(pl.Duration("ms")).cast(pl.Duration(unit))
+    frame = pl.DataFrame([times, pl.Series("n", range(500))])
+    assert raw_table(frame).columns[0].values.to_list() == (counts / 1000).tolist()
+    table = fit_table(raw_table(frame), {"train": np.arange(500)})
+    assert table.schema.columns[0].variable.resolution == 0.001
+    drawn = typed(table.schema.columns, table.schema.decode(table.x + 0.00051))["t"]
+    assert (drawn.dt.total_nanoseconds() % 10**6 == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,23 @@ def test_column_kind(cells, kind):
     assert kind_of(*cells) == kind
 
 
+@pytest.mark.parametrize(
+    ("cells", "different", "drawn"),
+    [
+        ([f"{i:05d}" for i in range(100, 500)] + ["00100"] * 8, 400, None),  # zip codes
+        ([f"{i:05d}" for i in range(100, 500)] + ["NA"], 401, None),
+        ([f"{i:05d}" for i in range(100, 500)] + [""], 400, "00500"),
+        ([f"u{i}" for i in range(400)] + ["u7 "] * 8, 400, None),
+        ([f"{i:05d}" for i in range(100, 500)] * 2, 400, None),
+    ],
+)
+def test_identifiers_are_counted_once_and_go_on_only_where_all_differ(cells, different, drawn):
+    raw = table(zip=cells, size=[f"{i % 9}.5" for i in range(len(cells))])
+    column = fit(raw, kinds={"zip": "identifier"}).columns[0]
+    assert column.values == f"{different}"
+    assert column.decode(np.zeros(2))[0] == drawn
+
+
 def test_na_is_missing_among_numbers_and_a_value_among_texts():
     raw = table(iso=["NA", "ZA", "BW", "AO"] * 5, v=["1.5", "NA", "2.5", "3.5"] * 5)
     x = fit(raw).encode(raw)
@@ -183,6 +200,13 @@ def test_whole_numbers_never_negative_in_train_are_never_drawn_negative():
     assert schema.decode(np.array([[-3.0], [1e9]]))["n"].to_list() == ["0", "36"]
     real = fit(table(r=[f"{i % 30 + 0.5}" for i in range(100)]))
     assert real.decode(np.array([[-3.0], [1e9]]))["r"].to_list() == ["0.0", "36.8"]
+
+
+def test_numbers_never_positive_in_train_are_never_drawn_positive():
+    schema = fit(table(n=[str(-(i % 30)) for i in range(100)]))
+    assert schema.decode(np.array([[-1e9], [1e9]]))["n"].to_list() == ["-36", "0"]
+    real = fit(table(r=[f"{-(i % 30) - 0.5}" for i in range(100)]))
+    assert real.decode(np.array([[-1e9], [3.0]]))["r"].to_list() == ["-36.8", "0.0"]
 
 
 MINUS = ("-9999", "-9999.0", "-9999.00", "-9.999e3", "-9.999,00 €", "(9,999.00)")

@@ -9,7 +9,7 @@ from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.raw import Origin, RawTable
 from made_exp.datasets.table.schema import fit_table
-from made_exp.datasets.table.spaces import counted_as_one, labels_of, spaced_values
+from made_exp.datasets.table.spaces import counted_as_one, labels_of, own_texts
 from made_exp.density.events import Events
 from made_exp.density.predicate import parse_predicate
 from made_exp.variables.subset import Subset
@@ -92,7 +92,7 @@ def test_a_model_draws_and_keeps_both():
 
 def test_missing_texts_have_no_spaces_of_their_own():
     cells = Cells.of(raw_table(frame("A", "A ", "?", "? ", "", " ")).columns[0])
-    assert spaced_values(cells, ["?"]) == ("A ",)
+    assert own_texts(cells, ["?"]) == ("A ",)
     labels = labels_of(cells, ["?"], ["A ", "? "])
     assert labels.drop_nulls().unique().sort().to_list() == ["", "A", "A "]
     assert counted_as_one(cells, ["?"]) == []
@@ -106,3 +106,35 @@ def test_questions_tell_them_apart_as_the_table_does():
         formula = Events(schema).formula(parse_predicate(text), text)
         code = codes.get(name, codes[name.strip()])
         assert formula.subset == Subset.of_codes([code])
+
+
+VERSIONS = ("1", "1.0", "2", "2.0", "beta")
+
+
+@pytest.mark.parametrize(
+    ("raw", "options", "values"),
+    [
+        (of_text(*VERSIONS), {}, VERSIONS),
+        (raw_table(frame(*VERSIONS)), {}, VERSIONS),
+        (of_text("1", "1.0", "1.1"), {"kinds": {"c": "categorical"}}, ("1", "1.0", "1.1")),
+        (raw_table(frame("1", "1.0")), {}, ("1", "1.0")),
+        (of_text("1", "1.0", "2", "3"), {}, ("1", "2", "3")),
+        (of_text("1.0", "2.0", "beta"), {}, ("1", "2", "beta")),
+    ],
+)
+def test_points_tell_texts_apart_and_no_numbers(raw, options, values):
+    fit = fitted(raw, **options)
+    column = fit.schema.columns[0]
+    assert sorted(column.variable.categories) == sorted(values)
+    said = any("'1' and '1.0' are counted as one value" in one for one in fit.suspicions)
+    assert said is (values == ("1", "2", "3"))
+    texts = column.decode(column.encode(Cells.of(raw.columns[0]))).to_list()
+    assert len(set(texts)) == len(values)
+    if column.own:
+        assert texts == raw.columns[0].values.to_list()
+
+
+def test_a_point_of_new_rows_is_none_where_train_has_one_way_to_write():
+    column = fitted(of_text("1", "2.0", "beta")).schema.columns[0]
+    new = Cells.of(of_text("1.0", "2", " 2.0", "beta").columns[0])
+    assert column.decode(column.encode(new)).to_list()[:4] == ["1", "2.0", "2.0", "beta"]

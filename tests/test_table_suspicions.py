@@ -85,6 +85,28 @@ def test_codes_are_not_taken_for_numbers(cells):
     assert not any("look like" in one for one in said)
 
 
+@pytest.mark.parametrize(
+    ("cells", "is_said"),
+    [
+        ([0 if i % 9 < 5 else i for i in range(300)], True),
+        ([f"{i % 40}.0" for i in range(300)], True),
+        ([None if i % 9 < 5 else i % 40 - 3 for i in range(300)], True),
+        ([i * 7 for i in range(300)], False),
+        ([f"{i % 40}.5" if i == 7 else f"{i % 40}" for i in range(300)], False),
+        ([i % 40 * 2**50 for i in range(300)], False),
+    ],
+)
+def test_whole_numbers_that_repeat_are_said_to_be_real(cells, is_said):
+    said = fitted(kinds={"visits": "real"}, visits=cells, **OTHER).suspicions
+    found = [one for one in said if "are whole and repeat" in one]
+    assert len(found) == is_said
+    for one in found:
+        assert one.startswith("column 'visits': ")
+        assert "'dataset.kinds={visits: integer}' keeps them" in one
+    usual = {"visits": cells, "pay": NUMBERS}
+    assert not any("are whole and repeat" in one for one in fitted(**usual, **OTHER).suspicions)
+
+
 QUANTITIES = {
     "durations": lambda i: f"PT{i % 55}M",
     "mixed durations": lambda i: f"PT{i % 9}H{i % 50 + 1}M" if i % 3 else f"P{i % 25}D",

@@ -291,6 +291,8 @@ def test_rows_are_drawn_without_the_data_and_pictures_where_they_have_moved(fold
         assert outcome["num_examples"] == 18
         with pytest.raises(ConfigError, match=r"full.csv is not what it learned"):
             evaluate_run(tmp_path / "run", data=folder / "full.csv", device="cpu")
+        with pytest.raises(ConfigError, match=r"not found: movd.csv \(data\); set MADE_DATA_DIR"):
+            evaluate_run(tmp_path / "run", data="movd.csv", device="cpu")
     finally:
         (tmp_path / "moved.csv").rename(folder / "wine.csv")
 

@@ -13,10 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
+from made_exp.cli.dashes import as_setting
 from made_exp.cli.names import as_hydra_has_it
 from made_exp.datasets.table.sources import COMPRESSED, TABLES
 from made_exp.errors import ConfigError, did_you_mean
-from made_exp.settings.experiment import option_choices
+from made_exp.settings.experiment import defaults_of, known_settings, option_choices
 
 CONFIG_DIR = "--config-dir"
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -137,8 +138,11 @@ def parse_command_line(argv: list[str]) -> CommandLine:
     args, rest = parser.parse_known_intermixed_args(argv)
     known = [flag for action in parser._actions for flag in action.option_strings]
     if rest:
-        flag = rest[0].split("=")[0]
-        raise ConfigError(f"unknown flag '{rest[0]}'{did_you_mean(flag, known)}")
+        places = known_settings()
+        switches = [one for one in places.values() if isinstance(defaults_of(one)[0], bool)]
+        hint = as_setting(rest[0], argv, places, switches)
+        hint = hint or did_you_mean(rest[0].split("=")[0], known)
+        raise ConfigError(f"unknown flag '{rest[0]}'{hint}")
     shows = args.hydra_help or args.version or args.shell_completion or args.cfg or args.info
     # What a shell wants completed is Hydra's affair, half a word at its end included.
     typed = [] if args.shell_completion or args.help else args.overrides

@@ -18,6 +18,8 @@ from made_exp.runs.folder import RunDirectory
 from made_exp.settings.experiment import Settings
 
 if TYPE_CHECKING:
+    from polars import DataFrame
+
     from made_exp.density.density import Density
 
 _ONE_AT_A_TIME = threading.RLock()
@@ -103,21 +105,36 @@ def _write(data: Any, experiment: str | None, folder: Path) -> tuple[str, Path]:
     from torch import Tensor
 
     from made_exp.datasets.table.frames import polars_frame
+    from made_exp.datasets.tables import unmasked
 
     if isinstance(data, Tensor):
         data = data.detach().cpu().numpy()
     with as_config_errors():
         if isinstance(data, np.ndarray) and experiment != "table":
             file = folder / "data.npz"
+            data = unmasked(data)
             np.savez(file, train=data, test=data[:0])
             return "npz", file
         file = folder / "data.parquet"
         frame, source = polars_frame(data)
+        _refuse_objects(frame, source)
         try:
             frame.write_parquet(file)
-        except Exception as error:  # types that no file holds, such as objects
+        except Exception as error:  # other types that no file holds
             raise ConfigError(f"{source} cannot be stored: {one_line(error)}") from error
     return "table", file
+
+
+def _refuse_objects(frame: "DataFrame", source: str) -> None:
+    """Raise ConfigError for the first column of Python's objects, which no file holds."""
+    for column in frame:
+        if not column.dtype.is_object():
+            continue
+        kind = type(next((value for value in column if value is not None), None)).__name__
+        raise ConfigError(
+            f"{source}: column '{column.name}' holds values of type {kind}; numbers, texts, "
+            "booleans, dates, times and durations can be modelled"
+        )
 
 
 def _keep_data(settings: Settings, file: Path, folder: Path) -> None:

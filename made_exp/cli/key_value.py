@@ -14,6 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from made_exp.cli.dashes import as_setting
 from made_exp.cli.messages import answered, explain
 from made_exp.cli.version import version_text
 from made_exp.errors import ConfigError, as_config_errors, did_you_mean
@@ -63,7 +64,9 @@ class Command(Generic[T]):
             ConfigError: An argument is unknown, missing or wrong.
         """
         node = OmegaConf.structured(self.schema)
-        names = [field.name for field in dataclasses.fields(self.schema)]  # type: ignore[arg-type]
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(self.schema)}  # type: ignore[arg-type]
+        names, places = [*defaults], {name: name for name in defaults}
+        switches = [name for name, default in defaults.items() if isinstance(default, bool)]
         for argument in arguments:
             key, equals, value = argument.partition("=")
             if self._is_positional(key, names):
@@ -71,9 +74,10 @@ class Command(Generic[T]):
                 continue
             if key not in names:
                 named = [name for name in ("run", "path") if name in names]
-                if named and not equals and Path(key).exists():
-                    raise ConfigError(f"cannot parse '{key}': write {named[0]}={key}")
-                hint = did_you_mean(key.lstrip("-"), names)
+                if named and Path(argument).exists():
+                    raise ConfigError(f"cannot parse '{argument}': write {named[0]}={argument}")
+                hint = as_setting(argument, arguments, places, switches)
+                hint = hint or did_you_mean(key.lstrip("-"), names)
                 raise ConfigError(f"unknown setting '{key}' ({', '.join(names)}){hint}")
             if not equals:
                 raise ConfigError(f"cannot parse '{argument}': write {key}=value")

@@ -25,12 +25,19 @@ from made_exp.errors import (
     is_users_mistake,
     one_line,
 )
-from made_exp.settings.experiment import OPTIONS, Settings, option_fields
+from made_exp.settings.experiment import (
+    OPTIONS,
+    Settings,
+    defaults_of,
+    known_settings,
+    option_fields,
+)
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Environment variable: 1 shows the traceback of every error."""
 _FILES_OF_SETTINGS = ("experiment", "search")
 _NO_PACKAGE = "the file must begin with '# @package _global_', for its keys are those of the root"
+_SEVERAL = r"Ambiguous value for argument '(.+)'|Sweep parameters '(.+)' requires --multirun"
 _TYPES = {"Float": "a float", "Integer": "an integer", "Path": "a path"}
 
 
@@ -98,7 +105,7 @@ def answer(error: BaseException) -> int:
 def _text(error: BaseException) -> str:
     if _is_about_database(error):
         return f"the database of the search (hydra.sweeper.storage): {str(error).splitlines()[0]}"
-    # A message in several lines, such as Hydra's three hints, is kept as it is.
+    # A message in several lines is kept as it is.
     return one_line(error) if isinstance(error, OSError) else str(error) or one_line(error)
 
 
@@ -126,7 +133,17 @@ def explain(error: BaseException) -> str:
     misplaced = re.search(r"Could not override '\w+@(\w+)\.", str(error))
     if misplaced and misplaced[1] in _FILES_OF_SETTINGS:
         return f"in {misplaced[1]}/: {_NO_PACKAGE}"
+    if several := re.match(_SEVERAL, str(error)):
+        return _only_with_m(several[1] or several[2])
     return _without_noise(str(error))
+
+
+def _only_with_m(override: str) -> str:
+    """What to say of values a,b,c, or of a choice of some, where there is one run."""
+    key, _, value = override.lstrip("+").partition("=")
+    is_list = "(" not in value and any(isinstance(one, list) for one in defaults_of(key))
+    hint = f"; one list: '{key}=[{value}]'" if is_list else ""
+    return f"{override}: several values need -m{hint}"
 
 
 def _malformed(error: MarkedYAMLError) -> str:
@@ -177,7 +194,7 @@ def _wrong_value(error: OmegaConfBaseException) -> str:
     if re.match(r"Cannot merge DictConfig with ListConfig", first):
         return f"{key} is a list; write {key}=[VALUE]"
     if re.match(r"Cannot (merge DictConfig|assign .* to Dict)", first):
-        return f"{key} is a dictionary; write {key}='{{NAME: VALUE}}'"
+        return f"{key} is a dictionary; write '{key}={{NAME: VALUE}}'"
     if re.match(r"Cannot convert '(dict|DictConfig)' to string", first):
         outer, _, name = key.rpartition(".")
         return f"{key}: a text is wanted; a name with dots: '{outer}={{{name}.MORE: VALUE}}'"
@@ -198,9 +215,7 @@ def _unknown_key(error: OmegaConfBaseException, path: str) -> str:
         if path in _FILES_OF_SETTINGS:
             return _NO_PACKAGE
         names += [*_FILES_OF_SETTINGS, "hydra"]
-        for name, options in reversed(OPTIONS.items()):
-            inside = sorted({one for option in options for one in option_fields(name, option)})
-            known |= {setting: f"{name}.{setting}" for setting in inside}
+        known = known_settings()
     known |= {name: name for name in names}
     return f"unknown key '{path}'{did_you_mean(field, known)}"
 

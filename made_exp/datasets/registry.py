@@ -172,10 +172,10 @@ def _named_alike(path: Path) -> str:
     return did_you_mean(path.stem, {other.stem: str(other) for other in beside})
 
 
-def find_arrays(path: str, data_dir: Path) -> Path:
+def find_arrays(path: str, data_dir: Path, setting: str = "dataset.path") -> Path:
     """The file of arrays at `path`, or the folder of such, which has no dot in its name.
 
     Raises:
         ValueError: See `find_file`.
     """
-    return find_file(path, data_dir, or_folder=not Path(path).suffix)
+    return find_file(path, data_dir, setting, or_folder=not Path(path).suffix)

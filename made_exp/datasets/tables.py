@@ -13,6 +13,13 @@ _MOST_NAMED = 5
 _BLOCK, _CELLS = 2**14, 2**22  # rows, and cells, that are looked at together
 
 
+def unmasked(array: np.ndarray) -> np.ndarray:
+    """Numbers (N, D) as they are; where some are masked, floats with NaN in their place."""
+    if not isinstance(array, np.ma.MaskedArray) or not np.ma.is_masked(array):
+        return array
+    return np.where(np.ma.getmaskarray(array), np.nan, array.data)
+
+
 def check_table(array: np.ndarray, what: str) -> np.ndarray:
     """The table (N, D) that `array` is, N and D >= 1; booleans become uint8.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from made_exp.datasets.table.frames import raw_table
 from made_exp.datasets.table.libraries import adopted
 from made_exp.datasets.table.schema import TableSchema
+from made_exp.datasets.tables import unmasked
 from made_exp.errors import whole_number
 from made_exp.variables.variable import Variable
 
@@ -38,7 +39,7 @@ def numbers_of(
             f"the model is of no table, so that a {type(data).__name__} means nothing to it; "
             "a tensor or an array (rows, variables) is needed"
         )
-    return np.asarray(data)
+    return np.asarray(unmasked(data))
 
 
 def is_beyond(data: Any, variables: Sequence[Variable]) -> Tensor | None:

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from made_exp.datasets.table.categories import Categories
-from made_exp.datasets.table.cells import as_labels
+from made_exp.datasets.table.cells import as_labels, number_of
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
@@ -115,6 +115,8 @@ class Events:
             found = Subset.of_codes(codes)
         else:
             assert isinstance(column, Numbers)
+            for value in () if test.operator in _ORDERED else test.values:
+                _refuse_no_value(column, value, text)
             numbers = [_number_of(column, value, text) for value in test.values]
             found = _range(column, test.operator.removeprefix("not "), numbers)
         return known.without(found) if negated else found & known
@@ -134,13 +136,21 @@ def _code_of(column: Categories, value: Text, text: str) -> int:
         return folded[0]
     if label.lower() in column.truths:
         return int(column.truths[label.lower()])
-    if label in ("", *column.missing):
-        what = f"'{value.text}' stands for no value here: write {as_name(column.name)} is missing"
-    else:
-        shown = [name for name in names if name]
-        hint = did_you_mean(label, shown) or f" (have: {listed(shown)})"
-        what = f"'{value.text}' is no value of '{column.name}' in train{hint}"
+    _refuse_no_value(column, value, text)
+    shown = [name for name in names if name]
+    hint = did_you_mean(label, shown) or f" (have: {listed(shown)})"
+    what = f"'{value.text}' is no value of '{column.name}' in train{hint}"
     raise error_at(text, what, value.start, value.end)
+
+
+def _refuse_no_value(column: Column, value: Text, text: str) -> None:
+    """Raise QueryError where what a cell is to be stands for no value in the column."""
+    written = value.text.strip()
+    markers = ("", *column.missing)
+    number = number_of(written)
+    if written in markers or (number is not None and number in map(number_of, markers)):
+        what = f"'{value.text}' stands for no value here: write {as_name(column.name)} is missing"
+        raise error_at(text, what, value.start, value.end)
 
 
 def _codes_between(column: Categories, test: Comparison, text: str) -> Sequence[int]:
@@ -190,7 +200,7 @@ def _number_of(column: Numbers, value: Text, text: str) -> float:
     form, written = column.format, pl.Series([value.text.strip()])
     number = form.parse(written)[0]
     if number is None and isinstance(form, DateFormat):
-        moment = None if form.is_clock else column.plain_moments(written)[0]
+        moment = form.plain_moments(written, column.clock)[0]
         number = None if moment is None else form.place_of(moment)
     elif number is None:
         number = NumberFormat().parse(written)[0]

@@ -10,9 +10,16 @@ import torch
 from torch import Tensor
 
 from made_exp.datasets.base import Dataset, binarized, fingerprint
-from made_exp.datasets.registry import DATA_SEED, load_dataset
+from made_exp.datasets.registry import (
+    DATA_SEED,
+    default_data_dir,
+    find_arrays,
+    find_file,
+    load_dataset,
+)
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.schema import TableSchema
+from made_exp.datasets.table.sources import absolute_paths
 from made_exp.datasets.table.text import TextStyle
 from made_exp.density.density import Density
 from made_exp.errors import CheckpointError, ConfigError, as_config_errors
@@ -21,7 +28,7 @@ from made_exp.runs.checkpoints import exists, load_checkpoint
 from made_exp.runs.folder import RunDirectory
 from made_exp.runs.portable import SUFFIX, load_portable
 from made_exp.runtime import resolve_device
-from made_exp.settings.dataset import FileSettings, TableSettings
+from made_exp.settings.dataset import FileSettings, NpzSettings, TableSettings
 from made_exp.settings.experiment import Settings, from_dict
 from made_exp.settings.model import NetworkSettings
 
@@ -94,11 +101,16 @@ class FinishedRun:
         """Whether the data are in a file of the user's."""
         return isinstance(self.settings.dataset, FileSettings | TableSettings)
 
-    def _place(self, moved: str) -> dict[str, str]:
-        name = self.settings.dataset.name
+    def _place(self, moved: str) -> dict[str, Any]:
+        dataset, here = self.settings.dataset, default_data_dir()
         if not self._is_file:
-            raise ValueError(f"data={moved}: dataset={name} of this run is no file of yours")
-        return {"path": moved}
+            raise ValueError(
+                f"data={moved}: dataset={dataset.name} of this run is no file of yours"
+            )
+        if isinstance(dataset, TableSettings):
+            return {"path": absolute_paths(moved, here, "data")}
+        find = find_arrays if isinstance(dataset, NpzSettings) else find_file
+        return {"path": str(find(moved, here, "data"))}
 
     def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
         """Examples (N, D) of a split and their labels (N,); grey images are binarized once.

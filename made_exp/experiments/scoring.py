@@ -1,7 +1,7 @@
 """Scoring finished runs: any split, any number of orderings, one run against another."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from made_exp.datasets.baselines.scores import load_or_compute
 from made_exp.datasets.registry import default_data_dir
+from made_exp.datasets.table.raw import listed
 from made_exp.errors import ConfigError, as_config_errors
 from made_exp.experiments.by_column import ColumnScores, score_columns
 from made_exp.experiments.evaluation_plots import draw_plots
@@ -24,6 +25,7 @@ from made_exp.model.evaluation import (
 )
 from made_exp.reporting import figures
 from made_exp.settings.commands import EvalSettings
+from made_exp.variables.variable import Variable
 
 _log = logging.getLogger(__name__)
 
@@ -111,12 +113,34 @@ def _beside(run: FinishedRun, split: str, columns: ColumnScores | None) -> dict[
 
 def _refuse_other_data(first: FinishedRun, second: FinishedRun, split: str) -> None:
     (x, _), (y, _) = first.examples(split), second.examples(split)
-    has_same_variables = first.dataset.variables == second.dataset.variables
-    if not has_same_variables or not np.array_equal(x.numpy(), y.numpy(), equal_nan=True):
+    one, other = first.dataset, second.dataset
+    if what := difference_of(one.variables, x.numpy(), other.variables, y.numpy()):
+        names = f" ({one.name}, {other.name})" if one.name != other.name else ""
         raise ConfigError(
             f"{first.path} and {second.path} cannot be compared: their {split} examples differ "
-            f"({first.dataset.name}, {second.dataset.name})"
+            f"in {what}{names}"
         )
+
+
+def difference_of(
+    variables: Sequence[Variable], x: np.ndarray, others: Sequence[Variable], y: np.ndarray
+) -> str:
+    """In what examples x (N, D) of some variables are not y (M, E) of others; "" where they are."""
+    ours, theirs = ([v.name for v in some] for some in (variables, others))
+    if apart := {*ours} ^ {*theirs}:
+        alone = [name for name in (*ours, *theirs) if name in apart]
+        return f"columns that one has alone: {listed(alone)}"
+    if ours != theirs:
+        return "the order of their columns"
+    if len(x) != len(y):
+        return f"number: {len(x)} and {len(y)}"
+    pairs = enumerate(zip(variables, others, strict=True))
+    unlike = [
+        one.name
+        for d, (one, other) in pairs
+        if one != other or not np.array_equal(x[:, d], y[:, d], equal_nan=True)
+    ]
+    return f"columns {listed(unlike)}" if unlike else ""
 
 
 def _score(

@@ -22,6 +22,8 @@ _MAX_CELLS = 2 * 10**7  # of samples, and of rows, that are compared: 0.2 GB
 
 def is_table(dataset: Dataset) -> bool:
     """Whether columns and pairs say more of the data than a picture of them: no images."""
+    if dataset.schema is not None:
+        return True
     is_small = dataset.is_discrete and dataset.num_dims <= 2 and not dataset.given
     return dataset.image_shape is None and not is_small
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from made_exp.datasets.tables import unmasked
 from made_exp.masks.observed import check_observed, observed_in
 from made_exp.model.networks import MaskedNetwork
 from made_exp.variables.groups import VariableGroups
@@ -101,7 +102,7 @@ def as_examples(x: Any, num_dims: int, device: torch.device) -> Tensor:
         ValueError: If it is no table of numbers with so many columns.
     """
     if not isinstance(x, Tensor):
-        array = np.asarray(x)
+        array = np.asarray(unmasked(x))
         if array.dtype.kind not in "biuf":
             raise ValueError(f"x must hold numbers, got {array.dtype}")
         is_odd = array.dtype.kind == "u" and array.itemsize > 1

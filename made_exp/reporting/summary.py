@@ -88,11 +88,9 @@ def _columns(**titles: str) -> tuple[Column, ...]:
 
 _RUN = _columns(run="run")
 _ALL = _columns(valid_nll="valid NLL", epochs="epochs", seconds="seconds", status="status")
-_NUMBERS = _columns(test_nll="test NLL", test_nll_stderr="s.e.") + _ALL
-_GROUPED = (
-    _columns(test_nll="mean test NLL", test_nll_stderr="s.e.", test_nll_std="std", count="finished")
-    + _ALL
-)
+_NUMBERS = _columns(test_nll="test NLL", test_nll_stderr="s.e. (examples)") + _ALL
+_MEANS = {"test_nll": "mean test NLL", "test_nll_stderr": "s.e. (runs)", "test_nll_std": "std"}
+_GROUPED = _columns(**_MEANS, count="finished") + _ALL
 _Groups = list[tuple[dict[str, Any], list[RunRecord]]]
 
 

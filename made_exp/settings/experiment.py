@@ -1,5 +1,6 @@
 """All settings of an experiment, typed, and the table of options of every group."""
 
+import dataclasses
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -84,6 +85,26 @@ def option_choices(group: str, name: str) -> list[str]:
     options = OPTIONS.get(group, {}).values()
     known = (entry for option in options for entry in fields(option) if entry.name == name)
     return [*dict.fromkeys(text for entry in known for text in entry.metadata["choices"] or ())]
+
+
+def known_settings() -> dict[str, str]:
+    """Where each setting is, by its last name: optimizer.lr by lr; where several have it, one."""
+    known: dict[str, str] = {}
+    for group, options in reversed(OPTIONS.items()):
+        inside = sorted({name for option in options for name in option_fields(group, option)})
+        known |= {name: f"{group}.{name}" for name in inside}
+    return known | {entry.name: entry.name for entry in fields(Settings)}
+
+
+def defaults_of(path: str) -> list[Any]:
+    """What the setting `path`, such as optimizer.lr, is by default in the options that have it."""
+    group, _, name = path.rpartition(".")
+    schemas: list[type] = [*OPTIONS.get(group, {}).values()] if group else [Settings]
+    known = (entry for schema in schemas for entry in fields(schema) if entry.name == name)
+    return [
+        entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
+        for entry in known
+    ]
 
 
 def from_dict(content: dict[str, Any]) -> Settings:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from typing_extensions import override
 
-from made_exp.datasets.table.cells import Cells
+from made_exp.datasets.table.cells import Cells, as_labels
 from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.digits import is_computed
 from made_exp.datasets.table.numbers import NumberFormat
@@ -30,7 +30,7 @@ class Categories(Column):
 
     Attributes:
         spellings: How the values 0..K-1 are written; those of the variable are without spaces
-            around them, unless these tell two of them apart, and whole numbers without point.
+            around them and whole numbers without point, unless these tell two of them apart.
     """
 
     holds: ClassVar[str] = "categories"
@@ -43,10 +43,10 @@ class Categories(Column):
         return {text: float(code) for code, text in enumerate(self.variable.categories)}
 
     @cached_property
-    def _spaced(self) -> tuple[str, ...]:
-        """The values that have spaces around them."""
+    def own(self) -> tuple[str, ...]:
+        """The values that would else count as another: see `spaces.own_texts`."""
         names = pl.Series(list(self._codes), dtype=pl.String)
-        return tuple(names.filter(names != names.str.strip_chars()))
+        return tuple(names.filter(names != as_labels(names.str.strip_chars())))
 
     @cached_property
     def numbers(self) -> np.ndarray | None:
@@ -67,7 +67,7 @@ class Categories(Column):
     def encode(self, cells: Cells, say: Say = warn_of_place) -> np.ndarray:
         assert self.variable is not None
         assert self.variable.num_values is not None
-        labels = labels_of(cells, self.no_value, self._spaced)
+        labels = labels_of(cells, self.no_value, self.own)
         unseen = self.variable.num_values - 1.0 if self.variable.pooled else IMPOSSIBLE
         codes = np.array(
             [np.nan if text is None else self._code(text, unseen) for text in labels], np.float64

@@ -154,6 +154,11 @@ def number_of(text: str) -> float | None:
     return number if math.isfinite(number) and not re.search(LEADING_ZERO, text.strip()) else None
 
 
+def has_point(texts: pl.Series) -> pl.Series:
+    """Which texts (K,) are whole numbers with a point; null where null."""
+    return texts.str.contains(_WHOLE)
+
+
 def as_labels(texts: pl.Series) -> pl.Series:
     """Texts with 3.0 and 3 alike: many programs write whole numbers with a point."""
     return texts.str.replace(_WHOLE, "$1")

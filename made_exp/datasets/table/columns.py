@@ -16,8 +16,6 @@ from made_exp.datasets.table.column import Column, Say, warn_of_place
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.grids import NO_GRID, Grid, nearest_on
-from made_exp.datasets.table.instants import iso_moments
-from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.raw import RawColumn
 from made_exp.datasets.table.reading import setting
@@ -93,7 +91,7 @@ class Numbers(Column):
             return cells.spread(numbers)
         numbers, rest = cells.spread(numbers), texts.set(~is_bad, None)
         if isinstance(self.format, DateFormat):
-            moments = cells.spread(self.plain_moments(rest))
+            moments = cells.spread(self.format.plain_moments(rest, self.clock))
             numbers = either(numbers, self._counted(cells, self.format, moments, say))
         elif isinstance(self.format, NumberFormat) and say is not None:
             numbers = either(numbers, read_plainly(cells, self.format, rest, say))
@@ -118,15 +116,6 @@ class Numbers(Column):
             raise cells.raw.error(row, f"is {what}; round it")
         say(cells.raw, row, int(finer.sum()), f"{what}: counted as those in which they lie")
         return form.last_before(moments)
-
-    def plain_moments(self, texts: pl.Series) -> pl.Series:
-        """Microseconds (N,) of texts (N,) as of `iso_moments`; also of 2018-07 in months."""
-        form = self.format
-        if not (isinstance(form, DateFormat) and form.unit in MONTHS):
-            return iso_moments(texts, self.clock)
-        months = texts.str.contains(r"^\d{4}-\d\d$").fill_null(False)
-        moments = iso_moments(texts.zip_with(~months, texts + "-01"), self.clock)
-        return moments.zip_with(~months, form.start_of(form.last_before(moments)))
 
     def _typed(self, cells: Cells) -> pl.Series:
         tokens = [number for text in self.missing if (number := number_of(text)) is not None]

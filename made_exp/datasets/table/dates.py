@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from made_exp.datasets.table.centuries import FIRST_YEAR, first_year_of, with_centuries
 from made_exp.datasets.table.formats import Format
+from made_exp.datasets.table.instants import iso_moments
 from made_exp.datasets.table.months import (
     LAST_DAY,
     MEAN_MONTH,
@@ -122,6 +123,20 @@ class DateFormat(Format):
         if self._is_short:
             texts, pattern = with_centuries(texts, self.first_year), pattern.replace("%y", "%Y")
         return as_datetimes(texts, pattern, is_zoned=self.zone == "%z") + parts
+
+    def plain_moments(self, texts: pl.Series, clock: str | None) -> pl.Series:
+        """Microseconds (N,) of texts (N,) as of `iso_moments`, also of a time of the day alone.
+
+        In a calendar's units 2018-07 is the day of July on which the column's dates are.
+        """
+        if self.is_clock:
+            return iso_moments("1970-01-01T" + texts, clock)
+        if self.unit not in MONTHS:
+            return iso_moments(texts, clock)
+        are_months = texts.str.contains(r"^\d{4}-\d\d$").fill_null(False)
+        moments = iso_moments(texts.zip_with(~are_months, texts + "-01"), clock)
+        on_day = begun(counted(moments, "months"), "months", self.day)
+        return moments.zip_with(~are_months, on_day)
 
     def _with_days(self, texts: pl.Series) -> tuple[pl.Series, str]:
         """Texts (N,) and their pattern, that of first days where they are of months alone."""

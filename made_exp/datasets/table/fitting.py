@@ -139,12 +139,12 @@ def _candidates(values: np.ndarray, step: float, zero: float) -> list[tuple[floa
     median, robust = 2 * median, (high - low) / 1.349 * 2
     spreads = [(mean, deviation or step), (median, robust if robust > 0 else step)]
     found = [(centre, factor * spread) for centre, spread in spreads for factor in BENDS]
-    above = values - zero
-    if above.min() > 0:
-        found.append((zero, float(above.min()) / 1000))
-    if above.min() >= 0:
-        positive = above[above > 0]
-        found += [(zero, float(np.quantile(positive, q))) for q in (0.05, 0.25) if len(positive)]
+    sizes = np.abs(values - zero)
+    if values.min() > zero or values.max() < zero:
+        found.append((zero, float(sizes.min()) / 1000))
+    if values.min() >= zero or values.max() <= zero:
+        sizes = sizes[sizes > 0]
+        found += [(zero, float(np.quantile(sizes, q))) for q in (0.05, 0.25) if len(sizes)]
     # A bend within the last digit, or what float64 cannot hold, of numbers such as 1e300, is none.
     found = [(c, max(b, step / 2, _LEAST_BEND)) for c, b in found]
     return [

@@ -11,7 +11,6 @@ import polars as pl
 from made_exp.datasets.table.cells import (
     MISSING,
     Cells,
-    as_labels,
     is_temporal,
     moments_of,
     num_different,
@@ -23,7 +22,7 @@ from made_exp.datasets.table.formats import Format
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.odd import judge_odd
 from made_exp.datasets.table.reading import Reading, kind_of, setting
-from made_exp.datasets.table.spaces import labels_of, spaced_values
+from made_exp.datasets.table.spaces import labels_of, own_texts
 
 # Whole numbers with at most this many values are categorical: codes more often than amounts.
 MAX_FEW = 10
@@ -39,6 +38,7 @@ _ID_NAME = (
 _MOST_ODD = 0.1
 # How cells are written is read from so many of them.
 _LOOKED_AT = 20_000
+_MANY = 5000  # different texts, of which about as many are counted
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 
 
@@ -66,6 +66,8 @@ def understand(
         found = _typed(cells, tuple(missing_values or ()))
     else:
         found = _written(cells, kind, missing_values)
+    if kind or found.form is None or _is_stored_text(cells):
+        found.own = own_texts(cells, found.missing)
     return _as_kind(cells, found, kind) if kind else _by_values(cells, found)
 
 
@@ -176,16 +178,20 @@ def _by_values(cells: Cells, found: Reading) -> Reading:
 
 def _values(cells: Cells, found: Reading) -> pl.Series:
     """(K,) the values, null where missing; texts that differ by spaces may be two."""
-    if found.form is not None:
+    if found.form is not None and not found.own and len(cells.written) >= _MANY:
         return cells.known(found.missing)
-    return labels_of(cells, found.missing, spaced_values(cells, found.missing))
+    return labels_of(cells, found.missing, found.own)
+
+
+def _is_stored_text(cells: Cells) -> bool:
+    return cells.raw.origin.is_typed and cells.raw.values.dtype == pl.String
 
 
 def _num_distinct(known: pl.Series) -> int:
     """How many different texts there are: of very many, about."""
     known = known.drop_nulls()
-    if len(known) < 5000:
-        return as_labels(known).n_unique()
+    if len(known) < _MANY:
+        return known.n_unique()
     return min(num_different(known), len(known))
 
 
@@ -240,7 +246,7 @@ def _as_kind(cells: Cells, found: Reading, kind: str) -> Reading:
                 f"column '{cells.raw.name}' of {cells.raw.origin.source} has {distinct} different "
                 f"values in {len(cells)} rows; binary columns can have 2"
             )
-        return Reading(kind, None, found.missing, "as you say")
+        return Reading(kind, None, found.missing, "as you say", own=found.own)
     is_date = isinstance(found.form, DateFormat)
     if found.form is None or (kind == "date") != is_date:
         odd = known.is_not_null()

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from made_exp.datasets.table.categories import Categories
-from made_exp.datasets.table.cells import Cells, as_labels
+from made_exp.datasets.table.cells import Cells
 from made_exp.datasets.table.column import Column, Say
-from made_exp.datasets.table.columns import Aside, Numbers
+from made_exp.datasets.table.columns import Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.digits import Fineness, fineness
 from made_exp.datasets.table.fitting import Limits, fit_numbers
@@ -23,7 +23,8 @@ from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import leaving_out
 from made_exp.datasets.table.reading import Reading, setting
-from made_exp.datasets.table.spaces import labels_of, spaced_values
+from made_exp.datasets.table.setting_aside import set_aside
+from made_exp.datasets.table.spaces import labels_of, spelled
 from made_exp.datasets.table.steps import step_of
 from made_exp.datasets.table.stored import bounds_of, dtype_of, stored_as, whole_type
 from made_exp.datasets.table.whole import minus, steps_in
@@ -68,7 +69,7 @@ def make_column(
         **{name: getattr(reading, name) for name in ("kind", "missing", "guessed", "decided")},
     }
     if reading.kind in ("constant", "identifier", "empty"):
-        return _aside(cells, reading, kept), None
+        return set_aside(cells, reading, kept), None
     if reading.kind in ("binary", "categorical"):
         column: Column = _categories(cells, reading, train, kept)
         values = column.encode(cells, say)
@@ -79,35 +80,10 @@ def make_column(
     return replace(column, num_missing=int(np.isnan(values).sum())), values
 
 
-def _aside(cells: Cells, reading: Reading, kept: Mapping[str, Any]) -> Aside:
-    text, next_number, width = None, None, 0
-    known = cells.known(reading.missing).drop_nulls()
-    if reading.kind == "constant":
-        text = _spelled(cells, as_labels(known[:1]).to_list())[0]
-    elif reading.kind == "identifier":
-        numbers = known.cast(pl.Int64, strict=False)
-        if numbers.null_count() == 0 and int(numbers.max() or 0) < MAX_SPAN:  # type: ignore[arg-type]
-            next_number = int(numbers.max() or 0) + 1  # type: ignore[arg-type]
-            padded = known.filter(known.str.contains(r"^0\d"))
-            width = int(padded.str.len_chars().max() or 0)  # type: ignore[arg-type]
-    found = {"constant": f"'{text}'", "empty": "none"}.get(reading.kind, f"{len(known)}")
-    num_missing = len(cells) - int(cells.spread(cells.known(reading.missing)).count())
-    return Aside(
-        **kept,
-        variable=None,
-        text=text,
-        next_number=next_number,
-        width=width,
-        values=found,
-        num_missing=num_missing,
-    )
-
-
 def _categories(
     cells: Cells, reading: Reading, train: np.ndarray, kept: Mapping[str, Any]
 ) -> Categories:
-    spaced = spaced_values(cells, reading.missing)
-    labels = labels_of(cells, reading.missing, spaced)
+    labels = labels_of(cells, reading.missing, reading.own)
     trained = _count(labels, cells.counted(train))
     if not trained:
         raise _no_value(cells)
@@ -126,7 +102,7 @@ def _categories(
             pooled=pool.shares,
             reserve=pool.reserve,
         )
-    spellings = tuple(_spelled(cells, list(variable.categories or ()), spaced))
+    spellings = tuple(spelled(cells, list(variable.categories or ()), reading.own))
     return Categories(**kept, variable=variable, spellings=spellings, values=_listed(list(ordered)))
 
 
@@ -155,17 +131,6 @@ def _in_order(values: list[str]) -> list[str]:
     if numbers.null_count() or numbers.is_nan().any():
         return sorted(values)
     return [values[i] for i in numbers.arg_sort()]
-
-
-def _spelled(cells: Cells, labels: list[str], spaced: Sequence[str] = ()) -> list[str]:
-    """The most common way in which each label is written in the column, spaces included."""
-    labelled = labels_of(cells, (), spaced)
-    counts = pl.DataFrame({"label": labelled, "text": cells.written, "rows": cells.counted()})
-    counts = counts.group_by("label", "text").sum()
-    best = counts.sort("rows", "text", descending=[True, False])
-    best = best.unique("label", keep="first", maintain_order=True)
-    found = dict(best.select("label", "text").iter_rows())
-    return [found[label] for label in labels]
 
 
 def _numbers(
@@ -256,8 +221,10 @@ def _ends(
     lowest: Any = values.min()
     largest: Any = values.max()
     least, greatest = _held(column, lowest, largest)
-    if lowest < 0 or isinstance(column.format, DateFormat):
+    if isinstance(column.format, DateFormat) or lowest < 0 < largest:
         return least, greatest
+    if lowest < 0:
+        return least, 0
     if largest in [end * 10**column.decimals for end in full]:
         greatest = largest if (values == largest).sum() >= _MIN_FULL else greatest
     return 0, greatest

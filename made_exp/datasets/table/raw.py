@@ -251,15 +251,25 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(told) + (f", ... ({len(names)})" if len(names) > 20 else "")
 
 
+def _in_seconds(counted: pl.Series, second: int) -> pl.Series:
+    """Counts (N,) Int64 as the Float64 nearest to their seconds, as long as they are below 2^53.
+
+    They are divided once, by NumPy: a sum of whole seconds and a fraction is rounded twice, and
+    what polars divides by is not exact. Counts of nanoseconds that are all of milliseconds are
+    small in these.
+    """
+    shared = int(np.gcd.reduce(counted.drop_nulls().to_numpy(), initial=second))
+    seconds = (counted // shared).cast(pl.Float64).to_numpy() / (second // shared)
+    return pl.Series(counted.name, seconds).fill_nan(None)
+
+
 def _plain_type(values: pl.Series) -> pl.Series:
     dtype = values.dtype
     if dtype.is_integer():  # too large ones are read as in a text
         whole = values.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == values.null_count() else values.cast(pl.String)
     if isinstance(dtype, pl.Duration):
-        counted, second = values.cast(pl.Int64), UNITS_OF_SECOND[dtype.time_unit]
-        fractions = (counted % second).cast(pl.Float64).to_numpy() / second  # polars' are not exact
-        return (counted // second + pl.Series(fractions)).fill_nan(None).alias(values.name)
+        return _in_seconds(values.cast(pl.Int64), UNITS_OF_SECOND[dtype.time_unit])
     if dtype.is_float() or dtype.is_decimal():
         return values.cast(pl.Float64).fill_nan(None)
     if dtype in (pl.Categorical, pl.Enum, pl.Null):

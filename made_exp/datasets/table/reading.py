@@ -25,6 +25,7 @@ class Reading:
         suspicions: What the user should look at, in a line each.
         numbers: (K,) of the texts of the cells, where they are written numbers or dates.
         guessed: Texts among `missing` that nobody said stand for no value, such as 65+ of ages.
+        own: Texts that are values of their own, see `spaces.own_texts`.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Reading:
     suspicions: list[str] = field(default_factory=list)
     numbers: pl.Series | None = None
     guessed: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def kind_of(form: Format, numbers: pl.Series) -> str:

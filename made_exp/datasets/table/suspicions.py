@@ -20,6 +20,7 @@ from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.emptiness import without_value
+from made_exp.datasets.table.inference import MAX_SPAN
 from made_exp.datasets.table.nearly_zero import nearly_zero
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.parts import written_apart
@@ -28,7 +29,7 @@ from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.reading import Reading, setting
 from made_exp.datasets.table.sentinels import sentinels, sentinels_among_few
-from made_exp.datasets.table.spaces import counted_as_one
+from made_exp.datasets.table.spaces import counted_as_one, numbers_counted_as_one
 from made_exp.datasets.table.totals import totals
 
 _LOOKED_AT = 20_000
@@ -37,6 +38,8 @@ _MIN_REPEATED, _MIN_COLUMNS = 0.005, 4
 # Of fewer rows of train little can be learnt.
 _MIN_ROWS = 20
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+# Whole numbers repeat where there are at most so many different ones, by how many there are.
+_ALIKE = 0.5
 # Where a table has one column, what else may part its fields.
 _OTHER_DELIMITERS = ",;\t|^:~ "
 
@@ -46,12 +49,14 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     if isinstance(column, Numbers):
         doubts = [*sentinels(cells, column), *_dates_as_numbers(cells, column)]
         doubts += [*_ambiguous(column), *_worth_the_same(cells, column)]
+        doubts += _whole_and_alike(cells, column)
         return doubts + (nearly_zero(cells) if column.kind == "real" else [])
     if apart := written_apart(cells, column):
         return apart
     if isinstance(column, Categories):
         doubts = [*_missing_as_value(cells, column), *numbers_among_texts(cells, column)]
         doubts += [] if doubts else quantities(cells, column)
+        doubts += numbers_counted_as_one(cells, column.missing, column.own)
         return [*doubts, *sentinels_among_few(column), *counted_as_one(cells, column.missing)]
     if column.kind != "identifier":
         is_number = cells.raw.values.dtype.is_float()
@@ -92,6 +97,20 @@ def _worth_the_same(cells: Cells, column: Numbers) -> list[str]:
         return []
     listed = f"'{pair[0]}' and '{pair[1]}'"
     return [f"{listed} are one number; if not, {setting('kinds', column.name, 'categorical')}"]
+
+
+def _whole_and_alike(cells: Cells, column: Numbers) -> list[str]:
+    """Counts such as of visits, most of them 0, where the user has them as real numbers."""
+    is_fixed = isinstance(column.format, NumberFormat) and column.format.style == "fixed"
+    if column.kind != "real" or not is_fixed:
+        return []
+    numbers = column.numbers(cells).drop_nulls()
+    low, high = float(numbers.min()), float(numbers.max())  # type: ignore[arg-type]
+    is_counted = high - low <= MAX_SPAN and bool((numbers == numbers.floor()).all())
+    if not is_counted or numbers.n_unique() > _ALIKE * len(numbers):
+        return []
+    whole = setting("kinds", column.name, "integer")
+    return [f"its values are whole and repeat; {whole} keeps them as they are"]
 
 
 def _missing_as_value(cells: Cells, column: Categories) -> list[str]:

@@ -13,6 +13,9 @@ _NUM_BINS = 40
 _TAIL = 0.005  # of the data on each side may lie beyond the axis
 _FINEST = 2.0**-52  # of a span: that all differences are multiples of less says nothing
 _SPAN, _BENT = 30.0, 50.0  # ratios of large to small from which a scale may be bent
+# Ticks on an axis of dates. With fewer of the longest intervals, of 6 months, 12 hours, 30 minutes
+# or 30 seconds, there are none that suit nearly 3 years, days, hours or minutes.
+_FEWEST, _MOST = 3, 7
 
 
 class Axis(NamedTuple):
@@ -112,7 +115,7 @@ def set_axis(axes: Axes, name: str, axis: Axis, field: Field) -> None:
     getattr(axes, f"set_{name}scale")(axis.scale, **options)
     ticks = getattr(axes, f"{name}axis")
     if field.is_date:
-        locator = AutoDateLocator(minticks=3, maxticks=6)
+        locator = AutoDateLocator(minticks=_FEWEST, maxticks=_MOST)
         ticks.set_major_locator(locator)
         ticks.set_major_formatter(ConciseDateFormatter(locator))
         if field.is_quarter:

@@ -50,7 +50,8 @@ def draw_pair(
     """
     names = " \N{MULTIPLICATION SIGN} ".join(cut(field.name, 28) for field in fields)
     add_text(figure, box.left, box.top, names, size=10.5, fontweight="bold")
-    note = f"data {record['data']:.3f}, samples {record['samples']:.3f} nats, z {record['z']:.1f}"
+    shares = f"data {record['data']:.3f}, samples {record['samples']:.3f} nats"
+    note = f"one pattern of both: {shares}, z {record['z']:.1f}"
     right = box.left + box.width
     add_text(figure, right, box.top, note, size=8.5, color=MUTED, ha="right")
     width = (box.width - _LEFT - _BETWEEN) / 2

@@ -23,10 +23,11 @@ from made_exp.reporting.figures.marginals import Marginal
 from made_exp.reporting.figures.pairs import Box, draw_pair
 
 _MAX_COLUMNS, _ACROSS, _MAX_PAIRS = 24, 4, 4
+_LEAST_ACROSS = 3  # that the notes fit
 _WIDTH, _PAIR_HEIGHT, _OVERVIEW, _GAP = 320, 362, 244, 24  # pixels
 _TOP, _HEADING = 84, 32
 _COLOR_NOTE = "blue: shares in the rows of each value of x"
-_ALL_NOTE = "a model that knows the data is on the diagonal; 0 nats or less: no dependence"
+_ALL_NOTE = "alike on the diagonal; of pairs 0 nats or less: nothing of the pattern of the data"
 
 
 def table_picture(
@@ -48,7 +49,7 @@ def table_picture(
     """
     shown = _shown(comparison)
     pairs = comparison.pairs[:_MAX_PAIRS]
-    across = min(_ACROSS, max(2, len(shown)))
+    across = min(_ACROSS, max(_LEAST_ACROSS, len(shown)))
     marginals = [Marginal(fields[d], data[:, d], samples[:, d]) for d in shown]
     rows = [marginals[start : start + across] for start in range(0, len(shown), across)]
     heights = [max(marginal.height for marginal in row) + _GAP for row in rows]
