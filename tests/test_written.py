@@ -11,6 +11,7 @@ import torch
 
 from made_exp.datasets.table.appending import TableWriter
 from made_exp.datasets.table.files import read_frame, read_tables
+from made_exp.datasets.table.line_style import LineStyle
 from made_exp.datasets.table.pieces import read_pieces
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.raw import Origin, RawTable
@@ -322,3 +323,24 @@ def test_durations_are_seconds_in_a_file_of_text(tmp_path):
             seconds = [count and Decimal(count).scaleb(-digits) for count in counts]
             found = [text and Decimal(text) for text in read(tmp_path / name)[unit]]
             assert found == seconds
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_marks_and_ends_of_lines_come_back(table, tmp_path, mark, end):
+    schema = table[1]
+    rows = [HEADER, "1234567.00,2024-01-05,1.000e-1,TRUE,1000,a", '2.50,2024-01-06,,FALSE,7,"b"']
+    given = tmp_path / "given.csv"
+    given.write_bytes(mark + end.join([*rows, ""]).encode())
+    frame, origin, delimiter = read_frame([given], TextStyle())
+    assert LineStyle.of(str(given)) == LineStyle(mark, end)
+    whole = asked(schema, frame, origin, delimiter)
+    write_completed(tmp_path / "done.csv", schema, whole.x.nan_to_num(0.5), whole, 1)
+    with TableWriter(tmp_path / "scored.csv", ",") as writer:
+        for part in (frame[:1], frame[1:]):
+            writer.append(part, like=str(given))
+    done, scored = ((tmp_path / f"{name}.csv").read_bytes() for name in ("done", "scored"))
+    for content in (done, scored):
+        assert content.startswith(mark + HEADER.encode() + end.encode())
+        assert content.count(end.encode()) == content.count(b"\n") == 3
+    assert scored == given.read_bytes().replace(b'"b"', b"b")

@@ -12,9 +12,10 @@ from typing import Any, BinaryIO, Self, final
 import polars as pl
 import zstandard
 
+from made_exp.datasets.table.line_style import LineStyle
 from made_exp.datasets.table.sources import format_of
 from made_exp.datasets.table.types_back import types_put_back
-from made_exp.datasets.table.writing import delimiter_of, for_text, header_line
+from made_exp.datasets.table.writing import delimiter_of, for_text, write_names
 from made_exp.errors import one_line
 from made_exp.files import atomic_path, folder_of_parts
 
@@ -66,19 +67,17 @@ class TableWriter(ExitStack):
         Args:
             frame: The rows.
             renamed: What columns are called in a file of text, where that is not their name.
-            like: Where they came from: see `types_put_back`.
+            like: Where they came from: see `types_put_back` and `LineStyle`.
 
         Raises:
             ValueError: If the format cannot hold them.
         """
         try:
             if self._stream is not None:
+                style, names = LineStyle.of(like), frame.columns
                 if self._is_first:
-                    line = header_line(frame.columns, renamed or {}, self._delimiter)
-                    self._stream.write(line)
-                for_text(frame).write_csv(
-                    self._stream, separator=self._delimiter, include_header=False
-                )
+                    write_names(names, renamed or {}, style, self._stream, self._delimiter)
+                style.write(for_text(frame), self._stream, self._delimiter)
             else:
                 self._parts.append(self._folder / f"{len(self._parts)}")
                 frame.write_parquet(self._parts[-1])

@@ -7,6 +7,7 @@ import lzma
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 import zstandard
@@ -15,6 +16,7 @@ from made_exp.datasets.table.categories import Categories
 from made_exp.datasets.table.column import Column
 from made_exp.datasets.table.columns import Aside, Numbers
 from made_exp.datasets.table.dates import DateFormat
+from made_exp.datasets.table.line_style import LineStyle
 from made_exp.datasets.table.months import MONTHS
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.patterns import has_clock
@@ -88,11 +90,17 @@ def for_text(frame: pl.DataFrame) -> pl.DataFrame:
     return without_formulas(frame.with_columns(map(as_texts, others)))
 
 
-def header_line(names: Sequence[str], renamed: Mapping[str, str], separator: str) -> bytes:
-    """The first line of a file of text; names that are `renamed` need not be unique."""
+def write_names(
+    names: Sequence[str],
+    renamed: Mapping[str, str],
+    style: LineStyle,
+    stream: IO[bytes],
+    separator: str,
+) -> None:
+    """Write the first line of a file of text; names that are `renamed` need not be unique."""
     cells = {f"{place}": [renamed.get(name, name)] for place, name in enumerate(names)}
-    row = without_formulas(pl.DataFrame(cells))
-    return row.write_csv(include_header=False, separator=separator).encode()
+    stream.write(style.mark)
+    style.write(without_formulas(pl.DataFrame(cells)), stream, separator)
 
 
 def write_frame(
@@ -109,7 +117,7 @@ def write_frame(
         frame: The rows; null where there is nothing.
         delimiter: Of text, where the ending does not say it.
         renamed: What columns are called in a file of text, where that is not their name.
-        like: Where the rows came from: see `types_put_back`.
+        like: Where the rows came from: see `types_put_back` and `LineStyle`.
     """
     buffer = io.BytesIO()
     match format_of(path):
@@ -121,8 +129,9 @@ def write_frame(
             frame.write_ipc(buffer)
         case _:
             separator = delimiter_of(path, delimiter)
-            buffer.write(header_line(frame.columns, renamed or {}, separator))
-            for_text(frame).write_csv(buffer, separator=separator, include_header=False)
+            style = LineStyle.of(like)
+            write_names(frame.columns, renamed or {}, style, buffer, separator)
+            style.write(for_text(frame), buffer, separator)
     compress = _COMPRESS.get(path.suffix.lower(), bytes)
     atomic_write_bytes(path, compress(buffer.getvalue()))
 
