@@ -58,6 +58,12 @@ def test_bars_are_the_shares_of_named_values_and_of_missing_cells(draw):
     assert r"room\$" in texts(figure)
 
 
+def test_a_value_that_train_does_not_have_is_called_so(draw):
+    data, samples = np.array([[1.0]] * 5 + [[0.0]] * 5), np.array([[1.0], [2.0]])
+    figure = draw(data, samples, (Field("room", ("no", "yes")),))
+    assert bars(figure.axes[0]) == {"yes": (0.5, 0.5), "no": (0.5, 0), "not in train": (0, 0.5)}
+
+
 def test_rare_values_are_together_and_long_names_are_cut():
     names = tuple(f"{letter} a very long name" for letter in "abcdefghijklmnopqrst")
     data = np.repeat(np.arange(20.0), np.arange(40, 0, -2))

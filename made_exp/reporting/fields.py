@@ -8,7 +8,7 @@ import numpy as np
 
 from made_exp.datasets.table.naming import by_number
 
-MISSING, UNSEEN = "missing", "never seen"
+MISSING, UNSEEN = "missing", "not in train"
 _MIN_SPIKE = 5  # rows that a number needs for a bin of its own
 _EPOCH = np.datetime64("1970-01-01", "s")
 

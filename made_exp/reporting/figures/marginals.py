@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import blended_transform_factory
 
 from made_exp.datasets.table.naming import by_number
-from made_exp.reporting.fields import MISSING, Field
+from made_exp.reporting.fields import MISSING, UNSEEN, Field
 from made_exp.reporting.figures.axis import axis_of, set_axis
 from made_exp.reporting.figures.canvas import (
     BAR,
@@ -101,7 +101,9 @@ def bars_of(
     if own is None:
         others = [~np.isnan(x) & ~np.isin(x, shown) for x in (data, samples)]
         count = len(values) - len(shown)
-        bars.append(_share(f"{count} others" if count > 1 else "other", *others))
+        kinds = {field.text(value) for value in np.unique(samples[others[1]])}
+        name = UNSEEN if kinds == {UNSEEN} and not count else "other"
+        bars.append(_share(f"{count} others" if count > 1 else name, *others))
     bars.append(_share(MISSING, np.isnan(data), np.isnan(samples)))
     return [bar for bar in bars if bar.data or bar.samples], own
 
