@@ -212,3 +212,11 @@ def test_any_moments_come_back(moments):
     cells = texts(*(t.replace(microsecond=0).isoformat() for t in moments))
     form = DateFormat.of_texts(cells.unique(maintain_order=True))
     assert form.write(form.parse(cells).to_numpy()).to_list() == cells.to_list()
+
+
+def test_of_several_offsets_it_is_said_that_one_is_drawn():
+    cells = texts("2024-01-10T09:23:00+01:00", "2024-03-11T10:20:00+02:00")
+    form = DateFormat.of_texts(cells)
+    assert form.describe().endswith("several offsets: drawn as +00:00")
+    assert form.write(form.parse(cells).to_numpy())[0] == "2024-01-10T08:23:00+00:00"
+    assert "offsets" not in DateFormat.of_texts(texts("2024-01-10T09:23:00+01:00")).describe()

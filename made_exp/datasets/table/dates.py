@@ -183,6 +183,8 @@ class DateFormat(Format):
     @override
     def describe(self) -> str:
         example = self.pattern + (".%f" if self.fraction else "") + self.zone
+        if self.zone == "%z":
+            example += ", several offsets: drawn as +00:00"
         if self._is_short:
             example += f", years {self.first_year}..{self.first_year + 99}"
         if self.unit in MONTHS and has_days(self.pattern):
