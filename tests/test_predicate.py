@@ -75,6 +75,7 @@ def test_questions_have_conditions_and_measures():
         ("age >=", "expected a value after '>=', but the text ends", 6),
         ("", "expected a column, but the text ends", 0),
         ("age", "or another test of 'age', but the text ends", 3),
+        ('"age > 3"', "ends; without the quotes around all of it: age > 3", 9),
         ("age 65", "or another test of 'age 65'", 6),
         ("(age = 1", "expected ')', 'and' or 'or', but the text ends", 8),
         ("age = 1)", "expected and, or, '|' or the end, but there is ')'", 7),

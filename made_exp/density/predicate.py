@@ -260,6 +260,8 @@ class _Parser:
             return Comparison(column, "not between" if negated else "between", (low, high))
         allowed = "'in' or 'between'" if negated else f"{', '.join(OPERATORS[:4])} or another test"
         hint = self.hint_of_quotes(column) if self.next.is_sign("(") else ""
+        if self.next.kind == "end" and any(sign in column.text for sign in OPERATORS):
+            hint = f"; without the quotes around all of it: {column.text}"
         raise self.expected(f"{allowed} of '{column.text}'", hint)
 
     def _takes(self, keyword: str) -> bool:
