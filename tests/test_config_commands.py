@@ -11,6 +11,7 @@ import pytest
 from made_exp import __version__
 from made_exp import eval as eval_command
 from made_exp import export as export_command
+from made_exp import query as query_command
 from made_exp import report as report_command
 from made_exp import sample as sample_command
 from made_exp.cli.app import main as train_main
@@ -24,6 +25,7 @@ MAINS = {
     "made-sample": sample_command.main,
     "made-report": report_command.main,
     "made-export": export_command.main,
+    "made-query": query_command.main,
 }
 
 
@@ -174,7 +176,8 @@ def test_help_is_short_and_complete(command, capsys):
         ("made-sample", ["run=run=1, odd", "observed=top"], "observed: 'top' is not one of top_h"),
         ("made-sample", ["run=run=1, odd", "observed=x.npz"], "observed: file not found: x.npz"),
         ("made-sample", ["run=a.safetensors"], "run: file not found: a.safetensors"),
-        ("made-export", ["run=run=1, odd"], "missing value(s): path"),
+        ("made-export", ["run=run=1, odd"], "missing value(s): path; see made-export --help"),
+        ("made-query", [".", "a > 1"], "missing value(s): run; write run=."),
         ("made-export", ["run=run=1, odd", "path=a.onx"], "path must end in .safetensors, .onnx,"),
         (
             "made-export",

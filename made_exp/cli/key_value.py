@@ -85,7 +85,9 @@ class Command(Generic[T]):
         missing = sorted(OmegaConf.missing_keys(node))
         if missing:
             listed = ", ".join(missing)
-            raise ConfigError(f"missing value(s): {listed}; see {self.program} --help")
+            folder = next((text for text in arguments if Path(text).is_dir()), None)
+            hint = f"write {missing[0]}={folder}" if folder else f"see {self.program} --help"
+            raise ConfigError(f"missing value(s): {listed}; {hint}")
         with as_config_errors():
             settings: Any = OmegaConf.to_object(node)
         return settings
