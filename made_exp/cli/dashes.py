@@ -16,7 +16,7 @@ def as_setting(
     """
     name, equals, value = flag.lstrip("-").partition("=")
     name = name.replace("-", "_")
-    if not flag.startswith("--") or not {name} <= {*places, *places.values()}:
+    if not flag.startswith("--") or name not in {*places, *places.values()}:
         return ""
     place = places.get(name, name)
     following = argv[argv.index(flag) + 1 :][:1]

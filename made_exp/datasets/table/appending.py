@@ -74,10 +74,10 @@ class TableWriter(ExitStack):
         """
         try:
             if self._stream is not None:
-                style, names = LineStyle.of(like), frame.columns
                 if self._is_first:
-                    write_names(names, renamed or {}, style, self._stream, self._delimiter)
-                style.write(for_text(frame), self._stream, self._delimiter)
+                    names, self._style = frame.columns, LineStyle.of(like)
+                    write_names(names, renamed or {}, self._style, self._stream, self._delimiter)
+                self._style.write(for_text(frame), self._stream, self._delimiter)
             else:
                 self._parts.append(self._folder / f"{len(self._parts)}")
                 frame.write_parquet(self._parts[-1])

@@ -64,6 +64,11 @@ class Cells:
             written = written.cast(pl.Float32)
         return type(self)(self.raw, written.cast(pl.String), self.codes)
 
+    @property
+    def are_stored_texts(self) -> bool:
+        """Whether texts were stored, rather than written between delimiters."""
+        return self.raw.origin.is_typed and self.raw.values.dtype == pl.String
+
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.raw.values)

@@ -66,7 +66,7 @@ def understand(
         found = _typed(cells, tuple(missing_values or ()))
     else:
         found = _written(cells, kind, missing_values)
-    if kind or found.form is None or _is_stored_text(cells):
+    if kind or found.form is None or cells.are_stored_texts:
         found.own = own_texts(cells, found.missing)
     return _as_kind(cells, found, kind) if kind else _by_values(cells, found)
 
@@ -181,10 +181,6 @@ def _values(cells: Cells, found: Reading) -> pl.Series:
     if found.form is not None and not found.own and len(cells.written) >= _MANY:
         return cells.known(found.missing)
     return labels_of(cells, found.missing, found.own)
-
-
-def _is_stored_text(cells: Cells) -> bool:
-    return cells.raw.origin.is_typed and cells.raw.values.dtype == pl.String
 
 
 def _num_distinct(known: pl.Series) -> int:

@@ -56,7 +56,7 @@ def _spaced(cells: Cells, missing: Iterable[str]) -> tuple[str, ...]:
 
     There are such only where texts were stored: between delimiters spaces are for the eye.
     """
-    if not cells.raw.origin.is_typed or cells.raw.values.dtype != pl.String:
+    if not cells.are_stored_texts:
         return ()
     found = _several(cells, missing)
     return tuple(found.filter(_IS_OTHER)["text"].sort())
