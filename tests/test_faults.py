@@ -29,7 +29,7 @@ def _environment(tmp_path, monkeypatch):
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("kills", "cases"),
-    [(5, ["agnostic", "density"]), pytest.param(100, [], marks=pytest.mark.slow)],
+    [(3, ["agnostic", "density"]), pytest.param(100, [], marks=pytest.mark.slow)],
 )
 def test_nothing_is_lost_however_often_a_run_is_killed(tmp_path, kills, cases):
     command = [sys.executable, str(HERE / "kill_loop.py"), f"--kills={kills}", *cases]

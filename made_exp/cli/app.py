@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import hydra
+from hydra._internal.hydra import Hydra
 
 from made_exp.cli import sweeps
 from made_exp.cli.command_line import CommandLine, parse_command_line
@@ -62,7 +63,7 @@ def _launch(command: CommandLine) -> int:
     run = decorate(run_job)  # It keeps its own name, so that workers import it by name.
     try:
         # What is refused here is a setting of a launcher or sweeper: jobs answer for themselves.
-        with as_config_errors(), _as_hydra_wants_it(command.argv):
+        with as_config_errors(), _as_hydra_wants_it(command.argv), _mode_by_flags():
             run()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -87,6 +88,20 @@ def _as_hydra_wants_it(argv: list[str]) -> Iterator[None]:
             yield
     finally:
         sys.argv = before
+
+
+@contextmanager
+def _mode_by_flags() -> Iterator[None]:
+    """Let -m alone tell a sweep from a run: Hydra composes everything once more to ask the files.
+
+    A file or override that asks for another mode was refused before.
+    """
+    before = Hydra.get_mode
+    Hydra.get_mode = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        Hydra.get_mode = before
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from made_exp.cli.command_line import CommandLine, refuse_missing_plugin
@@ -102,6 +103,8 @@ def _say(line: str) -> None:
 
 def _check_run(command: CommandLine) -> None:
     cfg = compose_config(command, command.overrides)
+    if cfg.hydra.mode == RunMode.MULTIRUN:
+        raise ConfigError("hydra.mode=MULTIRUN: a sweep is asked for with -m")
     settings = settings_from(cfg)
     if OmegaConf.select(cfg, "hydra.sweeper.params") and command.value_of("search") is None:
         _say("warning: hydra.sweeper.params of the experiment are used only with -m")
