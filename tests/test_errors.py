@@ -60,6 +60,7 @@ TABLE = [
     ),
     (["model.hidden_sizes={}"], "model.hidden_sizes is a list; write model.hidden_sizes=[VALUE]"),
     (["hydra.run.dir="], "hydra.run.dir: a folder is wanted, got nothing"),
+    (["hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN: a sweep is asked for with -m"),
     (["epochs=5"], "unknown key 'epochs'. Did you mean 'trainer.epochs'?"),
     (["optimizer.lr=abc"], "optimizer.lr: 'abc' is not a float"),
     (["trainer.epochs=1.5"], "trainer.epochs: '1.5' is not an integer"),

@@ -59,18 +59,28 @@ def test_budgets_are_run_once_and_drawn(script, tmp_path):
     assert (tmp_path / "docs/results.md").read_text() == page
 
 
-def test_tables_stand_beside_what_peers_reach_in_as_long(script, tmp_path):
+def test_tables_have_a_line_each(script, tmp_path):
+    assert script.main(["tables", "nltcs", "--minutes", "1", "--output", str(tmp_path)]) == 0
+    assert script.done == [("nltcs", 1.0)]
+    page = (tmp_path / "docs/results.md").read_text()
+    cells = ["nltcs", "61", "6.000", "6.000 ± 0.125", r"5.99\* (best of circuits and mixtures)"]
+    cells += ["9.250", "50%", "1.75 ± 0.50", "2.00 ± 1.00"]
+    assert "| " + " | ".join(cells) + " |" in page
+    with pytest.raises(SystemExit):
+        script.main(["tables", "nltcs", "--peer", "spflow=/a/python"])
+
+
+def test_peers_stand_beside_a_run_of_their_own(script, tmp_path):
     peers = ["--peer", "spflow=/a/python", "mostlyai=/b/python"]
-    arguments = ["tables", "nltcs", "--minutes", "1", "--output", str(tmp_path)]
+    arguments = ["peers", "nltcs", "--minutes", "1", "--output", str(tmp_path)]
     assert script.main([*arguments, *peers]) == 0
     assert script.done == [
         ("nltcs", 1.0),
         ("nltcs", 1.0, "spflow", "/a/python"),
         ("nltcs", 1.0, "mostlyai", "/b/python"),
     ]
+    assert next(iter(json.loads((tmp_path / "docs/recipe.json").read_text()))) == "nltcs 1 one core"
     page = (tmp_path / "docs/results.md").read_text()
-    cells = ["nltcs", "61", "6.000", "6.000 ± 0.125", r"5.99\* (best of circuits and mixtures)"]
-    cells += ["9.250", "50%", "1.75 ± 0.50", "2.00 ± 1.00", "8.000 (59 s)", "8.000 (59 s)"]
-    assert "| " + " | ".join(cells) + " |" in page
+    assert "| nltcs | 6.000 (61 s) | 8.000 (59 s) | 8.000 (59 s) |" in page
     with pytest.raises(SystemExit):
         script.main([*arguments, "--peer", "spflo=/a/python"])
