@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra._internal.hydra import Hydra
@@ -12,7 +13,7 @@ from made_exp.cli import sweeps
 from made_exp.cli.command_line import CommandLine, parse_command_line
 from made_exp.cli.help import train_help
 from made_exp.cli.job import import_experiment, run_job
-from made_exp.cli.launchers import guard_launchers
+from made_exp.cli.launchers import guard_launchers, replaced
 from made_exp.cli.messages import FULL_ERROR, answered
 from made_exp.cli.preflight import described, preflight
 from made_exp.cli.resolvers import conf_dir
@@ -63,7 +64,8 @@ def _launch(command: CommandLine) -> int:
     run = decorate(run_job)  # It keeps its own name, so that workers import it by name.
     try:
         # What is refused here is a setting of a launcher or sweeper: jobs answer for themselves.
-        with as_config_errors(), _as_hydra_wants_it(command.argv), _mode_by_flags():
+        asking = replaced(Hydra, "get_mode", _mode_of_flags)
+        with as_config_errors(), _as_hydra_wants_it(command.argv), asking:
             run()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -90,18 +92,11 @@ def _as_hydra_wants_it(argv: list[str]) -> Iterator[None]:
         sys.argv = before
 
 
-@contextmanager
-def _mode_by_flags() -> Iterator[None]:
-    """Let -m alone tell a sweep from a run: Hydra composes everything once more to ask the files.
+def _mode_of_flags(*_: Any, **__: Any) -> None:
+    """The mode in which Hydra runs: none but that of -m.
 
-    A file or override that asks for another mode was refused before.
+    Hydra itself composes everything once more to ask the files for it; `preflight` has seen them.
     """
-    before = Hydra.get_mode
-    Hydra.get_mode = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        Hydra.get_mode = before
 
 
 @contextmanager

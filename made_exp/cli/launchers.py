@@ -137,7 +137,7 @@ def _by_submitit(launcher: Any, job_overrides: Jobs, first: int) -> Sequence[Job
             return [lost_by(error)]
 
     unguarded = Job.results
-    with _replaced(Job, "results", results):
+    with replaced(Job, "results", results):
         return launcher.unguarded(job_overrides, first)
 
 
@@ -152,12 +152,13 @@ def _by_ray(launcher: Any, job_overrides: Jobs, first: int) -> Sequence[JobRetur
         except ray.exceptions.RayError as error:
             return lost_by(error)
 
-    with _replaced(_core, "ray", SimpleNamespace(get=get)):
+    with replaced(_core, "ray", SimpleNamespace(get=get)):
         return launcher.unguarded(job_overrides, first)
 
 
 @contextlib.contextmanager
-def _replaced(where: Any, name: str, value: Any) -> Iterator[None]:
+def replaced(where: Any, name: str, value: Any) -> Iterator[None]:
+    """Let `where` have another `value` of that `name` for a while."""
     before = getattr(where, name)
     setattr(where, name, value)
     try:
