@@ -145,6 +145,43 @@ def test_what_is_no_date(cells):
     assert DateFormat.of_texts(texts(*cells)) is None
 
 
+@pytest.mark.parametrize(
+    ("cells", "pattern", "coarse"),
+    [
+        (["2024-01-31 10:05", "2024-02-01"], "%Y-%m-%d %H:%M", "2024-02-01 00:00"),
+        (["31.01.2024 10:05:30", "01.02.2024 09:07"], "%d.%m.%Y %H:%M:%S", "01.02.2024 09:07:00"),
+        (
+            ["01/31/2024 09:05:30 PM", "02/01/2024 09:06 AM"],
+            "%m/%d/%Y %I:%M:%S %p",
+            "02/01/2024 09:06:00 AM",
+        ),
+        (["10:05:30", "09:07"], "%H:%M:%S", "09:07:00"),
+        (["2024-01-31T10:05:00.25Z", "2024-02-01"], "%Y-%m-%dT%H:%M:%S", "2024-02-01T00:00:00.00Z"),
+        (["31JAN2024:10:05", "01FEB2024"], "%d%b%Y:%H:%M", "01FEB2024:00:00"),
+        (["31/01/24 10:05", "01/02/24"], "%d/%m/%y %H:%M", "01/02/24 00:00"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.01, 0.5])
+def test_cells_without_a_time_or_seconds_are_where_these_begin(cells, pattern, coarse, share):
+    column = texts(*cells[:1] * round(100 * (1 - share)), *cells[1:] * round(100 * share))
+    form = DateFormat.of_texts(column)
+    assert form.pattern == pattern
+    counted = form.parse(column)
+    assert counted.null_count() == 0
+    assert form.write(counted.to_numpy())[-1] == coarse
+    assert form.is_coarser(column).to_list() == (column == cells[1]).to_list()
+
+
+def test_of_dates_alone_none_is_coarse_and_times_need_a_day():
+    days = texts(*[f"2024-01-{day:02d}" for day in range(1, 32)])
+    form = DateFormat.of_texts(days)
+    assert form.pattern == "%Y-%m-%d"
+    assert not form.is_coarser(days).any()
+    minutes = texts(*[f"2024-01-{day:02d} 10:{day:02d}" for day in range(1, 32)])
+    assert DateFormat.of_texts(minutes).pattern == "%Y-%m-%d %H:%M"
+    assert DateFormat.of_texts(minutes).parse(texts("2024-01", "10:05", "2024")).null_count() == 3
+
+
 def test_day_and_month_that_could_be_swapped_are_said():
     assert DateFormat.of_texts(texts("01/02/2023", "03/04/2021")).ambiguous
     assert not DateFormat.of_texts(texts("01/02/2023", "13/04/2021")).ambiguous

@@ -45,6 +45,10 @@ def fitted(splits=None, kinds=None, **columns):
         ({"iso": ["NA", "None", "BW"] * 100}, r"'NA', 'None' .* are .*\[\"NA\", \"None\"\]"),
         ({"v": ["unknown"] * 5 + NUMBERS[5:]}, r"'unknown' \(5 cells\) among numbers is taken as"),
         ({"when": ["01/02/2023", "03/04/2021", "05/06/2020"] * 100}, "day and month could be"),
+        (
+            {"when": ["2023-02-01 10:05", "2023-03-17"] * 150},
+            "150 cells such as '2023-03-17' are coarser than the others: taken as '2023-03-17 00",
+        ),
         ({"day": [f"2024010{1 + i % 9}" for i in range(270)] + ["20240215", "20240216"] * 15},
          "look like dates; then 'dataset.kinds={day: date}'"),
         ({"id": [f"u{i}" for i in range(300)]}, r"set aside, not modelled: 'id' \(identifier\)"),

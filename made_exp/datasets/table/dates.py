@@ -28,6 +28,7 @@ from made_exp.datasets.table.patterns import (
     CLOCKS,
     TWINS,
     as_datetimes,
+    coarser,
     has_clock,
     in_case,
     look_like_dates,
@@ -110,19 +111,37 @@ class DateFormat(Format):
         return int(units[0]), int(units[1])
 
     def moments(self, texts: pl.Series) -> pl.Series:
-        """Microseconds (N,) Int64 since 1970 of texts (N,), null where a text is not written so."""
-        if self.zone and self.zone != "%z":
-            texts = texts.set(~texts.str.ends_with(self.zone).fill_null(False), None)
-            texts = texts.str.strip_suffix(self.zone)
+        """Microseconds (N,) Int64 since 1970 of texts (N,), null where a text is not written so.
+
+        A text without seconds or without a time is the moment at which its minute or day begins.
+        """
+        found = self._just_so(texts, self.pattern)
+        for pattern in coarser(self.pattern):
+            if found.null_count() > texts.null_count():
+                found = found.zip_with(found.is_not_null(), self._just_so(texts, pattern))
+        return found
+
+    def is_coarser(self, texts: pl.Series) -> pl.Series:
+        """Which texts (N,) have no seconds, or no time, where those of the column do."""
+        is_finer = self._just_so(texts, self.pattern).is_not_null()
+        return self.moments(texts).is_not_null() & ~is_finer
+
+    def _just_so(self, texts: pl.Series, pattern: str) -> pl.Series:
+        """Microseconds (N,) of texts (N,) that have this very pattern."""
+        zone = self.zone if has_clock(pattern) else ""
+        if zone and zone != "%z":
+            texts = texts.set(~texts.str.ends_with(zone).fill_null(False), None)
+            texts = texts.str.strip_suffix(zone)
         parts = pl.Series([0] * len(texts), dtype=pl.Int64)
         if self.fraction:
             digits = texts.str.extract(_FRACTION, 2).fill_null("").str.pad_end(MAX_FRACTION, "0")
             parts = digits.str.slice(0, MAX_FRACTION).cast(pl.Int64)
             texts = texts.str.replace(_FRACTION, "$1")
-        texts, pattern = self._with_days(texts)
+        if not has_days(pattern):
+            texts, pattern = as_first_days(texts, pattern)
         if self._is_short:
             texts, pattern = with_centuries(texts, self.first_year), pattern.replace("%y", "%Y")
-        return as_datetimes(texts, pattern, is_zoned=self.zone == "%z") + parts
+        return as_datetimes(texts, pattern, is_zoned=zone == "%z") + parts
 
     def plain_moments(self, texts: pl.Series, clock: str | None) -> pl.Series:
         """Microseconds (N,) of texts (N,) as of `iso_moments`, also of a time of the day alone.
@@ -137,12 +156,6 @@ class DateFormat(Format):
         moments = iso_moments(texts.zip_with(~are_months, texts + "-01"), clock)
         on_day = begun(counted(moments, "months"), "months", self.day)
         return moments.zip_with(~are_months, on_day)
-
-    def _with_days(self, texts: pl.Series) -> tuple[pl.Series, str]:
-        """Texts (N,) and their pattern, that of first days where they are of months alone."""
-        return (
-            (texts, self.pattern) if has_days(self.pattern) else as_first_days(texts, self.pattern)
-        )
 
     @property
     def _is_short(self) -> bool:
@@ -217,12 +230,12 @@ class DateFormat(Format):
         some = texts.gather_every(max(len(texts) // _LOOKED_AT, 1))
         if not look_like_dates(some):
             return None
-        zones = some.str.extract(_ZONE) if some.str.contains(":").any() else some.clear()
+        zones = some.filter(some.str.contains(":")).str.extract(_ZONE)
         zone = "" if zones.null_count() or not len(zones) else str(zones[0])
         if zone and zones.n_unique() > 1:
             zone = "%z"
         unread = {one: one._unread(some) for one in (cls(p, zone=zone) for p in patterns_of(some))}
-        found = [one for one, count in unread.items() if count < 0.1 * len(some)]
+        found = [one for one, (count, _) in unread.items() if count < 0.1 * len(some)]
         if len(found) > 1:
             unread = {one: one._unread(texts) for one in found}
         found = [one for one in found if unread[one] == min(unread.values())]
@@ -236,9 +249,12 @@ class DateFormat(Format):
         best = next(likely, found[0]) if twin else found[0]
         return replace(best, ambiguous=twin)._with_digits(texts)
 
-    def _unread(self, texts: pl.Series) -> int:
-        """How many texts are not written so."""
-        return replace(self, fraction=MAX_FRACTION).moments(texts).null_count()
+    def _unread(self, texts: pl.Series) -> tuple[int, int]:
+        """How many texts are not such dates, and how many have not just this pattern."""
+        form = replace(self, fraction=MAX_FRACTION)
+        others = form._just_so(texts, self.pattern).null_count()
+        is_settled = others in (0, len(texts))
+        return (others if is_settled else form.moments(texts).null_count()), others
 
     def _with_digits(self, texts: pl.Series) -> Self:
         """The format, with the unit and the digits that these texts have."""
@@ -247,7 +263,9 @@ class DateFormat(Format):
         found = replace(self, fraction=fraction)
         if self._is_short:
             is_read = self.moments(texts).is_not_null()
-            years = self._with_days(texts.filter(is_read))[0]
+            years = texts.filter(is_read)
+            if not has_days(self.pattern):
+                years = as_first_days(years, self.pattern)[0]
             found = replace(found, first_year=first_year_of(years))
         if not has_days(self.pattern):
             unit, day = unit_of(self.pattern), 1

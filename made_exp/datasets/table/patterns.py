@@ -72,6 +72,12 @@ def has_clock(pattern: str) -> bool:
     return "%H" in pattern or "%I" in pattern
 
 
+def coarser(pattern: str) -> list[str]:
+    """Patterns of the same dates without seconds and then without a time, where they have them."""
+    without = [pattern.replace(":%S", ""), re.sub(r"(T|, | |:)%[HI].*$", "", pattern)]
+    return [one for one in without if one != pattern and ("%d" in one or one in CLOCKS)]
+
+
 def _weekdays(texts: pl.Series) -> list[str]:
     """Patterns of dates after their weekdays; none where texts do not begin so."""
     parts = texts.str.extract_groups(_WEEKDAY).struct.unnest().drop_nulls("1")

@@ -24,7 +24,7 @@ from made_exp.datasets.table.inference import MAX_SPAN
 from made_exp.datasets.table.nearly_zero import nearly_zero
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.parts import written_apart
-from made_exp.datasets.table.patterns import pattern_of_digits
+from made_exp.datasets.table.patterns import has_clock, pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.reading import Reading, setting
@@ -48,7 +48,7 @@ def suspicious_column(cells: Cells, column: Column) -> list[str]:
     """What may be wrong with how a column was understood."""
     if isinstance(column, Numbers):
         doubts = [*sentinels(cells, column), *_dates_as_numbers(cells, column)]
-        doubts += [*_ambiguous(column), *_worth_the_same(cells, column)]
+        doubts += [*_ambiguous(column), *_coarser(cells, column), *_worth_the_same(cells, column)]
         doubts += _whole_and_alike(cells, column)
         return doubts + (nearly_zero(cells) if column.kind == "real" else [])
     if apart := written_apart(cells, column):
@@ -90,6 +90,20 @@ def _ambiguous(column: Numbers) -> list[str]:
     if not (isinstance(form, DateFormat) and form.ambiguous):
         return []
     return [f"read as {form.pattern}, but day and month could be the other way round"]
+
+
+def _coarser(cells: Cells, column: Numbers) -> list[str]:
+    """Dates without a time, or times without seconds, where the others of the column have them."""
+    texts, form = cells.known(column.missing), column.format
+    if not isinstance(form, DateFormat) or texts.dtype != pl.String or not has_clock(form.pattern):
+        return []
+    found = form.is_coarser(texts)
+    if not found.any():
+        return []
+    first = texts.filter(found).head(1)
+    read = form.write(form.parse(first).to_numpy())
+    such = f"{cells.count_rows(found)} cells such as '{first[0]}'"
+    return [f"{such} are coarser than the others: taken as '{read[0]}'"]
 
 
 def _worth_the_same(cells: Cells, column: Numbers) -> list[str]:
