@@ -90,6 +90,7 @@ def test_questions_have_conditions_and_measures():
         ("wage (CHF) > 3", "write a name like this in quotes: 'wage (CHF)'", 0),
         ("a = 1 and wage (CHF) > 3", "write a name like this in quotes: 'wage (CHF)'", 15),
         ("wage ( > 3", "'wage(' is none of mean, median, quantile, distribution", 0),
+        ("P(a = 1 | b = 2)", "asked for without 'P()': \"a = 1 | b = 2\"", 0),
         ("mean(wage (CHF))", "write a name like this in quotes: 'wage (CHF)'", 10),
         ("is member = 1", "there is 'is'; a name with a keyword in it stands in quotes", 0),
         ("it's = 2", "a name with a quote in it stands in quotes of another kind", 2),

@@ -234,6 +234,11 @@ def test_a_bad_table_is_refused_before_training(tmp_path, spoil, message):
         run(table_settings(write(tmp_path / "bad.csv", rows)), tmp_path / "run")
 
 
+def test_rows_to_complete_that_are_called_data_are_said(folder, tmp_path, caplog):
+    sample_run(folder / "run", data=str(folder / "new.csv"), path=tmp_path / "out.csv")
+    assert f"rows to complete are observed={folder / 'new.csv'}" in caplog.text
+
+
 def test_values_that_train_did_not_have_are_given_as_they_are(folder, tmp_path, caplog):
     row = ["merlot", "19.00", "", "1.9", "ruby", "no"]
     path = write(tmp_path / "new.csv", [row, ["barolo", "13.00", "9000", "", "ruby", "no"]])

@@ -25,6 +25,7 @@ from made_exp.density.tokens import (
 from made_exp.errors import did_you_mean
 
 MEASURES = ("mean", "median", "quantile", "distribution")
+_PROBABILITY = ("p", "pr", "prob", "probability")
 _DEEPEST = 100  # predicates inside each other; Python has room for about 200
 
 
@@ -155,6 +156,9 @@ class _Parser:
         end = self.text.find(")", first.end) + 1
         if not end:
             return ""
+        if first.text.lower() in _PROBABILITY:
+            asked = self.text[first.end : end - 1].strip(" (")
+            return f"; a probability is asked for without '{first.text}()': \"{asked}\""
         return f"; write a name like this in quotes: {as_name(self.text[first.start : end])}"
 
     def expect_sign(self, sign: str, after: str = "") -> Token:

@@ -1,5 +1,6 @@
 """Drawing from finished runs: new samples, or completions of partly observed examples."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ from made_exp.settings.commands import SampleSettings
 
 # When the user does not say how many: samples or completions, and rows of them in a picture.
 _NUM_SAMPLES, _MAX_PICTURED = 100, 5
+_NOT_NEEDED = (
+    "data=%s was not needed: it says where the data of the run are, if they have moved; rows to"
+    " complete are observed=%s"
+)
+_log = logging.getLogger(__name__)
 
 
 def sample_run(settings: SampleSettings) -> Path:
@@ -39,6 +45,8 @@ def sample_run(settings: SampleSettings) -> Path:
     generator = torch.Generator().manual_seed(settings.seed)
     draw = _draw_samples if settings.observed is None else _draw_completions
     draw(run, settings, target, generator)
+    if settings.data is not None and "dataset" not in vars(run):
+        _log.warning(_NOT_NEEDED, settings.data, settings.data)
     return target
 
 
