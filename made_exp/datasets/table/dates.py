@@ -124,7 +124,7 @@ class DateFormat(Format):
     def is_coarser(self, texts: pl.Series) -> pl.Series:
         """Which texts (N,) have no seconds, or no time, where those of the column do."""
         is_finer = self._just_so(texts, self.pattern).is_not_null()
-        return self.moments(texts).is_not_null() & ~is_finer
+        return self.moments(texts.set(is_finer, None)).is_not_null()
 
     def _just_so(self, texts: pl.Series, pattern: str) -> pl.Series:
         """Microseconds (N,) of texts (N,) that have this very pattern."""
@@ -137,8 +137,7 @@ class DateFormat(Format):
             digits = texts.str.extract(_FRACTION, 2).fill_null("").str.pad_end(MAX_FRACTION, "0")
             parts = digits.str.slice(0, MAX_FRACTION).cast(pl.Int64)
             texts = texts.str.replace(_FRACTION, "$1")
-        if not has_days(pattern):
-            texts, pattern = as_first_days(texts, pattern)
+        texts, pattern = as_first_days(texts, pattern)
         if self._is_short:
             texts, pattern = with_centuries(texts, self.first_year), pattern.replace("%y", "%Y")
         return as_datetimes(texts, pattern, is_zoned=zone == "%z") + parts
@@ -263,9 +262,7 @@ class DateFormat(Format):
         found = replace(self, fraction=fraction)
         if self._is_short:
             is_read = self.moments(texts).is_not_null()
-            years = texts.filter(is_read)
-            if not has_days(self.pattern):
-                years = as_first_days(years, self.pattern)[0]
+            years = as_first_days(texts.filter(is_read), self.pattern)[0]
             found = replace(found, first_year=first_year_of(years))
         if not has_days(self.pattern):
             unit, day = unit_of(self.pattern), 1

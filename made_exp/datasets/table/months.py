@@ -65,7 +65,12 @@ def month_pattern(texts: pl.Series) -> str | None:
 
 
 def as_first_days(texts: pl.Series, pattern: str) -> tuple[pl.Series, str]:
-    """The first days of months or quarters (N,), null where a text has none, and their pattern."""
+    """The first days of months or quarters (N,), null where a text has none, and their pattern.
+
+    Texts of a pattern that has days are as they are.
+    """
+    if has_days(pattern):
+        return texts, pattern
     days = "1-" + texts.set(~_matches(texts, pattern), None).str.to_uppercase()
     if "%q" in pattern:
         for quarter in range(1, 5):

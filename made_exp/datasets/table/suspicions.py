@@ -24,7 +24,7 @@ from made_exp.datasets.table.inference import MAX_SPAN
 from made_exp.datasets.table.nearly_zero import nearly_zero
 from made_exp.datasets.table.numbers import NumberFormat
 from made_exp.datasets.table.parts import written_apart
-from made_exp.datasets.table.patterns import has_clock, pattern_of_digits
+from made_exp.datasets.table.patterns import coarser, pattern_of_digits
 from made_exp.datasets.table.quantities import numbers_among_texts, quantities
 from made_exp.datasets.table.raw import GivenTable, RawTable
 from made_exp.datasets.table.reading import Reading, setting
@@ -94,9 +94,10 @@ def _ambiguous(column: Numbers) -> list[str]:
 
 def _coarser(cells: Cells, column: Numbers) -> list[str]:
     """Dates without a time, or times without seconds, where the others of the column have them."""
-    texts, form = cells.known(column.missing), column.format
-    if not isinstance(form, DateFormat) or texts.dtype != pl.String or not has_clock(form.pattern):
+    form = column.format
+    if not isinstance(form, DateFormat) or not coarser(form.pattern):
         return []
+    texts = cells.known(column.missing)
     found = form.is_coarser(texts)
     if not found.any():
         return []
