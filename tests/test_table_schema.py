@@ -369,6 +369,11 @@ def test_a_table_from_a_typed_file_scores_texts_and_the_other_way():
         ({"a": ["1", "2", "3"]}, {"kinds": {"a": "binary"}}, "3 different values .* can have 2"),
         ({"a": ["x", "y", "z"]}, {"kinds": {"a": "real"}}, "'x' is not a number"),
         ({"a": ["1", "2", "3"]}, {"kinds": {"a": "date"}}, "'1' is not a date"),
+        (
+            {"a": ["2023-09-15", "15.10.2023"] * 3},
+            {"kinds": {"a": "date"}},
+            "'2023-09-15' is not a date that is known; nine in ten have to be written alike",
+        ),
         ({"a": ["1", "2", "3"]}, {"kinds": {"aa": "real"}}, "no column 'aa'. Did you mean 'a'"),
         ({"a": ["x", "x", "x"]}, {}, r"no column is left to be modelled: 'a' \(constant\)"),
         ({"a": ["x", "y", "z"]}, {"drop": ["a"]}, "no column is left"),

@@ -47,7 +47,8 @@ def fitted(splits=None, kinds=None, **columns):
         ({"when": ["01/02/2023", "03/04/2021", "05/06/2020"] * 100}, "day and month could be"),
         (
             {"when": ["2023-02-01 10:05", "2023-03-17"] * 150},
-            "150 cells such as '2023-03-17' are coarser than the others: taken as '2023-03-17 00",
+            r"150 cells such as '2023-03-17' are coarser than the others: "
+            r"taken as '2023-03-17 00:00'; draws seldom are such",
         ),
         ({"day": [f"2024010{1 + i % 9}" for i in range(270)] + ["20240215", "20240216"] * 15},
          "look like dates; then 'dataset.kinds={day: date}'"),

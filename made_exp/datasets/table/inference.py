@@ -248,6 +248,7 @@ def _as_kind(cells: Cells, found: Reading, kind: str) -> Reading:
         odd = known.is_not_null()
         if kind != "date":
             odd &= ~known.str.contains(_NUMBER).fill_null(True)
-        what = {"date": "a date that is known", "integer": "a whole number"}.get(kind, "a number")
+        dates = "a date that is known; nine in ten have to be written alike"
+        what = {"date": dates, "integer": "a whole number"}.get(kind, "a number")
         raise cells.raw.error(cells.first_row(odd), f"is not {what}")
     return replace(found, kind=kind, decided="as you say")

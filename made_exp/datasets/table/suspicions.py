@@ -104,7 +104,7 @@ def _coarser(cells: Cells, column: Numbers) -> list[str]:
     first = texts.filter(found).head(1)
     read = form.write(form.parse(first).to_numpy())
     such = f"{cells.count_rows(found)} cells such as '{first[0]}'"
-    return [f"{such} are coarser than the others: taken as '{read[0]}'"]
+    return [f"{such} are coarser than the others: taken as '{read[0]}'; draws seldom are such"]
 
 
 def _worth_the_same(cells: Cells, column: Numbers) -> list[str]:
