@@ -151,8 +151,10 @@ def _lines(one: Answer, rows: int | None) -> str:
         counted = f"   {_number(one.value * rows, one.stderr * rows)} of {rows} rows"
     if one.counted is not None:
         so, of = one.counted
-        share = f", {so / of:.4g}" if of else ""
-        counted += f"   data: {so} of {of} rows{share}"
+        share = so / max(of, 1)
+        stderr = math.sqrt(share * (1 - share) / max(of, 1))
+        told = f", {_number(share, stderr)}" if of else ""
+        counted += f"   data: {so} of {of} rows{told}"
     name = f"P({question})" if one.is_probability else question
     return f"{name} = {shown}   ({how}){counted}"
 

@@ -49,12 +49,12 @@ class Inside:
 
 def states_inside(variable: Variable, subset: Subset) -> Tensor:
     """Which states (S,) float64 are inside: 1, else 0, and 0 for that of a number."""
-    values = _values_of_states(variable)
+    values = values_of_states(variable)
     states = [float(value is not None and subset.holds(value)) for value in values]
     return torch.tensor(states, dtype=torch.float64)
 
 
-def _values_of_states(variable: Variable) -> list[float | None]:
+def values_of_states(variable: Variable) -> list[float | None]:
     """The value of each state; None for that of a number, NaN for a missing one."""
     missing: list[float | None] = [math.nan] * variable.may_be_missing
     if has_coordinate(variable):

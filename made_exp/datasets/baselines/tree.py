@@ -8,8 +8,8 @@ is that of p_d. The parents are the maximum spanning tree over mutual informatio
 
     P(b | a) = (n_ab + alpha q(b)) / (n_a + alpha),
 
-with alpha, and q either even or P_d, of each pair so that rows are predicted best from the others;
-of two binary variables alpha is 2 PAIR_COUNT.
+with alpha, and q either even, P_d or that of `OrderedLabels`, of each pair so that rows are
+predicted best from the others; of two binary variables alpha is 2 PAIR_COUNT.
 
 Legend: N rows, D variables, L labels of each, T those of all, a label of the parent, b the own.
 """
@@ -26,6 +26,7 @@ from made_exp.datasets.baselines.coordinates import Rows
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.labels import Labels
+from made_exp.datasets.baselines.ordered import OrderedLabels
 from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
@@ -59,18 +60,32 @@ class ChowLiu(SimpleDensity):
         tree.labels.independent = independent
         tree.labels.fit(codes, seed)
         counts = _pair_counts(tree.labels, codes)
-        starts = tree.labels.starts.long()
-        tree.parents = maximum_spanning_tree(information(counts, starts)).double()
-        width = tree.labels.log_probs.shape[1]
-        tree.tables = torch.zeros(len(starts), width, width, dtype=torch.float64)
-        sizes = tree.labels.sizes.long()
-        for d, parent in enumerate(tree.parents.long().tolist()):
-            own = tree.labels.log_probs[d, : sizes[d]].exp()
-            tree.tables[d, :, : sizes[d]] = own
-            if parent >= 0:
-                above, below = (slice(starts[k], starts[k] + sizes[k]) for k in (parent, d))
-                tree.tables[d, : sizes[parent], : sizes[d]] = _smoothed(counts[above, below], own)
+        starts, sizes = tree.labels.starts.long(), tree.labels.sizes.long()
+        found, ordered = information(counts, starts), None
+        if int(sizes.max()) > 2:  # of binary ones the table says all
+            ordered = OrderedLabels.of(tree.labels, counts)
+            found = found.maximum(ordered.gains)
+        tree.parents = maximum_spanning_tree(found).double()
+        tree._fill(counts, ordered)
         return tree
+
+    def _fill(self, counts: Tensor, ordered: OrderedLabels | None) -> None:
+        """Find the tables of the tree from the counts (T, T) of pairs."""
+        starts, sizes = self.labels.starts.long(), self.labels.sizes.long()
+        width = self.labels.log_probs.shape[1]
+        self.tables = torch.zeros(len(starts), width, width, dtype=torch.float64)
+        for d, parent in enumerate(self.parents.long().tolist()):
+            own = self.labels.log_probs[d, : sizes[d]].exp()
+            self.tables[d, :, : sizes[d]] = own
+            if parent < 0:
+                continue
+            above, below = (slice(starts[k], starts[k] + sizes[k]) for k in (parent, d))
+            priors = [torch.full_like(own, 1 / len(own))[None], own[None]]
+            if ordered is not None and ordered.rho[parent, d]:
+                rho = float(ordered.rho[parent, d])
+                priors.append(ordered.given(above, below, rho, own))
+            found = _smoothed(counts[above, below], priors)
+            self.tables[d, : sizes[parent], : sizes[d]] = found
 
     @property
     @override
@@ -216,21 +231,20 @@ def _summed(table: Tensor, variable: Tensor, count: int) -> Tensor:
     return table.new_zeros(len(table), count).index_add_(1, variable, table)
 
 
-def _smoothed(counts: Tensor, own: Tensor) -> Tensor:
-    """P(b | a) (L, L'), from the counts of pairs and the probabilities (L',) of b alone."""
+def _smoothed(counts: Tensor, priors: Sequence[Tensor]) -> Tensor:
+    """P(b | a) (L, L') from the counts of pairs and the best of some q(b | a), (L or 1, L')."""
     totals = counts.sum(1, keepdim=True)
     if counts.shape == (2, 2):
         return (counts + PAIR_COUNT) / (totals + 2 * PAIR_COUNT)
-    even = torch.full_like(own, 1 / len(own))
 
     def score(added: Tensor) -> float:
-        left = (counts - 1).clamp(min=0) + added
-        log_left = (left / ((totals - 1).clamp(min=0) + added.sum())).clamp(min=1e-300).log()
-        fresh = ((counts + added) / (totals + added.sum())).log().mean()  # one row from anywhere
+        alpha, left = added.sum(1, keepdim=True), (counts - 1).clamp(min=0) + added
+        log_left = (left / ((totals - 1).clamp(min=0) + alpha)).clamp(min=1e-300).log()
+        fresh = ((counts + added) / (totals + alpha)).log().mean()  # one row from anywhere
         return float((counts * log_left).sum() + fresh)
 
-    added = max((alpha * prior for alpha in _ALPHAS for prior in (even, own)), key=score)
-    return (counts + added) / (totals + added.sum())
+    added = max((alpha * prior for alpha in _ALPHAS for prior in priors), key=score)
+    return (counts + added) / (totals + added.sum(1, keepdim=True))
 
 
 def maximum_spanning_tree(weights: Tensor) -> Tensor:
