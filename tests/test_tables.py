@@ -122,6 +122,7 @@ def test_the_schema_travels_with_the_checkpoint(folder):
 
 def test_sampled_rows_look_like_the_table(folder):
     path = sample_run(folder / "run", num_samples=1500, path=folder / "new.csv")
+    assert path.read_bytes().count(b"\r\n") == 1501  # as in the table
     rows, real = read(path), wine_rows()
     assert len(rows) == 1500
     for column in (0, 4, 5):

@@ -83,6 +83,17 @@ def test_other_data_are_described_by_their_kinds(tmp_path):
     assert as_results(dataset) == {}
 
 
+@pytest.mark.parametrize("missing", ["ignore", "model"])
+def test_describe_says_that_missing_cells_need_another_setting(tmp_path, missing):
+    rows = [f"{'' if i % 9 == 0 else i % 4},{'abc'[i % 3]}" for i in range(200)]
+    (tmp_path / "gaps.csv").write_text("\n".join(["v,k", *rows]) + "\n")
+    dataset = {"name": "table", "path": str(tmp_path / "gaps.csv"), "missing": missing}
+    shown = describe(make_settings(tmp_path, dataset=dataset))
+    ends = "a training with these settings would end: dataset 'gaps' has missing values" in shown
+    assert ends == ("take experiment=table, or dataset.missing=model" in shown)
+    assert ends == (missing == "ignore")
+
+
 def test_describe_shows_the_columns_and_writes_nothing(file, tmp_path, monkeypatch, capsys):
     settings = make_settings(tmp_path, dataset={"name": "table", "path": str(file)})
     assert "categorical  3: a, b, c" in describe(settings)

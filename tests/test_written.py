@@ -339,8 +339,10 @@ def test_marks_and_ends_of_lines_come_back(table, tmp_path, mark, end):
     with TableWriter(tmp_path / "scored.csv", ",") as writer:
         for part in (frame[:1], frame[1:]):
             writer.append(part, like=str(given))
-    done, scored = ((tmp_path / f"{name}.csv").read_bytes() for name in ("done", "scored"))
-    for content in (done, scored):
+    write_drawn(tmp_path / "drawn.csv", schema, whole.x.nan_to_num(0.5), like=str(given))
+    names = ("done", "scored", "drawn")
+    done, scored, drawn = ((tmp_path / f"{name}.csv").read_bytes() for name in names)
+    for content in (done, scored, drawn):
         assert content.startswith(mark + HEADER.encode() + end.encode())
         assert content.count(end.encode()) == content.count(b"\n") == 3
     assert scored == given.read_bytes().replace(b'"b"', b"b")

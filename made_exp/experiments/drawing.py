@@ -97,7 +97,7 @@ def _draw_samples(
         case ".npz":
             _write_npz(target, context, samples=_as_given(samples, model))
         case _:
-            write_drawn(target, run.schema, samples)
+            write_drawn(target, run.schema, samples, like=run.table_file)
     if settings.report:
         write_report(run, settings, target, samples)
 

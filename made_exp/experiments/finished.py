@@ -19,7 +19,7 @@ from made_exp.datasets.registry import (
 )
 from made_exp.datasets.table.plain import schema_of
 from made_exp.datasets.table.schema import TableSchema
-from made_exp.datasets.table.sources import absolute_paths
+from made_exp.datasets.table.sources import absolute_paths, find_tables
 from made_exp.datasets.table.text import TextStyle
 from made_exp.density.density import Density
 from made_exp.errors import CheckpointError, ConfigError, as_config_errors
@@ -129,6 +129,17 @@ class FinishedRun:
     def schema(self) -> TableSchema:
         """How the variables are written in a table."""
         return schema_of(self.data)
+
+    @property
+    def table_file(self) -> str:
+        """The file of the table, or the first, that new ones are written like; "" if it is gone."""
+        path = self._moved or getattr(self.settings.dataset, "path", "")
+        if not (path and self.data.get("table")):
+            return ""
+        try:
+            return str(find_tables(path, default_data_dir())[0])
+        except (ValueError, OSError):  # a model may have gone elsewhere without its data
+            return ""
 
     @property
     def text_style(self) -> TextStyle:

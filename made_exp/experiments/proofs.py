@@ -40,8 +40,7 @@ def prepare(model: MADE, dataset: Dataset) -> None:
         ValueError: If the data miss values that the model cannot leave out.
         TrainingError: If an output depends on its own or a later variable.
     """
-    serving = [one.schedule for one in model.members if one.schedule.resamples_order]
-    check_missing(serving or [member.schedule for member in model.members], dataset)
+    check_missing(model, dataset)
     report = measure_connectivity(model)
     if report.num_weights:
         _log.info("%s", report)
@@ -67,8 +66,13 @@ def rows_to_fit(dataset: Dataset) -> Tensor:
     return fitted_rows(x)
 
 
-def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
-    """Raise ValueError if values are missing that some ordering does not have last."""
+def check_missing(model: MADE, dataset: Dataset) -> None:
+    """Raise ValueError if values are missing that some ordering does not have last.
+
+    Where networks resample their order, others need not serve such rows.
+    """
+    every = [member.schedule for member in model.members]
+    schedules = [one for one in every if one.resamples_order] or every
     for split in SPLITS:
         if (found := _first_unserved(schedules, dataset, split)) is not None:
             row, column = found

@@ -6,12 +6,16 @@ from dataclasses import asdict
 from typing import Any
 
 from made_exp.datasets.base import SPLITS, Dataset
+from made_exp.datasets.description import describe_data
 from made_exp.datasets.parts import num_fitted
 from made_exp.datasets.registry import load_dataset
 from made_exp.datasets.table.describe import MAX_ROWS, as_table
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import as_config_errors
+from made_exp.experiments.proofs import check_missing
+from made_exp.model.build import build_model
 from made_exp.settings.experiment import Settings
+from made_exp.variables.missing import any_left_out
 
 _log = logging.getLogger(__name__)
 # What comes after so many warnings is in results.json.
@@ -41,8 +45,20 @@ def describe(settings: Settings) -> str:
     with as_config_errors():
         dataset = load_dataset(**asdict(settings.dataset))
     lines = [described_dataset(dataset, most=dataset.num_dims + len(dataset.notices) + MAX_ROWS)]
-    lines += [f"warning: {notice}" for notice in dataset.notices]
+    lines += [f"warning: {notice}" for notice in (*dataset.notices, *_refusals(settings, dataset))]
     return "\n".join(lines)
+
+
+def _refusals(settings: Settings, dataset: Dataset) -> list[str]:
+    """For what a training would refuse missing cells."""
+    splits = (dataset.split(split) for split in SPLITS)
+    if not any(any_left_out(x, dataset.variables) for x in splits):
+        return []
+    try:
+        check_missing(build_model(settings, describe_data(dataset)), dataset)
+    except ValueError as error:
+        return [f"a training with these settings would end: {error}"]
+    return []
 
 
 def as_results(dataset: Dataset) -> dict[str, Any]:

@@ -20,11 +20,15 @@ from made_exp.experiments.given import Given
 _NUMBERS = ("row", "completion")
 
 
-def write_drawn(path: Path, schema: TableSchema, x: Tensor) -> None:
-    """Write x (N, D) with the columns of the table; the ending of `path` says how."""
+def write_drawn(path: Path, schema: TableSchema, x: Tensor, like: str = "") -> None:
+    """Write x (N, D) with the columns of the table; the ending of `path` says how.
+
+    Ends of lines, a byte-order mark and types are as in the file `like`, if it is of that kind.
+    """
     frame = schema.decode(x.double().numpy())
     pairs = zip(schema.columns, frame.get_columns(), strict=True)
-    write_frame(path, pl.DataFrame([_stored(path, c, t) for c, t in pairs]), schema.delimiter)
+    columns = pl.DataFrame([_stored(path, column, texts) for column, texts in pairs])
+    write_frame(path, columns, schema.delimiter, like=like)
 
 
 def write_completed(
