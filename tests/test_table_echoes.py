@@ -1,12 +1,19 @@
 """Values that come again are found where a smooth density does not explain them."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from made_exp.datasets.baselines.coordinates import codes_of
+from made_exp.datasets.baselines.counting import Independent
+from made_exp.datasets.table.dates import DateFormat
 from made_exp.datasets.table.digits import Fineness
 from made_exp.datasets.table.echoes import find_echoes
 from made_exp.datasets.table.fitting import fit_numbers
+from made_exp.datasets.table.numbers import NumberFormat
+from made_exp.datasets.table.round_times import round_times
 from made_exp.variables.numbers import ATOM, Numbers
 from made_exp.variables.variable import Kind, Variable
 
@@ -32,6 +39,55 @@ def test_few_rows_and_rows_that_all_differ_have_none():
     for values in (rng.choice([1.5, 7.25, 9.0], 150), rng.normal(size=500)):
         z, cells = values - values.mean(), np.full(len(values), 1e-6)
         assert len(find_echoes(values, z, cells)[0]) == 0
+
+
+@pytest.mark.parametrize(("apart", "share"), [(1440, 0.3), (60, 0.4), (1440, 0.0)])
+def test_full_days_and_hours_among_minutes_are_echoes_also_those_that_train_lacks(apart, share):
+    """In two years of minutes; all are counted once more than they are there."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(500, 2 * 365 * 1440, 1500).astype(float)
+    is_round = rng.random(1500) < share
+    values[is_round] -= (values[is_round] - 120) % apart
+    fit = fit_numbers(values, fine=Fineness(1.0), grids=[(1440, 120), (60, 0)])
+    if not share:
+        assert fit.echoes == ()
+        return
+    every = np.arange(120 % apart, 2 * 365 * 1440, apart)
+    every = every[(every >= values.min()) & (every <= values.max())]
+    every = every[~np.isin(every, fit.atoms)]  # two that are there four times, by chance
+    assert fit.echoes == tuple(every)
+    assert sum(fit.echo_counts) == len(every) + np.isin(values, every).sum()
+    assert min(fit.echo_counts) == 1
+
+
+def test_a_full_day_that_train_lacks_is_likelier_than_a_minute_beside_it():
+    rng = np.random.default_rng(4)
+    values = rng.integers(0, 365 * 1440, 800).astype(float)
+    values[:300] -= values[:300] % 1440
+    fit = fit_numbers(values, fine=Fineness(1.0), grids=[(1440, 0)])
+    variable = Variable("when", Kind.INTEGER, 365 * 1440, is_open=True, **vars(fit))
+    independent = Independent.fit([variable], codes_of([variable], torch.tensor(values)[:, None]))
+    unseen = next(d for d in range(50, 300) if d * 1440.0 not in values)
+    x = torch.arange(unseen * 1440.0 - 20, unseen * 1440 + 20).double()[:, None]
+    log_probs = independent.log_prob(codes_of([variable], x))
+    assert log_probs[20] > torch.cat([log_probs[:20], log_probs[21:]]).max() + math.log(50)
+
+
+@pytest.mark.parametrize(
+    ("form", "first", "step", "grids"),
+    [
+        (DateFormat("%Y-%m-%d %H:%M", unit="minutes"), 1440 * 9 + 30, 1, [(1440, 1410), (60, 30)]),
+        (DateFormat("%H:%M", unit="minutes"), 0, 15, [(96, 0), (4, 0)]),
+        (DateFormat("%H:%M", unit="minutes"), 10, 15, []),  # a quarter past ten minutes, always
+        (DateFormat("%Y-%m-%d"), 7, 1, []),
+        (DateFormat("%Y-%m", unit="months"), 7, 1, []),
+        (NumberFormat(), 0, 1, []),
+    ],
+)
+def test_round_times_are_full_days_hours_and_minutes(form, first, step, grids):
+    assert round_times(form, first, step) == grids
+    for apart, point in grids:
+        assert (first + point * step) % (apart * step) == 0
 
 
 @pytest.mark.parametrize("what", ["atoms", "echoes"])

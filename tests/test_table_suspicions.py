@@ -48,7 +48,12 @@ def fitted(splits=None, kinds=None, **columns):
         (
             {"when": ["2023-02-01 10:05", "2023-03-17"] * 150},
             r"150 cells such as '2023-03-17' are coarser than the others: "
-            r"taken as '2023-03-17 00:00'; draws seldom are such",
+            r"taken as '2023-03-17 00:00'; draws are such, too",
+        ),
+        (
+            {"when": [f"2023-{1 + i % 12:02d}-{1 + i % 28:02d}"
+                      + f" {i % 24:02d}:{i % 60:02d}" * (i > 1) for i in range(300)]},
+            "2 cells such as '2023-01-01' are coarser .*; draws seldom are such",
         ),
         ({"day": [f"2024010{1 + i % 9}" for i in range(270)] + ["20240215", "20240216"] * 15},
          "look like dates; then 'dataset.kinds={day: date}'"),

@@ -185,9 +185,13 @@ class Marginals(FittedTables):
         total = len(numbers)
         if total < 2 or (variable.is_real and not variable.echoes):
             return numbers.new_zeros(0), numbers.new_zeros(0)
-        distinct, inverse, counts = numbers.unique(return_inverse=True, return_counts=True)
+        values, counts = self._repeated(r, numbers)
+        distinct, inverse = numbers.unique(return_inverse=True)
+        own = self.coordinates.values_of(r, distinct)
+        place = torch.searchsorted(values, own).clamp(max=len(values) - 1)
+        left = torch.where(values[place] == own, counts[place] - 1, 0.0) / (counts.sum() - 1)
         judged = inverse[:: 1 + total // _MAX_JUDGED]
-        others = (counts - 1).double() / (total - 1) / self._log_units(r, distinct).exp()
+        others = left / self._log_units(r, distinct).exp()
         smooth = torch.zeros_like(others)
         asked = judged.unique()
         smooth[asked] = self._log_smooth(r, distinct[asked]).exp()
@@ -195,8 +199,16 @@ class Marginals(FittedTables):
         for _ in range(100):
             both = weight * others + (1 - weight) * smooth
             weight = float((weight * others / both).sum() / (len(judged) + 1))
-        values = self.coordinates.values_of(r, distinct)
-        return values, weight * counts / total
+        return values, weight * counts / counts.sum()
+
+    def _repeated(self, r: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (V,) of the r-th number that may come again, rising, and their counts (V,)."""
+        variable = self.coordinates.variables[int(self.coordinates.numeric[r])]
+        if variable.echoes and not variable.is_real:  # full days among times: also unseen ones
+            values, counts = map(torch.tensor, (variable.echoes, variable.echo_counts))
+            return values.double(), counts.double()
+        distinct, counts = numbers.unique(return_counts=True)
+        return self.coordinates.values_of(r, distinct), counts.double()
 
     def _log_units(self, r: int, numbers: Tensor) -> Tensor:
         """Log of the unit (n,) in which a counted value has its probability: see above."""

@@ -1,5 +1,6 @@
 """How the numbers of a column enter the model, found in train: transform, atoms, knots, echoes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, final
 
@@ -61,7 +62,12 @@ class Limits:
 
 
 def fit_numbers(
-    values: np.ndarray, *, fine: Fineness, zero: float = 0.0, limits: Limits | None = None
+    values: np.ndarray,
+    *,
+    fine: Fineness,
+    zero: float = 0.0,
+    limits: Limits | None = None,
+    grids: Sequence[tuple[int, int]] = (),
 ) -> NumberFit:
     """Transform, atoms, knots and echoes of training values.
 
@@ -70,6 +76,7 @@ def fit_numbers(
         fine: How finely they are known.
         zero: The value of data space that stands for 0 in the column.
         limits: Of knots and atoms.
+        grids: Coarse ones on which values may lie too often, see `find_echoes`.
     """
     limits = limits or Limits()
     step = fine.resolution
@@ -82,8 +89,9 @@ def fit_numbers(
     knots = _knots(smooth, transform, limits.knots)
     half = fine.widths(others) / 2
     cells = bent(others + half, transform) - bent(others - half, transform)
-    echoes, counts = find_echoes(others, bent(others, transform), cells)
-    lists = (tuple(array.tolist()) for array in (echoes, counts))
+    echoes, counts = find_echoes(others, bent(others, transform), cells, grids)
+    again = ~np.isin(echoes, atoms)
+    lists = (tuple(array[again].tolist()) for array in (echoes, counts))
     return NumberFit(transform, tuple(atoms.tolist()), knots, *lists)
 
 

@@ -23,6 +23,7 @@ from made_exp.datasets.table.numbers import MAX_DECIMALS, NumberFormat
 from made_exp.datasets.table.pooling import pool_rare
 from made_exp.datasets.table.raw import leaving_out
 from made_exp.datasets.table.reading import Reading, setting
+from made_exp.datasets.table.round_times import round_times
 from made_exp.datasets.table.setting_aside import set_aside
 from made_exp.datasets.table.spaces import labels_of, spelled
 from made_exp.datasets.table.steps import step_of
@@ -187,7 +188,8 @@ def _counted(column: Numbers, known: pl.Series, limits: Limits) -> Numbers:
     first = low + math.ceil((max(low - margin, least) - low) / step) * step
     num_values = (math.floor(min(high + margin, greatest)) - first) // step + 1
     values = steps_in(minus(known, first), step)[0].cast(pl.Float64).to_numpy()
-    fit = fit_numbers(values, fine=Fineness(1.0), zero=-first / step, limits=limits)
+    grids = round_times(column.format, first, step)
+    fit = fit_numbers(values, fine=Fineness(1.0), zero=-first / step, limits=limits, grids=grids)
     variable = Variable(column.name, Kind.INTEGER, num_values, is_open=True, **vars(fit))
     column = replace(column, variable=variable, offset=first)
     return replace(column, values=_range(column, values))

@@ -104,7 +104,11 @@ def _coarser(cells: Cells, column: Numbers) -> list[str]:
     first = texts.filter(found).head(1)
     read = form.write(form.parse(first).to_numpy())
     such = f"{cells.count_rows(found)} cells such as '{first[0]}'"
-    return [f"{such} are coarser than the others: taken as '{read[0]}'; draws seldom are such"]
+    values = column.shifted(cells, form.parse(texts.filter(found)), lambda *_: None)
+    variable = column.variable
+    again = () if variable is None else (*variable.atoms, *variable.echoes)
+    said = "are such, too" if np.isin(values, again).mean() > 0.5 else "seldom are such"
+    return [f"{such} are coarser than the others: taken as '{read[0]}'; draws {said}"]
 
 
 def _worth_the_same(cells: Cells, column: Numbers) -> list[str]:
