@@ -51,15 +51,18 @@ class OrderedLabels:
         heights = normal_log_prob(ndtri(cells), torch.zeros(())).exp()
         scores = (-heights.diff(dim=1)[:, 0] / mass.clamp(min=1e-300)).nan_to_num(0.0)
         variable = torch.repeat_interleave(torch.arange(num_variables), sizes)
-        by_variable = torch.nn.functional.one_hot(variable, num_variables).double()
-        by_score = by_variable * scores[:, None]
-        is_there = by_variable * (mass > 0)[:, None]
-        products = by_score.mT @ counts @ by_score
-        squares = by_score.square().mT @ counts @ is_there
-        pairs = (is_there.mT @ counts @ is_there).clamp(min=1)
+
+        def by_pair(one: Tensor, other: Tensor) -> Tensor:
+            """Sums (D, D) over all pairs of rows of one (T,) and the other (T,)."""
+            across = summed(counts * one[:, None] * other, variable, num_variables)
+            return summed(across.mT, variable, num_variables).mT
+
+        is_there = (mass > 0).double()
+        products, squares = by_pair(scores, scores), by_pair(scores.square(), is_there)
+        pairs = by_pair(is_there, is_there).clamp(min=1)
         plain = products / (squares * squares.mT).sqrt().clamp(min=1e-300)
         # Means of cells vary less than z does: their covariance is rho times both variances.
-        spread = by_variable.mT @ (mass * scores.square())
+        spread = summed((mass * scores.square())[None], variable, num_variables)[0]
         rho = products / pairs / torch.outer(spread, spread).clamp(min=1e-9)
         rho, plain = (
             own.clamp(-_STRONGEST, _STRONGEST).fill_diagonal_(0.0) for own in (rho, plain)
@@ -80,6 +83,11 @@ class OrderedLabels:
         is_there = ~torch.isnan(self.cells[below, 0])
         share = own[is_there].sum() / inside.nansum(1, keepdim=True)
         return torch.where(is_there & ~torch.isnan(low), inside * share, own)
+
+
+def summed(table: Tensor, variable: Tensor, count: int) -> Tensor:
+    """Columns (.., T) of a table added up by the variable (T,) of each, (.., D) of `count`."""
+    return table.new_zeros(len(table), count).index_add_(1, variable, table)
 
 
 def _cells(labels: Labels, d: int) -> Tensor:

@@ -26,7 +26,7 @@ from made_exp.datasets.baselines.coordinates import Rows
 from made_exp.datasets.baselines.counting import Independent
 from made_exp.datasets.baselines.density import SimpleDensity
 from made_exp.datasets.baselines.labels import Labels
-from made_exp.datasets.baselines.ordered import OrderedLabels
+from made_exp.datasets.baselines.ordered import OrderedLabels, summed
 from made_exp.variables.distributions import categorical_quantile
 from made_exp.variables.subset import Subset
 from made_exp.variables.variable import Variable
@@ -213,8 +213,8 @@ def information(counts: Tensor, starts: Tensor) -> Tensor:
     sizes = torch.cat([starts[1:], starts.new_tensor([len(counts)])]) - starts
     variable = torch.repeat_interleave(torch.arange(len(starts)), sizes)
     # Rows in which both are known, and with label a of one: they differ by pair.
-    above = _summed(counts, variable, len(starts))  # (T, D)
-    totals = _summed(above.mT, variable, len(starts))  # (D, D)
+    above = summed(counts, variable, len(starts))  # (T, D)
+    totals = summed(above.mT, variable, len(starts))  # (D, D)
     out = torch.empty_like(totals)
     for d, rows in enumerate(counts.split(sizes.tolist())):
         own = slice(starts[d], starts[d] + sizes[d])
@@ -224,11 +224,6 @@ def information(counts: Tensor, starts: Tensor) -> Tensor:
         out[d] = sums / totals[d].clamp(min=1)
     chance = torch.outer(sizes - 1, sizes - 1) / (2 * totals.clamp(min=1))
     return (out - chance).fill_diagonal_(0.0)
-
-
-def _summed(table: Tensor, variable: Tensor, count: int) -> Tensor:
-    """Columns (.., T) of a table added up by variable, (.., D)."""
-    return table.new_zeros(len(table), count).index_add_(1, variable, table)
 
 
 def _smoothed(counts: Tensor, priors: Sequence[Tensor]) -> Tensor:
