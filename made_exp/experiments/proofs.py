@@ -40,7 +40,7 @@ def prepare(model: MADE, dataset: Dataset) -> None:
         ValueError: If the data miss values that the model cannot leave out.
         TrainingError: If an output depends on its own or a later variable.
     """
-    check_missing(model, dataset)
+    check_missing(serving_missing(model), dataset)
     report = measure_connectivity(model)
     if report.num_weights:
         _log.info("%s", report)
@@ -66,13 +66,14 @@ def rows_to_fit(dataset: Dataset) -> Tensor:
     return fitted_rows(x)
 
 
-def check_missing(model: MADE, dataset: Dataset) -> None:
-    """Raise ValueError if values are missing that some ordering does not have last.
-
-    Where networks resample their order, others need not serve such rows.
-    """
+def serving_missing(model: MADE) -> list[MaskSchedule]:
+    """The schedules that rows with missing values need: those that resample orders, if any do."""
     every = [member.schedule for member in model.members]
-    schedules = [one for one in every if one.resamples_order] or every
+    return [one for one in every if one.resamples_order] or every
+
+
+def check_missing(schedules: Sequence[MaskSchedule], dataset: Dataset) -> None:
+    """Raise ValueError if values are missing that some ordering does not have last."""
     for split in SPLITS:
         if (found := _first_unserved(schedules, dataset, split)) is not None:
             row, column = found

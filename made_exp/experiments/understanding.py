@@ -12,7 +12,7 @@ from made_exp.datasets.registry import load_dataset
 from made_exp.datasets.table.describe import MAX_ROWS, as_table
 from made_exp.datasets.table.schema import TableSchema
 from made_exp.errors import as_config_errors
-from made_exp.experiments.proofs import check_missing
+from made_exp.experiments.proofs import check_missing, serving_missing
 from made_exp.model.build import build_model
 from made_exp.settings.experiment import Settings
 from made_exp.variables.missing import any_left_out
@@ -55,7 +55,8 @@ def _refusals(settings: Settings, dataset: Dataset) -> list[str]:
     if not any(any_left_out(x, dataset.variables) for x in splits):
         return []
     try:
-        check_missing(build_model(settings, describe_data(dataset)), dataset)
+        model = build_model(settings, describe_data(dataset))
+        check_missing(serving_missing(model), dataset)
     except ValueError as error:
         return [f"a training with these settings would end: {error}"]
     return []

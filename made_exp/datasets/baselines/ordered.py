@@ -116,7 +116,8 @@ def _values(labels: Labels, d: int) -> Tensor:
     start = coordinates.starts[d]
     by_state = labels.by_state[start : start + len(values)].long()
     if d in numeric:
-        ends, r = labels.ends(numeric.index(d)), numeric.index(d)
+        r = numeric.index(d)
+        ends = labels.ends(r)
         middles = labels.independent.marginals.quantile_of(r, (ends[1:] + ends[:-1]) / 2)
         found[: len(middles)] = middles
         states = variable.transform.forward(states)
