@@ -193,6 +193,7 @@ def test_a_condition_rarer_than_rows_of_train_is_said(model):
         (0.25, 0.0123, "0.250 ± 0.012"),
         (31.26, 2.4, "31.3 ± 2.4"),
         (0.35939884941, 3.4e-12, "0.359399 ± 3e-12"),
+        (0.0027705, 1e-20, "0.0027705"),
         (1.5e-06, 2e-7, "1.5e-06 ± 2e-07"),
     ],
 )
@@ -249,6 +250,15 @@ def test_examples_of_the_help_text_work(example, here, capsys):
 
 def ask(*arguments):
     return query_command.main(["run=outputs/runs/RUN", *arguments])
+
+
+def test_all_questions_are_understood_before_one_is_answered(here, capsys, monkeypatch):
+    def late(*_):
+        raise AssertionError("asked for nothing")
+
+    monkeypatch.setattr("made_exp.experiments.querying.answer", late)
+    assert ask("age > 3", "mean(age) | sex = F", "age > 4 | sex = G") == 2
+    assert "'G' is no value of 'sex' in train" in capsys.readouterr().err
 
 
 def test_it_is_said_where_the_answers_are_written(here, capsys):

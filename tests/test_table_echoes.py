@@ -60,17 +60,20 @@ def test_full_days_and_hours_among_minutes_are_echoes_also_those_that_train_lack
     assert min(fit.echo_counts) == 1
 
 
-def test_a_full_day_that_train_lacks_is_likelier_than_a_minute_beside_it():
+@pytest.mark.parametrize("day", [1440, 86400])  # in seconds beyond what float32 counts
+def test_a_full_day_that_train_lacks_is_likelier_than_what_is_beside_it(day):
     rng = np.random.default_rng(4)
-    values = rng.integers(0, 365 * 1440, 800).astype(float)
-    values[:300] -= values[:300] % 1440
-    fit = fit_numbers(values, fine=Fineness(1.0), grids=[(1440, 0)])
-    variable = Variable("when", Kind.INTEGER, 365 * 1440, is_open=True, **vars(fit))
+    values = rng.integers(0, 365 * day, 800).astype(float)
+    values[:300] -= values[:300] % day
+    fit = fit_numbers(values, fine=Fineness(1.0), grids=[(day, 0)])
+    variable = Variable("when", Kind.INTEGER, 365 * day, is_open=True, **vars(fit))
     independent = Independent.fit([variable], codes_of([variable], torch.tensor(values)[:, None]))
-    unseen = next(d for d in range(50, 300) if d * 1440.0 not in values)
-    x = torch.arange(unseen * 1440.0 - 20, unseen * 1440 + 20).double()[:, None]
-    log_probs = independent.log_prob(codes_of([variable], x))
-    assert log_probs[20] > torch.cat([log_probs[:20], log_probs[21:]]).max() + math.log(50)
+    days = torch.arange(50, 300).double() * day
+    unseen = days[~torch.isin(days, torch.tensor(values))]
+    full, beside = (
+        independent.log_prob(codes_of([variable], x[:, None])) for x in (unseen, unseen + 7)
+    )
+    assert (full > beside + math.log(50)).all()
 
 
 @pytest.mark.parametrize(

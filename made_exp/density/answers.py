@@ -81,6 +81,16 @@ class Answer:
         return content | ({"note": self.note} if self.note else {})
 
 
+def check_question(schema: TableSchema, question: Question) -> None:
+    """Raise ValueError if a column or a value is unknown, which takes no model to find out."""
+    events = Events(schema)
+    for predicate in (question.condition, question.event):
+        if predicate is not None:
+            events.formula(predicate, question.text)
+    if question.column is not None:
+        events.variable(question.column, question.text)
+
+
 def answer(made: MADE, schema: TableSchema, question: Question, effort: Effort) -> Answer:
     """The answer of a model to a question.
 

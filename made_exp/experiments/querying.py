@@ -10,7 +10,7 @@ from torch import Tensor
 
 from made_exp.datasets.parts import ROWS
 from made_exp.datasets.table.writing import write_frame
-from made_exp.density.answers import Answer, answer
+from made_exp.density.answers import Answer, answer, check_question
 from made_exp.density.counting import rows_so
 from made_exp.density.mixture import Effort
 from made_exp.density.predicate import Question
@@ -24,6 +24,7 @@ from made_exp.settings.commands import QuerySettings
 
 _MANY = 20  # questions, for which it is worth while to draw rows that serve them all
 _MOST_DIGITS = 6  # of a number, where its error is smaller still
+_LEAST_ERROR = 1e-15  # of the number: what is below is how float64 rounds
 
 
 def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
@@ -45,10 +46,10 @@ def query_run(settings: QuerySettings, questions: Sequence[Question]) -> str:
     target = _target(run, settings, questions)
     with as_config_errors():
         schema = run.schema
+        places = [question.place for question in questions]
+        each_of(questions, lambda question: check_question(schema, question), places)
         answers = each_of(
-            questions,
-            lambda question: answer(run.model, schema, question, effort),
-            [question.place for question in questions],
+            questions, lambda question: answer(run.model, schema, question, effort), places
         )
     if settings.counted:
         answers = _counted(run, questions, answers)
@@ -161,7 +162,7 @@ def _lines(one: Answer, rows: int | None) -> str:
 
 def _number(value: float, stderr: float) -> str:
     """A number with the digits that its error leaves, and the error."""
-    if not stderr or not math.isfinite(stderr):
+    if not stderr > _LEAST_ERROR * abs(value) or not math.isfinite(stderr):
         return f"{value:.6g}"
     place = 1 - math.floor(math.log10(stderr))
     if value and (abs(value) < 1e-4 or place > _MOST_DIGITS):

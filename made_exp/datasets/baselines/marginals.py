@@ -205,8 +205,8 @@ class Marginals(FittedTables):
         """Values (V,) of the r-th number that may come again, rising, and their counts (V,)."""
         variable = self.coordinates.variables[int(self.coordinates.numeric[r])]
         if variable.echoes and not variable.is_real:  # full days among times: also unseen ones
-            values, counts = map(torch.tensor, (variable.echoes, variable.echo_counts))
-            return values.double(), counts.double()
+            values = torch.tensor(variable.echoes, dtype=torch.float64)
+            return values, torch.tensor(variable.echo_counts, dtype=torch.float64)
         distinct, counts = numbers.unique(return_counts=True)
         return self.coordinates.values_of(r, distinct), counts.double()
 
