@@ -152,10 +152,10 @@ def _lines(one: Answer, rows: int | None) -> str:
         counted = f"   {_number(one.value * rows, one.stderr * rows)} of {rows} rows"
     if one.counted is not None:
         so, of = one.counted
-        share = so / max(of, 1)
-        stderr = math.sqrt(share * (1 - share) / max(of, 1))
-        told = f", {_number(share, stderr)}" if of else ""
-        counted += f"   data: {so} of {of} rows{told}"
+        counted += f"   data: {so} of {of} rows"
+        if of:
+            share = so / of
+            counted += f", {_number(share, math.sqrt(share * (1 - share) / of))}"
     name = f"P({question})" if one.is_probability else question
     return f"{name} = {shown}   ({how}){counted}"
 

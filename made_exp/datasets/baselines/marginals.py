@@ -185,9 +185,12 @@ class Marginals(FittedTables):
         total = len(numbers)
         if total < 2 or (variable.is_real and not variable.echoes):
             return numbers.new_zeros(0), numbers.new_zeros(0)
-        values, counts = self._repeated(r, numbers)
-        distinct, inverse = numbers.unique(return_inverse=True)
+        distinct, inverse, counts = numbers.unique(return_inverse=True, return_counts=True)
         own = self.coordinates.values_of(r, distinct)
+        values, counts = own, counts.double()
+        if variable.echoes and not variable.is_real:  # full days among times: also unseen ones
+            values = torch.tensor(variable.echoes, dtype=torch.float64)
+            counts = torch.tensor(variable.echo_counts, dtype=torch.float64)
         place = torch.searchsorted(values, own).clamp(max=len(values) - 1)
         left = torch.where(values[place] == own, counts[place] - 1, 0.0) / (counts.sum() - 1)
         judged = inverse[:: 1 + total // _MAX_JUDGED]
@@ -200,15 +203,6 @@ class Marginals(FittedTables):
             both = weight * others + (1 - weight) * smooth
             weight = float((weight * others / both).sum() / (len(judged) + 1))
         return values, weight * counts / counts.sum()
-
-    def _repeated(self, r: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (V,) of the r-th number that may come again, rising, and their counts (V,)."""
-        variable = self.coordinates.variables[int(self.coordinates.numeric[r])]
-        if variable.echoes and not variable.is_real:  # full days among times: also unseen ones
-            values = torch.tensor(variable.echoes, dtype=torch.float64)
-            return values, torch.tensor(variable.echo_counts, dtype=torch.float64)
-        distinct, counts = numbers.unique(return_counts=True)
-        return self.coordinates.values_of(r, distinct), counts.double()
 
     def _log_units(self, r: int, numbers: Tensor) -> Tensor:
         """Log of the unit (n,) in which a counted value has its probability: see above."""

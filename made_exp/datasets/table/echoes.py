@@ -43,11 +43,13 @@ def find_echoes(
     none = np.empty(0), np.empty(0, np.int64)
     if len(values) < MIN_ROWS:
         return none
+    every = (_seen(values), *(_on(values, grid) for grid in grids))
+    tables = [one for one in every if one[1].max(initial=0) > 1 and len(one[0]) <= MAX_VALUES]
+    if not tables:
+        return none
     smooth = _smooth_masses(z, cells)
     best, most = none, float(np.log(smooth).mean()) + MIN_GAIN
-    for levels, counts in (_seen(values), *(_on(values, grid) for grid in grids)):
-        if counts.max(initial=0) < 2 or len(levels) > MAX_VALUES:
-            continue
+    for levels, counts in tables:
         index = np.searchsorted(levels, values).clip(max=len(levels) - 1)
         again = np.where(levels[index] == values, counts[index] - 1, 0) / (counts.sum() - 1)
         # One share after the other: all at once would take eleven times the column.
